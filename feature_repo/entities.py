@@ -1,0 +1,10 @@
+"""Who the predictions are about."""
+
+from feast import Entity, ValueType
+
+user = Entity(
+    name="user",
+    join_keys=["user_id"],
+    value_type=ValueType.STRING,
+    description="A customer of the streaming service.",
+)

@@ -1,0 +1,10 @@
+"""The feature lists of models. A trained version keeps the list it was trained with."""
+
+from feast import FeatureService
+from feature_views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
+
+churn_v1 = FeatureService(
+    name="churn_v1",
+    features=[subs_profile_fv, usage_agg_30d_fv, payments_agg_90d_fv, support_agg_90d_fv],
+    description="Subscription, usage, payments and support: the first churn model.",
+)

@@ -1,0 +1,17 @@
+"""Where Feast reads from: views over the append-only source tables, one row per user, as-of and load."""
+
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
+
+
+def _snapshots(table: str) -> PostgreSQLSource:
+    # The schema is not named: the offline store's db_schema decides whether `features` (all that is
+    # known now) or a schema frozen at one known-at is read.
+    return PostgreSQLSource(
+        name=table, table=table, timestamp_field="as_of", created_timestamp_column="loaded_at"
+    )
+
+
+subscriptions_profile = _snapshots("subscriptions_profile_snapshots")
+usage_agg_30d = _snapshots("usage_agg_30d_snapshots")
+payments_agg_90d = _snapshots("payments_agg_90d_snapshots")
+support_agg_90d = _snapshots("support_agg_90d_snapshots")

@@ -1,0 +1,109 @@
+"""What a model version promises and demands: which features, of which age, decided at which threshold.
+
+The contract is written by training beside the estimator and read by the predict service, which learns
+from it alone what to fetch and how to encode it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+FeatureType = Literal["int", "float", "bool", "string"]
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature of a model, in the order the model takes them.
+
+    Attributes:
+        name: Column name in the feature view.
+        view: Feature view it belongs to.
+        type: Its type.
+        nullable: Whether absence has a meaning ("not applicable") that the model was trained on.
+        categories: Every value a string feature may have; empty for other types.
+    """
+
+    name: str
+    view: str
+    type: FeatureType
+    nullable: bool = False
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class View:
+    """A feature view as the model needs it.
+
+    Attributes:
+        name: Name of the view, which is also its online table.
+        max_age_seconds: Largest age of its values; None means any.
+    """
+
+    name: str
+    max_age_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Everything about a model version except its weights.
+
+    Attributes:
+        model: Registered model name.
+        feature_service: Feature service the features come from.
+        join_key: Name of the entity's key.
+        features: Ordered feature schema.
+        views: The feature views behind them.
+        threshold: Probability from which the prediction is positive.
+        label: Table, column and horizon of the label.
+        estimator: Name of the estimator in the feature repo.
+        as_of: As-of of the training set, ISO 8601.
+        known_at: Known-at of the training set, ISO 8601.
+        fingerprint: Fingerprint of the training set.
+        drops: Ids of the drops it was read from.
+        statistics: Per feature: training statistics, the reference of drift tests.
+        runtime: Runtime that was checked against the estimator, and the largest difference seen.
+    """
+
+    model: str
+    feature_service: str
+    join_key: str
+    features: tuple[Feature, ...]
+    views: tuple[View, ...]
+    threshold: float
+    label: dict[str, Any]
+    estimator: str
+    as_of: str
+    known_at: str
+    fingerprint: str
+    drops: tuple[str, ...] = ()
+    statistics: dict[str, Any] = field(default_factory=dict)
+    runtime: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features in order."""
+        return tuple(feature.name for feature in self.features)
+
+    def to_json(self) -> str:
+        """The contract as JSON, stable in order."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Contract:
+        """Read a contract.
+
+        Raises:
+            ValueError: not a contract, or of a format that this version does not know.
+        """
+        try:
+            data = json.loads(text)
+            if data.pop("format") != FORMAT:
+                raise ValueError("unknown contract format")
+            features = tuple(Feature(**{**item, "categories": tuple(item["categories"])}) for item in data.pop("features"))
+            views = tuple(View(**item) for item in data.pop("views"))
+            return cls(features=features, views=views, **{**data, "drops": tuple(data.pop("drops"))})
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise ValueError(f"not a model contract: {error}") from error

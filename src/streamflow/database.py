@@ -1,0 +1,86 @@
+"""The one way to reach PostgreSQL: engine, transaction, advisory lock.
+
+Schemas of the database `streamflow`:
+
+    streamflow   ledger of drops, quarantine, materializations, promotions, scores, job runs
+    source       source tables, append-only, bitemporal (as_of, loaded_at)
+    features     the *_snapshots views that Feast reads
+    online       one wide table per feature view, which predict and Feast read
+    feast        Feast's registry
+    known_*      the same views as in `features`, filtered at one known-at; live as long as a run
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+
+import sqlalchemy as sa
+
+from streamflow.errors import DependencyDown, Refused
+from streamflow.settings import DatabaseSettings, Settings
+
+
+@lru_cache(maxsize=8)
+def _engine(url: str) -> sa.Engine:
+    # pre_ping: a restarted PostgreSQL costs one reconnect, never a lost pool slot.
+    return sa.create_engine(url, pool_size=2, max_overflow=4, pool_pre_ping=True, pool_recycle=1800)
+
+
+def engine(settings: Settings | DatabaseSettings) -> sa.Engine:
+    """The process-wide SQLAlchemy engine for these settings (psycopg 3)."""
+    database = settings.database if isinstance(settings, Settings) else settings
+    return _engine(database.url())
+
+
+@contextlib.contextmanager
+def transaction(settings: Settings | DatabaseSettings) -> Iterator[sa.Connection]:
+    """One transaction: committed at the end, rolled back on any error.
+
+    Raises:
+        DependencyDown: PostgreSQL does not answer.
+    """
+    database = settings.database if isinstance(settings, Settings) else settings
+    try:
+        with engine(database).begin() as connection:
+            yield connection
+    except sa.exc.OperationalError as error:
+        if error.connection_invalidated or "connect" in str(error.orig).lower():
+            raise DependencyDown(
+                f"PostgreSQL at {database.host}:{database.port} does not answer.",
+                hint="Start the local stack with 'streamflow up', or check STREAMFLOW_DATABASE__HOST and __PORT.",
+                details=(str(error.orig).strip().splitlines()[0],),
+            ) from error
+        raise
+
+
+def lock_key(name: str) -> int:
+    """The advisory lock number of a name: stable across processes and machines."""
+    return zlib.crc32(f"streamflow:{name}".encode())
+
+
+def try_lock(connection: sa.Connection, name: str) -> bool:
+    """Take the advisory lock `name` until the end of the transaction; False when somebody holds it."""
+    return bool(
+        connection.execute(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key(name)}).scalar_one()
+    )
+
+
+@contextlib.contextmanager
+def exclusive(settings: Settings, name: str) -> Iterator[None]:
+    """Hold the advisory lock `name` on a connection of its own, so that two never do `name` at once.
+
+    Raises:
+        Refused: another process holds it.
+    """
+    with transaction(settings) as connection:
+        if not try_lock(connection, name):
+            raise Refused(f"Another '{name}' is running.", hint="Wait until it has ended, then run this again.")
+        yield
+
+
+def quote(*parts: str) -> str:
+    """Dotted, quoted SQL identifier: quote('online', 'a b') == '"online"."a b"'."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)

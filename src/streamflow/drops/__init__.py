@@ -1,0 +1,1 @@
+"""Stage 1: a CSV drop comes in."""

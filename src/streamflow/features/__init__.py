@@ -1,0 +1,1 @@
+"""Stage 3: Feast, offline and online."""

@@ -1,0 +1,1 @@
+"""The recipes: what the CLI and the CronJobs run."""

@@ -1,0 +1,1 @@
+"""Stage 8: is what we serve still right?"""

@@ -1,0 +1,310 @@
+"""The one way to read `feature_repo/`: source tables, entity, feature views, label, estimators."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import string
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import pandera.pandas as pa
+import yaml
+from feast import Entity, FeatureService, FeatureView
+from feast.data_source import DataSource
+from feast.repo_config import RepoConfig
+
+from streamflow.errors import UsageError
+from streamflow.settings import Settings
+
+ColumnType = Literal["int", "float", "bool", "string", "date"]
+NullMeaning = Literal["", "missing", "not_applicable"]
+
+_TYPES: dict[str, ColumnType] = {
+    "Int64": "int",
+    "Float64": "float",
+    "boolean": "bool",
+    "string[python]": "string",
+    "string": "string",
+    "datetime64[ns]": "date",
+}
+_MODULES = ("tables", "entities", "sources", "feature_views", "feature_services", "label", "estimator", "simulation")
+_OPTIONAL = ("simulation",)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a source table.
+
+    Attributes:
+        name: Its name, in the CSV header and in PostgreSQL.
+        type: Its type.
+        null: What an empty cell means: "" an error, "missing" unknown, "not_applicable" a value of its own.
+        categories: The values a string column may have, when the checks list them.
+    """
+
+    name: str
+    type: ColumnType
+    null: NullMeaning = ""
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """One source table: a CSV file of a drop, a table in schema `source`, a view of snapshots.
+
+    Attributes:
+        name: Table name and stem of the CSV file.
+        key: The entity's key column.
+        columns: The other columns, in order.
+        snapshots: Name of the view that Feast reads.
+        entities: Whether this table says which entities exist.
+        schema: The pandera schema that checks a chunk of rows.
+    """
+
+    name: str
+    key: str
+    columns: tuple[Column, ...]
+    snapshots: str
+    entities: bool
+    schema: pa.DataFrameSchema
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Key first, then the columns: the header of the CSV file."""
+        return (self.key, *(column.name for column in self.columns))
+
+    def column(self, name: str) -> Column:
+        """The column called `name`; KeyError if there is none."""
+        return next(column for column in self.columns if column.name == name)
+
+
+@dataclass(frozen=True)
+class Label:
+    """What is predicted.
+
+    Attributes:
+        table: Source table of the label.
+        column: Its boolean column.
+        horizon: Which drop's label: 0 the drop's own, n the n-th next drop's.
+    """
+
+    table: str
+    column: str
+    horizon: int
+
+
+@dataclass(frozen=True)
+class FeatureRepo:
+    """A loaded feature repository."""
+
+    path: Path
+    tables: tuple[SourceTable, ...]
+    label: Label
+    feature_service_name: str
+    feature_views: tuple[FeatureView, ...]
+    feature_services: tuple[FeatureService, ...]
+    entities: tuple[Entity, ...]
+    data_sources: tuple[DataSource, ...]
+    estimators: dict[str, Callable[[int], Any]]
+    simulate: Callable[..., Any] | None
+
+    @property
+    def join_key(self) -> str:
+        """The entity's key; a repo has one entity."""
+        return str(self.entities[0].join_key)
+
+    @property
+    def entity_table(self) -> SourceTable:
+        """The table that says which entities exist."""
+        return next(table for table in self.tables if table.entities)
+
+    @property
+    def label_table(self) -> SourceTable:
+        """The source table of the label."""
+        return self.table(self.label.table)
+
+    @property
+    def feature_service(self) -> FeatureService:
+        """The feature service that the model uses."""
+        return next(item for item in self.feature_services if item.name == self.feature_service_name)
+
+    def table(self, name: str) -> SourceTable:
+        """The source table called `name`.
+
+        Raises:
+            UsageError: there is none.
+        """
+        for table in self.tables:
+            if table.name == name:
+                return table
+        raise UsageError(f"There is no source table '{name}'.", hint=f"Tables: {', '.join(t.name for t in self.tables)}.")
+
+    def view(self, name: str) -> FeatureView:
+        """The feature view called `name`; KeyError if there is none."""
+        return {view.name: view for view in self.feature_views}[name]
+
+    def table_of_view(self, view: FeatureView) -> SourceTable:
+        """The source table behind a feature view's snapshots."""
+        return next(table for table in self.tables if table.snapshots == view.batch_source.name)
+
+    def with_horizon(self, horizon: int | None) -> FeatureRepo:
+        """The same repo with another label horizon; None keeps the declared one."""
+        if horizon is None:
+            return self
+        if horizon < 0:
+            raise UsageError(f"A label horizon of {horizon} is not possible.", hint="Give 0 or more drops.")
+        return replace(self, label=replace(self.label, horizon=horizon))
+
+
+def load(settings: Settings) -> FeatureRepo:
+    """Load the feature repo that the settings name.
+
+    Raises:
+        UsageError: the folder is no feature repo, or a definition in it is wrong.
+    """
+    return _load(settings.feast.repo.resolve())
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path) -> FeatureRepo:
+    if not (path / "feature_store.yaml").is_file():
+        raise UsageError(
+            f"{path} is no feature repo: it has no feature_store.yaml.",
+            hint="Run from the project's folder, or set STREAMFLOW_FEAST__REPO.",
+        )
+    with _modules_of(path) as modules:
+        found = _feast_objects(modules)
+        label = modules["label"]
+        repo = FeatureRepo(
+            path=path,
+            tables=tuple(source_table(schema) for schema in modules["tables"].TABLES),
+            label=Label(table=label.TABLE, column=label.COLUMN, horizon=label.HORIZON),
+            feature_service_name=label.FEATURE_SERVICE,
+            feature_views=tuple(item for item in found if isinstance(item, FeatureView)),
+            feature_services=tuple(item for item in found if isinstance(item, FeatureService)),
+            entities=tuple(item for item in found if isinstance(item, Entity)),
+            data_sources=tuple(item for item in found if isinstance(item, DataSource)),
+            estimators=dict(modules["estimator"].ESTIMATORS),
+            simulate=getattr(modules.get("simulation"), "simulate", None),
+        )
+    _check(repo)
+    return repo
+
+
+def source_table(schema: pa.DataFrameSchema) -> SourceTable:
+    """Read a table's declaration out of its pandera schema."""
+    metadata = schema.metadata or {}
+    key, *names = list(schema.columns)
+    return SourceTable(
+        name=str(schema.name),
+        key=key,
+        columns=tuple(_column(name, schema.columns[name]) for name in names),
+        snapshots=str(metadata["snapshots"]),
+        entities=bool(metadata.get("entities")),
+        schema=schema,
+    )
+
+
+def _column(name: str, column: pa.Column) -> Column:
+    allowed: tuple[str, ...] = ()
+    for check in column.checks:
+        if check.name == "isin":
+            allowed = tuple(str(value) for value in check.statistics["allowed_values"])
+    return Column(
+        name=name,
+        type=_TYPES[str(column.dtype)],
+        null=(column.metadata or {}).get("null", "missing" if column.nullable else ""),
+        categories=tuple(sorted(allowed)),
+    )
+
+
+@contextmanager
+def _modules_of(path: Path) -> Iterator[dict[str, ModuleType]]:
+    """Import the repo's modules by their plain names, and leave no trace in sys.modules for a second repo."""
+    before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
+    sys.path.insert(0, str(path))
+    importlib.invalidate_caches()
+    try:
+        yield {
+            name: importlib.import_module(name)
+            for name in _MODULES
+            if name not in _OPTIONAL or (path / f"{name}.py").is_file()
+        }
+    except ModuleNotFoundError as error:
+        if error.name in _MODULES:
+            raise UsageError(f"The feature repo {path} has no {error.name}.py.", hint="See docs/feature-repo.md.") from None
+        raise
+    finally:
+        sys.path.remove(str(path))
+        for name in _MODULES:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
+
+
+def _feast_objects(modules: dict[str, ModuleType]) -> list[Any]:
+    seen: dict[int, Any] = {}
+    for module in modules.values():
+        for value in vars(module).values():
+            if isinstance(value, (Entity, FeatureView, FeatureService, DataSource)):
+                seen[id(value)] = value
+    return list(seen.values())
+
+
+def _check(repo: FeatureRepo) -> None:
+    problems = []
+    if len(repo.entities) != 1:
+        problems.append(f"it defines {len(repo.entities)} entities; exactly one is supported")
+    if sum(table.entities for table in repo.tables) != 1:
+        problems.append("exactly one source table must be declared with entities=True")
+    if repo.feature_service_name not in {item.name for item in repo.feature_services}:
+        problems.append(f"label.py names the feature service '{repo.feature_service_name}', which does not exist")
+    names = {table.name for table in repo.tables}
+    if repo.label.table not in names:
+        problems.append(f"label.py names the table '{repo.label.table}', which does not exist")
+    snapshots = {table.snapshots for table in repo.tables}
+    for view in repo.feature_views:
+        if view.batch_source.name not in snapshots:
+            problems.append(f"feature view '{view.name}' reads '{view.batch_source.name}', which no table declares")
+            continue
+        columns = {column.name for column in repo.table_of_view(view).columns}
+        problems += [
+            f"feature view '{view.name}' has the feature '{feature.name}', which its table lacks"
+            for feature in view.features
+            if feature.name not in columns
+        ]
+    if problems:
+        raise UsageError(f"The feature repo {repo.path} does not hold together.", details=tuple(problems))
+
+
+def feast_config(settings: Settings, *, db_schema: str | None = None) -> RepoConfig:
+    """Feast's configuration from `feature_store.yaml`, its variables filled from the settings.
+
+    Args:
+        db_schema: Schema the offline store reads snapshots from; None keeps the file's.
+    """
+    path = settings.feast.repo.resolve()
+    text = string.Template((path / "feature_store.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load(text.safe_substitute({**os.environ, **feast_variables(settings)}))
+    if db_schema is not None:
+        content["offline_store"]["db_schema"] = db_schema
+    return RepoConfig(repo_path=path, **content)
+
+
+def feast_variables(settings: Settings) -> dict[str, str]:
+    """The environment that `feature_store.yaml` refers to."""
+    database = settings.database
+    return {
+        "STREAMFLOW_DATABASE__HOST": database.host,
+        "STREAMFLOW_DATABASE__PORT": str(database.port),
+        "STREAMFLOW_DATABASE__NAME": database.name,
+        "STREAMFLOW_DATABASE__USER": database.user,
+        "STREAMFLOW_DATABASE__PASSWORD": database.secret,
+        "STREAMFLOW_DATABASE__SSLMODE": database.sslmode,
+    }

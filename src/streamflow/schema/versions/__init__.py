@@ -1,0 +1,1 @@
+"""Alembic revisions; each runs the SQL file of its name."""

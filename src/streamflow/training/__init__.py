@@ -1,0 +1,1 @@
+"""Stage 4: a training set becomes a fitted, judged estimator."""
