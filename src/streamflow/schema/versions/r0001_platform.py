@@ -9,7 +9,9 @@ down_revision = None
 
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(Path(__file__).with_name("0001_platform.sql").read_text(encoding="utf-8"))
+    # The driver's own cursor: several statements at once, and '%' means nothing to it.
+    statements = Path(__file__).with_name("0001_platform.sql").read_text(encoding="utf-8")
+    op.get_bind().connection.cursor().execute(statements)
 
 
 def downgrade() -> None:
