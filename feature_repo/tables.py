@@ -17,7 +17,9 @@ def _column(dtype: str, *checks: pa.Check, null: str = "") -> pa.Column:
     return pa.Column(dtype, list(checks), nullable=bool(null), metadata={"null": null})
 
 
-def _table(name: str, snapshots: str, columns: dict[str, pa.Column], *, entities: bool = False) -> pa.DataFrameSchema:
+def _table(
+    name: str, snapshots: str, columns: dict[str, pa.Column], *, entities: bool = False
+) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(
         {"user_id": KEY, **columns},
         name=name,
@@ -37,7 +39,9 @@ TABLES = [
         "users",
         "users_snapshots",
         {
-            "signup_date": _column("datetime64[ns]", pa.Check.in_range("1990-01-01", "2100-01-01"), null="missing"),
+            "signup_date": _column(
+                "datetime64[ns]", pa.Check.in_range("1990-01-01", "2100-01-01"), null="missing"
+            ),
             "user_gender": _column("string", pa.Check.isin(["Female", "Male", "Other"]), null="missing"),
             "user_is_senior": _column("boolean", null="missing"),
             "has_family": _column("boolean", null="missing"),
@@ -81,7 +85,9 @@ TABLES = [
         "support_agg_90d_snapshots",
         {
             "support_tickets_90d": _column("Int64", COUNT, null="missing"),
-            "ticket_avg_resolution_hrs_90d": _column("Float64", pa.Check.in_range(0, 100_000), null="missing"),
+            "ticket_avg_resolution_hrs_90d": _column(
+                "Float64", pa.Check.in_range(0, 100_000), null="missing"
+            ),
         },
     ),
     _table("labels", "labels_snapshots", {"churn_label": pa.Column("boolean", nullable=False)}),

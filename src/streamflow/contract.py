@@ -102,7 +102,9 @@ class Contract:
             data = json.loads(text)
             if data.pop("format") != FORMAT:
                 raise ValueError("unknown contract format")
-            features = tuple(Feature(**{**item, "categories": tuple(item["categories"])}) for item in data.pop("features"))
+            features = tuple(
+                Feature(**{**item, "categories": tuple(item["categories"])}) for item in data.pop("features")
+            )
             views = tuple(View(**item) for item in data.pop("views"))
             return cls(features=features, views=views, **{**data, "drops": tuple(data.pop("drops"))})
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:

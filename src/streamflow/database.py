@@ -64,7 +64,9 @@ def lock_key(name: str) -> int:
 def try_lock(connection: sa.Connection, name: str) -> bool:
     """Take the advisory lock `name` until the end of the transaction; False when somebody holds it."""
     return bool(
-        connection.execute(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key(name)}).scalar_one()
+        connection.execute(
+            sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key(name)}
+        ).scalar_one()
     )
 
 
@@ -77,7 +79,9 @@ def exclusive(settings: Settings, name: str) -> Iterator[None]:
     """
     with transaction(settings) as connection:
         if not try_lock(connection, name):
-            raise Refused(f"Another '{name}' is running.", hint="Wait until it has ended, then run this again.")
+            raise Refused(
+                f"Another '{name}' is running.", hint="Wait until it has ended, then run this again."
+            )
         yield
 
 

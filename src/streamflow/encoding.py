@@ -46,7 +46,9 @@ def categoricals(features: Sequence[Feature]) -> list[Feature]:
 def column_names(features: Sequence[Feature]) -> list[str]:
     """Names of the encoded columns, for plots and importances."""
     names = [*numbers(features), *nullables(features), *(f"{name} is absent" for name in nullables(features))]
-    return names + [f"{feature.name} = {value}" for feature in categoricals(features) for value in feature.categories]
+    return names + [
+        f"{feature.name} = {value}" for feature in categoricals(features) for value in feature.categories
+    ]
 
 
 class Encoder:

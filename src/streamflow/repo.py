@@ -34,7 +34,16 @@ _TYPES: dict[str, ColumnType] = {
     "string": "string",
     "datetime64[ns]": "date",
 }
-_MODULES = ("tables", "entities", "sources", "feature_views", "feature_services", "label", "estimator", "simulation")
+_MODULES = (
+    "tables",
+    "entities",
+    "sources",
+    "feature_views",
+    "feature_services",
+    "label",
+    "estimator",
+    "simulation",
+)
 _OPTIONAL = ("simulation",)
 
 
@@ -144,7 +153,9 @@ class FeatureRepo:
         for table in self.tables:
             if table.name == name:
                 return table
-        raise UsageError(f"There is no source table '{name}'.", hint=f"Tables: {', '.join(t.name for t in self.tables)}.")
+        raise UsageError(
+            f"There is no source table '{name}'.", hint=f"Tables: {', '.join(t.name for t in self.tables)}."
+        )
 
     def view(self, name: str) -> FeatureView:
         """The feature view called `name`; KeyError if there is none."""
@@ -239,7 +250,9 @@ def _modules_of(path: Path) -> Iterator[dict[str, ModuleType]]:
         }
     except ModuleNotFoundError as error:
         if error.name in _MODULES:
-            raise UsageError(f"The feature repo {path} has no {error.name}.py.", hint="See docs/feature-repo.md.") from None
+            raise UsageError(
+                f"The feature repo {path} has no {error.name}.py.", hint="See docs/feature-repo.md."
+            ) from None
         raise
     finally:
         sys.path.remove(str(path))
@@ -264,14 +277,18 @@ def _check(repo: FeatureRepo) -> None:
     if sum(table.entities for table in repo.tables) != 1:
         problems.append("exactly one source table must be declared with entities=True")
     if repo.feature_service_name not in {item.name for item in repo.feature_services}:
-        problems.append(f"label.py names the feature service '{repo.feature_service_name}', which does not exist")
+        problems.append(
+            f"label.py names the feature service '{repo.feature_service_name}', which does not exist"
+        )
     names = {table.name for table in repo.tables}
     if repo.label.table not in names:
         problems.append(f"label.py names the table '{repo.label.table}', which does not exist")
     snapshots = {table.snapshots for table in repo.tables}
     for view in repo.feature_views:
         if view.batch_source.name not in snapshots:
-            problems.append(f"feature view '{view.name}' reads '{view.batch_source.name}', which no table declares")
+            problems.append(
+                f"feature view '{view.name}' reads '{view.batch_source.name}', which no table declares"
+            )
             continue
         columns = {column.name for column in repo.table_of_view(view).columns}
         problems += [

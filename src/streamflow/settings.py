@@ -50,7 +50,9 @@ class DatabaseSettings(_Section):
             return self.password_file.read_text(encoding="utf-8").strip()
         return self.password.get_secret_value()
 
-    def url(self, driver: str = "postgresql+psycopg", *, name: str | None = None, search_path: str = "") -> str:
+    def url(
+        self, driver: str = "postgresql+psycopg", *, name: str | None = None, search_path: str = ""
+    ) -> str:
         """SQLAlchemy URL with the driver always named (a bare `postgresql://` changed its meaning in 2.1)."""
         auth = quote(self.user, safe="") + (f":{quote(self.secret, safe='')}" if self.secret else "")
         options = f"&options=-csearch_path%3D{quote(search_path, safe='')}" if search_path else ""
@@ -205,4 +207,6 @@ def load(**overrides: object) -> Settings:
             f"STREAMFLOW_{'__'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
             for item in error.errors()
         )
-        raise UsageError("The settings are not valid.", details=problems, hint="Correct these variables.") from None
+        raise UsageError(
+            "The settings are not valid.", details=problems, hint="Correct these variables."
+        ) from None

@@ -1,0 +1,236 @@
+"""Feast's online store as wide, typed PostgreSQL tables: one per feature view, readable in psql.
+
+Feast finds the class by the path in `feature_store.yaml`. `feast materialize`, Feast's feature server and the
+predict service share these tables:
+
+    online.<feature view>(<join key> PRIMARY KEY, <features>, event_timestamp, created_timestamp, materialization_id)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from feast import Entity, FeatureView, RepoConfig
+from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import python_values_to_proto_values
+from feast.types import Bool, Bytes, FeastType, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from pydantic import SecretStr
+
+from streamflow.database import engine, quote
+from streamflow.errors import UsageError
+from streamflow.settings import DatabaseSettings
+
+STAMPS = ("event_timestamp", "created_timestamp", "materialization_id")
+_SQL_TYPES: dict[FeastType, str] = {
+    Int32: "integer",
+    Int64: "bigint",
+    Float32: "real",
+    Float64: "double precision",
+    Bool: "boolean",
+    String: "text",
+    Bytes: "bytea",
+    UnixTimestamp: "timestamptz",
+}
+_WRITTEN_BY_FEAST = 0
+"""Materialization id of rows that were pushed through Feast's API, not by a materialization."""
+
+Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+
+
+class WideOnlineStoreConfig(PostgreSQLConfig):
+    """Where the online tables are; the fields are those of Feast's PostgreSQL stores."""
+
+    type: Literal["streamflow.features.online_store.WideOnlineStore"] = (
+        "streamflow.features.online_store.WideOnlineStore"
+    )
+
+
+def database_settings(config: PostgreSQLConfig) -> DatabaseSettings:
+    """Feast's connection settings as ours, so that both share one pool with pre-ping."""
+    return DatabaseSettings(
+        host=config.host,
+        port=config.port,
+        name=config.database,
+        user=config.user,
+        password=SecretStr(config.password),
+        sslmode=config.sslmode or "prefer",  # type: ignore[arg-type]
+    )
+
+
+def key_columns(view: FeatureView) -> list[str]:
+    """Join keys of a view, in a stable order."""
+    return sorted(column.name for column in view.entity_columns) or list(view.join_keys)
+
+
+def feature_names(view: FeatureView) -> list[str]:
+    """Names of the view's features, in order."""
+    return [feature.name for feature in view.features]
+
+
+def sql_type(dtype: FeastType) -> str:
+    """PostgreSQL type of a Feast type.
+
+    Raises:
+        UsageError: arrays, maps and the like have no column type here.
+    """
+    try:
+        return _SQL_TYPES[dtype]
+    except (KeyError, TypeError):
+        raise UsageError(
+            f"The online store has no column type for {dtype}.",
+            hint=f"Use one of {', '.join(str(known) for known in _SQL_TYPES)} in the feature view.",
+        ) from None
+
+
+class WideOnlineStore(OnlineStore):  # type: ignore[misc]
+    """One wide table per feature view; a read is one primary-key lookup."""
+
+    def online_write_batch(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: Sequence[Row],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Write rows by COPY and one upsert; older rows never replace newer ones."""
+        keys, features = key_columns(table), feature_names(table)
+        columns = [*keys, *features, *STAMPS]
+        target = quote(config.online_store.db_schema, table.name)
+        with engine(database_settings(config.online_store)).begin() as connection:
+            connection.exec_driver_sql(
+                f"CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT * FROM {target} WITH NO DATA"
+            )
+            cursor = connection.connection.cursor()
+            listed = ", ".join(quote(column) for column in columns)
+            with cursor.copy(f"COPY incoming ({listed}) FROM STDIN") as copy:
+                for entity_key, values, event_timestamp, created_timestamp in data:
+                    by_key = dict(
+                        zip(entity_key.join_keys, map(native, entity_key.entity_values), strict=True)
+                    )
+                    copy.write_row(
+                        [
+                            *(by_key[key] for key in keys),
+                            *(native(values[name]) if name in values else None for name in features),
+                            event_timestamp,
+                            created_timestamp,
+                            _WRITTEN_BY_FEAST,
+                        ]
+                    )
+            connection.exec_driver_sql(upsert(target, keys, features, newest("incoming", keys, columns)))
+        if progress:
+            progress(len(data))
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
+        """Read rows in the order of `entity_keys`; an unknown entity is (None, None)."""
+        keys = key_columns(table)
+        wanted = [f for f in table.features if requested_features is None or f.name in requested_features]
+        columns = ", ".join(quote(column) for column in [*keys, *(f.name for f in wanted), "event_timestamp"])
+        values = [
+            tuple(dict(zip(k.join_keys, map(native, k.entity_values), strict=True))[key] for key in keys)
+            for k in entity_keys
+        ]
+        where = f"({', '.join(quote(key) for key in keys)}) IN :entities"
+        statement = sa.text(
+            f"SELECT {columns} FROM {quote(config.online_store.db_schema, table.name)} WHERE {where}"
+        ).bindparams(sa.bindparam("entities", expanding=True))
+        with engine(database_settings(config.online_store)).connect() as connection:
+            rows = connection.execute(statement, {"entities": list(set(values))}).all()
+        found = {tuple(row[: len(keys)]): row[len(keys) :] for row in rows}
+        return [_answer(found.get(value), wanted) for value in values]
+
+    def update(
+        self,
+        config: RepoConfig,
+        tables_to_delete: Sequence[FeatureView],
+        tables_to_keep: Sequence[FeatureView],
+        entities_to_delete: Sequence[Entity],
+        entities_to_keep: Sequence[Entity],
+        partial: bool,
+    ) -> None:
+        """Create the tables of kept views, add the columns of new features, drop the tables of removed views."""
+        schema = config.online_store.db_schema
+        with engine(database_settings(config.online_store)).begin() as connection:
+            for view in tables_to_delete:
+                connection.exec_driver_sql(f"DROP TABLE IF EXISTS {quote(schema, view.name)}")
+            for view in tables_to_keep:
+                for statement in table_statements(schema, view):
+                    connection.exec_driver_sql(statement)
+
+    def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
+        """Drop the tables of these views."""
+        self.update(config, tables, [], entities, [], partial=False)
+
+
+def table_statements(schema: str, view: FeatureView) -> list[str]:
+    """SQL that creates a view's table, or widens an older one."""
+    table = quote(schema, view.name)
+    types = {column.name: sql_type(column.dtype) for column in view.entity_columns}
+    keys = key_columns(view)
+    columns = [f"{quote(key)} {types.get(key, 'text')} NOT NULL" for key in keys]
+    columns += [f"{quote(feature.name)} {sql_type(feature.dtype)}" for feature in view.features]
+    columns += [
+        "event_timestamp timestamptz NOT NULL",
+        "created_timestamp timestamptz",
+        "materialization_id bigint",
+    ]
+    primary = ", ".join(quote(key) for key in keys)
+    return [
+        f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)}, PRIMARY KEY ({primary})) WITH (fillfactor = 50)",
+        *(
+            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quote(feature.name)} {sql_type(feature.dtype)}"
+            for feature in view.features
+        ),
+    ]
+
+
+def newest(source: str, keys: Sequence[str], columns: Sequence[str]) -> str:
+    """SELECT of the newest row per entity out of a table with the online columns."""
+    listed = ", ".join(quote(column) for column in columns)
+    by = ", ".join(quote(key) for key in keys)
+    return (
+        f"SELECT DISTINCT ON ({by}) {listed} FROM {source}"
+        f" ORDER BY {by}, event_timestamp DESC, created_timestamp DESC NULLS LAST"
+    )
+
+
+def upsert(target: str, keys: Sequence[str], features: Sequence[str], select: str) -> str:
+    """INSERT of a select's rows that replaces older rows and leaves newer ones alone."""
+    columns = [*keys, *features, *STAMPS]
+    changed = ", ".join(f"{quote(column)} = EXCLUDED.{quote(column)}" for column in [*features, *STAMPS])
+    return (
+        f"INSERT INTO {target} AS held ({', '.join(quote(column) for column in columns)}) {select}"
+        f" ON CONFLICT ({', '.join(quote(key) for key in keys)}) DO UPDATE SET {changed}"
+        " WHERE (held.event_timestamp, coalesce(held.created_timestamp, '-infinity'))"
+        " <= (EXCLUDED.event_timestamp, coalesce(EXCLUDED.created_timestamp, '-infinity'))"
+    )
+
+
+def native(value: Value) -> Any:
+    """The Python value inside a Feast value; None when it holds none."""
+    kind = value.WhichOneof("val")
+    return None if kind in (None, "null_val") else getattr(value, kind)
+
+
+def _answer(
+    row: sa.Row[Any] | None, features: Sequence[Any]
+) -> tuple[datetime | None, dict[str, Value] | None]:
+    if row is None:
+        return None, None
+    *values, event_timestamp = row
+    protos = {
+        feature.name: python_values_to_proto_values([value], feature.dtype.to_value_type())[0]
+        for feature, value in zip(features, values, strict=True)
+    }
+    return event_timestamp, protos

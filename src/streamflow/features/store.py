@@ -1,0 +1,52 @@
+"""Open Feast's feature store, and bring its registry to what `feature_repo/` says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from feast import FeatureStore
+
+from streamflow.repo import FeatureRepo, feast_config
+from streamflow.settings import Settings
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What the registry holds after an apply, and what was removed from it."""
+
+    project: str
+    feature_views: tuple[str, ...]
+    feature_services: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def open_store(settings: Settings, *, db_schema: str | None = None) -> FeatureStore:
+    """Feast's feature store; `db_schema` names the schema its offline store reads snapshots from."""
+    return FeatureStore(config=feast_config(settings, db_schema=db_schema))
+
+
+def apply(settings: Settings, repo: FeatureRepo) -> Applied:
+    """Make registry and online tables equal to the repo: new ones added, changed ones changed, gone ones removed."""
+    store = open_store(settings)
+    wanted: list[Any] = [*repo.entities, *repo.data_sources, *repo.feature_views, *repo.feature_services]
+    gone = _gone(store, repo)
+    store.apply(wanted, objects_to_delete=gone, partial=False)
+    return Applied(
+        project=store.project,
+        feature_views=tuple(view.name for view in repo.feature_views),
+        feature_services=tuple(service.name for service in repo.feature_services),
+        removed=tuple(item.name for item in gone),
+    )
+
+
+def _gone(store: FeatureStore, repo: FeatureRepo) -> list[Any]:
+    listed = [
+        (store.list_feature_services(), repo.feature_services),
+        (store.list_feature_views(), repo.feature_views),
+        (store.list_data_sources(), repo.data_sources),
+        ([entity for entity in store.list_entities() if entity.name != "__dummy"], repo.entities),
+    ]
+    return [
+        item for held, kept in listed for item in held if item.name not in {wanted.name for wanted in kept}
+    ]

@@ -1,0 +1,179 @@
+"""The training set: entities and labels of one drop date, features joined point in time by Feast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from streamflow.contract import Feature, FeatureType, View
+from streamflow.database import quote
+from streamflow.errors import NotFound, UsageError
+from streamflow.features.fingerprint import fingerprint
+from streamflow.features.store import open_store
+from streamflow.repo import FeatureRepo
+from streamflow.settings import Settings
+from streamflow.training_set import LABEL, TrainingSet
+
+EVENT_TIMESTAMP = "event_timestamp"
+_TYPES: dict[str, FeatureType] = {
+    "Int64": "int",
+    "Int32": "int",
+    "Float64": "float",
+    "Float32": "float",
+    "Bool": "bool",
+    "String": "string",
+}
+
+
+def feature_schema(repo: FeatureRepo) -> tuple[tuple[Feature, ...], tuple[View, ...]]:
+    """The feature service's ordered feature schema, as contracts state it.
+
+    Raises:
+        UsageError: two views have a feature of the same name, or a feature has a type models cannot take.
+    """
+    features: list[Feature] = []
+    views: list[View] = []
+    for projection in repo.feature_service.feature_view_projections:
+        view = repo.view(projection.name)
+        table = repo.table_of_view(view)
+        views.append(View(view.name, view.ttl.total_seconds() if view.ttl else None))
+        for field in projection.features:
+            kind = _TYPES.get(str(field.dtype))
+            if kind is None:
+                raise UsageError(
+                    f"Feature {view.name}:{field.name} has the type {field.dtype}, which no model takes."
+                )
+            column = table.column(field.name)
+            nullable = column.null == "not_applicable"
+            if nullable and kind == "string":
+                raise UsageError(
+                    f"Feature {view.name}:{field.name} is a string that may be absent.",
+                    hint="Give absence a category of its own in the source table.",
+                )
+            features.append(
+                Feature(field.name, view.name, kind, nullable, column.categories if kind == "string" else ())
+            )
+    names = [feature.name for feature in features]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            f"Feature service {repo.feature_service_name} has two features named {', '.join(twice)}."
+        )
+    return tuple(features), tuple(views)
+
+
+def build(
+    settings: Settings,
+    repo: FeatureRepo,
+    *,
+    as_of: datetime,
+    label_as_of: datetime,
+    known_at: datetime,
+    db_schema: str,
+) -> TrainingSet:
+    """Join labels and features point in time.
+
+    Args:
+        as_of: When the world is looked at; no feature is newer.
+        label_as_of: Drop date whose labels are meant; labels of another date are never used.
+        known_at: For the record; the views in `db_schema` are already frozen at it.
+        db_schema: Schema of snapshot views that Feast reads.
+
+    Raises:
+        NotFound: there are no labels, or no complete rows.
+    """
+    features, views = feature_schema(repo)
+    table = repo.label_table
+    key = quote(repo.join_key)
+    # The label's own column is renamed: a feature might have its name.
+    entities = (
+        f"SELECT DISTINCT ON ({key}) {key}, TIMESTAMPTZ '{as_of.isoformat()}' AS {EVENT_TIMESTAMP},"
+        f" {quote(repo.label.column)} AS {LABEL} FROM {table.snapshots}"
+        f" WHERE as_of = TIMESTAMPTZ '{label_as_of.isoformat()}' ORDER BY {key}, loaded_at DESC"
+    )
+    store = open_store(settings, db_schema=db_schema)
+    joined: pa.Table = store.get_historical_features(
+        features=[f"{feature.view}:{feature.name}" for feature in features], entity_df=entities
+    ).to_arrow()
+    if joined.num_rows == 0:
+        raise NotFound(
+            f"No labels of {label_as_of.date()} were known at {known_at.isoformat()}.",
+            hint="Ingest that drop, or give a later --known-at.",
+        )
+    rows, incomplete = complete_rows(joined, repo.join_key, features)
+    features = with_categories(features, rows)
+    frame = pd.DataFrame(
+        {
+            repo.join_key: [row[0] for row in rows],
+            **{
+                feature.name: _column(feature, [row[i + 1] for row in rows])
+                for i, feature in enumerate(features)
+            },
+            LABEL: pd.array([row[-1] for row in rows], dtype="bool"),
+        }
+    )
+    columns = [(repo.join_key, "string"), *((f.name, f.type) for f in features), (LABEL, "bool")]
+    return TrainingSet(
+        frame=frame,
+        key=repo.join_key,
+        features=features,
+        views=views,
+        as_of=as_of,
+        label_as_of=label_as_of,
+        known_at=known_at,
+        fingerprint=fingerprint(columns, rows),
+        incomplete=incomplete,
+    )
+
+
+def complete_rows(
+    joined: pa.Table, key: str, features: Sequence[Feature]
+) -> tuple[list[tuple[Any, ...]], dict[str, int]]:
+    """Rows (key, features…, label) sorted by key, without those that lack a required feature.
+
+    Predictions are refused for such rows, so models do not learn from them either.
+
+    Returns:
+        The complete rows, and per required feature how many rows lack it.
+    """
+    names = [key, *(feature.name for feature in features), LABEL]
+    columns = [joined.column(name).to_pylist() for name in names]
+    required = [i + 1 for i, feature in enumerate(features) if not feature.nullable]
+    incomplete: dict[str, int] = {}
+    rows = []
+    for row in zip(*columns, strict=True):
+        absent = [i for i in required if row[i] is None]
+        for i in absent:
+            incomplete[names[i]] = incomplete.get(names[i], 0) + 1
+        if not absent:
+            rows.append(row)
+    if not rows:
+        raise NotFound(
+            "No row of the training set has all required features.",
+            details=tuple(f"{name} is missing in {count} rows" for name, count in incomplete.items()),
+            hint="Ingest the drop of that as-of, and check its quarantine with 'streamflow drops quarantine'.",
+        )
+    return sorted(rows, key=lambda row: str(row[0])), incomplete
+
+
+def with_categories(features: Sequence[Feature], rows: Sequence[tuple[Any, ...]]) -> tuple[Feature, ...]:
+    """Features whose string columns without declared categories get the values that were seen."""
+    return tuple(
+        Feature(f.name, f.view, f.type, f.nullable, tuple(sorted({row[i + 1] for row in rows})))
+        if f.type == "string" and not f.categories
+        else f
+        for i, f in enumerate(features)
+    )
+
+
+def _column(feature: Feature, values: list[Any]) -> pd.Series[Any]:
+    """A pandas column as estimators take it: absent values are NaN, hence floats."""
+    if feature.nullable or feature.type == "float":
+        return pd.Series(
+            [float("nan") if value is None else float(value) for value in values], dtype="float64"
+        )
+    return pd.Series(values, dtype={"int": "int64", "bool": "bool", "string": "object"}[feature.type])

@@ -1,0 +1,26 @@
+"""Recipe: snapshots -> online store."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from streamflow import repo as repos
+from streamflow.database import exclusive, transaction
+from streamflow.features.materialize import MaterializedView
+from streamflow.features.materialize import materialize as materialize_views
+from streamflow.settings import Settings
+from streamflow.snapshots import ledger
+
+
+def materialize(settings: Settings, as_of: date | None = None) -> list[MaterializedView]:
+    """Bring the online store to the newest drop up to `as_of` (default: the newest of all).
+
+    Raises:
+        NotFound: there is no such drop.
+        Refused: another materialization is running.
+    """
+    repo = repos.load(settings)
+    with exclusive(settings, "materialize"):
+        with transaction(settings) as connection:
+            loaded = ledger.drops(connection, ledger.known_now(connection))
+        return materialize_views(settings, repo, ledger.newest_as_of(loaded, as_of))

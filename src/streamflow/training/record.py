@@ -1,0 +1,188 @@
+"""Log a training as an MLflow run: parameters, figures, plots, the training set itself, the model's files."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from streamflow import tracking
+from streamflow.contract import Contract
+from streamflow.repo import FeatureRepo
+from streamflow.settings import Settings
+from streamflow.training import package, plots
+from streamflow.training.fit import Fitted, describe, importances
+from streamflow.training.lineage import lineage, packages
+from streamflow.training_set import TrainingSet
+
+MODEL_FOLDER = "model"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A finished run.
+
+    Attributes:
+        run_id: MLflow run.
+        source: URI of the model folder inside the run.
+        contract: The model's contract.
+        manifest_sha256: Pins every file of the model folder.
+    """
+
+    run_id: str
+    source: str
+    contract: Contract
+    manifest_sha256: str
+
+
+def record(
+    settings: Settings, repo: FeatureRepo, data: TrainingSet, fitted: Fitted, drops: list[dict[str, str]]
+) -> Recorded:
+    """Write everything to a new run and end it; a failure on the way marks the run as failed.
+
+    Args:
+        drops: Id and digest of each drop that was visible.
+
+    Raises:
+        DependencyDown: MLflow does not answer.
+        StreamFlowError: the compiled classifier does not reproduce the estimator.
+    """
+    with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, tracking.client(settings) as client:
+        folder = Path(name)
+        contract = package.write(
+            folder / MODEL_FOLDER,
+            fitted,
+            data,
+            make_contract(settings, repo, data, fitted, drops),
+            golden_rows=settings.training.golden_rows,
+        )
+        _write_artifacts(folder, settings, data, fitted, contract, drops)
+        experiment = tracking.experiment_id(client, settings.mlflow.experiment)
+        run = client.create_run(
+            experiment,
+            run_name=f"{fitted.estimator} as of {data.as_of.date()}",
+            tags={**lineage(repo.path), "streamflow.fingerprint": data.fingerprint},
+        )
+        try:
+            _log_figures(client, run.info.run_id, settings, repo, data, fitted, contract)
+            client.log_artifacts(run.info.run_id, str(folder))
+            client.set_terminated(run.info.run_id, "FINISHED")
+        except BaseException:
+            client.set_terminated(run.info.run_id, "FAILED")
+            raise
+        return Recorded(
+            run_id=run.info.run_id,
+            source=f"{run.info.artifact_uri}/{MODEL_FOLDER}",
+            contract=contract,
+            manifest_sha256=package.manifest_sha256(folder / MODEL_FOLDER),
+        )
+
+
+def make_contract(
+    settings: Settings, repo: FeatureRepo, data: TrainingSet, fitted: Fitted, drops: list[dict[str, str]]
+) -> Contract:
+    """The contract of a fitted model, before its runtime was checked."""
+    return Contract(
+        model=settings.mlflow.registered_model,
+        feature_service=repo.feature_service_name,
+        join_key=repo.join_key,
+        features=data.features,
+        views=data.views,
+        threshold=settings.training.threshold,
+        label={**asdict(repo.label), "as_of": data.label_as_of.isoformat()},
+        estimator=fitted.estimator,
+        as_of=data.as_of.isoformat(),
+        known_at=data.known_at.isoformat(),
+        fingerprint=data.fingerprint,
+        drops=tuple(drop["drop_id"] for drop in drops),
+        statistics=describe(data.features, data.x.iloc[fitted.split.train]),
+    )
+
+
+def _write_artifacts(
+    folder: Path,
+    settings: Settings,
+    data: TrainingSet,
+    fitted: Fitted,
+    contract: Contract,
+    drops: list[dict[str, str]],
+) -> None:
+    part = np.full(len(data.frame), "train", dtype=object)
+    part[fitted.split.holdout] = "holdout"
+    rows = folder / "training_set"
+    rows.mkdir()
+    data.frame.to_parquet(rows / "training_set.parquet", index=False)
+    pd.DataFrame({data.key: data.frame[data.key], "part": part}).to_parquet(
+        rows / "split.parquet", index=False
+    )
+    facts = {
+        "fingerprint": data.fingerprint,
+        "rows": len(data.frame),
+        "positives": data.positives,
+        "incomplete": data.incomplete,
+        "split_digest": fitted.split.digest,
+        "drops": drops,
+    }
+    (rows / "fingerprint.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
+    schema = {"features": [asdict(feature) for feature in contract.features]}
+    (folder / "feature_schema.json").write_text(json.dumps(schema, indent=2), encoding="utf-8")
+    (folder / "packages.json").write_text(json.dumps(packages(), indent=2, sort_keys=True), encoding="utf-8")
+    plots.write(
+        folder / "plots",
+        data.y.to_numpy()[fitted.split.holdout],
+        fitted.holdout_probabilities,
+        settings.training.threshold,
+        importances(fitted.pipeline, data.features),
+    )
+
+
+def _log_figures(
+    client: Any,
+    run_id: str,
+    settings: Settings,
+    repo: FeatureRepo,
+    data: TrainingSet,
+    fitted: Fitted,
+    contract: Contract,
+) -> None:
+    from mlflow.entities import Metric, Param
+
+    classifier = fitted.pipeline[-1]
+    params = {
+        "as_of": contract.as_of,
+        "known_at": contract.known_at,
+        "label_as_of": data.label_as_of.isoformat(),
+        "label_horizon": repo.label.horizon,
+        "drop_ids": ",".join(contract.drops[-20:]),
+        "feature_service": contract.feature_service,
+        "estimator": fitted.estimator,
+        "seed": settings.training.seed,
+        "holdout_share": settings.training.holdout_share,
+        "folds": settings.training.folds,
+        "threshold": contract.threshold,
+        "rows": len(data.frame),
+        "positives": data.positives,
+        "split_digest": fitted.split.digest,
+        **{
+            f"estimator.{key}": value
+            for key, value in classifier.get_params(deep=True).items()
+            if isinstance(value, (str, int, float, bool, type(None)))
+        },
+    }
+    figures = {
+        **fitted.metrics,
+        "train_seconds": fitted.train_seconds,
+        "runtime_largest_difference": float(contract.runtime["largest_difference"]),
+        **{f"cv_auc_{name}": value for name, value in fitted.cross_validated.items()},
+    }
+    now = int(pd.Timestamp.now("UTC").timestamp() * 1000)
+    client.log_batch(
+        run_id,
+        metrics=[Metric(key, value, now, 0) for key, value in figures.items()],
+        params=[Param(key, str(value)[:6000]) for key, value in params.items()],
+    )

@@ -1,0 +1,53 @@
+"""The seeded, stratified split of a training set. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import train_test_split
+
+from streamflow.errors import Refused
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row positions of the two parts, ascending.
+
+    Attributes:
+        train: Rows to fit on.
+        holdout: Rows kept out of fitting and of the choice of an estimator.
+        digest: SHA-256 over the keys of the holdout.
+    """
+
+    train: npt.NDArray[np.int64]
+    holdout: npt.NDArray[np.int64]
+    digest: str
+
+
+def split(keys: Sequence[str], labels: npt.NDArray[np.bool_], *, holdout_share: float, seed: int) -> Split:
+    """Split rows, keeping the share of positives in both parts.
+
+    Args:
+        keys: n entity keys; their order decides with the seed, so sort them first.
+        labels: n labels.
+
+    Raises:
+        Refused: too few rows of one class.
+    """
+    smallest = min(int(labels.sum()), int((~labels).sum()))
+    if smallest < 8:
+        raise Refused(
+            f"The training set has {len(labels)} rows, of which only {smallest} are of the rarer class; "
+            "a model cannot be trained and judged on that.",
+            hint="Train an as-of with more labels, or ingest more data.",
+        )
+    positions: Any = np.arange(len(labels))
+    train, holdout = train_test_split(positions, test_size=holdout_share, stratify=labels, random_state=seed)
+    train, holdout = np.sort(train), np.sort(holdout)
+    digest = hashlib.sha256("\n".join(keys[i] for i in holdout).encode()).hexdigest()
+    return Split(train, holdout, digest)
