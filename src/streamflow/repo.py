@@ -6,13 +6,14 @@ import importlib
 import os
 import string
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
+from urllib.parse import quote
 
 import pandera.pandas as pa
 import yaml
@@ -307,11 +308,24 @@ def feast_config(settings: Settings, *, db_schema: str | None = None) -> RepoCon
         db_schema: Schema the offline store reads snapshots from; None keeps the file's.
     """
     path = settings.feast.repo.resolve()
-    text = string.Template((path / "feature_store.yaml").read_text(encoding="utf-8"))
-    content = yaml.safe_load(text.safe_substitute({**os.environ, **feast_variables(settings)}))
+    content = yaml.safe_load((path / "feature_store.yaml").read_text(encoding="utf-8"))
+    content = _filled(content, {**os.environ, **feast_variables(settings)})
     if db_schema is not None:
         content["offline_store"]["db_schema"] = db_schema
     return RepoConfig(repo_path=path, **content)
+
+
+def _filled(node: Any, variables: Mapping[str, str]) -> Any:
+    """The parsed file with its variables filled in, value by value, so that no secret can change its shape."""
+    if isinstance(node, dict):
+        return {key: _filled(value, variables) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_filled(value, variables) for value in node]
+    if isinstance(node, str) and "${" in node:
+        url = "://" in node
+        values = {key: quote(value, safe="") if url else value for key, value in variables.items()}
+        return string.Template(node).safe_substitute(values)
+    return node
 
 
 def feast_variables(settings: Settings) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -45,7 +47,8 @@ def materialize(settings: Settings, repo: FeatureRepo, as_of: datetime) -> list[
     """
     store = open_store(settings)
     start = min(as_of - (view.ttl or _ALL_HISTORY) for view in repo.feature_views)
-    store.materialize(start, as_of, disable_event_timestamp=False)
+    with contextlib.redirect_stdout(io.StringIO()):  # Feast narrates on stdout, which belongs to --json
+        store.materialize(start, as_of)
     with transaction(settings) as connection:
         return [_outcome(connection, repo, view.name, start, as_of) for view in repo.feature_views]
 
