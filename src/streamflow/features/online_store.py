@@ -9,7 +9,7 @@ predict service share these tables:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -220,7 +220,10 @@ def upsert(target: str, keys: Sequence[str], features: Sequence[str], select: st
 def native(value: Value) -> Any:
     """The Python value inside a Feast value; None when it holds none."""
     kind = value.WhichOneof("val")
-    return None if kind in (None, "null_val") else getattr(value, kind)
+    if kind in (None, "null_val"):
+        return None
+    inside = getattr(value, kind)
+    return datetime.fromtimestamp(inside, UTC) if kind == "unix_timestamp_val" else inside
 
 
 def _answer(
