@@ -90,6 +90,7 @@ def test_values_come_back_like_from_feasts_own_store(settings, ours):
         # Feast's store fails when it is asked for all features without naming them.
         asked = [key("full"), key("nobody"), key("empty")]
         answers.append(store.online_read(setup, view(), asked, list(VALUES)))
+    stock._conn.close()
     mine, theirs = answers
     assert [values for _, values in mine] == [values for _, values in theirs]
     assert [at.astimezone(UTC) if at else None for at, _ in mine] == [
