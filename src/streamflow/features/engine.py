@@ -22,9 +22,10 @@ from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
-from streamflow.database import engine, quote
+from streamflow.database import engine, lock_key
 from streamflow.errors import UsageError
-from streamflow.features.online_store import STAMPS, database_settings, feature_names, key_columns, upsert
+from streamflow.features.online_store import database_settings
+from streamflow.features.online_tables import write_views
 
 
 class SnapshotEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
@@ -100,55 +101,21 @@ class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
         tasks: MaterializationTask | list[MaterializationTask],
         **kwargs: Any,
     ) -> list[MaterializationJob]:
-        """Copy the newest row per entity inside each task's window, all views in one transaction."""
+        """Write the newest row per entity inside each task's window, all views in one transaction."""
         several = [tasks] if isinstance(tasks, MaterializationTask) else tasks
         config = self.repo_config
         with engine(database_settings(config.online_store)).begin() as connection:
+            # `feast materialize` beside `streamflow materialize`: the second waits for the first.
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("engine")})
             search_path = f"{config.offline_store.db_schema},public"
             connection.execute(
                 sa.text("SELECT set_config('search_path', :path, true)"), {"path": search_path}
             )
             connection.exec_driver_sql("SET LOCAL work_mem = '256MB'")
-            return [DoneJob(task, _copy(connection, config.online_store.db_schema, task)) for task in several]
-
-
-def _copy(connection: sa.Connection, schema: str, task: MaterializationTask) -> int:
-    """Write one view; returns the number of entities written."""
-    view = task.feature_view
-    materialization_id = connection.execute(
-        sa.text(
-            f"INSERT INTO {quote(schema, 'materializations')} (feature_view, window_start, window_end, rows)"
-            " VALUES (:view, :start, :end, 0) RETURNING materialization_id"
-        ),
-        {"view": view.name, "start": task.start_time, "end": task.end_time},
-    ).scalar_one()
-    keys, features = key_columns(view), feature_names(view)
-    source = view.batch_source
-    by = ", ".join(quote(key) for key in keys)
-    stamp, created = quote(source.timestamp_field), source.created_timestamp_column
-    created_sql = quote(created) if created else "NULL::timestamptz"
-    columns = ", ".join(
-        [by, *(f"{quote(_source_column(source, name))} AS {quote(name)}" for name in features)]
-    )
-    select = (
-        f"SELECT DISTINCT ON ({by}) {columns}, {stamp} AS {STAMPS[0]}, {created_sql} AS {STAMPS[1]},"
-        f" {materialization_id}::bigint AS {STAMPS[2]}"
-        f" FROM {source.get_table_query_string()} AS snapshots WHERE {stamp} >= :start AND {stamp} <= :end"
-        f" ORDER BY {by}, {stamp} DESC" + (f", {created_sql} DESC" if created else "")
-    )
-    window = {"start": task.start_time, "end": task.end_time}
-    target = quote(schema, view.name)
-    rows = int(connection.execute(sa.text(upsert(target, keys, features, select)), window).rowcount)
-    connection.execute(
-        sa.text(
-            f"UPDATE {quote(schema, 'materializations')} SET rows = :rows, newest_as_of ="
-            f" (SELECT max(event_timestamp) FROM {target}) WHERE materialization_id = :id"
-        ),
-        {"rows": rows, "id": materialization_id},
-    )
-    return rows
-
-
-def _source_column(source: Any, feature: str) -> str:
-    mapping = {name: column for column, name in (source.field_mapping or {}).items()}
-    return str(mapping.get(feature, feature))
+            connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '256MB'")
+            return [
+                DoneJob(task, rows)
+                for task, rows in zip(
+                    several, write_views(connection, config.online_store.db_schema, several), strict=True
+                )
+            ]
