@@ -42,6 +42,10 @@ class DatabaseSettings(_Section):
     """libpq's sslmode for every connection."""
     connect_timeout_seconds: int = Field(5, ge=1, le=60)
     """How long to wait for a connection before PostgreSQL counts as down."""
+    mlflow_name: str = "mlflow"
+    """Database of the MLflow server, on the same PostgreSQL server."""
+    role_prefix: str = "streamflow_"
+    """Put before the name of every component's role (`streamflow_predict`), so that installs can share a server."""
 
     @cached_property
     def secret(self) -> str:
@@ -91,6 +95,19 @@ class IngestSettings(_Section):
     """Largest share of quarantined rows per file that a drop may have; above it the whole drop is refused."""
     chunk_rows: int = Field(50_000, ge=100)
     """Rows that are read, checked and copied at a time; bounds the memory."""
+    inbox: str = "drops"
+    """Folder or object-store URL (s3://…) in which drops arrive, one folder a date: 2024-01-31/*.csv."""
+    settle_seconds: float = Field(30.0, ge=0)
+    """A drop whose newest file is younger than this is still being written; the job leaves it for its next run."""
+
+
+class BackupSettings(_Section):
+    """Dumps of the databases."""
+
+    folder: Path = Path("backups")
+    """Folder that dumps are written to, one folder a dump."""
+    keep: int = Field(14, ge=1)
+    """Dumps that are kept; the oldest go first."""
 
 
 class TrainingSettings(_Section):
@@ -171,6 +188,7 @@ class Settings(BaseSettings):
     mlflow: MlflowSettings = MlflowSettings()
     feast: FeastSettings = FeastSettings()
     ingest: IngestSettings = IngestSettings()
+    backup: BackupSettings = BackupSettings()
     training: TrainingSettings = TrainingSettings()
     predict: PredictSettings = PredictSettings()
     log: LogSettings = LogSettings()

@@ -1,0 +1,207 @@
+"""Write the chart's values.schema.json and the tables of its README from the comments of values.yaml.
+
+    python charts/document.py            # write both
+    python charts/document.py --check    # exit 1 when one of them is not current
+
+values.yaml is the only place that describes a knob. Above a key stands its description, then perhaps
+
+    # @schema {…}    keywords that narrow what the knob takes
+    # @free          a map of Kubernetes' own: any keys
+    # @pod           one of the keys of `pods`, with a default of this component
+    # @claim         a volume; nothing to add to what its keys say
+    # @jobs          a map from the name of a job to its overrides
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHART = Path(__file__).parent / "streamflow"
+TAKES_POD_KEYS = ("postgresql", "migrate", "mlflow", "feast", "predict", "exporter", "jobDefaults", "demo")
+JOB_KEYS: dict[str, dict[str, Any]] = {
+    "enabled": {"type": "boolean", "description": "Install the job."},
+    "schedule": {"type": "string", "description": "Cron schedule."},
+    "suspend": {"type": "boolean", "description": "Do not start it by schedule."},
+    "retries": {"type": "integer", "minimum": 0, "description": "Times it is tried again."},
+    "deadlineSeconds": {"type": "integer", "minimum": 1, "description": "Longest time it may take."},
+}
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One key of values.yaml.
+
+    Attributes:
+        path: Its keys from the root.
+        default: Its value there.
+        description: The comment above it.
+        marks: Its `@` lines, by name.
+        knobs: The keys below it, unless they are Kubernetes' own.
+    """
+
+    path: tuple[str, ...]
+    default: Any
+    description: str
+    marks: dict[str, str]
+    knobs: list[Knob] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Dotted path, as `--set` takes it."""
+        return ".".join(self.path)
+
+
+def read(text: str) -> list[Knob]:
+    """The knobs of a values.yaml, in order."""
+    root = yaml.compose(text)
+    return _knobs(root, yaml.safe_load(text), text.splitlines(), ())
+
+
+def _knobs(node: Any, values: dict[str, Any], lines: list[str], above: tuple[str, ...]) -> list[Knob]:
+    found = []
+    for key, value in node.value:
+        description, marks = _comment(lines, key.start_mark.line)
+        knob = Knob((*above, key.value), values[key.value], description, marks)
+        if isinstance(value, yaml.MappingNode) and value.value and not {"free", "pod"} & marks.keys():
+            knob.knobs.extend(_knobs(value, values[key.value], lines, knob.path))
+        found.append(knob)
+    return found
+
+
+def _comment(lines: list[str], line: int) -> tuple[str, dict[str, str]]:
+    words: list[str] = []
+    marks: dict[str, str] = {}
+    indent = len(lines[line]) - len(lines[line].lstrip())
+    while line > 0 and lines[line - 1].startswith(" " * indent + "#"):
+        line -= 1
+        text = lines[line].strip().lstrip("#").strip()
+        if text.startswith("@"):
+            name, _, argument = text[1:].partition(" ")
+            marks[name] = argument
+        else:
+            words.insert(0, text)
+    return " ".join(words), marks
+
+
+def leaves(knobs: list[Knob]) -> Iterator[Knob]:
+    """The knobs that hold a value."""
+    for knob in knobs:
+        if knob.knobs:
+            yield from leaves(knob.knobs)
+        else:
+            yield knob
+
+
+def schema(knobs: list[Knob]) -> dict[str, Any]:
+    """JSON schema of values.yaml: closed, every knob with type, default and description."""
+    pod = next(knob for knob in knobs if knob.name == "pods")
+    pod_keys = {item.path[-1]: _schema_of(item) for item in pod.knobs}
+    defaults = next(knob for knob in knobs if knob.name == "jobDefaults")
+    job_keys = JOB_KEYS | {
+        item.path[-1]: {k: v for k, v in _schema_of(item).items() if k != "default"} for item in defaults.knobs
+    }
+    overrides = {name: {"$ref": f"#/definitions/pod/{name}"} for name in pod_keys}
+    definitions = {
+        "pod": {name: {k: v for k, v in item.items() if k != "default"} for name, item in pod_keys.items()},
+        "job": {"type": "object", "additionalProperties": False, "properties": overrides | job_keys},
+    }
+    properties = {knob.path[-1]: _schema_of(knob) for knob in knobs}
+    for component in TAKES_POD_KEYS:
+        own = properties[component]["properties"]
+        properties[component]["properties"] = own | {k: v for k, v in overrides.items() if k not in own}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Values of the chart streamflow; written by charts/document.py from values.yaml",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+        "definitions": definitions,
+    }
+
+
+def _schema_of(knob: Knob) -> dict[str, Any]:
+    if "pod" in knob.marks:
+        return {"$ref": f"#/definitions/pod/{knob.path[-1]}"}
+    out: dict[str, Any] = {}
+    if knob.description:
+        out["description"] = knob.description
+    if knob.knobs:
+        return out | {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {item.path[-1]: _schema_of(item) for item in knob.knobs},
+        }
+    types = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    if type(knob.default) in types:
+        out["type"] = types[type(knob.default)]
+    out["default"] = knob.default
+    if "jobs" in knob.marks:
+        out["additionalProperties"] = {"$ref": "#/definitions/job"}
+    return out | json.loads(knob.marks.get("schema", "{}"))
+
+
+def table(knobs: list[Knob]) -> str:
+    """The knobs as a Markdown table."""
+    rows = ["| knob | default | what it does |", "| --- | --- | --- |"]
+    described = {knob.path[-1]: knob.description for knob in leaves(knobs) if knob.path[0] == "pods"}
+    for knob in leaves(knobs):
+        default = json.dumps(knob.default, ensure_ascii=False)
+        text = knob.description or described.get(knob.path[-1], "")
+        if "pod" in knob.marks:
+            text = text or f"See pods.{knob.path[-1]}."
+        rows.append(f"| `{knob.name}` | `{default}` | {text.replace('|', chr(92) + '|')} |")
+    return "\n".join(rows)
+
+
+def jobs_table() -> str:
+    """The jobs as a Markdown table."""
+    rows = ["| job | schedule | what it does |", "| --- | --- | --- |"]
+    for path in sorted((CHART / "jobs").glob("*.yaml")):
+        job = yaml.safe_load(path.read_text(encoding="utf-8"))
+        when = "on demand" if job.get("onDemand") else f"`{job['schedule']}`"
+        rows.append(f"| `{path.stem}` | {when} | {job['summary']} |")
+    return "\n".join(rows)
+
+
+def readme(text: str, knobs: list[Knob]) -> str:
+    """The README with its generated parts replaced."""
+    for name, content in (("jobs", jobs_table()), ("knobs", table(knobs))):
+        start, end = f"<!-- {name}: written by charts/document.py -->", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(start)
+        text = f"{before}{start}\n{content}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def wanted() -> dict[Path, str]:
+    """The generated files and what they should hold."""
+    knobs = read((CHART / "values.yaml").read_text(encoding="utf-8"))
+    page = CHART / "README.md"
+    return {
+        CHART / "values.schema.json": json.dumps(schema(knobs), indent=1, ensure_ascii=False) + "\n",
+        page: readme(page.read_text(encoding="utf-8"), knobs),
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Write the files, or with `--check` say which are not current."""
+    stale = [
+        path for path, text in wanted().items() if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
+    if "--check" in arguments:
+        for path in stale:
+            sys.stderr.write(f"{path} is not current: run 'python charts/document.py'.\n")
+        return int(bool(stale))
+    for path, text in wanted().items():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,70 @@
+{{- /* Arguments of all: root, component, targets, talks (component -> targets), policy (its knobs). */ -}}
+
+{{- /* Pods of these components. Arguments: root, components. */ -}}
+{{- define "streamflow.peers" -}}
+- podSelector:
+    matchLabels:
+      app.kubernetes.io/name: {{ include "streamflow.name" .root }}
+      app.kubernetes.io/instance: {{ .root.Release.Name }}
+    matchExpressions:
+      - {key: app.kubernetes.io/component, operator: In, values: {{ toJson .components }}}
+{{- end -}}
+
+{{- define "streamflow.ingressRules" -}}
+{{- $port := get (fromYaml (include "streamflow.ports" .root)) .component -}}
+{{- $metrics := get (fromYaml (include "streamflow.metricsPorts" .root)) .component -}}
+{{- $callers := list -}}
+{{- range $caller, $targets := .talks -}}
+{{-   if has $.component $targets }}{{ $callers = append $callers $caller }}{{ end -}}
+{{- end -}}
+{{- if and $port .policy.allowExternal }}
+- ports: [{port: {{ $port }}}]
+{{- else if and $port (or $callers .policy.extraIngress) }}
+- from:
+    {{- with $callers }}
+    {{- include "streamflow.peers" (dict "root" $.root "components" .) | nindent 4 }}
+    {{- end }}
+    {{- with .policy.extraIngress }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  ports: [{port: {{ $port }}}]
+{{- end }}
+{{- with .root.Values.networkPolicy.monitoringPeers }}
+{{- if $metrics }}
+- from:
+    {{- toYaml . | nindent 4 }}
+  ports: [{port: {{ $metrics }}}]
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "streamflow.egressRules" -}}
+{{- $ports := fromYaml (include "streamflow.ports" .root) -}}
+{{- with .targets }}
+- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+  {{- with $.root.Values.networkPolicy.dnsPeers }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- range .targets }}
+{{- if eq . "objectStore" }}
+- ports: [{port: 443}]
+{{- else if and (eq . "postgresql") (not $.root.Values.postgresql.enabled) }}
+- ports: [{port: {{ $.root.Values.externalDatabase.port }}}]
+  {{- with $.root.Values.externalDatabase.cidrs }}
+  to:
+    {{- range . }}
+    - ipBlock: {cidr: {{ . }}}
+    {{- end }}
+  {{- end }}
+{{- else }}
+- ports: [{port: {{ get $ports . }}}]
+  to:
+    {{- include "streamflow.peers" (dict "root" $.root "components" (list .)) | nindent 4 }}
+{{- end }}
+{{- end }}
+{{- with .policy.extraEgress }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}

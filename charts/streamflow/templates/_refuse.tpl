@@ -1,0 +1,108 @@
+{{- /*
+Installs that cannot work, refused with all their problems at once: what, and which knob to turn. What a single
+knob may hold is said in values.schema.json.
+*/ -}}
+{{- define "streamflow.refuse" -}}
+{{- $problems := list -}}
+{{- range list "refuseDatabase" "refuseSecrets" "refusePredict" "refuseMlflow" "refuseJobs" "refuseImages" -}}
+{{-   $problems = concat $problems (fromYamlArray (include (printf "streamflow.%s" .) $)) -}}
+{{- end -}}
+{{- if $problems -}}
+{{- fail (printf "\n\nThis install cannot work:\n  - %s\n" (join "\n  - " $problems)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "streamflow.refuseDatabase" -}}
+{{- $external := .Values.externalDatabase -}}
+{{- if and .Values.postgresql.enabled $external.host }}
+- "externalDatabase.host is set, but postgresql.enabled is true: set postgresql.enabled=false, or leave the host out."
+{{- else if not (or .Values.postgresql.enabled $external.host) }}
+- "postgresql.enabled is false and externalDatabase.host is empty: name the server in externalDatabase.host."
+{{- end }}
+{{- if and (not .Values.postgresql.enabled) .Values.database.createRoles (not $external.existingSecret) }}
+- "externalDatabase.existingSecret is empty, but database.createRoles is true: name a Secret with a role that may create roles, or make them yourself and set database.createRoles=false."
+{{- end }}
+{{- $sum := 0 }}{{ $parts := list -}}
+{{- range $component, $count := fromYaml (include "streamflow.connections" .) -}}
+{{-   $sum = add $sum $count }}{{ $parts = append $parts (printf "%s %v" $component $count) -}}
+{{- end -}}
+{{- $knob := ternary "postgresql.maxConnections" "externalDatabase.maxConnections" .Values.postgresql.enabled -}}
+{{- $limit := int (ternary .Values.postgresql.maxConnections $external.maxConnections .Values.postgresql.enabled) -}}
+{{- if and $limit (gt (mul $sum 100) (mul $limit 80)) }}
+- "The pools may hold {{ $sum }} connections ({{ join ", " $parts }}), more than 80 % of {{ $knob }}={{ $limit }}: raise {{ $knob }}, or lower predict.autoscaling.maxReplicas or settings.predict.poolSize."
+{{- end }}
+{{- end -}}
+
+{{- define "streamflow.refuseSecrets" -}}
+{{- if not .Values.database.existingSecret -}}
+{{- if eq .Values.secrets.generate "never" }}
+- "secrets.generate is never and database.existingSecret is empty: name a Secret with a key ROLE-password per database role."
+{{- else if and (eq .Values.secrets.generate "auto") (not (include "streamflow.hasCluster" .)) }}
+- "Rendered without a cluster, so passwords would change with each render: name a Secret in database.existingSecret (or set secrets.generate=always for a render that is applied once)."
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "streamflow.refusePredict" -}}
+{{- with .Values.predict -}}
+{{- $fewest := ternary .autoscaling.minReplicas .replicaCount .autoscaling.enabled -}}
+{{- if and .autoscaling.enabled (gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) }}
+- "predict.autoscaling.minReplicas={{ .autoscaling.minReplicas }} is more than predict.autoscaling.maxReplicas={{ .autoscaling.maxReplicas }}: lower the first or raise the second."
+{{- end }}
+{{- if and .pdb.enabled (not (kindIs "invalid" .pdb.minAvailable)) (not (kindIs "invalid" .pdb.maxUnavailable)) }}
+- "predict.pdb.minAvailable and predict.pdb.maxUnavailable exclude each other: set one of them to null."
+{{- end }}
+{{- if and .pdb.enabled (kindIs "float64" .pdb.minAvailable) }}
+{{- if ge (int .pdb.minAvailable) (int $fewest) }}
+- "predict.pdb.minAvailable={{ .pdb.minAvailable }} of {{ $fewest }} pods lets no node be drained: lower it, or use predict.pdb.maxUnavailable=1."
+{{- end }}
+{{- end }}
+{{- if and .ingress.enabled (not .ingress.hosts) }}
+- "predict.ingress.enabled is true without a host: list host names in predict.ingress.hosts."
+{{- end }}
+{{- if and .httpRoute.enabled (not .httpRoute.parentRefs) }}
+- "predict.httpRoute.enabled is true without a Gateway: name one in predict.httpRoute.parentRefs."
+{{- end }}
+{{- $needed := addf .preStopSeconds $.Values.settings.predict.drainSeconds -}}
+{{- if ge $needed (float64 .terminationGracePeriodSeconds) }}
+- "predict.terminationGracePeriodSeconds={{ .terminationGracePeriodSeconds }} is not longer than predict.preStopSeconds + settings.predict.drainSeconds = {{ $needed }}: pods would be killed while they drain. Raise it."
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "streamflow.refuseMlflow" -}}
+{{- with .Values.mlflow -}}
+{{- if and (gt (int .replicaCount) 1) (not .artifactsUrl) (not (has "ReadWriteMany" .persistence.accessModes)) }}
+- "mlflow.replicaCount={{ .replicaCount }} needs artifacts that all pods reach: set mlflow.artifactsUrl, or mlflow.persistence.accessModes=[ReadWriteMany]."
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "streamflow.refuseJobs" -}}
+{{- $known := list -}}
+{{- range $path, $_ := .Files.Glob "jobs/*.yaml" }}{{ $known = append $known (base $path | trimSuffix ".yaml") }}{{ end -}}
+{{- range $name, $_ := .Values.jobs }}
+{{- if not (has $name $known) }}
+- "jobs.{{ $name }}: there is no such job. Jobs: {{ join ", " $known }}."
+{{- end }}
+{{- end }}
+{{- range $name, $job := fromYaml (include "streamflow.jobs" .) }}
+{{- if not (include "streamflow.isCron" $job.schedule) }}
+- {{ printf "jobs.%s.schedule='%s' is no cron schedule: give five fields, for example '0 3 2 * *' (03:00 on the 2nd of each month)." $name $job.schedule | quote }}
+{{- end }}
+{{- if not (regexMatch "^(UTC|[A-Za-z_]+/[A-Za-z0-9_+/-]+)$" $job.timeZone) }}
+- {{ printf "jobDefaults.timeZone (or jobs.%s.timeZone)='%s' is no time zone: give a name like Etc/UTC or Europe/Berlin." $name $job.timeZone | quote }}
+{{- end }}
+{{- end }}
+{{- if and .Values.drops.url .Values.drops.persistence.existingClaim }}
+- "drops.url and drops.persistence.existingClaim exclude each other: drops arrive in one place."
+{{- end }}
+{{- end -}}
+
+{{- define "streamflow.refuseImages" -}}
+{{- range $name, $image := .Values.images }}
+{{- if and (eq $image.tag "latest") (not $image.digest) }}
+- "images.{{ $name }}.tag=latest names no version, so nothing could be rolled back: give a version, or images.{{ $name }}.digest."
+{{- end }}
+{{- end }}
+{{- end -}}

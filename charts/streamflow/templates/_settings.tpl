@@ -1,0 +1,25 @@
+{{- /*
+Environment of every process. `settings.predict.poolSize` -> STREAMFLOW_PREDICT__POOL_SIZE -> settings.predict.pool_size:
+the name follows from the key, so a new setting needs a line in values.yaml and none here.
+*/ -}}
+{{- define "streamflow.settingsData" -}}
+{{- range $section, $settings := .Values.settings }}
+{{- range $key, $value := $settings }}
+{{- $text := toString $value }}
+{{- if kindIs "slice" $value }}{{ $text = toJson $value }}{{ end }}
+{{- /* Numbers come as floats; a million must not read 1e+06. */}}
+{{- if kindIs "float64" $value }}{{ if eq $value (floor $value) }}{{ $text = int64 $value | toString }}{{ end }}{{ end }}
+STREAMFLOW_{{ upper $section }}__{{ snakecase $key | upper }}: {{ quote $text }}
+{{- end }}
+{{- end }}
+STREAMFLOW_DATABASE__HOST: {{ include "streamflow.databaseHost" . | quote }}
+STREAMFLOW_DATABASE__PORT: {{ include "streamflow.databasePort" . | quote }}
+STREAMFLOW_DATABASE__NAME: {{ .Values.database.name | quote }}
+STREAMFLOW_DATABASE__MLFLOW_NAME: {{ .Values.database.mlflowName | quote }}
+STREAMFLOW_DATABASE__ROLE_PREFIX: {{ .Values.database.rolePrefix | quote }}
+STREAMFLOW_DATABASE__SSLMODE: {{ ternary "disable" .Values.externalDatabase.sslmode .Values.postgresql.enabled }}
+STREAMFLOW_MLFLOW__TRACKING_URI: {{ include "streamflow.mlflowUrl" . | quote }}
+STREAMFLOW_FEAST__SERVER_URL: "http://{{ include "streamflow.object" (dict "root" . "component" "feast") }}:{{ .Values.feast.service.port }}"
+STREAMFLOW_PREDICT__HOST: "0.0.0.0"
+STREAMFLOW_PREDICT__PORT: "8000"
+{{- end -}}

@@ -1,0 +1,52 @@
+{{- /* `spec` of a Job. Arguments: context (see _pod.tpl), job, name. */ -}}
+{{- define "streamflow.jobSpec" -}}
+backoffLimit: {{ .job.retries }}
+activeDeadlineSeconds: {{ .job.deadlineSeconds }}
+# Also of Jobs that were started by hand, which no history limit covers.
+ttlSecondsAfterFinished: {{ .job.ttlSecondsAfterFinished }}
+podFailurePolicy:
+  rules:
+    # A node that is drained is nobody's failure.
+    - action: Ignore
+      onPodConditions: [{type: DisruptionTarget, status: "True"}]
+    # Wrong use and refused data (see errors.py) come out the same the next time.
+    - action: FailJob
+      onExitCodes: {containerName: job, operator: In, values: [2, 3]}
+template:
+  metadata:
+    {{- include "streamflow.podMetadata" .context | nindent 4 }}
+  spec:
+    {{- include "streamflow.podSpec" .context | nindent 4 }}
+    restartPolicy: Never
+    {{- with include "streamflow.initContainers" .context }}
+    initContainers:
+      {{- . | nindent 6 }}
+    {{- end }}
+    containers:
+      - name: job
+        {{- include "streamflow.container" .context | nindent 8 }}
+        command: {{ toJson .job.command }}
+      {{- include "streamflow.extraContainers" .context | nindent 6 }}
+{{- end -}}
+
+{{- /* Volumes that a job's file names -> sources, mounts, readOnly. Arguments: root, job. */ -}}
+{{- define "streamflow.jobVolumes" -}}
+{{- $known := dict "drops" .root.Values.drops "backups" .root.Values.backups -}}
+{{- $sources := dict }}{{ $mounts := dict }}{{ $readOnly := list -}}
+{{- range $name, $access := .job.volumes | default dict -}}
+{{-   $values := get $known $name -}}
+{{-   if not $values.url -}}
+{{-     $_ := set $mounts $name (printf "/%s" $name) -}}
+{{-     $claim := dict "root" $.root "component" $name "persistence" $values.persistence -}}
+{{-     $_ := set $sources $name (fromYaml (include "streamflow.claimVolume" $claim)) -}}
+{{-     if eq $access "read" }}{{ $readOnly = append $readOnly $name }}{{ end -}}
+{{-   end -}}
+{{- end -}}
+{{- toYaml (dict "sources" $sources "mounts" $mounts "readOnly" $readOnly) -}}
+{{- end -}}
+
+{{- define "streamflow.jobEnv" -}}
+STREAMFLOW_INGEST__INBOX: {{ .Values.drops.url | default "/drops" | quote }}
+STREAMFLOW_BACKUP__FOLDER: /backups
+STREAMFLOW_BACKUP__KEEP: {{ .Values.backups.keep | quote }}
+{{- end -}}

@@ -1,0 +1,33 @@
+{{- /* Who makes roles: `postgres` of the bundled server, the given role of an external one, or nobody. */ -}}
+{{- define "streamflow.adminSecret" -}}
+{{- if .Values.postgresql.enabled -}}
+secretName: {{ include "streamflow.databaseSecret" . }}
+items: [{key: admin-password, path: password}]
+{{- else if .Values.database.createRoles -}}
+secretName: {{ .Values.externalDatabase.existingSecret }}
+items: [{key: {{ .Values.externalDatabase.passwordKey }}, path: password}, {key: {{ .Values.externalDatabase.userKey }}, path: user}]
+{{- else -}}
+secretName: {{ include "streamflow.databaseSecret" . }}
+items: [{key: owner-password, path: password}]
+{{- end -}}
+{{- end -}}
+
+{{- define "streamflow.adminVolume" -}}
+secret: {{ include "streamflow.adminSecret" . | fromYaml | merge (dict "defaultMode" 288) | toJson }}
+{{- end -}}
+
+{{- define "streamflow.adminEnv" -}}
+STREAMFLOW_DATABASE__PASSWORD_FILE: /run/secrets/admin/password
+{{- if .Values.postgresql.enabled }}
+STREAMFLOW_DATABASE__USER: postgres
+{{- else if not .Values.database.createRoles }}
+STREAMFLOW_DATABASE__USER: {{ include "streamflow.databaseRole" (dict "root" . "role" "owner") }}
+{{- end }}
+{{- end -}}
+
+{{- define "streamflow.prepareArgs" -}}
+- {{ ternary "--roles" "--no-roles" .Values.database.createRoles }}
+{{- if and .Values.database.createRoles (not .Values.postgresql.enabled) }}
+- --admin-user-file=/run/secrets/admin/user
+{{- end }}
+{{- end -}}
