@@ -1,0 +1,163 @@
+"""Materialization: newest values per entity, whole or not at all, while readers go on."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from feast import FeatureStore
+
+from streamflow import repo as repos
+from streamflow.database import engine, transaction
+from streamflow.errors import NotFound
+from streamflow.features.store import open_store
+from streamflow.jobs.apply import apply
+from streamflow.jobs.materialize import materialize
+
+JANUARY, FEBRUARY = datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)
+VIEWS = ("subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_agg_90d_fv")
+
+
+def load(settings, as_of: datetime, users: list[str], value: int) -> None:
+    """Put rows into the source tables as a drop would; every number is `value`."""
+    with transaction(settings) as connection:
+        number = connection.execute(sa.text("SELECT count(*) + 1 FROM streamflow.drops")).scalar_one()
+        connection.execute(
+            sa.text(
+                "INSERT INTO streamflow.drops VALUES"
+                " (:id, :as_of, :n, 'd', clock_timestamp(), 'test', 'test', 0, 0)"
+            ),
+            {"id": f"d{number}", "as_of": as_of, "n": number},
+        )
+        for table in repos.load(settings).tables:
+            columns = [c.name for c in table.columns if c.type in ("int", "float")]
+            listed = ", ".join([table.key, *columns, "as_of", "loaded_at", "drop_id"])
+            values = ", ".join(
+                [":user", *(str(value) for _ in columns), ":as_of", "clock_timestamp()", ":id"]
+            )
+            connection.execute(
+                sa.text(f"INSERT INTO source.{table.name} ({listed}) VALUES ({values})"),
+                [{"user": user, "as_of": as_of, "id": f"d{number}"} for user in users],
+            )
+
+
+@pytest.fixture
+def store(settings) -> FeatureStore:
+    apply(settings)
+    return open_store(settings)
+
+
+def online(settings, view: str, column: str) -> dict[str, int]:
+    with transaction(settings) as connection:
+        rows = connection.execute(sa.text(f"SELECT user_id, {column} FROM online.{view}"))
+        return {row[0]: row[1] for row in rows}
+
+
+def test_the_newest_drop_wins_and_absent_users_keep_their_older_values(settings, store):
+    load(settings, JANUARY, ["a", "b"], 1)
+    load(settings, FEBRUARY, ["b", "c"], 2)
+    outcome = materialize(settings)
+    assert [view.feature_view for view in outcome] == list(VIEWS)
+    assert {view.entities for view in outcome} == {3}
+    assert online(settings, "usage_agg_30d_fv", "skips_7d") == {"a": 1, "b": 2, "c": 2}
+
+
+def test_materializing_an_older_as_of_again_changes_nothing(settings, store):
+    load(settings, JANUARY, ["a"], 1)
+    load(settings, FEBRUARY, ["a"], 2)
+    materialize(settings)
+    materialize(settings, JANUARY.date())
+    assert online(settings, "payments_agg_90d_fv", "failed_payments_90d") == {"a": 2}
+
+
+def test_a_correction_of_the_same_as_of_replaces_the_value(settings, store):
+    load(settings, JANUARY, ["a"], 1)
+    materialize(settings)
+    load(settings, JANUARY, ["a"], 5)
+    materialize(settings)
+    assert online(settings, "payments_agg_90d_fv", "failed_payments_90d") == {"a": 5}
+
+
+def test_feasts_own_command_ends_in_the_same_tables(settings, store, capsys):
+    load(settings, JANUARY, ["a"], 3)
+    store.materialize(JANUARY - timedelta(days=1), JANUARY)
+    answer = store.get_online_features(
+        features=["usage_agg_30d_fv:skips_7d", "subs_profile_fv:plan_stream_tv"],
+        entity_rows=[{"user_id": "a"}, {"user_id": "nobody"}],
+    ).to_dict()
+    assert answer["skips_7d"] == [3, None]
+    assert answer["plan_stream_tv"] == [None, None]
+
+
+def test_without_a_drop_there_is_nothing_to_materialize(settings, store):
+    with pytest.raises(NotFound, match="streamflow ingest"):
+        materialize(settings)
+
+
+def test_no_leftover_tables_and_the_primary_key_stays(settings, store):
+    load(settings, JANUARY, ["a"], 1)
+    materialize(settings)
+    materialize(settings)
+    with transaction(settings) as connection:
+        tables = connection.execute(
+            sa.text("SELECT tablename FROM pg_tables WHERE schemaname = 'online'")
+        ).scalars()
+        assert sorted(tables) == sorted([*VIEWS, "materializations"])
+        keys = connection.execute(
+            sa.text(
+                "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
+                " WHERE i.indisprimary AND c.relnamespace = 'online'::regnamespace"
+            )
+        ).scalar_one()
+        assert keys == len(VIEWS) + 1
+
+
+def test_grants_and_owner_of_the_tables_survive(settings, store):
+    with transaction(settings) as connection:
+        connection.exec_driver_sql("DROP ROLE IF EXISTS reader_of_online")
+        connection.exec_driver_sql("CREATE ROLE reader_of_online")
+        connection.exec_driver_sql("GRANT SELECT ON ALL TABLES IN SCHEMA online TO reader_of_online")
+    load(settings, JANUARY, ["a"], 1)
+    materialize(settings)
+    with transaction(settings) as connection:
+        for view in VIEWS:
+            may = sa.text(f"SELECT has_table_privilege('reader_of_online', 'online.{view}', 'SELECT')")
+            assert connection.execute(may).scalar_one()
+        connection.exec_driver_sql("DROP OWNED BY reader_of_online")
+        connection.exec_driver_sql("DROP ROLE reader_of_online")
+
+
+def test_a_reader_never_sees_half_of_a_materialization(settings, store):
+    """All views hold one value at a time; a reader of all four must always find them equal."""
+    users = [f"u{i}" for i in range(200)]
+    load(settings, JANUARY, users, 1)
+    materialize(settings)
+    seen: set[tuple[int, ...]] = set()
+    failures: list[BaseException] = []
+    stop = threading.Event()
+    statement = sa.text(
+        "SELECT DISTINCT s.months_active, u.skips_7d, p.failed_payments_90d, t.support_tickets_90d"
+        " FROM online.subs_profile_fv s JOIN online.usage_agg_30d_fv u USING (user_id)"
+        " JOIN online.payments_agg_90d_fv p USING (user_id) JOIN online.support_agg_90d_fv t USING (user_id)"
+    )
+
+    def read() -> None:
+        try:
+            while not stop.is_set():
+                with engine(settings).connect() as connection:
+                    seen.update(tuple(row) for row in connection.execute(statement))
+        except BaseException as error:
+            failures.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for value in range(2, 6):
+            load(settings, JANUARY, users, value)
+            materialize(settings)
+    finally:
+        stop.set()
+        reader.join(timeout=30)
+    assert not failures
+    assert all(len(set(values)) == 1 for values in seen), seen
+    assert (5, 5, 5, 5) in seen or (4, 4, 4, 4) in seen
