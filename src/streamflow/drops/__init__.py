@@ -1,1 +1,11 @@
-"""Stage 1: a CSV drop comes in."""
+"""Stage 1: a CSV drop comes in.
+
+files    which CSV files there are, and the fingerprint of their content
+read     bytes -> records with line numbers
+parse    text -> types
+check    records + declaration -> good rows, rejected rows with reasons
+stage    rows -> temporary tables; duplicates and unknown entities
+load     one transaction: ledger, source tables, quarantine
+tables   the source tables themselves
+ledger   questions to the ledger and the quarantine
+"""

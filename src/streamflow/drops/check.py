@@ -1,0 +1,215 @@
+"""Records + a table's declaration -> typed rows that are good, and rejected ones with the reason. Pure."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pandera
+import pyarrow as pa
+import pyarrow.compute as pc
+from pandera.errors import SchemaErrors
+
+from streamflow.drops import parse
+from streamflow.drops.read import Chunk, FileError
+from streamflow.repo import SourceTable
+
+LINE = "line"
+"""Name of the column of `Checked.accepted` that holds line numbers."""
+
+_NULLABLE = {
+    pa.int64(): pd.Int64Dtype(),
+    pa.float64(): pd.Float64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+    pa.string(): pd.StringDtype("python"),
+}
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A record that goes to quarantine: one per record, however many cells are wrong.
+
+    Attributes:
+        line: Line of the file that it begins at.
+        column: The first wrong column; None when the record as a whole is wrong.
+        reason: What is wrong, in plain words; further wrong columns are named at its end.
+        value: The cell as it stands in the file.
+        raw: The record as it stands in the file.
+    """
+
+    line: int
+    column: str | None
+    reason: str
+    value: str | None
+    raw: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A checked chunk.
+
+    Attributes:
+        accepted: Good rows: line number, key, then the table's columns in the declared order and type.
+        rejected: The others, in the order of the file.
+    """
+
+    accepted: pa.Table
+    rejected: list[Rejected]
+
+
+def header_order(table: SourceTable, header: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Where in a record each declared column stands; order and case of the names are free.
+
+    Returns:
+        A field index per declared column, and notes about names written in another case.
+
+    Raises:
+        FileError: columns are missing, unknown or there twice; the message names all of them.
+    """
+    folded = [name.casefold() for name in header]
+    wanted = {name.casefold(): name for name in table.column_names}
+    problems = []
+    if missing := [name for key, name in wanted.items() if key not in folded]:
+        problems.append(f"lacks the column(s) {', '.join(missing)}")
+    if unknown := [name for name in header if name.casefold() not in wanted]:
+        shown = ", ".join(name or "(no name)" for name in unknown)
+        problems.append(f"has the unknown column(s) {shown}")
+    if twice := sorted(
+        {name for name in header if folded.count(name.casefold()) > 1 and name not in unknown}
+    ):
+        problems.append(f"has the column(s) {', '.join(twice)} more than once")
+    if problems:
+        raise FileError(f"{'; '.join(problems)} (expected: {', '.join(table.column_names)}).")
+    order = [folded.index(key) for key in wanted]
+    notes = [
+        f"column '{header[at]}' was read as '{name}'"
+        for at, name in zip(order, wanted.values(), strict=True)
+        if header[at] != name
+    ]
+    return order, notes
+
+
+class RowChecker:
+    """Checks the chunks of one file.
+
+    Args:
+        table: Declaration of its table.
+        order: Field index per declared column, from `header_order`.
+        as_of: Date of the drop; columns declared `not_after_as_of` may not lie after it.
+    """
+
+    def __init__(self, table: SourceTable, order: Sequence[int], as_of: date) -> None:
+        self._table = table
+        self._order = order
+        self._as_of = as_of
+        self._kinds = {table.key: "string", **{column.name: column.type for column in table.columns}}
+        # Duplicates are searched in the whole file, in the database, not chunk by chunk.
+        self._schema = copy.deepcopy(table.schema)
+        self._schema.unique = None
+
+    def check(self, chunk: Chunk) -> Checked:
+        """Type and check the records of a chunk."""
+        width = len(self._order)
+        whole = [at for at, fields in enumerate(chunk.fields) if fields is not None and len(fields) == width]
+        bad: dict[int, list[tuple[str | None, str]]] = {
+            at: [(None, _misshapen(fields, width))]
+            for at, fields in enumerate(chunk.fields)
+            if fields is None or len(fields) != width
+        }
+        records: list[Any] = chunk.fields if not bad else [chunk.fields[at] for at in whole]
+        typed, cell_problems = self._typed(records)
+        for index, name, reason in self._in_column_order(
+            cell_problems, self._violations(typed, cell_problems)
+        ):
+            bad.setdefault(whole[index], []).append((name, reason))
+        keep = np.array([at not in bad for at in whole], dtype=bool) if bad else None
+        lines = pa.array([chunk.starts[at] for at in whole] if bad else chunk.starts, pa.int64())
+        accepted = typed.add_column(0, pa.field(LINE, pa.int64()), lines)
+        if keep is not None:
+            accepted = accepted.filter(pa.array(keep))
+        return Checked(accepted, [self._rejected(chunk, at, bad[at]) for at in sorted(bad)])
+
+    def _typed(self, records: list[list[str]]) -> tuple[pa.Table, dict[str, dict[int, str]]]:
+        fields = list(zip(*records, strict=True)) or [()] * len(self._order)
+        columns, problems = {}, {}
+        for at, (name, kind) in zip(self._order, self._kinds.items(), strict=True):
+            text = pa.array(fields[at], pa.string())
+            text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+            columns[name], bad = parse.column(kind, text)  # type: ignore[arg-type]
+            if bad:
+                problems[name] = bad
+        return pa.table(columns), problems
+
+    def _violations(
+        self, typed: pa.Table, cell_problems: dict[str, dict[int, str]]
+    ) -> Iterable[tuple[int, str, str]]:
+        frame = typed.to_pandas(types_mapper=_NULLABLE.get, date_as_object=False)
+        for name, kind in self._kinds.items():
+            if kind == "date":
+                frame[name] = frame[name].astype("datetime64[ns]")
+                if (self._schema.columns[name].metadata or {}).get("not_after_as_of"):
+                    late = np.flatnonzero(frame[name] > pd.Timestamp(self._as_of))
+                    yield from ((int(at), name, f"lies after the drop's as-of, {self._as_of}") for at in late)
+        try:
+            self._schema.validate(frame, lazy=True)
+        except SchemaErrors as errors:
+            cases = errors.failure_cases
+            for name, check, number, index in zip(
+                cases["column"], cases["check"], cases["check_number"], cases["index"], strict=True
+            ):
+                # A cell of the wrong type was set to null and has its reason already.
+                if int(index) not in cell_problems.get(name, {}):
+                    yield int(index), name, self._words(name, check, number)
+
+    def _words(self, name: str, check: str, number: Any) -> str:
+        if check == "not_nullable":
+            return "is empty"
+        return in_words(self._schema.columns[name].checks[int(number)])
+
+    def _in_column_order(
+        self, cells: dict[str, dict[int, str]], violations: Iterable[tuple[int, str, str]]
+    ) -> list[tuple[int, str, str]]:
+        position = {name: at for at, name in enumerate(self._kinds)}
+        found = [(index, name, reason) for name, bad in cells.items() for index, reason in bad.items()]
+        return sorted([*found, *violations], key=lambda item: (item[0], position[item[1]]))
+
+    def _rejected(self, chunk: Chunk, at: int, problems: list[tuple[str | None, str]]) -> Rejected:
+        (column, reason), *others = problems
+        fields = chunk.fields[at]
+        also = "".join(f"; {name} {why}" for name, why in others)
+        value = None
+        if column is not None and fields is not None:
+            value = fields[self._order[list(self._kinds).index(column)]]
+        return Rejected(chunk.starts[at], column, reason + also, value, chunk.raw(at))
+
+
+def _misshapen(fields: list[str] | None, width: int) -> str:
+    if fields is None:
+        return "the quoting of this record is broken"
+    if not fields:
+        return "the line is empty"
+    return f"has {len(fields)} field(s) instead of {width}"
+
+
+def in_words(check: pandera.Check) -> str:
+    """What a value that fails this check does wrong, in plain words."""
+    facts = check.statistics or {}
+    match check.name:
+        case "in_range":
+            return f"is not between {facts['min_value']} and {facts['max_value']}"
+        case "isin":
+            return f"is none of {', '.join(str(value) for value in facts['allowed_values'])}"
+        case "str_matches":
+            pattern = facts["pattern"]
+            return f"does not match the pattern {getattr(pattern, 'pattern', pattern)}"
+        case "greater_than" | "greater_than_or_equal_to" | "less_than" | "less_than_or_equal_to":
+            limit = next(iter(facts.values()))
+            return f"is not {str(check.name).replace('_', ' ').removesuffix(' to')} {limit}".replace(
+                "equal", "equal to"
+            )
+    return f"fails the check {check.error or check.name}"

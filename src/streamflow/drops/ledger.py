@@ -1,0 +1,128 @@
+"""Questions to the ledger of drops and to the quarantine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from streamflow.errors import NotFound
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """A drop as the ledger knows it."""
+
+    drop_id: str
+    as_of: date
+    sequence: int
+    digest: str
+    loaded_at: datetime
+    loaded_by: str
+    origin: str
+    accepted: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class LedgerFile:
+    """A file of a drop as the ledger knows it."""
+
+    table: str
+    file: str
+    sha256: str
+    bytes: int
+    lines: int
+    accepted: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A record in quarantine."""
+
+    drop_id: str
+    file: str
+    line: int
+    column: str | None
+    reason: str
+    value: str | None
+    raw: str
+
+
+def midnight(day: date) -> datetime:
+    """The as-of of a date: its midnight in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+_ENTRY = (
+    "SELECT drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin, accepted, quarantined"
+    " FROM streamflow.drops"
+)
+
+
+def entries(connection: sa.Connection) -> list[LedgerEntry]:
+    """All drops, by as-of, then in the order of loading."""
+    return [_entry(row) for row in connection.execute(sa.text(f"{_ENTRY} ORDER BY as_of, sequence"))]
+
+
+def newest(connection: sa.Connection, as_of: date) -> LedgerEntry | None:
+    """The drop of this as-of that was loaded last."""
+    row = connection.execute(
+        sa.text(f"{_ENTRY} WHERE as_of = :as_of ORDER BY sequence DESC LIMIT 1"), {"as_of": midnight(as_of)}
+    ).one_or_none()
+    return None if row is None else _entry(row)
+
+
+def entry(connection: sa.Connection, name: str) -> LedgerEntry:
+    """The drop called `name`; any beginning of its id that fits one drop will do.
+
+    Raises:
+        NotFound: none, or several, are called that.
+    """
+    found = [item for item in entries(connection) if item.drop_id.startswith(name)]
+    exact = [item for item in found if item.drop_id == name]
+    if len(exact or found) != 1:
+        raise NotFound(
+            f"{'Several drops begin' if found else 'There is no drop that begins'} with '{name}'.",
+            details=tuple(item.drop_id for item in found),
+            hint="See 'streamflow drops list'.",
+        )
+    return (exact or found)[0]
+
+
+def _entry(row: Any) -> LedgerEntry:
+    values = row._asdict()
+    as_of, loaded_at = values.pop("as_of"), values.pop("loaded_at")
+    return LedgerEntry(as_of=as_of.astimezone(UTC).date(), loaded_at=loaded_at.astimezone(UTC), **values)
+
+
+def files(connection: sa.Connection, drop_id: str) -> list[LedgerFile]:
+    """The files of a drop, by name."""
+    rows = connection.execute(
+        sa.text(
+            'SELECT table_name AS "table", file, sha256, bytes, lines, accepted, quarantined'
+            " FROM streamflow.drop_files WHERE drop_id = :drop ORDER BY file"
+        ),
+        {"drop": drop_id},
+    )
+    return [LedgerFile(**row._asdict()) for row in rows]
+
+
+def quarantined(
+    connection: sa.Connection, drop_id: str | None = None, table: str | None = None, most: int = 100
+) -> list[Quarantined]:
+    """Records in quarantine, the newest drop first, then in the order of the file."""
+    rows = connection.execute(
+        sa.text(
+            'SELECT q.drop_id, q.file, q.line, q.column_name AS "column", q.reason, q.value, q.raw'
+            " FROM streamflow.quarantine q JOIN streamflow.drops d USING (drop_id)"
+            " WHERE (CAST(:drop AS text) IS NULL OR q.drop_id = :drop)"
+            " AND (CAST(:table AS text) IS NULL OR q.table_name = :table)"
+            " ORDER BY d.loaded_at DESC, q.file, q.line LIMIT :most"
+        ),
+        {"drop": drop_id, "table": table, "most": most},
+    )
+    return [Quarantined(**row._asdict()) for row in rows]

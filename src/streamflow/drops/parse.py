@@ -1,0 +1,137 @@
+"""Text -> typed values, column by column. An empty cell is null; everything else must be exactly of the type.
+
+    int     12  -3  +4  12.0 (so do tools write whole numbers in a column with gaps); 64 bits
+    float   12  1.5  .5  1e-3; finite
+    bool    True true TRUE t T 1, False false FALSE f F 0
+    date    2024-01-31
+    string  as it stands
+
+Blanks around a value belong to it. Each type has a fast way for a whole column and one for a single cell; the
+fast way only takes columns on which both agree.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from streamflow.repo import ColumnType
+
+ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "string": pa.string(),
+    "date": pa.date32(),
+}
+TRUE = ("True", "true", "TRUE", "t", "T", "1")
+FALSE = ("False", "false", "FALSE", "f", "F", "0")
+_BOOLS = dict.fromkeys(TRUE, True) | dict.fromkeys(FALSE, False)
+
+_INT = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
+_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_FIRST_DATE, _LAST_DATE = date(1678, 1, 1), date(2261, 12, 31)  # what datetime64[ns] can hold
+
+_FAST: dict[ColumnType, str] = {
+    "int": r"^-?[0-9]{1,18}$",
+    "float": r"^-?[0-9]{1,15}(\.[0-9]{1,17})?$",
+    "date": r"^(1[7-9]|2[01])[0-9]{2}-[0-9]{2}-[0-9]{2}$",
+}
+
+
+class BadCellError(ValueError):
+    """A cell is not of its column's type; the message says so in plain words."""
+
+
+def cell(kind: ColumnType, text: str) -> Any:
+    """The value of one cell that is not empty.
+
+    Raises:
+        BadCellError: not of this type.
+    """
+    return _CELLS[kind](text)
+
+
+def column(kind: ColumnType, text: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    """A column of cells as typed values, null where empty or bad, and the reason by index of each bad cell."""
+    if kind == "string":
+        return text, {}
+    fast = _fast(kind, text)
+    if fast is not None:
+        return fast, {}
+    values: list[Any] = []
+    bad: dict[int, str] = {}
+    for index, item in enumerate(text.to_pylist()):
+        try:
+            values.append(None if item is None else _CELLS[kind](item))
+        except BadCellError as error:
+            values.append(None)
+            bad[index] = str(error)
+    return pa.array(values, ARROW_TYPES[kind]), bad
+
+
+def _fast(kind: ColumnType, text: pa.Array) -> pa.Array | None:
+    if kind == "bool":
+        codes = pc.index_in(text, pa.array([*TRUE, *FALSE]))
+        if codes.null_count > text.null_count:
+            return None
+        return pc.less(codes, len(TRUE))
+    if not pc.all(pc.match_substring_regex(text, _FAST[kind]), min_count=0).as_py():
+        return None
+    try:
+        return pc.cast(text, ARROW_TYPES[kind])
+    except pa.ArrowInvalid:
+        return None
+
+
+def _int(text: str) -> int:
+    if not _INT.fullmatch(text):
+        raise BadCellError("is not a whole number")
+    value = int(text.partition(".")[0])
+    if not -(2**63) <= value < 2**63:
+        raise BadCellError("is a whole number beyond 64 bits")
+    return value
+
+
+def _float(text: str) -> float:
+    if not _FLOAT.fullmatch(text):
+        raise BadCellError("is not a finite number" if _NOT_FINITE.fullmatch(text) else "is not a number")
+    value = float(text)
+    if not math.isfinite(value):
+        raise BadCellError("is not a finite number")
+    return value
+
+
+def _bool(text: str) -> bool:
+    if text not in _BOOLS:
+        raise BadCellError("is neither True nor False")
+    return _BOOLS[text]
+
+
+def _date(text: str) -> date:
+    if not _DATE.fullmatch(text):
+        raise BadCellError("is not a date like 2024-01-31")
+    try:
+        value = date.fromisoformat(text)
+    except ValueError:
+        raise BadCellError("is a date that does not exist") from None
+    if not _FIRST_DATE <= value <= _LAST_DATE:
+        raise BadCellError(f"is not between {_FIRST_DATE} and {_LAST_DATE}")
+    return value
+
+
+_CELLS: dict[ColumnType, Callable[[str], Any]] = {
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+    "string": str,
+    "date": _date,
+}

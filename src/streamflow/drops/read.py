@@ -1,0 +1,217 @@
+"""Bytes -> records with line numbers. Streams, and refuses what cannot be a whole UTF-8 CSV file."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol, Self
+
+_BLOCK = 1 << 20
+_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+class Progress(Protocol):
+    """Called while work goes on: what is being done, bytes done so far, bytes in all."""
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Show it."""
+
+
+class FileError(Exception):
+    """The file as a whole cannot be taken; the message says why, and how to cure it."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive records of a file.
+
+    Attributes:
+        fields: The fields of each record; None where the quoting is broken.
+        starts: Line each record begins at, counted from 1 (a quoted field may hold line breaks).
+        ends: Line each record ends at.
+        text: The lines themselves, from `starts[0]` on.
+    """
+
+    fields: list[list[str] | None]
+    starts: list[int]
+    ends: list[int]
+    text: list[str]
+
+    def raw(self, index: int) -> str:
+        """Text of a record as it stands in the file, without its line end."""
+        first = self.starts[0]
+        return "".join(self.text[self.starts[index] - first : self.ends[index] - first + 1]).rstrip("\r\n")
+
+
+class _Meter(io.RawIOBase):
+    """Passes bytes through; counts and digests them, and keeps the last one."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.count = 0
+        self.last = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = self._file.readinto(buffer)  # type: ignore[attr-defined]
+        if size:
+            block = bytes(memoryview(buffer)[:size])
+            if b"\0" in block:
+                raise _UndecodableError
+            self.digest.update(block)
+            self.count += size
+            self.last = block[-1:]
+        return int(size)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _UndecodableError(Exception):
+    """There is a byte that UTF-8 text cannot hold; `_where` finds and describes it."""
+
+
+class CsvReader:
+    """A CSV file, record by record: comma-separated, UTF-8 with or without a byte order mark, any line ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._meter = _Meter(path.open("rb", buffering=0))  # type: ignore[arg-type]
+        buffered = io.BufferedReader(self._meter, _BLOCK)
+        self._file = io.TextIOWrapper(buffered, encoding="utf-8-sig", newline="")
+        self._text: list[str] = []
+        self._end = 0
+        self._records = csv.reader(self._lines(), strict=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read so far."""
+        return self._meter.count
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the bytes read so far: of the file, once all chunks were taken."""
+        return self._meter.digest.hexdigest()
+
+    def _lines(self) -> Iterator[str]:
+        for line in self._file:
+            self._text.append(line)
+            yield line
+
+    def header(self) -> list[str]:
+        """The names in the first line, without surrounding blanks.
+
+        Raises:
+            FileError: the file is empty, in another encoding or with another delimiter.
+        """
+        chunk = self._take(1)
+        if not chunk.fields:
+            raise FileError("is empty.")
+        names = [name.strip() for name in chunk.fields[0] or []]
+        if len(names) == 1:
+            for delimiter, name in _OTHER_DELIMITERS.items():
+                if delimiter in names[0]:
+                    raise FileError(f"has {name} between its fields; save it with commas.")
+        if not any(names):
+            raise FileError("has an empty first line; the first line must hold the column names.")
+        return names
+
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        """The records after the header, up to `rows` at a time.
+
+        Raises:
+            FileError: undecodable bytes, a quote that is never closed, or a missing end of the last line.
+        """
+        while (chunk := self._take(rows)).fields:
+            yield chunk
+        # Without it nobody can tell 29.8 from the first half of 29.85.
+        if self._meter.last not in {b"\n", b"\r"}:
+            raise FileError(
+                f"ends in the middle of line {self._end}, as if it were cut off; copy it again, or, if it is complete,"
+                " end its last line with a line break."
+            )
+
+    def _take(self, rows: int) -> Chunk:
+        fields: list[list[str] | None] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        self._text = []
+        try:
+            while len(fields) < rows:
+                before = len(fields)
+                try:
+                    for record in islice(self._records, rows - before):
+                        fields.append(record)
+                        starts.append(self._end + 1)
+                        self._end = self._records.line_num
+                        ends.append(self._end)
+                    break
+                except csv.Error as error:
+                    self._refuse_unclosed(str(error))
+                    fields.append(None)
+                    starts.append(self._end + 1)
+                    self._end = self._records.line_num
+                    ends.append(self._end)
+        except (UnicodeDecodeError, _UndecodableError):
+            raise FileError(_where(self.path)) from None
+        return Chunk(fields, starts, ends, self._text)
+
+    def _refuse_unclosed(self, error: str) -> None:
+        if "unexpected end of data" in error or "field larger than" in error:
+            raise FileError(
+                f'has a quote (") that is opened in or after line {self._end + 1} and never closed; the file is cut off,'
+                " or a quote in a text was not doubled."
+            )
+
+
+def _where(path: Path) -> str:
+    """Describe the first byte that is no UTF-8 text: line, byte and cure."""
+    cure = "save the file as UTF-8."
+    with path.open("rb") as file:
+        if file.read(2) in _UTF16:
+            return f"is encoded in UTF-16 (line 1, byte 1); {cure}"
+        file.seek(0)
+        for number, line in enumerate(file, start=1):
+            nul = line.find(b"\0")
+            if nul >= 0:
+                if line.count(b"\0") > len(line) // 3:
+                    return f"looks like UTF-16 (line {number}, byte {nul + 1} is zero); {cure}"
+                return f"has a zero byte (line {number}, byte {nul + 1}); it is damaged, copy it again."
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return (
+                    f"is not UTF-8: line {number}, byte {error.start + 1} is 0x{line[error.start]:02X}"
+                    f" (Latin-1 or Windows-1252?); {cure}"
+                )
+    return f"is not UTF-8; {cure}"
+
+
+def raw_records(path: Path, lines: set[int], rows: int) -> Iterator[tuple[int, str]]:
+    """Text of the records that begin at `lines`, in the order of the file."""
+    with CsvReader(path) as reader:
+        reader.header()
+        for chunk in reader.chunks(rows):
+            for index, line in enumerate(chunk.starts):
+                if line in lines:
+                    yield line, chunk.raw(index)

@@ -1,0 +1,232 @@
+"""Checked rows -> temporary tables in PostgreSQL, where duplicates and unknown entities are found.
+
+All of it happens on one connection, in the transaction that later stores the drop; the temporary tables vanish with it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import sqlalchemy as sa
+
+from streamflow.database import quote
+from streamflow.drops.check import LINE, Checked, Rejected, RowChecker, header_order
+from streamflow.drops.files import DropFile
+from streamflow.drops.read import CsvReader, FileError, raw_records
+from streamflow.drops.tables import column_definitions
+from streamflow.repo import SourceTable
+
+QUARANTINE = "staged_quarantine"
+"""Temporary table of rejected records."""
+
+_RAW = "staged_raw"
+_EXAMPLES = 3
+
+
+@dataclass
+class StagedFile:
+    """What became of one file of a drop.
+
+    Attributes:
+        file: The file.
+        lines: Its records, the header not counted.
+        accepted: Good records, in the temporary table `staged(table)`.
+        quarantined: The others, in the temporary table `QUARANTINE`.
+        problems: Why the file keeps the whole drop out; empty when it does not.
+        notes: What was accepted although it is unusual.
+    """
+
+    file: DropFile
+    lines: int = 0
+    accepted: int = 0
+    quarantined: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def staged(table: SourceTable) -> str:
+    """Quoted name of a source table's temporary table."""
+    return quote(f"staged_{table.name}")
+
+
+def stage(
+    connection: sa.Connection,
+    files: Iterable[DropFile],
+    as_of: date,
+    chunk_rows: int,
+    moved: Callable[[str, int], None],
+) -> list[StagedFile]:
+    """Read, check and copy all files; then reject duplicates and rows of unknown entities.
+
+    Args:
+        moved: Called after each chunk with the file's name and the bytes read since the last call.
+    """
+    connection.exec_driver_sql("SET LOCAL client_min_messages = 'warning'")
+    connection.exec_driver_sql("SET LOCAL work_mem = '128MB'")
+    connection.exec_driver_sql(
+        f"CREATE TEMP TABLE {QUARANTINE} (table_name text, file text, line bigint, column_name text,"
+        " reason text, value text, raw text) ON COMMIT DROP"
+    )
+    connection.exec_driver_sql(
+        f"CREATE TEMP TABLE {_RAW} (table_name text, line bigint, raw text) ON COMMIT DROP"
+    )
+    result = [_stage_file(connection, file, as_of, chunk_rows, moved) for file in files]
+    for item in result:
+        connection.exec_driver_sql(f"ANALYZE {staged(item.file.table)}")
+        _reject_duplicates(connection, item)
+    entities = next((item for item in result if item.file.table.entities), None)
+    # Rows of a table whose entities cannot be read are not unknown; the drop is refused for the reason itself.
+    if entities is not None and not entities.problems:
+        for item in result:
+            if item is not entities:
+                _reject_unknown(connection, item, entities)
+    return result
+
+
+def _stage_file(
+    connection: sa.Connection, file: DropFile, as_of: date, chunk_rows: int, moved: Callable[[str, int], None]
+) -> StagedFile:
+    result = StagedFile(file)
+    connection.exec_driver_sql(
+        f"CREATE TEMP TABLE {staged(file.table)} ({LINE} bigint, {column_definitions(file.table)}) ON COMMIT DROP"
+    )
+    try:
+        with CsvReader(file.path) as reader:
+            order, result.notes = header_order(file.table, reader.header())
+            checker, seen = RowChecker(file.table, order, as_of), 0
+            for chunk in reader.chunks(chunk_rows):
+                _store_chunk(connection, result, checker.check(chunk))
+                moved(file.name, reader.bytes_read - seen)
+                seen = reader.bytes_read
+            if not result.lines:
+                raise FileError("has a header and no rows.")
+            if reader.sha256 != file.sha256:
+                raise FileError("changed while it was read; ingest it when it is complete.")
+    except FileError as problem:
+        result.problems.append(f"{file.name} {problem}")
+    except OSError as error:
+        result.problems.append(f"{file.name} cannot be read ({error.strerror or error}).")
+    return result
+
+
+def _store_chunk(connection: sa.Connection, result: StagedFile, checked: Checked) -> None:
+    result.lines += checked.accepted.num_rows + len(checked.rejected)
+    result.accepted += checked.accepted.num_rows
+    result.quarantined += len(checked.rejected)
+    columns = ", ".join(quote(name) for name in checked.accepted.column_names)
+    if checked.accepted.num_rows:
+        text = io.BytesIO()
+        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+        pyarrow.csv.write_csv(checked.accepted, text, options)
+        with _copy(
+            connection, f"COPY {staged(result.file.table)} ({columns}) FROM STDIN (FORMAT csv)"
+        ) as copy:
+            copy.write(text.getbuffer())
+    if checked.rejected:
+        rows = (_quarantine_row(result.file, item) for item in checked.rejected)
+        with _copy(connection, f"COPY {QUARANTINE} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+
+
+def _quarantine_row(file: DropFile, item: Rejected) -> tuple[Any, ...]:
+    return (file.table.name, file.name, item.line, item.column, item.reason, item.value, item.raw)
+
+
+def _copy(connection: sa.Connection, statement: str) -> Any:
+    driver: Any = connection.connection.driver_connection
+    return driver.cursor().copy(statement)
+
+
+def _reject_duplicates(connection: sa.Connection, item: StagedFile) -> None:
+    # Which copy is right nobody can say from here, so none is taken: keeping the first would make the
+    # outcome depend on the order of lines.
+    name, key = staged(item.file.table), quote(item.file.table.key)
+    _reject(
+        connection,
+        item,
+        f"DELETE FROM {name} s USING (SELECT {key}, count(*) AS copies FROM {name} GROUP BY 1 HAVING count(*) > 1) d"
+        f" WHERE s.{key} = d.{key} RETURNING s.{LINE}, s.{key} AS value,"
+        " 'appears ' || d.copies || ' times in this file, and which row is right is not known' AS reason",
+    )
+
+
+def _reject_unknown(connection: sa.Connection, item: StagedFile, entities: StagedFile) -> None:
+    name, key = staged(item.file.table), quote(item.file.table.key)
+    known, known_key = staged(entities.file.table), quote(entities.file.table.key)
+    _reject(
+        connection,
+        item,
+        f"DELETE FROM {name} s WHERE NOT EXISTS (SELECT FROM {known} k WHERE k.{known_key} = s.{key})"
+        f" RETURNING s.{LINE}, s.{key} AS value,"
+        f" 'is unknown: {entities.file.name} has no good row of it' AS reason",
+    )
+
+
+def _reject(connection: sa.Connection, item: StagedFile, delete: str) -> None:
+    """Move the rows that `delete` returns (line, value, reason) to the quarantine."""
+    moved = connection.execute(
+        sa.text(
+            f"WITH rejected AS ({delete}) INSERT INTO {QUARANTINE} (table_name, file, line, column_name, reason, value)"
+            f" SELECT :table, :file, {LINE}, :column, reason, value FROM rejected"
+        ),
+        {"table": item.file.table.name, "file": item.file.name, "column": item.file.table.key},
+    ).rowcount
+    item.accepted -= moved
+    item.quarantined += moved
+
+
+def judge(connection: sa.Connection, item: StagedFile, max_bad_share: float) -> None:
+    """Add a problem when more than `max_bad_share` of a file's records were rejected."""
+    share = item.quarantined / item.lines if item.lines else 0.0
+    if item.problems or share <= max_bad_share:
+        return
+    examples = connection.execute(
+        sa.text(
+            f"SELECT line, column_name, value, reason FROM {QUARANTINE} WHERE table_name = :table"
+            " ORDER BY line LIMIT :most"
+        ),
+        {"table": item.file.table.name, "most": _EXAMPLES},
+    )
+    shown = "; ".join(described(row.line, row.column_name, row.value, row.reason) for row in examples)
+    item.problems.append(
+        f"{item.file.name} has {item.quarantined} bad rows of {item.lines} ({share:.1%}), more than the"
+        f" {max_bad_share:.1%} allowed by STREAMFLOW_INGEST__MAX_BAD_SHARE. The first: {shown}."
+    )
+
+
+def described(line: int, column: str | None, value: str | None, reason: str) -> str:
+    """One rejected record in a sentence."""
+    return f"line {line}: {f'{column} {value!r} ' if column else ''}{reason}"
+
+
+def add_raw_text(connection: sa.Connection, item: StagedFile, chunk_rows: int) -> None:
+    """Read the file again for the text of the records that were rejected inside PostgreSQL."""
+    lines = set(
+        connection.execute(
+            sa.text(f"SELECT line FROM {QUARANTINE} WHERE table_name = :table AND raw IS NULL"),
+            {"table": item.file.table.name},
+        ).scalars()
+    )
+    if not lines:
+        return
+    with _copy(connection, f"COPY {_RAW} FROM STDIN") as copy:
+        for row in _raw_rows(item, lines, chunk_rows):
+            copy.write_row(row)
+    connection.execute(
+        sa.text(
+            f"UPDATE {QUARANTINE} q SET raw = r.raw FROM {_RAW} r WHERE q.raw IS NULL"
+            " AND q.table_name = r.table_name AND q.line = r.line"
+        )
+    )
+
+
+def _raw_rows(item: StagedFile, lines: set[int], chunk_rows: int) -> Iterator[tuple[str, int, str]]:
+    for line, raw in raw_records(item.file.path, lines, chunk_rows):
+        yield item.file.table.name, line, raw

@@ -1,0 +1,61 @@
+"""The source tables in PostgreSQL, made from their declaration: append-only, with both times on every row."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from streamflow.database import quote
+from streamflow.repo import ColumnType, FeatureRepo, SourceTable
+
+SCHEMA = "source"
+"""Schema of the source tables."""
+
+POSTGRES_TYPES: dict[ColumnType, str] = {
+    "int": "bigint",
+    "float": "double precision",
+    "bool": "boolean",
+    "string": "text",
+    "date": "date",
+}
+
+
+def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
+    """Create missing source tables and add missing columns; nothing is ever dropped or changed.
+
+    A role that may only insert can call it too: without a difference no DDL is sent.
+    """
+    existing: dict[str, set[str]] = {}
+    for row in connection.execute(
+        # information_schema hides what the role may not touch, pg_attribute does not.
+        sa.text(
+            "SELECT c.relname AS table_name, a.attname AS column_name FROM pg_attribute a"
+            " JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = :schema AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped"
+        ),
+        {"schema": SCHEMA},
+    ):
+        existing.setdefault(row.table_name, set()).add(row.column_name)
+    for table in repo.tables:
+        if table.name not in existing:
+            connection.exec_driver_sql(_create(table))
+            continue
+        for column in table.columns:
+            if column.name not in existing[table.name]:
+                connection.exec_driver_sql(
+                    f"ALTER TABLE {quote(SCHEMA, table.name)}"
+                    f" ADD COLUMN IF NOT EXISTS {quote(column.name)} {POSTGRES_TYPES[column.type]}"
+                )
+
+
+def column_definitions(table: SourceTable) -> str:
+    """The key and the columns of a table as they stand in a CREATE TABLE."""
+    columns = "".join(f", {quote(c.name)} {POSTGRES_TYPES[c.type]}" for c in table.columns)
+    return f"{quote(table.key)} text NOT NULL{columns}"
+
+
+def _create(table: SourceTable) -> str:
+    return (
+        f"CREATE TABLE IF NOT EXISTS {quote(SCHEMA, table.name)} ({column_definitions(table)},"
+        " as_of timestamptz NOT NULL, loaded_at timestamptz NOT NULL, drop_id text NOT NULL,"
+        f" UNIQUE ({quote(table.key)}, as_of, loaded_at))"
+    )

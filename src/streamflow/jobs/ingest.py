@@ -1,0 +1,133 @@
+"""Recipe: a folder of CSV files -> source tables, ledger and quarantine."""
+
+from __future__ import annotations
+
+import calendar
+import getpass
+import re
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from streamflow import repo as repos
+from streamflow.database import transaction
+from streamflow.drops import ledger, load
+from streamflow.drops.load import IngestOutcome
+from streamflow.drops.read import Progress
+from streamflow.errors import UsageError
+from streamflow.settings import Settings
+
+FIRST_AS_OF = date(2024, 1, 31)
+"""As-of of `month_000` in folders that are numbered instead of dated."""
+
+MARKERS = ("_INCOMPLETE", "*.part", "*.tmp")
+"""Files that say a drop is still being written."""
+
+QUIET_SECONDS = 5.0
+"""How long the files of a drop must have been left alone before `ingest_all` takes it."""
+
+_MONTH = re.compile(r"month_(\d{3})")
+
+
+def ingest(
+    settings: Settings,
+    folder: Path,
+    as_of: date | None = None,
+    loaded_by: str | None = None,
+    progress: Progress | None = None,
+) -> IngestOutcome:
+    """Take one drop; its as-of is the name of its folder when none is given.
+
+    Raises:
+        UsageError: no date was given and the folder's name is none, or see `drops.load.ingest`.
+        DropRefused: the drop cannot be taken.
+    """
+    when = as_of or _dated(folder)
+    if when is None:
+        raise UsageError(
+            f"The folder's name, '{folder.resolve().name}', is not the date of the drop.",
+            hint="Say when: --as-of 2024-01-31.",
+        )
+    repo = repos.load(settings)
+    return load.ingest(settings, repo, folder, when, loaded_by=loaded_by or _who(), progress=progress)
+
+
+def ingest_all(
+    settings: Settings, root: Path, loaded_by: str | None = None, progress: Progress | None = None
+) -> list[IngestOutcome]:
+    """Take every drop below `root` whose folder is named by its date and whose date is not in the ledger, oldest first.
+
+    A corrected drop of a known date is taken by naming it, never by finding it; a folder that is still being written
+    is left for the next time.
+
+    Raises:
+        UsageError: there is no such folder.
+        DropRefused: a drop cannot be taken; those before it were.
+    """
+    with transaction(settings) as connection:
+        taken = {entry.as_of for entry in ledger.entries(connection)}
+    return [
+        ingest(settings, folder, when, loaded_by, progress)
+        for when, folder in dated_folders(root)
+        if when not in taken and not being_written(folder)
+    ]
+
+
+def dated_folders(root: Path, first_as_of: date = FIRST_AS_OF) -> list[tuple[date, Path]]:
+    """The drops below `root` and their as-of, oldest first.
+
+    A folder is named by its date (2024-01-31) or by a number of months after `first_as_of` (month_000; month ends
+    stay month ends). Other folders are no drops.
+
+    Raises:
+        UsageError: there is no such folder, or two folders are of one date.
+    """
+    if not root.is_dir():
+        raise UsageError(
+            f"There is no folder '{root}'.", hint="Name the folder that holds the drops' folders."
+        )
+    found: dict[date, Path] = {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        numbered = _MONTH.fullmatch(folder.name)
+        when = month_later(first_as_of, int(numbered[1])) if numbered else _dated(folder)
+        if when is None:
+            continue
+        if when in found:
+            raise UsageError(
+                f"'{found[when].name}' and '{folder.name}' are both the drop of {when}.",
+                hint="Keep one of them, or ingest each with --as-of.",
+            )
+        found[when] = folder
+    return sorted(found.items())
+
+
+def month_later(day: date, months: int) -> date:
+    """The same day `months` later, at most the month's last; the last of a month stays the last."""
+    index = day.year * 12 + day.month - 1 + months
+    year, month = index // 12, index % 12 + 1
+    last = calendar.monthrange(year, month)[1]
+    at_end = day.day == calendar.monthrange(day.year, day.month)[1]
+    return date(year, month, last if at_end else min(day.day, last))
+
+
+def being_written(folder: Path, now: float | None = None) -> bool:
+    """Whether somebody marked the drop as incomplete, or touched a file of it in the last seconds."""
+    if any(True for marker in MARKERS for _ in folder.glob(marker)):
+        return True
+    newest = max((path.stat().st_mtime for path in folder.iterdir()), default=0.0)
+    return newest > (time.time() if now is None else now) - QUIET_SECONDS
+
+
+def _dated(folder: Path) -> date | None:
+    try:
+        return datetime.strptime(folder.resolve().name, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        return None
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number without a name.
+        return "unknown"
