@@ -76,7 +76,8 @@ def header_order(table: SourceTable, header: Sequence[str]) -> tuple[list[int], 
     problems = []
     if missing := [name for key, name in wanted.items() if key not in folded]:
         problems.append(f"lacks the column(s) {', '.join(missing)}")
-    if unknown := [name for name in header if name.casefold() not in wanted]:
+    unknown = [name for name in header if name.casefold() not in wanted]
+    if unknown:
         shown = ", ".join(name or "(no name)" for name in unknown)
         problems.append(f"has the unknown column(s) {shown}")
     if twice := sorted(
@@ -140,7 +141,7 @@ class RowChecker:
         for at, (name, kind) in zip(self._order, self._kinds.items(), strict=True):
             text = pa.array(fields[at], pa.string())
             text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
-            columns[name], bad = parse.column(kind, text)  # type: ignore[arg-type]
+            columns[name], bad = parse.column(kind, text)
             if bad:
                 problems[name] = bad
         return pa.table(columns), problems

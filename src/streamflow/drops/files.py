@@ -43,7 +43,7 @@ def find(tables: Iterable[SourceTable], folder: Path) -> tuple[list[DropFile], l
     """Fingerprint the CSV file of every table.
 
     Returns:
-        The files that are there, in the order of the tables, and the problems: missing, unknown or wrong files.
+        The files that are there, in the order of the tables, and what is wrong: missing, unknown, damaged.
 
     Raises:
         UsageError: the folder is none.
@@ -57,7 +57,7 @@ def find(tables: Iterable[SourceTable], folder: Path) -> tuple[list[DropFile], l
     present = {path.name for path in folder.iterdir() if path.suffix.lower() == ".csv"}
     problems = [f"{name}: this file is missing from the drop." for name in sorted(wanted - present)]
     problems += [
-        f"{name}: there is no table of this name; remove the file, or declare the table in feature_repo/tables.py."
+        f"{name}: there is no table of this name; remove the file, or declare it in feature_repo/tables.py."
         for name in sorted(present - wanted)
     ]
     found = []
@@ -96,7 +96,7 @@ def _checksum_problems(path: Path, found: list[DropFile]) -> list[str]:
 
 
 def digest(files: Iterable[DropFile]) -> str:
-    """The fingerprint of a drop's content: sha256 over the sorted lines 'file sha256', wherever the files are."""
+    """The fingerprint of a drop's content: sha256 over its sorted lines 'file sha256'."""
     lines = sorted(f"{file.name} {file.sha256}\n" for file in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.database import engine, lock_key, quote, transaction, try_lock
-from streamflow.drops import files, ledger, stage, tables
+from streamflow.database import engine, transaction, try_lock
+from streamflow.drops import files, ledger, stage, store, tables
 from streamflow.drops.read import Progress
 from streamflow.errors import DropRefused, Refused, UsageError
 from streamflow.repo import FeatureRepo
@@ -17,10 +17,6 @@ from streamflow.settings import Settings
 
 LOCK = "ingest"
 """Advisory lock: one ingest at a time."""
-
-LOADING = "loading"
-"""Advisory lock from the choice of a drop's loaded-at to its commit. Who asks for the present known-at takes it
-shared, and so cannot get a time at which the drop was loaded by the clock, but not to be seen yet."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class IngestOutcome:
 
 @dataclass(frozen=True)
 class Examined:
-    """What would become of a drop: outcomes by file, reasons to refuse it whole, and the first rejected records."""
+    """What would become of a drop: outcomes by file, reasons to refuse it whole, the first rejected rows."""
 
     tables: tuple[TableOutcome, ...]
     problems: tuple[str, ...]
@@ -101,8 +97,8 @@ def ingest(
 ) -> IngestOutcome:
     """Take the drop in `folder` as the state of the world on `as_of`.
 
-    Content that is already the newest of that date changes nothing, whatever its folder is called. Other content
-    for a known date is a correction: a new drop beside the old one.
+    Content that is already the newest of that date changes nothing, whatever its folder is called. Other
+    content for a known date is a correction: a new drop beside the old one.
 
     Args:
         loaded_by: Who or what loads it, for the ledger.
@@ -132,10 +128,21 @@ def ingest(
         if problems:
             raise _refusal(folder, problems)
         meter.step("storing")
-        outcome = _store(connection, staged, folder, as_of, content, known, loaded_by)
+        sequence = known.sequence + 1 if known else 1
+        drop = store.Drop(
+            drop_id=files.drop_id(as_of, sequence, content),
+            as_of=as_of,
+            sequence=sequence,
+            digest=content,
+            loaded_by=loaded_by,
+            origin=str(folder.resolve()),
+        )
+        loaded_at = store.store(connection, drop, staged)
     meter.step("analyzing")
-    _analyze(settings, repo)
-    return outcome
+    with transaction(settings) as connection:
+        store.analyze(connection, repo)
+    outcomes = tuple(_outcome(item) for item in staged)
+    return IngestOutcome(drop.drop_id, as_of, True, loaded_at, outcomes, _notes(staged))
 
 
 def examine(
@@ -176,7 +183,7 @@ def _refuse_future(connection: sa.Connection, as_of: date) -> None:
     if as_of > today:
         raise UsageError(
             f"The as-of {as_of} lies in the future; for the database today is {today} (UTC).",
-            hint="A drop tells what was, so its as-of is today or earlier: correct --as-of or the folder's name.",
+            hint="A drop tells what was: correct --as-of or the folder's name.",
         )
 
 
@@ -210,107 +217,9 @@ def _unchanged(connection: sa.Connection, known: ledger.LedgerEntry) -> IngestOu
     return IngestOutcome(known.drop_id, known.as_of, False, known.loaded_at, outcomes)
 
 
-def _store(
-    connection: sa.Connection,
-    staged: list[stage.StagedFile],
-    folder: Path,
-    as_of: date,
-    content: str,
-    known: ledger.LedgerEntry | None,
-    loaded_by: str,
-) -> IngestOutcome:
-    sequence = known.sequence + 1 if known else 1
-    name = files.drop_id(as_of, sequence, content)
-    loaded_at = _loaded_at(connection)
-    connection.execute(
-        sa.text(
-            "INSERT INTO streamflow.drops (drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin, accepted,"
-            " quarantined) VALUES (:drop_id, :as_of, :sequence, :digest, :loaded_at, :loaded_by, :origin, :accepted,"
-            " :quarantined)"
-        ),
-        {
-            "drop_id": name,
-            "as_of": ledger.midnight(as_of),
-            "sequence": sequence,
-            "digest": content,
-            "loaded_at": loaded_at,
-            "loaded_by": loaded_by,
-            "origin": str(folder.resolve()),
-            "accepted": sum(item.accepted for item in staged),
-            "quarantined": sum(item.quarantined for item in staged),
-        },
-    )
-    for item in staged:
-        _store_file(connection, item, name, as_of, loaded_at)
-    connection.execute(
-        sa.text(
-            "INSERT INTO streamflow.quarantine (drop_id, table_name, file, line, column_name, reason, value, raw)"
-            f" SELECT :drop_id, table_name, file, line, column_name, reason, value, coalesce(raw, '')"
-            f" FROM {stage.QUARANTINE} ORDER BY table_name, line"
-        ),
-        {"drop_id": name},
-    )
-    return IngestOutcome(
-        name, as_of, True, loaded_at, tuple(_outcome(item) for item in staged), _notes(staged)
-    )
-
-
-def _loaded_at(connection: sa.Connection) -> datetime:
-    """The present time of the database, later than that of every drop even if the clock was put back."""
-    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key(LOADING)})
-    loaded_at: datetime = connection.execute(
-        sa.text(
-            "SELECT greatest(clock_timestamp(), max(loaded_at) + interval '1 microsecond') FROM streamflow.drops"
-        )
-    ).scalar_one()
-    return loaded_at.astimezone(UTC)
-
-
-def _store_file(
-    connection: sa.Connection, item: stage.StagedFile, name: str, as_of: date, loaded_at: datetime
-) -> None:
-    file, table = item.file, item.file.table
-    connection.execute(
-        sa.text(
-            "INSERT INTO streamflow.drop_files (drop_id, table_name, file, sha256, bytes, lines, accepted, quarantined)"
-            " VALUES (:drop_id, :table, :file, :sha256, :bytes, :lines, :accepted, :quarantined)"
-        ),
-        {
-            "drop_id": name,
-            "table": table.name,
-            "file": file.name,
-            "sha256": file.sha256,
-            "bytes": file.size,
-            "lines": item.lines,
-            "accepted": item.accepted,
-            "quarantined": item.quarantined,
-        },
-    )
-    columns = ", ".join(quote(column) for column in table.column_names)
-    stored = connection.execute(
-        # In the order of the key, so that the index grows at its end and a user's rows lie together.
-        sa.text(
-            f"INSERT INTO {quote(tables.SCHEMA, table.name)} ({columns}, as_of, loaded_at, drop_id)"
-            f" SELECT {columns}, :as_of, :loaded_at, :drop_id FROM {stage.staged(table)} ORDER BY {quote(table.key)}"
-        ),
-        {"as_of": ledger.midnight(as_of), "loaded_at": loaded_at, "drop_id": name},
-    ).rowcount
-    if stored != item.accepted or item.accepted + item.quarantined != item.lines:
-        raise AssertionError(
-            f"{file.name}: {item.lines} records, {item.accepted} accepted, {item.quarantined} quarantined, {stored} stored"
-        )
-
-
 def _outcome(item: stage.StagedFile) -> TableOutcome:
     return TableOutcome(item.file.table.name, item.file.name, item.lines, item.accepted, item.quarantined)
 
 
 def _notes(staged: list[stage.StagedFile]) -> tuple[str, ...]:
     return tuple(f"{item.file.name}: {note}" for item in staged for note in item.notes)
-
-
-def _analyze(settings: Settings, repo: FeatureRepo) -> None:
-    # The planner has to know the new rows before the point-in-time join of a training.
-    with transaction(settings) as connection:
-        for table in repo.tables:
-            connection.exec_driver_sql(f"ANALYZE {quote(tables.SCHEMA, table.name)}")

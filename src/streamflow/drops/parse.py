@@ -61,7 +61,7 @@ def cell(kind: ColumnType, text: str) -> Any:
 
 
 def column(kind: ColumnType, text: pa.Array) -> tuple[pa.Array, dict[int, str]]:
-    """A column of cells as typed values, null where empty or bad, and the reason by index of each bad cell."""
+    """A column as typed values, null where empty or bad; and the reason of each bad cell by its index."""
     if kind == "string":
         return text, {}
     fast = _fast(kind, text)

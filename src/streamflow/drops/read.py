@@ -84,11 +84,11 @@ class _UndecodableError(Exception):
 
 
 class CsvReader:
-    """A CSV file, record by record: comma-separated, UTF-8 with or without a byte order mark, any line ends."""
+    """A CSV file, record by record: commas, UTF-8 with or without a byte order mark, any line ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._meter = _Meter(path.open("rb", buffering=0))  # type: ignore[arg-type]
+        self._meter = _Meter(path.open("rb", buffering=0))
         buffered = io.BufferedReader(self._meter, _BLOCK)
         self._file = io.TextIOWrapper(buffered, encoding="utf-8-sig", newline="")
         self._text: list[str] = []
@@ -147,8 +147,8 @@ class CsvReader:
         # Without it nobody can tell 29.8 from the first half of 29.85.
         if self._meter.last not in {b"\n", b"\r"}:
             raise FileError(
-                f"ends in the middle of line {self._end}, as if it were cut off; copy it again, or, if it is complete,"
-                " end its last line with a line break."
+                f"ends in the middle of line {self._end}, as if it were cut off; copy it again, or, if it is"
+                " complete, end its last line with a line break."
             )
 
     def _take(self, rows: int) -> Chunk:
@@ -179,8 +179,8 @@ class CsvReader:
     def _refuse_unclosed(self, error: str) -> None:
         if "unexpected end of data" in error or "field larger than" in error:
             raise FileError(
-                f'has a quote (") that is opened in or after line {self._end + 1} and never closed; the file is cut off,'
-                " or a quote in a text was not doubled."
+                f'has a quote (") that is opened in or after line {self._end + 1} and never closed; the file'
+                " is cut off, or a quote in a text was not doubled."
             )
 
 

@@ -1,6 +1,7 @@
 """Checked rows -> temporary tables in PostgreSQL, where duplicates and unknown entities are found.
 
-All of it happens on one connection, in the transaction that later stores the drop; the temporary tables vanish with it.
+All of it happens on one connection, in the transaction that later stores the drop; the temporary
+tables vanish with it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.csv
 import sqlalchemy as sa
 
@@ -81,7 +81,7 @@ def stage(
         connection.exec_driver_sql(f"ANALYZE {staged(item.file.table)}")
         _reject_duplicates(connection, item)
     entities = next((item for item in result if item.file.table.entities), None)
-    # Rows of a table whose entities cannot be read are not unknown; the drop is refused for the reason itself.
+    # Rows of a table whose entities cannot be read are not unknown; the drop is refused anyway.
     if entities is not None and not entities.problems:
         for item in result:
             if item is not entities:
@@ -94,7 +94,8 @@ def _stage_file(
 ) -> StagedFile:
     result = StagedFile(file)
     connection.exec_driver_sql(
-        f"CREATE TEMP TABLE {staged(file.table)} ({LINE} bigint, {column_definitions(file.table)}) ON COMMIT DROP"
+        f"CREATE TEMP TABLE {staged(file.table)} ({LINE} bigint, {column_definitions(file.table)})"
+        " ON COMMIT DROP"
     )
     try:
         with CsvReader(file.path) as reader:
@@ -151,7 +152,8 @@ def _reject_duplicates(connection: sa.Connection, item: StagedFile) -> None:
     _reject(
         connection,
         item,
-        f"DELETE FROM {name} s USING (SELECT {key}, count(*) AS copies FROM {name} GROUP BY 1 HAVING count(*) > 1) d"
+        f"DELETE FROM {name} s USING"
+        f" (SELECT {key}, count(*) AS copies FROM {name} GROUP BY 1 HAVING count(*) > 1) d"
         f" WHERE s.{key} = d.{key} RETURNING s.{LINE}, s.{key} AS value,"
         " 'appears ' || d.copies || ' times in this file, and which row is right is not known' AS reason",
     )
@@ -173,7 +175,8 @@ def _reject(connection: sa.Connection, item: StagedFile, delete: str) -> None:
     """Move the rows that `delete` returns (line, value, reason) to the quarantine."""
     moved = connection.execute(
         sa.text(
-            f"WITH rejected AS ({delete}) INSERT INTO {QUARANTINE} (table_name, file, line, column_name, reason, value)"
+            f"WITH rejected AS ({delete}) INSERT INTO {QUARANTINE}"
+            " (table_name, file, line, column_name, reason, value)"
             f" SELECT :table, :file, {LINE}, :column, reason, value FROM rejected"
         ),
         {"table": item.file.table.name, "file": item.file.name, "column": item.file.table.key},

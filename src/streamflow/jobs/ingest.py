@@ -55,10 +55,10 @@ def ingest(
 def ingest_all(
     settings: Settings, root: Path, loaded_by: str | None = None, progress: Progress | None = None
 ) -> list[IngestOutcome]:
-    """Take every drop below `root` whose folder is named by its date and whose date is not in the ledger, oldest first.
+    """Take every dated drop below `root` whose date is not in the ledger yet, oldest first.
 
-    A corrected drop of a known date is taken by naming it, never by finding it; a folder that is still being written
-    is left for the next time.
+    A corrected drop of a known date is taken by naming it, never by finding it; a folder that is still being
+    written is left for the next time.
 
     Raises:
         UsageError: there is no such folder.
@@ -76,8 +76,8 @@ def ingest_all(
 def dated_folders(root: Path, first_as_of: date = FIRST_AS_OF) -> list[tuple[date, Path]]:
     """The drops below `root` and their as-of, oldest first.
 
-    A folder is named by its date (2024-01-31) or by a number of months after `first_as_of` (month_000; month ends
-    stay month ends). Other folders are no drops.
+    A folder is named by its date (2024-01-31) or by a number of months after `first_as_of` (month_000; month
+    ends stay month ends). Other folders are no drops.
 
     Raises:
         UsageError: there is no such folder, or two folders are of one date.

@@ -1,0 +1,125 @@
+"""Staged rows -> ledger, source tables and quarantine, with one loaded-at."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+
+import sqlalchemy as sa
+
+from streamflow.database import lock_key, quote
+from streamflow.drops import ledger, stage
+from streamflow.drops.tables import SCHEMA
+from streamflow.repo import FeatureRepo
+
+LOADING = "loading"
+"""Advisory lock from the choice of a drop's loaded-at to its commit.
+
+Who asks for the present known-at takes it shared; so nobody gets a time by which a drop was loaded but could not
+be seen yet.
+"""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A drop about to be stored; the fields are columns of the ledger."""
+
+    drop_id: str
+    as_of: date
+    sequence: int
+    digest: str
+    loaded_by: str
+    origin: str
+
+
+def store(connection: sa.Connection, drop: Drop, staged: list[stage.StagedFile]) -> datetime:
+    """Append everything that was staged.
+
+    Returns:
+        The loaded-at on every row of it.
+    """
+    loaded_at = _loaded_at(connection)
+    connection.execute(
+        sa.text(
+            "INSERT INTO streamflow.drops (drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin,"
+            " accepted, quarantined) VALUES (:drop_id, :as_of, :sequence, :digest, :loaded_at, :loaded_by,"
+            " :origin, :accepted, :quarantined)"
+        ),
+        {
+            **asdict(drop),
+            "as_of": ledger.midnight(drop.as_of),
+            "loaded_at": loaded_at,
+            "accepted": sum(item.accepted for item in staged),
+            "quarantined": sum(item.quarantined for item in staged),
+        },
+    )
+    for item in staged:
+        _append_rows(connection, drop, item, loaded_at)
+        _append_file(connection, drop, item)
+    connection.execute(
+        sa.text(
+            "INSERT INTO streamflow.quarantine"
+            " (drop_id, table_name, file, line, column_name, reason, value, raw)"
+            f" SELECT :drop_id, table_name, file, line, column_name, reason, value, raw FROM {stage.QUARANTINE}"
+            " ORDER BY table_name, line"
+        ),
+        {"drop_id": drop.drop_id},
+    )
+    return loaded_at
+
+
+def _loaded_at(connection: sa.Connection) -> datetime:
+    """The present time of the database, later than that of every drop even if the clock was put back."""
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key(LOADING)})
+    loaded_at: datetime = connection.execute(
+        sa.text(
+            "SELECT greatest(clock_timestamp(), max(loaded_at) + interval '1 microsecond')"
+            " FROM streamflow.drops"
+        )
+    ).scalar_one()
+    return loaded_at.astimezone(UTC)
+
+
+def _append_rows(connection: sa.Connection, drop: Drop, item: stage.StagedFile, loaded_at: datetime) -> None:
+    table = item.file.table
+    columns = ", ".join(quote(column) for column in table.column_names)
+    stored = connection.execute(
+        # In the order of the key, so that the index grows at its end and an entity's rows lie together.
+        sa.text(
+            f"INSERT INTO {quote(SCHEMA, table.name)} ({columns}, as_of, loaded_at, drop_id)"
+            f" SELECT {columns}, :as_of, :loaded_at, :drop_id FROM {stage.staged(table)}"
+            f" ORDER BY {quote(table.key)}"
+        ),
+        {"as_of": ledger.midnight(drop.as_of), "loaded_at": loaded_at, "drop_id": drop.drop_id},
+    ).rowcount
+    if stored != item.accepted or item.accepted + item.quarantined != item.lines:
+        raise AssertionError(
+            f"{item.file.name}: {item.lines} records, {item.accepted} accepted, {item.quarantined} quarantined,"
+            f" {stored} stored"
+        )
+
+
+def _append_file(connection: sa.Connection, drop: Drop, item: stage.StagedFile) -> None:
+    connection.execute(
+        sa.text(
+            "INSERT INTO streamflow.drop_files"
+            " (drop_id, table_name, file, sha256, bytes, lines, accepted, quarantined)"
+            " VALUES (:drop_id, :table, :file, :sha256, :bytes, :lines, :accepted, :quarantined)"
+        ),
+        {
+            "drop_id": drop.drop_id,
+            "table": item.file.table.name,
+            "file": item.file.name,
+            "sha256": item.file.sha256,
+            "bytes": item.file.size,
+            "lines": item.lines,
+            "accepted": item.accepted,
+            "quarantined": item.quarantined,
+        },
+    )
+
+
+def analyze(connection: sa.Connection, repo: FeatureRepo) -> None:
+    """Tell the planner about the new rows, before the point-in-time join of a training."""
+    for table in repo.tables:
+        connection.exec_driver_sql(f"ANALYZE {quote(SCHEMA, table.name)}")
