@@ -105,7 +105,8 @@ def schema(knobs: list[Knob]) -> dict[str, Any]:
     pod_keys = {item.path[-1]: _schema_of(item) for item in pod.knobs}
     defaults = next(knob for knob in knobs if knob.name == "jobDefaults")
     job_keys = JOB_KEYS | {
-        item.path[-1]: {k: v for k, v in _schema_of(item).items() if k != "default"} for item in defaults.knobs
+        item.path[-1]: {k: v for k, v in _schema_of(item).items() if k != "default"}
+        for item in defaults.knobs
     }
     overrides = {name: {"$ref": f"#/definitions/pod/{name}"} for name in pod_keys}
     definitions = {
@@ -192,7 +193,9 @@ def wanted() -> dict[Path, str]:
 def main(arguments: list[str]) -> int:
     """Write the files, or with `--check` say which are not current."""
     stale = [
-        path for path, text in wanted().items() if not path.is_file() or path.read_text(encoding="utf-8") != text
+        path
+        for path, text in wanted().items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
     ]
     if "--check" in arguments:
         for path in stale:

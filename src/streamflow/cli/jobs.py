@@ -1,0 +1,90 @@
+"""`streamflow jobs`: the scheduled jobs of a cluster, and what each does."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import json
+from typing import Annotated
+
+import typer
+
+from streamflow import log
+from streamflow import settings as settings_module
+from streamflow.jobs import catalog
+from streamflow.jobs.run import run as run_job
+
+app = typer.Typer(no_args_is_help=True, help="The scheduled jobs of a cluster.")
+
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace; default: the current one.")
+]
+Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig; default: the current one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.command("list")
+def list_jobs(namespace: Namespace = None, context: Context = None, as_json: AsJson = False) -> None:
+    """List the jobs, their schedules and when they last ran."""
+    from streamflow.jobs.kubernetes import Cluster
+
+    jobs = Cluster(namespace, context).jobs()
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(job) for job in jobs], default=str))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("job", "schedule", "suspended", "running", "last success", "what it does")
+    for job in jobs:
+        when = job.last_succeeded.isoformat(timespec="minutes") if job.last_succeeded else "-"
+        state = "yes" if job.suspended else ""
+        table.add_row(job.name, job.schedule, state, str(job.running or ""), when, job.summary)
+    Console().print(table)
+
+
+@app.command("run")
+def run_on_cluster(
+    name: str,
+    *,
+    namespace: Namespace = None,
+    context: Context = None,
+    follow: Annotated[bool, typer.Option(help="Follow its log until it ends.")] = True,
+    timeout: Annotated[float, typer.Option(help="Longest time to follow, in seconds.")] = 3600.0,
+    as_json: AsJson = False,
+) -> None:
+    """Start a job on the cluster now, from its CronJob, and follow it; exit 1 when it fails."""
+    from streamflow.jobs.kubernetes import Cluster
+
+    cluster = Cluster(namespace, context)
+    job_name = cluster.start(name, getpass.getuser())
+    if as_json:
+        typer.echo(json.dumps({"job": job_name, "namespace": cluster.namespace}))
+    else:
+        typer.echo(f"Started {job_name} in namespace {cluster.namespace}.", err=True)
+    if follow:
+        for line in cluster.follow(job_name, timeout):
+            typer.echo(line, err=as_json)
+
+
+@app.command()
+def logs(
+    name: str,
+    namespace: Namespace = None,
+    context: Context = None,
+    timeout: Annotated[float, typer.Option(help="Longest time to follow, in seconds.")] = 3600.0,
+) -> None:
+    """Show the log of a job's newest run, and follow it while it runs."""
+    from streamflow.jobs.kubernetes import Cluster
+
+    cluster = Cluster(namespace, context)
+    for line in cluster.follow(cluster.newest(name), timeout):
+        typer.echo(line)
+
+
+@app.command("exec")
+def execute(name: str) -> None:
+    """Do a job here, in this process, as its CronJob does: locked, logged, its outcome recorded."""
+    settings = settings_module.load()
+    log.configure(settings.log)
+    raise typer.Exit(run_job(settings, name, catalog.recipe(name)))

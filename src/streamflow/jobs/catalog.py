@@ -1,0 +1,73 @@
+"""The jobs by name: what `streamflow jobs exec NAME`, and so each CronJob, does.
+
+A job is one name in five places: `k8s-jobs/NAME.yaml`, `jobs/NAME.py`, a line here, `jobs.NAME` in the
+chart's values, and the label of its metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from streamflow.errors import NotFound
+from streamflow.settings import Settings
+
+Recipe = Callable[[Settings], object]
+
+
+def _ingest(settings: Settings) -> object:
+    from streamflow.jobs import inbox
+
+    return inbox.take_all(settings)
+
+
+def _materialize(settings: Settings) -> object:
+    from streamflow.jobs.materialize import materialize
+
+    return materialize(settings)
+
+
+def _train(settings: Settings) -> object:
+    from streamflow.jobs import retrain
+
+    return retrain.retrain(settings)
+
+
+def _score(settings: Settings) -> object:
+    from streamflow.jobs.score import score
+
+    return score(settings)
+
+
+def _monitor(settings: Settings) -> object:
+    from streamflow.jobs.monitor import monitor
+
+    return monitor(settings)
+
+
+def _backup(settings: Settings) -> object:
+    from streamflow.jobs.backup import backup
+
+    return backup(settings)
+
+
+# Imported when called: Feast and MLflow take seconds to load.
+JOBS: Mapping[str, Recipe] = {
+    "ingest": _ingest,
+    "materialize": _materialize,
+    "train": _train,
+    "score": _score,
+    "monitor": _monitor,
+    "backup": _backup,
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of a job.
+
+    Raises:
+        NotFound: there is no such job.
+    """
+    try:
+        return JOBS[name]
+    except KeyError:
+        raise NotFound(f"There is no job '{name}'.", hint=f"Jobs: {', '.join(JOBS)}.") from None

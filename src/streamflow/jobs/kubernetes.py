@@ -1,0 +1,234 @@
+"""Jobs on the cluster: list CronJobs, start one now, follow its log. Nothing else talks to Kubernetes."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from streamflow.errors import DependencyDown, NotFound, StreamFlowError
+
+JOB_LABEL = "streamflow.io/job"
+SUMMARY = "streamflow.io/summary"
+_NAME_LENGTH = 63
+_POLL_SECONDS = 1.0
+_STARTED = ("Running", "Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class ClusterJob:
+    """A CronJob of the platform.
+
+    Attributes:
+        name: Name of the job (`train`), not of the object.
+        object_name: Name of the CronJob.
+        schedule: Its schedule and time zone.
+        suspended: Whether the schedule is off.
+        summary: What it does.
+        last_started: When the schedule last started it.
+        last_succeeded: When a scheduled run last ended well.
+        running: Jobs of it that run now.
+    """
+
+    name: str
+    object_name: str
+    schedule: str
+    suspended: bool
+    summary: str
+    last_started: datetime | None
+    last_succeeded: datetime | None
+    running: int
+
+
+class Cluster:
+    """One namespace of a cluster: the one we run in, else the kubeconfig's."""
+
+    def __init__(self, namespace: str | None = None, context: str | None = None) -> None:
+        from kubernetes import client, config
+
+        try:
+            config.load_incluster_config()
+            self.namespace = namespace or _own_namespace()
+        except config.ConfigException:
+            try:
+                config.load_kube_config(context=context)
+                _, active = config.list_kube_config_contexts()
+            except (config.ConfigException, OSError) as error:
+                raise DependencyDown(
+                    "There is no cluster: no kubeconfig, and this is no pod.",
+                    hint="Set KUBECONFIG, or name a context with --context.",
+                ) from error
+            self.namespace = namespace or active["context"].get("namespace") or "default"
+        self._batch, self._core = client.BatchV1Api(), client.CoreV1Api()
+
+    def jobs(self) -> list[ClusterJob]:
+        """The platform's jobs, by name.
+
+        Raises:
+            DependencyDown: the API server does not answer.
+        """
+        found = _ask(self._batch.list_namespaced_cron_job, self.namespace, label_selector=JOB_LABEL)
+        return sorted((as_job(item) for item in found.items), key=lambda job: job.name)
+
+    def start(self, name: str, by: str) -> str:
+        """Start a job now, from its CronJob; returns the name of the Job.
+
+        Raises:
+            NotFound: there is no such job here.
+        """
+        held = _ask(
+            self._batch.list_namespaced_cron_job, self.namespace, label_selector=f"{JOB_LABEL}={name}"
+        ).items
+        if not held:
+            raise NotFound(
+                f"There is no job '{name}' in namespace '{self.namespace}'.",
+                hint="List them with 'streamflow jobs list'; choose the namespace with --namespace.",
+            )
+        job = manual_job(held[0], by, secrets.token_hex(3))
+        return str(_ask(self._batch.create_namespaced_job, self.namespace, job).metadata.name)
+
+    def newest(self, name: str) -> str:
+        """Name of the newest Job of a job.
+
+        Raises:
+            NotFound: it has not run, or its Jobs were cleaned up.
+        """
+        found = _ask(
+            self._batch.list_namespaced_job, self.namespace, label_selector=f"{JOB_LABEL}={name}"
+        ).items
+        if not found:
+            raise NotFound(
+                f"No run of '{name}' is left in namespace '{self.namespace}'.",
+                hint=f"Start one with 'streamflow jobs run {name}'.",
+            )
+        return str(max(found, key=lambda item: item.metadata.creation_timestamp).metadata.name)
+
+    def follow(self, job_name: str, timeout_seconds: float) -> Iterator[str]:
+        """The log lines of a Job's pods, as they come, until the Job ends.
+
+        Raises:
+            StreamFlowError: the Job failed, or did not end in time.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        seen: set[str] = set()
+        while True:
+            for pod in self._pods(job_name):
+                if pod.metadata.name not in seen and pod.status.phase in _STARTED:
+                    seen.add(pod.metadata.name)
+                    yield from self._log(pod.metadata.name)
+            verdict = outcome(_ask(self._batch.read_namespaced_job, job_name, self.namespace))
+            if verdict == "done":
+                return
+            if verdict:
+                raise StreamFlowError(f"Job {job_name} failed: {verdict}", hint="Its log stands above.")
+            if time.monotonic() > deadline:
+                raise StreamFlowError(
+                    f"Job {job_name} has not ended after {timeout_seconds:.0f} s.",
+                    hint=f"It goes on; look with 'kubectl describe job {job_name}'.",
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def _pods(self, job_name: str) -> list[Any]:
+        selector = f"batch.kubernetes.io/job-name={job_name}"
+        pods = _ask(self._core.list_namespaced_pod, self.namespace, label_selector=selector).items
+        return sorted(pods, key=lambda pod: pod.metadata.creation_timestamp)
+
+    def _log(self, pod: str) -> Iterator[str]:
+        response = _ask(
+            self._core.read_namespaced_pod_log,
+            pod,
+            self.namespace,
+            container="job",
+            follow=True,
+            _preload_content=False,
+        )
+        for line in response:
+            yield line.decode(errors="replace").rstrip("\n")
+
+
+def as_job(item: Any) -> ClusterJob:
+    """A CronJob of the API as ours. Pure."""
+    zone = f" {item.spec.time_zone}" if item.spec.time_zone else ""
+    return ClusterJob(
+        name=item.metadata.labels[JOB_LABEL],
+        object_name=item.metadata.name,
+        schedule=f"{item.spec.schedule}{zone}",
+        suspended=bool(item.spec.suspend),
+        summary=(item.metadata.annotations or {}).get(SUMMARY, ""),
+        last_started=item.status.last_schedule_time if item.status else None,
+        last_succeeded=item.status.last_successful_time if item.status else None,
+        running=len((item.status and item.status.active) or []),
+    )
+
+
+def manual_job(cron_job: Any, by: str, suffix: str) -> Any:
+    """The Job that `kubectl create job --from=cronjob/…` would make, with who asked for it. Pure."""
+    from kubernetes import client
+
+    template = cron_job.spec.job_template
+    metadata = cron_job.metadata
+    annotations = dict(template.metadata.annotations or {}) if template.metadata else {}
+    return client.V1Job(
+        api_version="batch/v1",
+        kind="Job",
+        metadata=client.V1ObjectMeta(
+            name=job_object_name(metadata.name, by, suffix),
+            labels=dict(template.metadata.labels or {}) if template.metadata else {},
+            annotations=annotations | {"cronjob.kubernetes.io/instantiate": "manual", "streamflow.io/by": by},
+            owner_references=[
+                client.V1OwnerReference(
+                    api_version="batch/v1", kind="CronJob", name=metadata.name, uid=metadata.uid
+                )
+            ],
+        ),
+        spec=template.spec,
+    )
+
+
+def job_object_name(cron_job: str, by: str, suffix: str) -> str:
+    """A name that fits into 63 characters and says who asked: `streamflow-train-ada-1f2e3d`. Pure."""
+    who = re.sub(r"[^a-z0-9]+", "-", by.lower()).strip("-")[:12].strip("-") or "manual"
+    tail = f"-{who}-{suffix}"
+    return cron_job[: _NAME_LENGTH - len(tail)].rstrip("-") + tail
+
+
+def outcome(job: Any) -> str:
+    """ "done", why the Job failed, or "" while it goes on. Pure."""
+    for condition in (job.status and job.status.conditions) or []:
+        if condition.status != "True":
+            continue
+        if condition.type == "Complete":
+            return "done"
+        if condition.type == "Failed":
+            return f"{condition.reason}: {condition.message}"
+    return ""
+
+
+def _ask(call: Any, *arguments: Any, **options: Any) -> Any:
+    from kubernetes.client.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return call(*arguments, **options)
+    except ApiException as error:
+        if error.status in (401, 403):
+            raise StreamFlowError(
+                f"The cluster refuses it: {error.reason}.", hint="Ask for the right to see and create Jobs."
+            ) from error
+        if error.status == 404:
+            raise NotFound(f"The cluster has no such thing: {arguments[0]}.") from error
+        raise StreamFlowError(f"The cluster answered {error.status}: {error.reason}.") from error
+    except HTTPError as error:
+        raise DependencyDown(
+            "The API server does not answer.", hint="Check KUBECONFIG, and that the cluster runs."
+        ) from error
+
+
+def _own_namespace() -> str:
+    from pathlib import Path
+
+    return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text(encoding="utf-8").strip()

@@ -1,0 +1,159 @@
+"""What wraps every job: one at a time, a line at start and end, a row of its outcome, an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any
+
+import sqlalchemy as sa
+
+from streamflow import log
+from streamflow.database import engine, lock_key, transaction
+from streamflow.errors import DependencyDown, Refused, StreamFlowError
+from streamflow.settings import Settings
+
+_MESSAGE_LENGTH = 2000
+
+
+class TerminatedError(StreamFlowError):
+    """The job was told to stop: its deadline passed, or its node is drained."""
+
+    exit_code = 143
+
+
+def run(settings: Settings, name: str, recipe: Callable[[Settings], object]) -> int:
+    """Run a job's recipe and leave its outcome in `streamflow.job_runs`, which the exporter serves.
+
+    A second run of the same job, also one started by hand, finds the first one's lock and ends well.
+
+    Returns:
+        The exit code: 0 done or already running, else that of the error (see errors.py).
+    """
+    logger = log.get("streamflow.jobs").bind(job=name)
+    started_at, begin = datetime.now(UTC), time.monotonic()
+    try:
+        with _lock(settings, name) as held:
+            if not held:
+                logger.info("already running")
+                return 0
+            logger.info("started")
+            ended = _attempt(settings, recipe, logger)
+            _record(settings, name, started_at, ended, logger)
+    except StreamFlowError as error:
+        logger.error("failed", error=str(error))
+        return error.exit_code
+    logger.info("ended", outcome=ended.outcome, seconds=round(time.monotonic() - begin, 3), facts=ended.facts)
+    return ended.code
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ended:
+    outcome: str
+    code: int
+    message: str = ""
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _attempt(settings: Settings, recipe: Callable[[Settings], object], logger: Any) -> _Ended:
+    try:
+        with _terminated():
+            return _Ended("done", 0, facts=as_facts(recipe(settings)))
+    except Refused as error:
+        logger.error("refused", error=str(error))
+        return _Ended("refused", error.exit_code, str(error))
+    except StreamFlowError as error:
+        logger.error("failed", error=str(error))
+        return _Ended("failed", error.exit_code, str(error))
+    except Exception as error:
+        # A bug: the log gets the trace, the outcome one line.
+        logger.exception("failed")
+        return _Ended("failed", 1, f"{type(error).__name__}: {error}")
+
+
+def as_facts(result: object) -> dict[str, Any]:
+    """What a recipe returned, as a JSON object: a dataclass, a list of them, a mapping, or nothing. Pure."""
+    if result is None:
+        return {}
+    if dataclasses.is_dataclass(result) and not isinstance(result, type):
+        result = dataclasses.asdict(result)
+    if isinstance(result, (list, tuple)):
+        result = {"items": [as_facts(item) for item in result]}
+    if not isinstance(result, Mapping):
+        result = {"result": result}
+    facts: dict[str, Any] = json.loads(json.dumps(dict(result), default=str))
+    return facts
+
+
+@contextlib.contextmanager
+def _lock(settings: Settings, name: str) -> Iterator[bool]:
+    """Hold the job's lock on a connection of its own; yields False when another process does.
+
+    The lock belongs to the session, so that a long job holds no transaction open. Should the connection be
+    lost, the job's own work fails or not by itself.
+    """
+    key = {"key": lock_key(f"job:{name}")}
+    try:
+        connection = engine(settings).connect().execution_options(isolation_level="AUTOCOMMIT")
+    except sa.exc.OperationalError as error:
+        database = settings.database
+        raise DependencyDown(
+            f"PostgreSQL at {database.host}:{database.port} does not answer.",
+            hint="Check that the server is up, and the job's role and password.",
+            details=(str(error.orig).strip().splitlines()[0],),
+        ) from error
+    try:
+        held = bool(connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), key).scalar_one())
+        yield held
+    finally:
+        with contextlib.suppress(sa.exc.DBAPIError):
+            connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), key)
+        # Closed for good: a session that goes back to the pool would keep a lock that was not released.
+        connection.invalidate()
+        connection.close()
+
+
+def _record(settings: Settings, name: str, started_at: datetime, ended: _Ended, logger: Any) -> None:
+    try:
+        with transaction(settings) as connection:
+            connection.execute(
+                sa.text(
+                    "INSERT INTO streamflow.job_runs (job, started_at, outcome, message, facts)"
+                    " VALUES (:job, :started_at, :outcome, :message, CAST(:facts AS jsonb))"
+                ),
+                {
+                    "job": name,
+                    "started_at": started_at,
+                    "outcome": ended.outcome,
+                    "message": ended.message[:_MESSAGE_LENGTH],
+                    "facts": json.dumps(ended.facts),
+                },
+            )
+    except (StreamFlowError, sa.exc.DBAPIError) as error:
+        # The work is done or not whatever the record says; its absence raises an alert by itself.
+        logger.error("outcome not recorded", error=str(error).splitlines()[0])
+
+
+@contextlib.contextmanager
+def _terminated() -> Iterator[None]:
+    """Turn SIGTERM into an error, so that a job that is stopped still leaves its outcome."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise TerminatedError("The job was told to stop.", hint="See its Job: was the deadline too short?")
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:
+        # Not the main thread: whoever runs us there handles signals.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

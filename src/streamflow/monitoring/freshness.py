@@ -1,0 +1,75 @@
+"""How far drops, source tables and online tables reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from streamflow.database import quote
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Rows of a table and the newest as-of among them."""
+
+    rows: int
+    newest_as_of: datetime | None
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """The newest drop, and the reach of every source table and every feature view."""
+
+    newest_drop: datetime | None
+    tables: dict[str, Reach] = field(default_factory=dict)
+    views: dict[str, Reach] = field(default_factory=dict)
+
+
+def read(connection: sa.Connection) -> Freshness:
+    """Read it all; source tables have an index on as_of only behind their key, so they are asked by drop."""
+    newest = connection.execute(sa.text("SELECT max(as_of) FROM streamflow.drops")).scalar()
+    return Freshness(newest, _tables(connection), _views(connection))
+
+
+def _tables(connection: sa.Connection) -> dict[str, Reach]:
+    """Source tables, from the ledger: it counts what each drop brought, so nothing large is scanned."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT table_name, sum(f.accepted)::bigint AS rows,"
+            " max(as_of) FILTER (WHERE f.accepted > 0) AS newest"
+            " FROM streamflow.drop_files f JOIN streamflow.drops USING (drop_id) GROUP BY table_name"
+        )
+    )
+    return {row.table_name: Reach(row.rows, row.newest) for row in rows}
+
+
+def _views(connection: sa.Connection) -> dict[str, Reach]:
+    """Online tables: rows as the planner estimates them, newest as-of from the table of materializations."""
+    names = connection.execute(
+        sa.text(
+            "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace "
+            " WHERE nspname = 'online' AND relkind = 'r' AND relname <> 'materializations' ORDER BY relname"
+        )
+    ).scalars()
+    return {name: _view(connection, name) for name in list(names)}
+
+
+def _view(connection: sa.Connection, name: str) -> Reach:
+    newest = connection.execute(
+        sa.text(
+            "SELECT newest_as_of FROM online.materializations WHERE feature_view = :view"
+            " ORDER BY materialization_id DESC LIMIT 1"
+        ),
+        {"view": name},
+    ).scalar()
+    estimate = connection.execute(
+        sa.text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table)"),
+        {"table": quote("online", name)},
+    ).scalar()
+    rows = int(estimate) if estimate is not None and estimate >= 0 else 0
+    if not rows:
+        # Never analyzed, or empty: small enough to be counted.
+        rows = int(connection.exec_driver_sql(f"SELECT count(*) FROM {quote('online', name)}").scalar_one())
+    return Reach(rows, newest)

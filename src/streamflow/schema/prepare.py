@@ -1,0 +1,154 @@
+"""Bring a server to where the components can start: roles, migrations, grants; and wait for that."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import sqlalchemy as sa
+
+from streamflow.database import transaction
+from streamflow.errors import DependencyDown, UsageError
+from streamflow.schema import roles
+from streamflow.schema.migrate import current, migrate, newest
+from streamflow.settings import DatabaseSettings, Settings
+
+Stage = Literal["login", "migrated", "applied"]
+MAINTENANCE_DATABASE = "postgres"
+_STAMP = "streamflow feature repo "
+
+
+def passwords_in(folder: Path) -> dict[str, str]:
+    """Passwords of roles from files named `ROLE-password`, as a mounted Secret has them.
+
+    Raises:
+        UsageError: there is no file for any role.
+    """
+    found = {
+        name: (folder / f"{name}-password").read_text(encoding="utf-8").strip()
+        for name in roles.ROLES
+        if (folder / f"{name}-password").is_file()
+    }
+    if not found:
+        raise UsageError(
+            f"{folder} holds no file ROLE-password.", hint=f"The roles are: {', '.join(roles.ROLES)}."
+        )
+    return found
+
+
+def prepare(settings: Settings, passwords: Mapping[str, str], *, with_roles: bool = True) -> str:
+    """Make roles, databases and schemas as the administrator in `settings`, then run migrations as the owner.
+
+    Args:
+        passwords: Password per role.
+        with_roles: False when somebody else makes roles and grants; `settings` is then the owner's login.
+
+    Returns:
+        The revision the database is at.
+    """
+    if not with_roles:
+        return migrate(settings)
+    plan = make_plan(settings, passwords)
+    with _autocommit(settings.database, MAINTENANCE_DATABASE) as connection:
+        roles.ensure_cluster(connection, plan)
+    with transaction(settings) as connection:
+        roles.ensure_schemas(connection, plan)
+    revision = migrate(as_role(settings, roles.OWNER, passwords[roles.OWNER]))
+    grant(settings)
+    return revision
+
+
+def grant(settings: Settings) -> None:
+    """Bring rights on existing tables to what they should be, as the administrator in `settings`."""
+    with transaction(settings) as connection:
+        roles.ensure_grants(connection, make_plan(settings, {}))
+
+
+def make_plan(settings: Settings, passwords: Mapping[str, str]) -> roles.Plan:
+    """What the SQL of roles depends on, for the server in `settings`."""
+    database = settings.database
+    with _autocommit(database, MAINTENANCE_DATABASE) as connection:
+        version = int(connection.execute(sa.text("SHOW server_version_num")).scalar_one())
+    return roles.Plan(database.name, database.mlflow_name, database.role_prefix, version, passwords)
+
+
+def as_role(settings: Settings, name: str, password: str) -> Settings:
+    """The same settings, logging in as one of our roles."""
+    database = settings.database.model_copy(
+        update={"user": settings.database.role_prefix + name, "password": password, "password_file": None}
+    )
+    fields = database.model_dump() | {"password": password}
+    return settings.model_copy(update={"database": DatabaseSettings(**fields)})
+
+
+def stamp(settings: Settings) -> None:
+    """Note in the database that this feature repo was applied, for those who wait for it."""
+    with transaction(settings) as connection:
+        connection.exec_driver_sql(f"COMMENT ON SCHEMA feast IS '{_STAMP}{repo_digest(settings)}'")
+
+
+def repo_digest(settings: Settings) -> str:
+    """SHA-256 over the files of the feature repo: names and contents."""
+    digest = hashlib.sha256()
+    folder = settings.feast.repo
+    for path in sorted(folder.glob("*.py")) + sorted(folder.glob("*.yaml")):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def wait(
+    settings: Settings,
+    until: Stage,
+    timeout_seconds: float,
+    *,
+    pause: Callable[[float], None] = time.sleep,
+    on_wait: Callable[[str], None] = lambda reason: None,
+) -> None:
+    """Return when the database is ready: answers (`login`), is migrated, or has this feature repo applied.
+
+    Raises:
+        DependencyDown: it was not within the time; says what was missing.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while missing := _missing(settings, until):
+        if time.monotonic() > deadline:
+            raise DependencyDown(
+                f"The database is not ready after {timeout_seconds:.0f} s: {missing}",
+                hint="Look at the log of the migration Job, and whether PostgreSQL runs.",
+            )
+        on_wait(missing)
+        pause(1.0)
+
+
+def _missing(settings: Settings, until: Stage) -> str:
+    """What is missing for a stage, in a sentence; "" when nothing is."""
+    try:
+        with transaction(settings) as connection:
+            if until != "login" and (held := current(connection)) != newest():
+                return f"it is at revision '{held}', this code needs '{newest()}'."
+            comment = "SELECT obj_description(to_regnamespace('feast'), 'pg_namespace')"
+            if until == "applied" and connection.execute(sa.text(comment)).scalar() != _STAMP + repo_digest(
+                settings
+            ):
+                return "this feature repo has not been applied yet."
+    except (DependencyDown, sa.exc.DBAPIError) as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
+@contextmanager
+def _autocommit(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
+    engine = sa.create_engine(database.url(name=name), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except sa.exc.OperationalError as error:
+        raise DependencyDown(
+            f"PostgreSQL at {database.host}:{database.port} does not let '{database.user}' into '{name}'.",
+            hint="Check host, user and password, and that the server is up.",
+            details=(str(error.orig).strip().splitlines()[0],),
+        ) from error
