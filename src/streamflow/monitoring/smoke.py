@@ -31,8 +31,9 @@ def any_entity(settings: Settings) -> str:
     with transaction(settings) as connection:
         tables = connection.execute(
             sa.text(
-                "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace "
-                " WHERE nspname = 'online' AND relkind = 'r' AND relname <> 'materializations' ORDER BY relname"
+                "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+                " WHERE nspname = 'online' AND relkind = 'r' AND relname <> 'materializations'"
+                " ORDER BY relname"
             )
         ).scalars()
         every = " INTERSECT ".join(f"SELECT {key} FROM {quote('online', name)}" for name in list(tables))

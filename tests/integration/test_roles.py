@@ -1,0 +1,257 @@
+"""One role per component: each may do what it needs, and nothing else. On a real PostgreSQL."""
+
+import uuid
+
+import pytest
+import sqlalchemy as sa
+
+from streamflow.database import engine, quote, transaction
+from streamflow.errors import DependencyDown
+from streamflow.schema import prepare, roles
+from streamflow.settings import DatabaseSettings
+
+PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}
+READ, WRITE = "r", "w"
+
+# What each role may do with a table of each kind: r reads, w inserts.
+MATRIX = {
+    #               drops promotions job_runs source online feast
+    "owner":        ("rw", "rw", "rw", "", "", ""),
+    "feast_apply":  ("r", "", "rw", "rw", "rw", "rw"),
+    "feast_serve":  ("", "", "", "", "r", "r"),
+    "predict":      ("", "", "", "", "r", ""),
+    "ingest":       ("rw", "", "rw", "rw", "", ""),
+    "materialize":  ("r", "", "rw", "r", "rw", "r"),
+    "train":        ("r", "rw", "rw", "r", "", "r"),
+    "score":        ("r", "r", "rw", "r", "r", "r"),
+    "monitor":      ("r", "r", "rw", "r", "r", "r"),
+    "exporter":     ("r", "r", "r", "r", "r", ""),
+    "backup":       ("r", "r", "rw", "r", "r", "r"),
+}  # fmt: skip
+TABLES = (
+    "streamflow.drops",
+    "streamflow.promotions",
+    "streamflow.job_runs",
+    "source.things",
+    "online.things_fv",
+    "feast.feature_views",
+)
+
+
+_PREPARED = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _clean_up():
+    yield
+    while _PREPARED:
+        drop(_PREPARED.pop())
+
+
+@pytest.fixture
+def server(settings):
+    """A database of its own with all roles, and tables as `features apply` makes them; made once."""
+    if not _PREPARED:
+        _PREPARED.append(make(settings))
+    return _PREPARED[0]
+
+
+def make(settings):
+    token = uuid.uuid4().hex[:8]
+    fields = settings.database.model_dump() | {
+        "name": f"roles_{token}",
+        "mlflow_name": f"roles_mlflow_{token}",
+        "role_prefix": f"sf_{token}_",
+    }
+    made = settings.model_copy(update={"database": DatabaseSettings(**fields)})
+    prepare.prepare(made, PASSWORDS)
+    with transaction(as_role(made, "feast_apply")) as connection:
+        for table in ("source.things", "online.things_fv", "feast.feature_views"):
+            connection.exec_driver_sql(f"CREATE TABLE {table} (user_id text PRIMARY KEY)")
+        connection.exec_driver_sql("CREATE VIEW features.things_snapshots AS SELECT * FROM source.things")
+    prepare.grant(made)
+    return made
+
+
+def drop(settings):
+    database = settings.database
+    for role in roles.ROLES:
+        name = database.mlflow_name if role == "mlflow" else None
+        engine(as_role(settings, role, name=name)).dispose()
+    engine(settings).dispose()
+    with prepare._autocommit(database, "postgres") as connection:
+        for name in (database.name, database.mlflow_name):
+            connection.exec_driver_sql(f"DROP DATABASE {quote(name)} WITH (FORCE)")
+        for role in roles.ROLES:
+            connection.exec_driver_sql(f"DROP ROLE {quote(database.role_prefix + role)}")
+
+
+def as_role(settings, role, name=None):
+    changed = prepare.as_role(settings, role, PASSWORDS[role])
+    fields = changed.database.model_dump() | {"password": PASSWORDS[role]}
+    if name:
+        fields["name"] = name
+    return changed.model_copy(update={"database": DatabaseSettings(**fields)})
+
+
+def allowed(settings, role, table, privilege):
+    with transaction(settings) as connection:
+        return connection.execute(
+            sa.text(
+                "SELECT has_table_privilege(:role, :table, :privilege)"
+                " AND has_schema_privilege(:role, :schema, 'USAGE')"
+            ),
+            {
+                "role": settings.database.role_prefix + role,
+                "table": table,
+                "schema": table.split(".")[0],
+                "privilege": privilege,
+            },
+        ).scalar_one()
+
+
+def refused(settings, role, statement):
+    with (
+        pytest.raises(sa.exc.DBAPIError, match=r"permission denied|must be owner|append-only"),
+        transaction(as_role(settings, role)) as connection,
+    ):
+        connection.exec_driver_sql(statement)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("role", MATRIX)
+def test_each_role_may_do_exactly_what_the_matrix_says(server, role):
+    found = tuple(
+        (READ if allowed(server, role, table, "SELECT") else "")
+        + (WRITE if allowed(server, role, table, "INSERT") else "")
+        for table in TABLES
+    )
+    assert dict(zip(TABLES, found, strict=True)) == dict(zip(TABLES, MATRIX[role], strict=True))
+
+
+@pytest.mark.postgres
+def test_every_role_is_in_the_matrix():
+    assert set(MATRIX) | {"mlflow"} == set(roles.ROLES)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("role", sorted(set(roles.ROLES) - {"owner"}))
+def test_no_role_but_the_owner_changes_the_platforms_tables(server, role):
+    name = server.database.role_prefix + role
+    with transaction(server) as connection:
+        held = connection.execute(
+            sa.text(
+                "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+                " WHERE nspname = 'streamflow' AND relkind = 'r'"
+                " AND has_table_privilege(:role, c.oid, 'UPDATE, DELETE, TRUNCATE')"
+            ),
+            {"role": name},
+        ).scalar_one()
+    assert held == 0
+
+
+@pytest.mark.postgres
+def test_history_is_append_only_even_for_its_owner(server):
+    refused(server, "owner", "TRUNCATE streamflow.promotions")
+
+
+@pytest.mark.postgres
+def test_materialize_builds_an_online_table_anew_and_swaps_it(server):
+    with transaction(as_role(server, "materialize")) as connection:
+        connection.exec_driver_sql("CREATE TABLE online.things_fv__2 (user_id text PRIMARY KEY)")
+        connection.exec_driver_sql("DROP TABLE online.things_fv")
+        connection.exec_driver_sql("ALTER TABLE online.things_fv__2 RENAME TO things_fv")
+    with transaction(as_role(server, "predict")) as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM online.things_fv").scalar_one() == 0
+
+
+@pytest.mark.postgres
+def test_features_apply_widens_a_table_that_materialize_owns(server):
+    with transaction(as_role(server, "feast_apply")) as connection:
+        connection.exec_driver_sql("ALTER TABLE online.things_fv ADD COLUMN IF NOT EXISTS more bigint")
+
+
+@pytest.mark.postgres
+def test_a_table_made_after_the_grants_is_readable_by_those_who_should(server):
+    with transaction(as_role(server, "feast_apply")) as connection:
+        connection.exec_driver_sql("CREATE TABLE source.later (user_id text)")
+    with transaction(as_role(server, "ingest")) as connection:
+        connection.exec_driver_sql("INSERT INTO source.later VALUES ('a')")
+        connection.exec_driver_sql("ANALYZE source.later")
+    refused(server, "predict", "SELECT * FROM source.later")
+
+
+@pytest.mark.postgres
+def test_train_makes_a_schema_of_views_for_its_run(server):
+    with transaction(as_role(server, "train")) as connection:
+        connection.exec_driver_sql("CREATE SCHEMA known_1")
+        connection.exec_driver_sql("CREATE VIEW known_1.things_snapshots AS SELECT * FROM source.things")
+        assert connection.exec_driver_sql("SELECT count(*) FROM known_1.things_snapshots").scalar_one() == 0
+        connection.exec_driver_sql("DROP SCHEMA known_1 CASCADE")
+    refused(server, "predict", "CREATE SCHEMA known_2")
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("role", "database"), [("predict", "mlflow_name"), ("mlflow", "name"), ("train", "mlflow_name")]
+)
+def test_nobody_enters_a_database_that_is_not_its_own(server, role, database):
+    with (
+        pytest.raises(DependencyDown),
+        transaction(as_role(server, role, name=getattr(server.database, database))) as connection,
+    ):
+        connection.exec_driver_sql("SELECT 1")
+
+
+@pytest.mark.postgres
+def test_rights_to_connect_follow_the_home_of_each_role(server):
+    with transaction(server) as connection:
+        for role in roles.ROLES:
+            for name in (server.database.name, server.database.mlflow_name):
+                home = server.database.mlflow_name if role == "mlflow" else server.database.name
+                may = connection.execute(
+                    sa.text("SELECT has_database_privilege(:role, :name, 'CONNECT')"),
+                    {"role": server.database.role_prefix + role, "name": name},
+                ).scalar_one()
+                assert may == (name == home or role == "backup"), (role, name)
+
+
+@pytest.mark.postgres
+def test_backup_reads_everything_and_changes_nothing(server):
+    with transaction(as_role(server, "backup")) as connection:
+        connection.exec_driver_sql("SELECT * FROM feast.feature_views")
+        connection.exec_driver_sql("SELECT * FROM streamflow.quarantine")
+    refused(server, "backup", "INSERT INTO source.things VALUES ('x')")
+
+
+@pytest.mark.postgres
+def test_preparing_again_changes_nothing_and_sets_new_passwords(server):
+    revision = prepare.prepare(server, PASSWORDS | {"predict": "rotated"})
+    assert revision == prepare.newest()
+    with transaction(server) as connection:
+        verifier = connection.execute(
+            sa.text("SELECT rolpassword FROM pg_authid WHERE rolname = :role"),
+            {"role": server.database.role_prefix + "predict"},
+        ).scalar_one()
+    prepare.prepare(server, PASSWORDS)
+    assert verifier.startswith("SCRAM-SHA-256$")
+
+
+@pytest.mark.postgres
+def test_a_right_that_was_taken_out_of_the_table_is_revoked(server):
+    with transaction(server) as connection:
+        connection.exec_driver_sql(
+            f"GRANT SELECT ON source.things TO {quote(server.database.role_prefix + 'predict')}"
+        )
+    prepare.grant(server)
+    assert not allowed(server, "predict", "source.things", "SELECT")
+
+
+@pytest.mark.postgres
+def test_waiting_ends_when_the_feature_repo_is_marked_as_applied(server):
+    waiter = as_role(server, "feast_serve")
+    prepare.wait(waiter, "migrated", 0)
+    with pytest.raises(DependencyDown, match="has not been applied"):
+        prepare.wait(waiter, "applied", 0, pause=lambda seconds: None)
+    prepare.stamp(server)
+    prepare.wait(waiter, "applied", 0)
