@@ -1,0 +1,43 @@
+# What a developer runs. `make` alone lists it.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCKS := requirements/uv.txt requirements/dev.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format lock bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Prepare .venv with everything pinned (PYTHON=… picks the interpreter)
+
+# A stamp, so that nothing is asked of the network while the locks stay as they are.
+$(READY): $(LOCKS) pyproject.toml scripts/setup
+	@VENV=$(VENV) scripts/setup
+
+demo: $(READY) ## The whole way of the data (DATA=DIR takes your own drops, ONCE=1 ends after the answers)
+	@exec $(BIN)/streamflow demo $(if $(DATA),--data "$(DATA)") $(if $(filter-out 0,$(ONCE)),--once)
+
+test: $(READY) ## The whole suite that needs no cluster (ARGS=… goes to pytest)
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## Style, types and import layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: $(READY) ## Resolve pyproject.toml into the hashed locks (UPGRADE=1 takes newer versions)
+	@scripts/lock $(if $(filter-out 0,$(UPGRADE)),--upgrade)
+
+bench: $(READY) ## Measure the predict service (see bench/)
+	@exec $(BIN)/python -m bench
+
+clean: ## Remove .venv and caches; data of the local stack stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find src tests feature_repo -name __pycache__ -type d -prune -exec rm -rf {} +
