@@ -15,8 +15,8 @@ from streamflow.repo import FeatureRepo
 LOADING = "loading"
 """Advisory lock from the choice of a drop's loaded-at to its commit.
 
-Who asks for the present known-at takes it shared; so nobody gets a time by which a drop was loaded but could not
-be seen yet.
+Who asks for the present known-at takes it shared; so nobody gets a time by which a drop was loaded but could
+not be seen yet.
 """
 
 
@@ -60,8 +60,8 @@ def store(connection: sa.Connection, drop: Drop, staged: list[stage.StagedFile])
         sa.text(
             "INSERT INTO streamflow.quarantine"
             " (drop_id, table_name, file, line, column_name, reason, value, raw)"
-            f" SELECT :drop_id, table_name, file, line, column_name, reason, value, raw FROM {stage.QUARANTINE}"
-            " ORDER BY table_name, line"
+            f" SELECT :drop_id, table_name, file, line, column_name, reason, value, raw"
+            f" FROM {stage.QUARANTINE} ORDER BY table_name, line"
         ),
         {"drop_id": drop.drop_id},
     )
@@ -94,8 +94,8 @@ def _append_rows(connection: sa.Connection, drop: Drop, item: stage.StagedFile, 
     ).rowcount
     if stored != item.accepted or item.accepted + item.quarantined != item.lines:
         raise AssertionError(
-            f"{item.file.name}: {item.lines} records, {item.accepted} accepted, {item.quarantined} quarantined,"
-            f" {stored} stored"
+            f"{item.file.name}: {item.lines} records, {item.accepted} accepted,"
+            f" {item.quarantined} quarantined, {stored} stored"
         )
 
 
