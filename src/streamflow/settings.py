@@ -97,8 +97,6 @@ class IngestSettings(_Section):
     """Rows that are read, checked and copied at a time; bounds the memory."""
     inbox: str = "drops"
     """Folder or object-store URL (s3://…) in which drops arrive, one folder a date: 2024-01-31/*.csv."""
-    settle_seconds: float = Field(30.0, ge=0)
-    """A drop whose newest file is younger than this is still being written; the job leaves it for its next run."""
 
 
 class BackupSettings(_Section):
