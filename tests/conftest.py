@@ -1,0 +1,191 @@
+"""Real servers for tests: an embedded PostgreSQL, an MLflow server, the feature repo, drops.
+
+settings        a migrated database of its own, and a home folder of its own, for each test
+mlflow_server   one MLflow server for all; with it `settings` names an experiment and a model of their own
+feature_repo    the project's feature repo
+realdata        the sample drops, or a skip with the reason
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from streamflow import servers
+from streamflow import settings as settings_module
+from streamflow.database import engine
+from streamflow.local import home, postgres, processes
+from streamflow.schema.migrate import migrate
+from streamflow.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTHING_LISTENS = "http://127.0.0.1:9"
+_TEMPLATE = "template_streamflow"
+_number = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the caller's own stack, shell or proxy reaches a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("STREAMFLOW_", "MLFLOW_", "FEAST_", "PG")) or name.lower().endswith("_proxy"):
+                patch.delenv(name)
+        # A home without a stack, so that a stack running in the checkout is not found.
+        patch.setenv("STREAMFLOW_HOME", str(tmp_path_factory.mktemp("nostack")))
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server]:
+    """A PostgreSQL for the whole run, with a migrated template database."""
+    folder = tmp_path_factory.mktemp("postgres")
+    with home.choosing_ports():
+        server = postgres.Server(
+            folder=folder / "data",
+            port=home.free_port(15432),
+            user="streamflow",
+            password="p@ss /word%$",
+            log=folder / "postgres.log",
+            durable=False,
+        )
+        postgres.create(server)
+        process = postgres.start(server)
+    try:
+        _sql(server, f"CREATE DATABASE {_TEMPLATE}")
+        template = _settings_for(server, _TEMPLATE)
+        migrate(template)
+        engine(template).dispose()
+        yield server
+    finally:
+        postgres.shut_down(process)
+
+
+def _sql(server: postgres.Server, statement: str) -> None:
+    with psycopg.connect(
+        host="127.0.0.1",
+        port=server.port,
+        user=server.user,
+        password=server.password,
+        dbname="postgres",
+        autocommit=True,
+    ) as connection:
+        connection.execute(statement)  # type: ignore[arg-type]
+
+
+def _settings_for(server: postgres.Server, name: str) -> Settings:
+    return settings_module.load(
+        database={
+            "port": server.port,
+            "user": server.user,
+            "password": server.password,
+            "name": name,
+            "sslmode": "disable",
+        }
+    )
+
+
+@pytest.fixture
+def settings(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    postgres_server: postgres.Server,
+) -> Iterator[Settings]:
+    """Settings of a migrated, empty database. The CLI finds the same ones, in stack.env of the test's home."""
+    number = next(_number)
+    name = f"test_{number}"
+    _sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    wanted = "mlflow_server" in request.fixturenames
+    folder = home.make(tmp_path / "home")
+    home.write_addresses(
+        folder,
+        {
+            "STREAMFLOW_DATABASE__HOST": "127.0.0.1",
+            "STREAMFLOW_DATABASE__PORT": str(postgres_server.port),
+            "STREAMFLOW_DATABASE__NAME": name,
+            "STREAMFLOW_DATABASE__USER": postgres_server.user,
+            "STREAMFLOW_DATABASE__PASSWORD": postgres_server.password,
+            "STREAMFLOW_DATABASE__SSLMODE": "disable",
+            "STREAMFLOW_MLFLOW__TRACKING_URI": (
+                request.getfixturevalue("mlflow_server") if wanted else NOTHING_LISTENS
+            ),
+            "STREAMFLOW_MLFLOW__EXPERIMENT": f"experiment_{number}",
+            "STREAMFLOW_MLFLOW__REGISTERED_MODEL": f"model_{number}",
+            "STREAMFLOW_FEAST__REPO": str(ROOT / "feature_repo"),
+            "STREAMFLOW_FEAST__SERVER_URL": NOTHING_LISTENS,
+        },
+    )
+    monkeypatch.setenv("STREAMFLOW_HOME", str(folder))
+    made = settings_module.load()
+    yield made
+    engine(made).dispose()
+    _sql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: postgres.Server
+) -> Iterator[str]:
+    """Address of a real MLflow server on the test's PostgreSQL."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    _sql(postgres_server, "CREATE DATABASE mlflow")
+    environment = servers.mlflow_environment(_settings_for(postgres_server, "mlflow"))
+    with home.choosing_ports():
+        port = home.free_port(15000)
+        process = processes.launch(
+            servers.mlflow_command("127.0.0.1", port, 1, str(folder / "artifacts"), metrics=False),
+            log=folder / "mlflow.log",
+            port=port,
+            environment={
+                **os.environ,
+                **servers.mlflow_environment(_settings_for(postgres_server, "mlflow")),
+            },
+        )
+        address = f"http://127.0.0.1:{port}"
+        try:
+            _wait_for(f"{address}/health", process, folder / "mlflow.log")
+        except BaseException:
+            processes.stop(process, first=signal.SIGTERM, grace_seconds=5)
+            raise
+    yield address
+    processes.stop(process, first=signal.SIGTERM, grace_seconds=10)
+
+
+def _wait_for(url: str, process: processes.Running, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and processes.alive(process):
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"{url} did not answer:\n" + "\n".join(processes.last_lines(log)))
+
+
+@pytest.fixture(scope="session")
+def feature_repo() -> Path:
+    """The project's feature repo."""
+    return ROOT / "feature_repo"
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """Folder of the sample drops: month_000 as of 2024-01-31, month_001 as of 2024-02-29."""
+    given = os.environ.get("TEST_DATA")
+    for folder in ([Path(given)] if given else []) + [ROOT.parent / "shared" / "data" / "streamflow"]:
+        if (folder / "month_001" / "users.csv").is_file():
+            return folder
+    pytest.skip("the sample drops are not here; TEST_DATA=DIR names their folder")
