@@ -43,7 +43,7 @@ _WRITTEN_BY_FEAST = 0
 Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 
-class WideOnlineStoreConfig(PostgreSQLConfig):
+class WideOnlineStoreConfig(PostgreSQLConfig):  # type: ignore[misc]
     """Where the online tables are; the fields are those of Feast's PostgreSQL stores."""
 
     type: Literal["streamflow.features.online_store.WideOnlineStore"] = (
@@ -59,7 +59,7 @@ def database_settings(config: PostgreSQLConfig) -> DatabaseSettings:
         name=config.database,
         user=config.user,
         password=SecretStr(config.password),
-        sslmode=config.sslmode or "prefer",  # type: ignore[arg-type]
+        sslmode=config.sslmode or "prefer",
     )
 
 
@@ -147,7 +147,7 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         ).bindparams(sa.bindparam("entities", expanding=True))
         with engine(database_settings(config.online_store)).connect() as connection:
             rows = connection.execute(statement, {"entities": list(set(values))}).all()
-        found = {tuple(row[: len(keys)]): row[len(keys) :] for row in rows}
+        found = {tuple(row[: len(keys)]): tuple(row[len(keys) :]) for row in rows}
         return [_answer(found.get(value), wanted) for value in values]
 
     def update(
@@ -227,11 +227,11 @@ def native(value: Value) -> Any:
 
 
 def _answer(
-    row: sa.Row[Any] | None, features: Sequence[Any]
+    row: tuple[Any, ...] | None, features: Sequence[Any]
 ) -> tuple[datetime | None, dict[str, Value] | None]:
     if row is None:
         return None, None
-    *values, event_timestamp = row
+    values, event_timestamp = row[:-1], row[-1]
     protos = {
         feature.name: python_values_to_proto_values([value], feature.dtype.to_value_type())[0]
         for feature, value in zip(features, values, strict=True)

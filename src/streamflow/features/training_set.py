@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -96,9 +97,11 @@ def build(
         f" WHERE as_of = TIMESTAMPTZ '{label_as_of.isoformat()}' ORDER BY {key}, loaded_at DESC"
     )
     store = open_store(settings, db_schema=db_schema)
-    joined: pa.Table = store.get_historical_features(
-        features=[f"{feature.view}:{feature.name}" for feature in features], entity_df=entities
-    ).to_arrow()
+    references = [f"{feature.view}:{feature.name}" for feature in features]
+    with warnings.catch_warnings():
+        # Feast reads the entities' columns through pandas and psycopg; pandas would rather have SQLAlchemy.
+        warnings.filterwarnings("ignore", message="pandas only supports SQLAlchemy")
+        joined: pa.Table = store.get_historical_features(features=references, entity_df=entities).to_arrow()
     if joined.num_rows == 0:
         raise NotFound(
             f"No labels of {label_as_of.date()} were known at {known_at.isoformat()}.",

@@ -68,13 +68,13 @@ def manifest_sha256(folder: Path) -> str:
 
 def _write_estimator(folder: Path, fitted: Fitted, data: TrainingSet) -> None:
     """The scikit-learn pipeline as an ordinary MLflow model in skops format."""
-    import mlflow.sklearn
-    from mlflow.models import infer_signature
-
     sample = data.x.head(5)
     with warnings.catch_warnings():
-        # Integer columns without nulls are meant to be integers.
-        warnings.filterwarnings("ignore", message="(?s).*integer column")
+        # MLflow warns of its own type hints, and that integer columns may not be null, which they never are.
+        warnings.simplefilter("ignore")
+        import mlflow.sklearn
+        from mlflow.models import infer_signature
+
         signature = infer_signature(sample, fitted.pipeline.predict_proba(sample))
         mlflow.sklearn.save_model(
             fitted.pipeline,
