@@ -2,12 +2,14 @@
 
 settings        a migrated database of its own, and a home folder of its own, for each test
 mlflow_server   one MLflow server for all; with it `settings` names an experiment and a model of their own
+world           a database with both sample drops, shared by the tests of a module
 feature_repo    the project's feature repo
 realdata        the sample drops, or a skip with the reason
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -97,6 +99,37 @@ def _settings_for(server: postgres.Server, name: str) -> Settings:
     )
 
 
+@contextlib.contextmanager
+def _database(server: postgres.Server, folder: Path, mlflow: str = NOTHING_LISTENS) -> Iterator[Settings]:
+    """A migrated, empty database; the CLI finds the same settings in stack.env of the home folder."""
+    number = next(_number)
+    name = f"test_{number}"
+    _sql(server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    made_home = home.make(folder / "home")
+    home.write_addresses(
+        made_home,
+        {
+            "STREAMFLOW_DATABASE__HOST": "127.0.0.1",
+            "STREAMFLOW_DATABASE__PORT": str(server.port),
+            "STREAMFLOW_DATABASE__NAME": name,
+            "STREAMFLOW_DATABASE__USER": server.user,
+            "STREAMFLOW_DATABASE__PASSWORD": server.password,
+            "STREAMFLOW_DATABASE__SSLMODE": "disable",
+            "STREAMFLOW_MLFLOW__TRACKING_URI": mlflow,
+            "STREAMFLOW_MLFLOW__EXPERIMENT": f"experiment_{number}",
+            "STREAMFLOW_MLFLOW__REGISTERED_MODEL": f"model_{number}",
+            "STREAMFLOW_FEAST__REPO": str(ROOT / "feature_repo"),
+            "STREAMFLOW_FEAST__SERVER_URL": NOTHING_LISTENS,
+        },
+    )
+    made = settings_module.load(home=made_home)
+    try:
+        yield made
+    finally:
+        engine(made).dispose()
+        _sql(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def settings(
     request: pytest.FixtureRequest,
@@ -104,35 +137,30 @@ def settings(
     monkeypatch: pytest.MonkeyPatch,
     postgres_server: postgres.Server,
 ) -> Iterator[Settings]:
-    """Settings of a migrated, empty database. The CLI finds the same ones, in stack.env of the test's home."""
-    number = next(_number)
-    name = f"test_{number}"
-    _sql(postgres_server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    """Settings of a database and a home of the test's own."""
     wanted = "mlflow_server" in request.fixturenames
-    folder = home.make(tmp_path / "home")
-    home.write_addresses(
-        folder,
-        {
-            "STREAMFLOW_DATABASE__HOST": "127.0.0.1",
-            "STREAMFLOW_DATABASE__PORT": str(postgres_server.port),
-            "STREAMFLOW_DATABASE__NAME": name,
-            "STREAMFLOW_DATABASE__USER": postgres_server.user,
-            "STREAMFLOW_DATABASE__PASSWORD": postgres_server.password,
-            "STREAMFLOW_DATABASE__SSLMODE": "disable",
-            "STREAMFLOW_MLFLOW__TRACKING_URI": (
-                request.getfixturevalue("mlflow_server") if wanted else NOTHING_LISTENS
-            ),
-            "STREAMFLOW_MLFLOW__EXPERIMENT": f"experiment_{number}",
-            "STREAMFLOW_MLFLOW__REGISTERED_MODEL": f"model_{number}",
-            "STREAMFLOW_FEAST__REPO": str(ROOT / "feature_repo"),
-            "STREAMFLOW_FEAST__SERVER_URL": NOTHING_LISTENS,
-        },
-    )
-    monkeypatch.setenv("STREAMFLOW_HOME", str(folder))
-    made = settings_module.load()
-    yield made
-    engine(made).dispose()
-    _sql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    mlflow = request.getfixturevalue("mlflow_server") if wanted else NOTHING_LISTENS
+    with _database(postgres_server, tmp_path, mlflow) as made:
+        monkeypatch.setenv("STREAMFLOW_HOME", str(made.home))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def world(
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_server: postgres.Server,
+    mlflow_server: str,
+    realdata: Path,
+) -> Iterator[Settings]:
+    """A database into which both sample drops were ingested, for all tests of a module."""
+    from streamflow.jobs.apply import apply
+    from streamflow.jobs.ingest import dated_folders, ingest
+
+    with _database(postgres_server, tmp_path_factory.mktemp("world"), mlflow_server) as made:
+        apply(made)
+        for as_of, folder in dated_folders(realdata):
+            ingest(made, folder, as_of)
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -149,10 +177,7 @@ def mlflow_server(
             servers.mlflow_command("127.0.0.1", port, 1, str(folder / "artifacts"), metrics=False),
             log=folder / "mlflow.log",
             port=port,
-            environment={
-                **os.environ,
-                **servers.mlflow_environment(_settings_for(postgres_server, "mlflow")),
-            },
+            environment={**os.environ, **environment},
         )
         address = f"http://127.0.0.1:{port}"
         try:
