@@ -1,8 +1,8 @@
 """Invented customers in the form of the real drops: six tables a month, and a churn that can be learnt.
 
 Customers age from month to month, change their plans and their habits; some of those who churn are gone
-with the next drop and replaced by new ones (the others are won back). The label is drawn from a logistic
-function of what the tables show, so a random forest on the features of `churn_v1` reaches an AUC of about 0.8.
+with the next drop, and new ones sign up (the others are won back). The label is drawn from a logistic
+function of what the tables show: a random forest on the features of `churn_v1` reaches an AUC of about 0.8.
 """
 
 from collections.abc import Iterator, Mapping

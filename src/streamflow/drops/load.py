@@ -127,7 +127,6 @@ def ingest(
         problems += [problem for item in staged for problem in item.problems]
         if problems:
             raise _refusal(folder, problems)
-        meter.step("storing")
         sequence = known.sequence + 1 if known else 1
         drop = store.Drop(
             drop_id=files.drop_id(as_of, sequence, content),
@@ -137,7 +136,7 @@ def ingest(
             loaded_by=loaded_by,
             origin=str(folder.resolve()),
         )
-        loaded_at = store.store(connection, drop, staged)
+        loaded_at = store.store(connection, drop, staged, meter.step)
     meter.step("analyzing")
     with transaction(settings) as connection:
         store.analyze(connection, repo)

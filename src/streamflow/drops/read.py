@@ -6,23 +6,20 @@ import codecs
 import csv
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Self
 
 _BLOCK = 1 << 20
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class Progress(Protocol):
-    """Called while work goes on: what is being done, bytes done so far, bytes in all."""
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        """Show it."""
+Progress = Callable[[str, int, int], None]
+"""Called while work goes on: what is being done, bytes done so far, bytes in all."""
 
 
 class FileError(Exception):

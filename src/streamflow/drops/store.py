@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 
@@ -32,8 +33,13 @@ class Drop:
     origin: str
 
 
-def store(connection: sa.Connection, drop: Drop, staged: list[stage.StagedFile]) -> datetime:
+def store(
+    connection: sa.Connection, drop: Drop, staged: list[stage.StagedFile], step: Callable[[str], None]
+) -> datetime:
     """Append everything that was staged.
+
+    Args:
+        step: Told what is being done.
 
     Returns:
         The loaded-at on every row of it.
@@ -54,6 +60,7 @@ def store(connection: sa.Connection, drop: Drop, staged: list[stage.StagedFile])
         },
     )
     for item in staged:
+        step(f"storing {item.file.table.name}")
         _append_rows(connection, drop, item, loaded_at)
         _append_file(connection, drop, item)
     connection.execute(

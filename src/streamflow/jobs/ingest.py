@@ -42,12 +42,7 @@ def ingest(
         UsageError: no date was given and the folder's name is none, or see `drops.load.ingest`.
         DropRefused: the drop cannot be taken.
     """
-    when = as_of or _dated(folder)
-    if when is None:
-        raise UsageError(
-            f"The folder's name, '{folder.resolve().name}', is not the date of the drop.",
-            hint="Say when: --as-of 2024-01-31.",
-        )
+    when = as_of or as_of_of(folder)
     repo = repos.load(settings)
     return load.ingest(settings, repo, folder, when, loaded_by=loaded_by or _who(), progress=progress)
 
@@ -108,6 +103,21 @@ def month_later(day: date, months: int) -> date:
     last = calendar.monthrange(year, month)[1]
     at_end = day.day == calendar.monthrange(day.year, day.month)[1]
     return date(year, month, last if at_end else min(day.day, last))
+
+
+def as_of_of(folder: Path) -> date:
+    """The as-of of a drop whose folder is named by it.
+
+    Raises:
+        UsageError: it is not.
+    """
+    when = _dated(folder)
+    if when is None:
+        raise UsageError(
+            f"The folder's name, '{folder.resolve().name}', is not the date of the drop.",
+            hint="Say when: --as-of 2024-01-31.",
+        )
+    return when
 
 
 def being_written(folder: Path, now: float | None = None) -> bool:

@@ -1,0 +1,287 @@
+"""`streamflow drops …`, `streamflow ingest` and `streamflow simulate`: CSV drops, from making to keeping."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streamflow import settings as settings_module
+
+if TYPE_CHECKING:
+    from streamflow.drops.load import IngestOutcome, TableOutcome
+    from streamflow.drops.read import Progress as Report
+
+app = typer.Typer(no_args_is_help=True, help="The ledger of drops, and what was rejected.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+AsOf = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="Date the drop is about; default: the folder's name."),
+]
+Drop = Annotated[str | None, typer.Option(help="Id of a drop, or its beginning.")]
+
+
+def ingest_command(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]", help="Folder with one CSV file per table; with --all, of such folders."
+        ),
+    ] = None,
+    *,
+    as_of: AsOf = None,
+    take_all: Annotated[
+        bool, typer.Option("--all", help="Take every dated folder below DIR that was not taken yet.")
+    ] = False,
+    loaded_by: Annotated[str | None, typer.Option(help="Who loads it, for the ledger; default: you.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a drop and store its good rows; nothing is ever overwritten.
+
+    Bad rows go to quarantine ('streamflow drops quarantine'). A drop with a missing column, an unreadable
+    file or too many bad rows is refused whole. The same content again changes nothing.
+
+    Examples: streamflow ingest drops/2024-01-31; streamflow ingest month_000 --as-of 2024-01-31.
+    """
+    from streamflow.jobs import ingest as recipe
+
+    settings = settings_module.load()
+    if take_all:
+        if as_of is not None:
+            raise typer.BadParameter("goes with one drop, not with --all", param_hint="--as-of")
+        root = folder or Path(settings.ingest.inbox)
+        with _progress(quiet=as_json) as progress:
+            outcomes = recipe.ingest_all(settings, root, loaded_by, progress)
+        if as_json:
+            _print_json({"drops": [_facts(outcome) for outcome in outcomes]})
+        elif not outcomes:
+            typer.echo(f"There is no new drop in {root}.")
+        for outcome in [] if as_json else outcomes:
+            _show_outcome(outcome)
+        return
+    if folder is None:
+        raise typer.BadParameter("name the drop's folder, or give --all", param_hint="DIR")
+    with _progress(quiet=as_json) as progress:
+        done = recipe.ingest(settings, folder, as_of.date() if as_of else None, loaded_by, progress)
+    if as_json:
+        _print_json(_facts(done))
+    else:
+        _show_outcome(done)
+
+
+def simulate_command(
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder to write the drops to, one dated folder each.")
+    ],
+    *,
+    users: Annotated[int, typer.Option(min=1, help="Customers in each drop.")] = 7000,
+    months: Annotated[int, typer.Option(min=1, help="Number of drops.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Decides everything that is drawn.")] = 1,
+    drift: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="COLUMN=AMOUNT a month, once per column: standard deviations for a number, share of True"
+            " for a flag, share of one category for a category."
+        ),
+    ] = None,
+    first_as_of: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="As-of of the first drop.")
+    ] = "2024-01-31",  # type: ignore[assignment]
+    force: Annotated[bool, typer.Option("--force", help="Replace drops that are there already.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write invented drops in the form of the real ones, with a churn that a model can learn.
+
+    Example: streamflow simulate drops --users 7000 --months 6 --drift watch_hours_30d=-0.2
+    """
+    from streamflow.jobs import simulate as recipe
+
+    drops = recipe.simulate(
+        settings_module.load(),
+        out,
+        users=users,
+        months=months,
+        seed=seed,
+        first_as_of=first_as_of.date(),
+        drift=recipe.parse_drift(drift or []),
+        overwrite=force,
+        written=None if as_json else lambda drop: typer.echo(f"{drop.folder}  {drop.rows} users"),
+    )
+    if as_json:
+        _print_json({"drops": [dataclasses.asdict(drop) for drop in drops]})
+
+
+@app.command("list")
+def list_drops(as_json: AsJson = False) -> None:
+    """List the drops that were taken, by as-of and order of loading."""
+    from streamflow.database import transaction
+    from streamflow.drops import ledger
+
+    with transaction(settings_module.load()) as connection:
+        entries = ledger.entries(connection)
+    if as_json:
+        _print_json([dataclasses.asdict(entry) for entry in entries])
+    elif not entries:
+        typer.echo("No drop was taken yet. Take one with 'streamflow ingest DIR --as-of DATE'.")
+    else:
+        rows = [
+            (e.drop_id, e.as_of, _minute(e.loaded_at), e.loaded_by, e.accepted, e.quarantined)
+            for e in entries
+        ]
+        _show_table(("drop", "as-of", "loaded at (UTC)", "by", "accepted", "quarantined"), rows)
+
+
+@app.command()
+def show(
+    drop: Annotated[str, typer.Argument(help="Id of a drop, or its beginning.")], as_json: AsJson = False
+) -> None:
+    """Show one drop: where it came from, its files, their fingerprints and counts."""
+    from streamflow.database import transaction
+    from streamflow.drops import ledger
+
+    with transaction(settings_module.load()) as connection:
+        entry = ledger.entry(connection, drop)
+        files = ledger.files(connection, entry.drop_id)
+    if as_json:
+        _print_json({**dataclasses.asdict(entry), "files": [dataclasses.asdict(file) for file in files]})
+        return
+    typer.echo(f"{entry.drop_id}: as of {entry.as_of}, loaded at {_minute(entry.loaded_at)} UTC")
+    typer.echo(f"by {entry.loaded_by} from {entry.origin}; content {entry.digest}")
+    rows = [(f.file, f.sha256[:12], f.bytes, f.lines, f.accepted, f.quarantined) for f in files]
+    _show_table(("file", "sha256", "bytes", "rows", "accepted", "quarantined"), rows)
+
+
+@app.command()
+def quarantine(
+    drop: Drop = None,
+    table: Annotated[str | None, typer.Option(help="Only rows of this table.")] = None,
+    most: Annotated[int, typer.Option("--most", "-n", min=1, help="Most rows to show.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show rejected rows: file, line, column, value and what is wrong, the newest drop first."""
+    from streamflow.database import transaction
+    from streamflow.drops import ledger
+
+    with transaction(settings_module.load()) as connection:
+        drop_id = ledger.entry(connection, drop).drop_id if drop else None
+        found = ledger.quarantined(connection, drop_id, table, most)
+    if as_json:
+        _print_json([dataclasses.asdict(row) for row in found])
+    elif not found:
+        typer.echo("Nothing is in quarantine.")
+    else:
+        rows = [(r.drop_id, f"{r.file}:{r.line}", r.column or "", r.value or "", r.reason) for r in found]
+        _show_table(("drop", "where", "column", "value", "reason"), rows)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder with one CSV file per table.")],
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Do all the checks of 'ingest' and store nothing; exit 3 when the drop would be refused."""
+    from streamflow import repo as repos
+    from streamflow.drops import load
+    from streamflow.errors import DropRefused
+    from streamflow.jobs.ingest import as_of_of
+
+    settings = settings_module.load()
+    when = as_of.date() if as_of else as_of_of(folder)
+    with _progress(quiet=as_json) as progress:
+        examined = load.examine(settings, repos.load(settings), folder, when, progress=progress)
+    if as_json:
+        _print_json({**dataclasses.asdict(examined), "refused": bool(examined.problems)})
+    else:
+        _show_tables(examined.tables)
+        for line in (*examined.notes, *examined.rejected):
+            typer.echo(line)
+    if examined.problems:
+        raise DropRefused(
+            f"The drop in {folder} would be refused.",
+            details=examined.problems,
+            hint="Correct the files and check again.",
+        )
+
+
+def _facts(outcome: IngestOutcome) -> dict[str, Any]:
+    return {
+        "drop_id": outcome.drop_id,
+        "as_of": outcome.as_of,
+        "changed": outcome.changed,
+        "accepted": outcome.accepted,
+        "quarantined": outcome.quarantined,
+        "loaded_at": outcome.loaded_at,
+        "notes": outcome.notes,
+    }
+
+
+def _show_outcome(outcome: IngestOutcome) -> None:
+    if not outcome.changed:
+        typer.echo(
+            f"Nothing changed: this content was loaded before, as {outcome.drop_id}"
+            f" at {_minute(outcome.loaded_at)} UTC."
+        )
+        return
+    _show_tables(outcome.tables)
+    for note in outcome.notes:
+        typer.echo(note)
+    typer.echo(f"Stored as {outcome.drop_id}, loaded at {_minute(outcome.loaded_at)} UTC.")
+    if any(outcome.quarantined.values()):
+        typer.echo(f"What was rejected: streamflow drops quarantine --drop {outcome.drop_id}")
+
+
+def _show_tables(tables: Sequence[TableOutcome]) -> None:
+    _show_table(
+        ("table", "rows", "accepted", "quarantined"),
+        [(item.table, item.lines, item.accepted, item.quarantined) for item in tables],
+    )
+
+
+def _show_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table()
+    for name, value in zip(header, rows[0] if rows else header, strict=True):
+        table.add_column(name, justify="right" if isinstance(value, int) else "left", overflow="fold")
+    for row in rows:
+        cells = [f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row]
+        table.add_row(*cells)
+    Console().print(table)
+
+
+@contextlib.contextmanager
+def _progress(*, quiet: bool) -> Iterator[Report | None]:
+    """A progress bar on stderr, when somebody is watching."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda step, done, total: bar.update(task, description=step, completed=done, total=total)
+
+
+def _minute(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _print_json(document: object) -> None:
+    typer.echo(json.dumps(document, default=_plain))
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, date | datetime) else str(value)
