@@ -1,0 +1,126 @@
+"""Training on the sample drops, both loaded before any training: the figures a right system reaches.
+
+`world` is a database into which month_000 (as of 2024-01-31) and month_001 (2024-02-29) were ingested.
+"""
+
+import json
+from datetime import date
+
+import pytest
+import sqlalchemy as sa
+
+from streamflow import tracking
+from streamflow.database import transaction
+from streamflow.jobs.ingest import ingest
+from streamflow.jobs.train import Trained, train
+
+JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
+
+
+@pytest.fixture(scope="module")
+def january(world) -> Trained:
+    return train(world, JANUARY, estimator="random_forest")
+
+
+def test_january_is_trained_with_januarys_labels(january):
+    """A system whose labels are overwritten by the next drop gets 0.62 here, and 1,701 churners."""
+    assert (january.rows, january.positives) == (7043, 1869)
+    assert january.metrics["auc"] >= 0.80
+    assert january.label_as_of.date() == JANUARY
+    assert january.incomplete == {}
+
+
+def test_february_is_trained_with_februarys_labels(world):
+    february = train(world, FEBRUARY, estimator="random_forest")
+    assert (february.rows, february.positives) == (7043, 1701)
+    assert 0.61 <= february.metrics["auc"] <= 0.65
+
+
+def test_a_horizon_of_one_is_a_forecast_of_the_next_drop(world, january):
+    forecast = train(world, JANUARY, estimator="random_forest", horizon=1)
+    assert (forecast.rows, forecast.positives) == (7043, 1701)
+    assert 0.61 <= forecast.metrics["auc"] <= 0.65
+    assert forecast.label_as_of.date() == FEBRUARY
+    assert forecast.fingerprint != january.fingerprint
+    with tracking.client(world) as client:
+        assert client.get_run(forecast.run_id).data.params["label_horizon"] == "1"
+
+
+def test_the_same_training_twice_is_the_same_to_the_last_digit(world, january):
+    """Also on another number of threads."""
+    single = world.model_copy(update={"training": world.training.model_copy(update={"threads": 1})})
+    again = train(single, JANUARY, estimator="random_forest")
+    assert again.fingerprint == january.fingerprint
+    assert again.metrics == january.metrics
+    assert again.version > january.version
+
+
+def test_cross_validation_chooses_among_the_candidates(world):
+    chosen = train(world, JANUARY)
+    assert set(chosen.cross_validated) == set(world.training.estimators)
+    assert chosen.estimator == max(chosen.cross_validated, key=lambda name: chosen.cross_validated[name])
+    assert chosen.metrics["auc"] >= 0.80
+
+
+def test_a_run_keeps_everything_a_person_asks_for_later(world, january, tmp_path):
+    with tracking.client(world) as client:
+        run = client.get_run(january.run_id)
+        folder = client.download_artifacts(january.run_id, "", str(tmp_path))
+        version = client.get_model_version(world.mlflow.registered_model, str(january.version))
+    assert run.data.params["as_of"] == "2024-01-31T00:00:00+00:00"
+    assert run.data.params["known_at"] == january.known_at.isoformat()
+    assert run.data.params["drop_ids"] == ",".join(january.drops)
+    assert run.data.params["seed"] == "42"
+    wanted = {"auc", "f1", "accuracy", "average_precision", "log_loss", "calibration_error", "train_seconds"}
+    assert wanted <= set(run.data.metrics)
+    files = {path.relative_to(folder).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    for name in ("roc", "precision_recall", "calibration", "confusion", "importance"):
+        assert {f"plots/{name}.png", f"plots/{name}.json"} <= files
+    assert {"training_set/training_set.parquet", "training_set/split.parquet", "feature_schema.json"} <= files
+    assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib"))]
+    facts = json.loads((tmp_path / "training_set" / "fingerprint.json").read_text())
+    assert facts["fingerprint"] == january.fingerprint == version.tags["streamflow.fingerprint"]
+
+
+def test_the_registered_model_is_an_ordinary_mlflow_model_on_raw_features(world, january, monkeypatch):
+    import mlflow.sklearn
+    import pandas as pd
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", world.mlflow.tracking_uri)
+    model = mlflow.sklearn.load_model(f"models:/{world.mlflow.registered_model}/{january.version}")
+    with tracking.client(world) as client:
+        path = client.download_artifacts(january.run_id, "training_set/training_set.parquet")
+    frame = pd.read_parquet(path)
+    features = [feature for feature in model.feature_names_in_]
+    assert len(features) == 14
+    assert model.predict_proba(frame[features].head(3)).shape == (3, 2)
+
+
+def test_a_correction_is_seen_from_now_on_and_not_before(world, january, realdata, tmp_path):
+    """The last test of this module that trains: it adds a drop to the world."""
+    first = train(world, JANUARY, estimator="logistic_regression")
+    corrected = tmp_path / "corrected"
+    corrected.mkdir()
+    for file in (realdata / "month_000").iterdir():
+        (corrected / file.name).write_bytes(file.read_bytes())
+    header, *lines = (corrected / "labels.csv").read_text().splitlines()
+    flipped = [
+        line.replace("False", "True") if "False" in line else line.replace("True", "False")
+        for line in lines[:40]
+    ]
+    (corrected / "labels.csv").write_text("\n".join([header, *flipped, *lines[40:], ""]))
+    assert ingest(world, corrected, JANUARY).changed
+
+    old = train(world, JANUARY, known_at=first.known_at, estimator="logistic_regression")
+    assert old.fingerprint == first.fingerprint == january.fingerprint
+    assert old.metrics == first.metrics
+    new = train(world, JANUARY, estimator="logistic_regression")
+    assert new.fingerprint != first.fingerprint
+    assert new.rows == 7043
+    assert new.positives != first.positives
+
+
+def test_no_frozen_schema_is_left_behind(world, january):
+    with transaction(world) as connection:
+        left = connection.execute(sa.text(r"SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'known\_%'"))
+        assert left.scalar_one() == 0
