@@ -24,7 +24,17 @@ from typing import Any
 import yaml
 
 CHART = Path(__file__).parent / "streamflow"
-TAKES_POD_KEYS = ("postgresql", "migrate", "mlflow", "feast", "predict", "exporter", "jobDefaults", "demo")
+TAKES_POD_KEYS = (
+    "postgresql",
+    "migrate",
+    "mlflow",
+    "feast",
+    "predict",
+    "exporter",
+    "jobDefaults",
+    "demo",
+    "test",
+)
 JOB_KEYS: dict[str, dict[str, Any]] = {
     "enabled": {"type": "boolean", "description": "Install the job."},
     "schedule": {"type": "string", "description": "Cron schedule."},

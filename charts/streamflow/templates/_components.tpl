@@ -1,6 +1,6 @@
 {{- /* Every component that is installed -> its values. */ -}}
 {{- define "streamflow.components" -}}
-{{- $all := dict "migrate" .Values.migrate "mlflow" .Values.mlflow "predict" .Values.predict "test" dict -}}
+{{- $all := dict "migrate" .Values.migrate "mlflow" .Values.mlflow "predict" .Values.predict "test" .Values.test -}}
 {{- range $name := list "postgresql" "feast" "exporter" "demo" -}}
 {{-   $values := get $.Values $name -}}
 {{-   if $values.enabled }}{{ $_ := set $all $name $values }}{{ end -}}

@@ -52,7 +52,7 @@ knob may hold is said in values.schema.json.
 {{- if and .pdb.enabled (not (kindIs "invalid" .pdb.minAvailable)) (not (kindIs "invalid" .pdb.maxUnavailable)) }}
 - "predict.pdb.minAvailable and predict.pdb.maxUnavailable exclude each other: set one of them to null."
 {{- end }}
-{{- if and .pdb.enabled (kindIs "float64" .pdb.minAvailable) }}
+{{- if and .pdb.enabled (not (or (kindIs "string" .pdb.minAvailable) (kindIs "invalid" .pdb.minAvailable))) }}
 {{- if ge (int .pdb.minAvailable) (int $fewest) }}
 - "predict.pdb.minAvailable={{ .pdb.minAvailable }} of {{ $fewest }} pods lets no node be drained: lower it, or use predict.pdb.maxUnavailable=1."
 {{- end }}

@@ -1,0 +1,9 @@
+# The chart: its generated files, and its checks without a cluster.
+.PHONY: chart-docs chart-lint
+
+chart-docs: $(READY) ## Write the chart's schema and tables from values.yaml
+	@$(BIN)/python charts/document.py
+
+chart-lint: $(READY) ## Lint, render and check the chart, its alerts and its generated files
+	@$(BIN)/python charts/document.py --check
+	@exec $(BIN)/python -m pytest tests/chart -q

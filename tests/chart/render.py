@@ -1,0 +1,131 @@
+"""values -> `helm template` -> objects. All is rendered, then tests pick: `--show-only` hides refusals."""
+
+import functools
+import lzma
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "streamflow"
+RELEASE, NAMESPACE = "streamflow", "churn"
+EXISTING = ("database.existingSecret=passwords",)
+
+
+class RefusedError(Exception):
+    """Helm refused to render; the message is what a user sees."""
+
+
+def cache() -> Path:
+    """Where the local cluster keeps its programs."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("STREAMFLOW_CLUSTER_CACHE") or Path(base) / "streamflow-cluster") / "bin"
+
+
+@functools.cache
+def program(name: str) -> str:
+    """A program from PATH, from the local cluster's cache, or unpacked from its folder beside the checkout.
+
+    Without it the test is skipped, saying so; in CI it fails, because nobody would read that.
+    """
+    found = shutil.which(name) or shutil.which(name, path=str(cache()))
+    if found:
+        return found
+    packed = ROOT.parent / "shared" / "cluster" / "bin" / f"{name}.xz"
+    if packed.is_file():
+        target = cache() / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_suffix(f".{os.getpid()}")
+        with lzma.open(packed) as source, part.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+        part.chmod(0o755)
+        part.rename(target)
+        return str(target)
+    message = f"{name} is not on PATH: the chart is NOT tested. Install it and run again."
+    if os.environ.get("CI") == "true" and name == "helm":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@functools.cache
+def render_text(*sets: str, values: tuple[str, ...] = (), upgrade: bool = False) -> str:
+    """Manifests of the chart as text.
+
+    Args:
+        sets: `knob=value` each.
+        values: Names of files in the chart's folder.
+        upgrade: Render as an upgrade instead of an install.
+
+    Raises:
+        RefusedError: Helm refused, with its message.
+    """
+    command = [program("helm"), "template", RELEASE, str(CHART), "--namespace", NAMESPACE]
+    for name in values:
+        command += ["--values", str(CHART / name)]
+    for item in sets:
+        command += ["--set", item]
+    if upgrade:
+        command.append("--is-upgrade")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode:
+        raise RefusedError(done.stderr)
+    return done.stdout
+
+
+def render(*sets: str, values: tuple[str, ...] = (), upgrade: bool = False) -> list[dict]:
+    """Objects of the chart; with an existing Secret unless the values name one."""
+    given = sets if values else (*EXISTING, *sets)
+    return parsed(render_text(*given, values=values, upgrade=upgrade))
+
+
+@functools.cache
+def parsed(text: str) -> list[dict]:
+    """The objects of a manifest; shared between tests, which only read them."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [item for item in yaml.load_all(text, loader) if item]
+
+
+CONFIGURATIONS = {
+    "default": {"values": ("ci/existing-secrets.yaml",)},
+    "small": {"values": ("ci/existing-secrets.yaml", "ci/small.yaml")},
+    "external-postgres": {"values": ("ci/external-postgres.yaml",)},
+    "every-knob": {"values": ("ci/every-knob.yaml",)},
+    "cloudnative-pg": {"values": ("examples/cloudnative-pg.yaml",)},
+    "production": {"values": ("examples/cloudnative-pg.yaml", "examples/production.yaml")},
+}
+
+
+def configuration(name: str) -> list[dict]:
+    """Objects of one of the values files that the chart brings."""
+    return render(**CONFIGURATIONS[name])
+
+
+def pick(objects: list[dict], kind: str, name: str = "") -> dict:
+    """The one object of a kind (and name)."""
+    found = [o for o in objects if o["kind"] == kind and name in ("", o["metadata"]["name"])]
+    assert len(found) == 1, f"{len(found)} objects are {kind} {name}"
+    return found[0]
+
+
+def pod_specs(objects: list[dict]) -> dict[str, dict]:
+    """Every pod template (metadata and spec) by kind and name of its object."""
+    found = {}
+    for item in objects:
+        key = f"{item['kind']} {item['metadata']['name']}"
+        match item["kind"]:
+            case "Pod":
+                found[key] = item
+            case "Deployment" | "StatefulSet" | "Job":
+                found[key] = item["spec"]["template"]
+            case "CronJob":
+                found[key] = item["spec"]["jobTemplate"]["spec"]["template"]
+    return found
+
+
+def containers(template: dict) -> list[dict]:
+    """All containers of a pod template, init containers first."""
+    return [*template["spec"].get("initContainers", []), *template["spec"]["containers"]]

@@ -1,0 +1,149 @@
+"""Facts of the render that an install depends on."""
+
+import pytest
+from render import CONFIGURATIONS, EXISTING, configuration, containers, pick, pod_specs, render, render_text
+
+
+def predict(objects):
+    return pick(objects, "Deployment", "streamflow-predict")["spec"]
+
+
+def test_two_renders_are_equal_with_an_existing_secret():
+    first = render_text(*EXISTING)
+    render_text.cache_clear()
+    assert render_text(*EXISTING) == first
+
+
+def test_replicas_are_never_rendered_under_an_autoscaler():
+    assert "replicas" not in predict(render())
+    assert predict(render("predict.autoscaling.enabled=false"))["replicas"] == 2
+
+
+def test_a_roll_takes_no_pod_away_before_the_new_one_is_ready():
+    spec = predict(render())
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    container = spec["template"]["spec"]["containers"][0]
+    assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
+
+
+def test_liveness_asks_the_process_and_readiness_asks_for_a_model():
+    container = predict(render())["template"]["spec"]["containers"][0]
+    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert container["startupProbe"]["httpGet"]["path"] == "/livez"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_probe_timings_can_be_set():
+    container = predict(render("predict.probes.readiness.periodSeconds=9"))["template"]["spec"]["containers"][
+        0
+    ]
+    assert container["readinessProbe"]["periodSeconds"] == 9
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_no_variable_is_set_twice(name):
+    for where, template in pod_specs(configuration(name)).items():
+        for container in containers(template):
+            names = [variable["name"] for variable in container.get("env", [])]
+            assert sorted(names) == sorted(set(names)), where
+
+
+def test_a_setting_becomes_a_variable_and_rolls_the_pods():
+    before, after = render(), render("settings.predict.poolSize=7", "settings.predict.maxQueue=1000000")
+    data = pick(after, "ConfigMap", "streamflow-settings")["data"]
+    assert data["STREAMFLOW_PREDICT__POOL_SIZE"] == "7"
+    assert data["STREAMFLOW_PREDICT__MAX_QUEUE"] == "1000000"
+
+    def stamp(objects):
+        return predict(objects)["template"]["metadata"]["annotations"]["checksum/settings"]
+
+    assert stamp(before) != stamp(after)
+
+
+def test_the_settings_are_what_the_code_takes(monkeypatch, tmp_path):
+    from streamflow import settings
+
+    data = pick(render(), "ConfigMap", "streamflow-settings")["data"]
+    for name, value in data.items():
+        monkeypatch.setenv(name, value)
+    loaded = settings.load(home=tmp_path)
+    assert loaded.training.estimators == ("random_forest", "logistic_regression", "gradient_boosting")
+    assert loaded.database.host == "streamflow-postgresql"
+    # A name that no setting has is an error, not a setting that does nothing.
+    sections = {name.removeprefix("STREAMFLOW_").split("__")[0].lower() for name in data}
+    assert sections <= set(type(loaded).model_fields)
+
+
+def test_a_component_overrides_what_all_pods_have():
+    objects = render(
+        "pods.nodeSelector.disk=ssd",
+        "predict.nodeSelector.disk=nvme",
+        "predict.securityContext.readOnlyRootFilesystem=false",
+        "exporter.tmpSize=8Mi",
+    )
+    pods = pod_specs(objects)
+    assert pods["Deployment streamflow-predict"]["spec"]["nodeSelector"] == {"disk": "nvme"}
+    assert pods["Deployment streamflow-mlflow"]["spec"]["nodeSelector"] == {"disk": "ssd"}
+    container = pods["Deployment streamflow-predict"]["spec"]["containers"][0]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is False
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert {"name": "tmp", "emptyDir": {"sizeLimit": "8Mi"}} in pods["Deployment streamflow-exporter"][
+        "spec"
+    ]["volumes"]
+
+
+def test_images_come_from_the_registry_that_is_named():
+    objects = render("global.imageRegistry=r.example.com", "images.platform.digest=sha256:" + "a" * 64)
+    images = {c["image"] for template in pod_specs(objects).values() for c in containers(template)}
+    assert images == {
+        "r.example.com/streamflow/predict:0.1.0",
+        "r.example.com/streamflow/platform@sha256:" + "a" * 64,
+        "r.example.com/postgres:17",
+    }
+
+
+def test_the_migration_job_has_a_name_of_its_own_per_revision():
+    assert pick(render(), "Job", "streamflow-migrate-1")
+    job = pick(render(), "Job")["spec"]["template"]["spec"]
+    assert [c["name"] for c in job["initContainers"]] == ["prepare", "apply"]
+    assert [c["name"] for c in job["containers"]] == ["finish"]
+
+
+def test_only_apply_may_write_the_feast_registry():
+    users = {
+        (where, container["name"])
+        for where, template in pod_specs(configuration("small")).items()
+        for container in containers(template)
+        for variable in container.get("env", [])
+        if variable["name"] == "STREAMFLOW_DATABASE__USER" and variable["value"].endswith("feast_apply")
+    }
+    assert users == {("Job streamflow-migrate-1", "apply")}
+
+
+def test_every_template_is_short_and_of_one_kind():
+    from statistics import median
+
+    from render import CHART
+
+    lengths = [
+        len(path.read_text(encoding="utf-8").splitlines()) for path in (CHART / "templates").rglob("*.yaml")
+    ]
+    assert median(lengths) <= 40
+    assert max(lengths) <= 150
+
+
+def test_requests_of_a_small_install_fit_two_cores():
+    def milli(text):
+        return float(text[:-1]) if text.endswith("m") else float(text) * 1000
+
+    def mebi(text):
+        return float(text[:-2]) * (1024 if text.endswith("Gi") else 1)
+
+    servers = {
+        w: t
+        for w, t in pod_specs(configuration("small")).items()
+        if w.startswith(("Deployment", "StatefulSet"))
+    }
+    requests = [t["spec"]["containers"][0]["resources"]["requests"] for t in servers.values()]
+    assert sum(milli(item["cpu"]) for item in requests) <= 500
+    assert sum(mebi(item["memory"]) for item in requests) <= 1500

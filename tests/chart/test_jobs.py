@@ -1,0 +1,92 @@
+"""A job is one name in five places."""
+
+import pytest
+import yaml
+from render import ROOT, pick, pod_specs, render
+
+from streamflow.jobs import catalog
+from streamflow.schema.roles import ROLES
+
+SPECS = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "k8s-jobs").glob("*.yaml")
+}
+KEYS = {"summary", "command", "databaseRole", "talksTo", "volumes", "schedule", "deadlineSeconds", "retries"}
+OPTIONAL = {"volumes", "resources", "onDemand"}
+
+
+def test_files_catalog_and_modules_name_the_same_jobs():
+    assert set(SPECS) == set(catalog.JOBS)
+    for name in SPECS:
+        assert (ROOT / "src" / "streamflow" / "jobs" / f"{name}.py").is_file(), f"jobs/{name}.py is missing"
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_job_says_all_that_is_needed(name):
+    spec = SPECS[name]
+    assert set(spec) - OPTIONAL == KEYS - OPTIONAL
+    assert spec["command"] == ["streamflow", "jobs", "exec", name]
+    assert spec["databaseRole"] in ROLES
+    assert set(spec["talksTo"]) <= {"postgresql", "mlflow"}
+    assert spec["summary"].endswith(".")
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_job_becomes_a_cron_job_that_never_overlaps_and_cleans_up(name):
+    cron = pick(render(), "CronJob", f"streamflow-{name}")
+    assert cron["metadata"]["labels"]["streamflow.io/job"] == name
+    spec = cron["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["startingDeadlineSeconds"] > 0
+    assert spec["timeZone"] == "Etc/UTC"
+    job = spec["jobTemplate"]["spec"]
+    assert job["ttlSecondsAfterFinished"] > 0
+    assert job["activeDeadlineSeconds"] == SPECS[name]["deadlineSeconds"]
+    assert job["template"]["spec"]["restartPolicy"] == "Never"
+    assert job["template"]["spec"]["containers"][0]["name"] == "job"
+
+
+def test_refused_data_is_not_tried_again():
+    rules = pick(render(), "CronJob", "streamflow-ingest")["spec"]["jobTemplate"]["spec"]["podFailurePolicy"][
+        "rules"
+    ]
+    assert [rule["action"] for rule in rules] == ["Ignore", "FailJob"]
+    assert rules[1]["onExitCodes"]["values"] == [2, 3]
+
+
+def test_values_override_what_an_operator_may_change():
+    objects = render(
+        "jobs.train.schedule=0 3 2 * *",
+        "jobs.train.retries=0",
+        "jobs.train.suspend=true",
+        "jobs.train.resources.limits.memory=4Gi",
+        "jobs.train.nodeSelector.disk=ssd",
+        "jobs.score.enabled=false",
+    )
+    train = pick(objects, "CronJob", "streamflow-train")["spec"]
+    assert (train["schedule"], train["suspend"], train["jobTemplate"]["spec"]["backoffLimit"]) == (
+        "0 3 2 * *",
+        True,
+        0,
+    )
+    pod = train["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"disk": "ssd"}
+    assert pod["containers"][0]["resources"]["limits"]["memory"] == "4Gi"
+    assert pod["containers"][0]["resources"]["requests"]["memory"] == "768Mi"
+    assert not [o for o in objects if o["metadata"]["name"] == "streamflow-score"]
+
+
+def test_all_schedules_can_be_switched_off_at_once():
+    assert all(o["spec"]["suspend"] for o in render("jobDefaults.suspend=true") if o["kind"] == "CronJob")
+
+
+def test_drops_come_from_a_volume_or_an_object_store():
+    on_volume = pod_specs(render())["CronJob streamflow-ingest"]["spec"]
+    mount = {m["mountPath"]: m for m in on_volume["containers"][0]["volumeMounts"]}["/drops"]
+    assert mount["readOnly"] is True
+    from_store = pod_specs(render("drops.url=s3://bucket/drops", "drops.existingSecret=store"))[
+        "CronJob streamflow-ingest"
+    ]["spec"]
+    container = from_store["containers"][0]
+    assert {"name": "STREAMFLOW_INGEST__INBOX", "value": "s3://bucket/drops"} in container["env"]
+    assert {"secretRef": {"name": "store"}} in container["envFrom"]
+    assert "drops" not in {v["name"] for v in from_store["volumes"]}

@@ -1,0 +1,104 @@
+"""Exactly these objects come out of an install."""
+
+import pytest
+from render import configuration, render
+
+JOBS = ("ingest", "materialize", "train", "score", "monitor", "backup")
+COMPONENTS = ("postgresql", "mlflow", "feast", "predict", "exporter", "migrate", "test")
+
+
+def named(objects, prefix):
+    return sorted(f"{o['kind']} {o['metadata']['name'].removeprefix(prefix)}" for o in objects)
+
+
+def every(kind, names):
+    return {f"{kind} {name}" for name in names}
+
+
+DEFAULT = (
+    every("CronJob", JOBS)
+    | every("ServiceAccount", (*JOBS, *COMPONENTS))
+    | every("NetworkPolicy", (*JOBS, *COMPONENTS, "default-deny"))
+    | every("Deployment", ("mlflow", "feast", "predict", "exporter"))
+    | every("Service", ("postgresql", "mlflow", "feast", "predict", "exporter"))
+    | every("PersistentVolumeClaim", ("postgresql", "mlflow", "drops", "backups"))
+    | {
+        "ConfigMap settings",
+        "StatefulSet postgresql",
+        "Job migrate-1",
+        "HorizontalPodAutoscaler predict",
+        "PodDisruptionBudget predict",
+        "Pod test-predict-answers",
+    }
+)
+DEMO = {"Job demo", "ServiceAccount demo", "NetworkPolicy demo"}
+BUNDLED = {
+    "StatefulSet postgresql",
+    "Service postgresql",
+    "PersistentVolumeClaim postgresql",
+    "ServiceAccount postgresql",
+    "NetworkPolicy postgresql",
+}
+EVERY_KNOB = (
+    (DEFAULT | DEMO)
+    - {f"{kind} score" for kind in ("CronJob", "ServiceAccount", "NetworkPolicy")}
+    - {"PersistentVolumeClaim mlflow", "PersistentVolumeClaim drops", "ServiceAccount predict"}
+    | every("ServiceMonitor", ("mlflow", "feast", "predict", "exporter"))
+    | {"PrometheusRule alerts", "ConfigMap dashboard", "Ingress predict", "HTTPRoute predict"}
+    | {"ConfigMap streamflow-extra"}
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "expected"),
+    [
+        ("default", "streamflow-", DEFAULT),
+        ("small", "streamflow-", DEFAULT | DEMO),
+        ("external-postgres", "streamflow-", DEFAULT - BUNDLED),
+        ("every-knob", "everything-", EVERY_KNOB),
+    ],
+)
+def test_the_exact_set_of_objects(name, prefix, expected):
+    assert named(configuration(name), prefix) == sorted(expected)
+
+
+def test_without_an_existing_secret_one_is_made_with_a_password_per_role():
+    from streamflow.schema.roles import ROLES
+
+    secrets = [
+        o for o in render("database.existingSecret=", "secrets.generate=always") if o["kind"] == "Secret"
+    ]
+    assert [o["metadata"]["name"] for o in secrets] == ["streamflow-database"]
+    assert set(secrets[0]["data"]) == {f"{role}-password" for role in ("admin", *ROLES)}
+    assert len(set(secrets[0]["data"].values())) == len(secrets[0]["data"])
+    assert secrets[0]["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_the_demo_runs_at_install_only():
+    objects = render("demo.enabled=true", upgrade=True)
+    assert not [o for o in objects if o["metadata"]["name"] == "streamflow-demo"]
+
+
+def test_data_is_kept_unless_told_otherwise():
+    def kept(*sets):
+        return {
+            o["metadata"]["name"]
+            for o in render(*sets)
+            if o["kind"] == "PersistentVolumeClaim"
+            and (o["metadata"].get("annotations") or {}).get("helm.sh/resource-policy") == "keep"
+        }
+
+    claims = {f"streamflow-{name}" for name in ("postgresql", "mlflow", "drops", "backups")}
+    assert kept() == claims
+    assert kept("postgresql.persistence.retain=false") == claims - {"streamflow-postgresql"}
+
+
+def test_names_fit_a_long_release_name():
+    long = "a-release-name-that-is-as-long-as-helm-allows-it-be"
+    names = [o["metadata"]["name"] for o in render(f"fullnameOverride={long}")]
+    assert max(map(len, names)) <= 63
+    # A CronJob's Jobs get eleven characters more.
+    assert (
+        max(len(o["metadata"]["name"]) for o in render(f"fullnameOverride={long}") if o["kind"] == "CronJob")
+        <= 52
+    )

@@ -1,0 +1,93 @@
+"""Seeded mistakes in values: refused, in words that name the knob and what to do."""
+
+import pytest
+from render import EXISTING, RefusedError, render_text
+
+MISTAKES = {
+    "more connections than the database has": (
+        ["predict.autoscaling.maxReplicas=60"],
+        ["postgresql.maxConnections", "predict.autoscaling.maxReplicas", "80 %"],
+    ),
+    "no secret, and no cluster to keep one in": (
+        ["database.existingSecret="],
+        ["database.existingSecret", "secrets.generate=always"],
+    ),
+    "secrets forbidden and none named": (
+        ["database.existingSecret=", "secrets.generate=never"],
+        ["secrets.generate", "database.existingSecret"],
+    ),
+    "a schedule that is none": (["jobs.train.schedule=every month"], ["jobs.train.schedule", "0 3 2 * *"]),
+    "a schedule out of range": (["jobs.backup.schedule=61 * * * *"], ["jobs.backup.schedule"]),
+    "a time zone that is none": (["jobDefaults.timeZone=Mars"], ["jobDefaults.timeZone", "Etc/UTC"]),
+    "two databases": (["externalDatabase.host=db"], ["externalDatabase.host", "postgresql.enabled"]),
+    "no database": (["postgresql.enabled=false"], ["externalDatabase.host"]),
+    "an external database without an administrator": (
+        ["postgresql.enabled=false", "externalDatabase.host=db"],
+        ["externalDatabase.existingSecret", "database.createRoles=false"],
+    ),
+    "two limits for disruption": (
+        ["predict.pdb.minAvailable=1", "predict.pdb.maxUnavailable=1"],
+        ["predict.pdb.minAvailable", "predict.pdb.maxUnavailable"],
+    ),
+    "a budget that lets no node be drained": (
+        ["predict.pdb.minAvailable=2", "predict.pdb.maxUnavailable=null"],
+        ["predict.pdb.minAvailable", "predict.pdb.maxUnavailable=1"],
+    ),
+    "fewer pods at most than at least": (
+        ["predict.autoscaling.minReplicas=9"],
+        ["predict.autoscaling.minReplicas", "predict.autoscaling.maxReplicas"],
+    ),
+    "two MLflow pods on one disk": (
+        ["mlflow.replicaCount=2"],
+        ["mlflow.replicaCount", "mlflow.artifactsUrl"],
+    ),
+    "an ingress without a host": (["predict.ingress.enabled=true"], ["predict.ingress.hosts"]),
+    "a route without a gateway": (["predict.httpRoute.enabled=true"], ["predict.httpRoute.parentRefs"]),
+    "pods killed while they drain": (
+        ["settings.predict.drainSeconds=60"],
+        ["predict.terminationGracePeriodSeconds", "settings.predict.drainSeconds"],
+    ),
+    "a job that does not exist": (["jobs.trian.suspend=true"], ["jobs.trian", "train"]),
+    "drops in two places": (
+        ["drops.url=s3://bucket/drops", "drops.persistence.existingClaim=drops"],
+        ["drops.url", "drops.persistence.existingClaim"],
+    ),
+    "an image without a version": (
+        ["images.predict.tag=latest"],
+        ["images.predict.tag", "images.predict.digest"],
+    ),
+    # By the schema:
+    "a knob that does not exist": (["predict.replicas=3"], ["/predict", "replicas"]),
+    "a wrong type": (
+        ["predict.autoscaling.maxReplicas=many"],
+        ["/predict/autoscaling/maxReplicas", "integer"],
+    ),
+    "a value out of its list": (["settings.log.level=loud"], ["/settings/log/level", "debug"]),
+    "a share above one": (["settings.ingest.maxBadShare=5"], ["/settings/ingest/maxBadShare", "1"]),
+    "a misspelt job key": (["jobs.train.cron=0 3 * * *"], ["/jobs/train", "cron"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_refused_with_a_message_that_names_the_knob(mistake):
+    sets, words = MISTAKES[mistake]
+    given = sets if any(item.startswith("database.existingSecret") for item in sets) else [*EXISTING, *sets]
+    with pytest.raises(RefusedError) as refused:
+        render_text(*given)
+    assert [word for word in words if word not in str(refused.value)] == []
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(RefusedError) as refused:
+        render_text(
+            *EXISTING, "mlflow.replicaCount=2", "jobs.trian.suspend=true", "images.platform.tag=latest"
+        )
+    assert str(refused.value).count("\n  - ") == 3
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    ["@daily", "*/15 * * * *", "0 3 2 * *", "0 0 1\\,15 * 1-5", "30 1 * jan-mar mon", "5 4 * * sun"],
+)
+def test_good_schedules_pass(schedule):
+    assert render_text(*EXISTING, f"jobs.train.schedule={schedule}")

@@ -1,0 +1,118 @@
+"""Every pod meets the restricted Pod Security Standard and goes beyond it; no secret is in a variable."""
+
+import re
+
+import pytest
+from render import CONFIGURATIONS, configuration, containers, pod_specs, render
+
+VOLUMES = {"emptyDir", "secret", "configMap", "persistentVolumeClaim", "projected"}
+
+
+def pods(name):
+    return pod_specs(configuration(name)).items()
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_pod_is_restricted(name):
+    for where, template in pods(name):
+        pod = template["spec"]["securityContext"]
+        assert pod["runAsNonRoot"] is True, where
+        assert pod["seccompProfile"]["type"] == "RuntimeDefault", where
+        assert pod["runAsUser"] == (999 if "postgresql" in where else 10001), where
+        assert {next(k for k in v if k != "name") for v in template["spec"]["volumes"]} <= VOLUMES, where
+        for key in ("hostNetwork", "hostPID", "hostIPC"):
+            assert key not in template["spec"]
+        for container in containers(template):
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False, (where, container["name"])
+            assert context["capabilities"] == {"drop": ["ALL"]}, (where, container["name"])
+            assert context["readOnlyRootFilesystem"] is True, (where, container["name"])
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_no_pod_has_a_token_or_the_default_account(name):
+    for where, template in pods(name):
+        assert template["spec"]["automountServiceAccountToken"] is False, where
+        assert template["spec"]["serviceAccountName"] != "default", where
+        assert template["spec"]["enableServiceLinks"] is False, where
+
+
+@pytest.mark.parametrize("name", set(CONFIGURATIONS) - {"every-knob"})
+def test_every_container_has_requests_and_limits(name):
+    for where, template in pods(name):
+        for container in containers(template):
+            resources = container["resources"]
+            assert {"cpu", "memory", "ephemeral-storage"} <= set(resources["requests"]), where
+            assert {"memory", "ephemeral-storage"} <= set(resources["limits"]), where
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_server_has_the_three_probes(name):
+    for where, template in pods(name):
+        if where.startswith(("Deployment", "StatefulSet")):
+            container = template["spec"]["containers"][0]
+            assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container), where
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_empty_dir_has_a_size(name):
+    for where, template in pods(name):
+        for volume in template["spec"]["volumes"]:
+            assert volume.get("emptyDir", {"sizeLimit": 1}).get("sizeLimit"), (where, volume["name"])
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_no_secret_is_in_a_variable_or_a_config_map(name):
+    suspicious = re.compile(r"PASSWORD|SECRET|TOKEN|KEY(?!_)", re.IGNORECASE)
+    for item in configuration(name):
+        if item["kind"] == "ConfigMap":
+            assert not [
+                key for key in item["data"] if suspicious.search(key) and not key.endswith("JOIN_KEY")
+            ]
+    for where, template in pods(name):
+        for container in containers(template):
+            for variable in container.get("env", []):
+                secret = suspicious.search(variable["name"]) and not variable["name"].endswith("_FILE")
+                assert not secret or variable["value"] in ("",), (where, variable["name"])
+                assert "secretKeyRef" not in str(variable), (where, variable["name"])
+
+
+@pytest.mark.parametrize("name", ["default", "external-postgres"])
+def test_each_component_gets_the_password_of_its_own_role_alone(name):
+    for where, template in pods(name):
+        secrets = [v["secret"] for v in template["spec"]["volumes"] if "secret" in v]
+        if "migrate" in where:
+            continue
+        assert len(secrets) == 1, where
+        assert len(secrets[0]["items"]) == 1, where
+        role = secrets[0]["items"][0]["key"].removesuffix("-password")
+        users = {
+            variable["value"]
+            for container in containers(template)
+            for variable in container.get("env", [])
+            if variable["name"] == "STREAMFLOW_DATABASE__USER"
+        }
+        assert users == ({f"streamflow_{role}"} if "postgresql" not in where else set()), where
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_no_image_floats(name):
+    for where, template in pods(name):
+        for container in containers(template):
+            image = container["image"]
+            assert "@sha256:" in image or not image.endswith(":latest"), (where, image)
+            assert "@" in image or ":" in image.rsplit("/", 1)[-1], (where, image)
+
+
+def test_openshift_can_take_out_the_user_ids():
+    sets = [
+        f"{block}.podSecurityContext.{key}=null"
+        for block in ("pods", "postgresql")
+        for key in ("runAsUser", "runAsGroup", "fsGroup")
+    ]
+    for where, template in pod_specs(render(*sets)).items():
+        assert set(template["spec"]["securityContext"]) == {
+            "runAsNonRoot",
+            "seccompProfile",
+            "fsGroupChangePolicy",
+        }, where
