@@ -197,6 +197,14 @@ def _misshapen(fields: list[str] | None, width: int) -> str:
     return f"has {len(fields)} field(s) instead of {width}"
 
 
+_LIMITS = {
+    "greater_than": "above",
+    "greater_than_or_equal_to": "at least",
+    "less_than": "below",
+    "less_than_or_equal_to": "at most",
+}
+
+
 def in_words(check: pandera.Check) -> str:
     """What a value that fails this check does wrong, in plain words."""
     facts = check.statistics or {}
@@ -208,9 +216,6 @@ def in_words(check: pandera.Check) -> str:
         case "str_matches":
             pattern = facts["pattern"]
             return f"does not match the pattern {getattr(pattern, 'pattern', pattern)}"
-        case "greater_than" | "greater_than_or_equal_to" | "less_than" | "less_than_or_equal_to":
-            limit = next(iter(facts.values()))
-            return f"is not {str(check.name).replace('_', ' ').removesuffix(' to')} {limit}".replace(
-                "equal", "equal to"
-            )
+        case name if name in _LIMITS:
+            return f"is not {_LIMITS[str(name)]} {next(iter(facts.values()))}"
     return f"fails the check {check.error or check.name}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.database import engine, transaction, try_lock
+from streamflow.database import transaction, try_lock
 from streamflow.drops import files, ledger, stage, store, tables
 from streamflow.drops.read import Progress
 from streamflow.errors import DropRefused, Refused, UsageError
@@ -120,7 +120,7 @@ def ingest(
         _refuse_future(connection, as_of)
         known = ledger.newest(connection, as_of)
         if known is not None and known.digest == content and not problems:
-            return _unchanged(connection, known)
+            return _unchanged(connection, repo, known)
         tables.ensure(connection, repo)
         meter = _Meter(progress, sum(file.size for file in found))
         staged = _stage(connection, settings, found, as_of, meter)
@@ -153,8 +153,7 @@ def examine(
         UsageError: there is no such folder.
     """
     found, problems = files.find(repo.tables, folder)
-    # Never committed, so the temporary tables vanish.
-    with engine(settings).connect() as connection:
+    with transaction(settings) as connection:
         meter = _Meter(progress, sum(file.size for file in found))
         staged = _stage(connection, settings, found, as_of, meter)
         rejected = connection.execute(
@@ -166,7 +165,7 @@ def examine(
             f"{row.file} {stage.described(row.line, row.column_name, row.value, row.reason)}"
             for row in rejected.fetchmany(100)
         )
-        connection.rollback()
+        connection.rollback()  # the temporary tables vanish with it
     return Examined(
         tables=tuple(_outcome(item) for item in staged),
         problems=(*problems, *(problem for item in staged for problem in item.problems)),
@@ -208,10 +207,13 @@ def _refusal(folder: Path, problems: list[str]) -> DropRefused:
     )
 
 
-def _unchanged(connection: sa.Connection, known: ledger.LedgerEntry) -> IngestOutcome:
+def _unchanged(connection: sa.Connection, repo: FeatureRepo, known: ledger.LedgerEntry) -> IngestOutcome:
+    order = {table.name: at for at, table in enumerate(repo.tables)}
     outcomes = tuple(
         TableOutcome(item.table, item.file, item.lines, item.accepted, item.quarantined)
-        for item in ledger.files(connection, known.drop_id)
+        for item in sorted(
+            ledger.files(connection, known.drop_id), key=lambda file: order.get(file.table, len(order))
+        )
     )
     return IngestOutcome(known.drop_id, known.as_of, False, known.loaded_at, outcomes)
 

@@ -14,7 +14,7 @@ from streamflow.database import transaction
 from streamflow.drops import ledger, load
 from streamflow.drops.load import IngestOutcome
 from streamflow.drops.read import Progress
-from streamflow.errors import UsageError
+from streamflow.errors import DropRefused, UsageError
 from streamflow.settings import Settings
 
 FIRST_AS_OF = date(2024, 1, 31)
@@ -57,15 +57,27 @@ def ingest_all(
 
     Raises:
         UsageError: there is no such folder.
-        DropRefused: a drop cannot be taken; those before it were.
+        DropRefused: drops cannot be taken; the others were.
     """
     with transaction(settings) as connection:
         taken = {entry.as_of for entry in ledger.entries(connection)}
-    return [
-        ingest(settings, folder, when, loaded_by, progress)
-        for when, folder in dated_folders(root)
-        if when not in taken and not being_written(folder)
-    ]
+    outcomes, problems = [], []
+    for when, folder in dated_folders(root):
+        if when in taken or being_written(folder):
+            continue
+        try:
+            outcomes.append(ingest(settings, folder, when, loaded_by, progress))
+        except DropRefused as refusal:
+            # Months do not depend on each other: one bad drop must not keep the next ones out.
+            problems += [f"{folder.name}: {problem}" for problem in refusal.details]
+    if problems:
+        stored = ", ".join(outcome.drop_id for outcome in outcomes) or "none"
+        raise DropRefused(
+            f"Drops in {root} are refused. Stored: {stored}.",
+            details=tuple(problems),
+            hint="Correct the files and ingest again; 'streamflow drops check DIR' checks without storing.",
+        )
+    return outcomes
 
 
 def dated_folders(root: Path, first_as_of: date = FIRST_AS_OF) -> list[tuple[date, Path]]:

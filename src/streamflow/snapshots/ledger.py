@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
+from streamflow.database import lock_key
 from streamflow.errors import NotFound, UsageError
 
 
@@ -26,7 +27,12 @@ def midnight(day: date) -> datetime:
 
 
 def known_now(connection: sa.Connection) -> datetime:
-    """The present time of the database: the known-at of a run that is given none."""
+    """The present time of the database: the known-at of a run that is given none.
+
+    Waits for a drop that has its loaded-at and is not committed yet; else it would be visible at this known-at for
+    a later run, but not for this one.
+    """
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": lock_key("loading")})
     now: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
     return now.astimezone(UTC)
 
