@@ -1,0 +1,78 @@
+"""`streamflow features …` and `streamflow materialize`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from streamflow.cli.output import AsJson, print_json, print_table, working
+
+app = typer.Typer(no_args_is_help=True, help="Feature definitions, and the features of a user.")
+
+
+@app.command()
+def apply(as_json: AsJson = False) -> None:
+    """Make tables, views and Feast's registry equal to the feature repo; no data is lost.
+
+    Example: streamflow features apply
+    """
+    from streamflow import settings as settings_module
+    from streamflow.jobs.apply import apply as recipe
+
+    applied = recipe(settings_module.load())
+    if as_json:
+        print_json(applied)
+        return
+    typer.echo(f"Project {applied.project}: feature views {', '.join(applied.feature_views)};")
+    typer.echo(f"feature services {', '.join(applied.feature_services)}.")
+    if applied.removed:
+        typer.echo(f"Removed: {', '.join(applied.removed)}.")
+
+
+@app.command()
+def get(
+    entity: Annotated[str, typer.Argument(metavar="USER_ID", help="Key of one entity.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show the online features of one user, as the predict service reads them.
+
+    Example: streamflow features get 7590-VHVEG
+    """
+    from streamflow import settings as settings_module
+    from streamflow.cli.service import get as ask
+
+    document = ask(settings_module.load(), "features", entity)
+    if as_json:
+        print_json(document)
+        return
+    features = document.get("features")
+    rows = list(features.items()) if isinstance(features, dict) else list(document.items())
+    print_table(("feature", "value"), rows, title=entity)
+
+
+def materialize(
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Newest drop to take; default: the newest."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the online store to the newest drop.
+
+    Example: streamflow materialize --as-of 2024-01-31
+    """
+    from streamflow import settings as settings_module
+    from streamflow.jobs.materialize import materialize as recipe
+
+    with working("Materializing", quiet=as_json):
+        views = recipe(settings_module.load(), as_of.date() if as_of else None)
+    if as_json:
+        print_json({"views": views})
+        return
+    rows = [
+        (view.feature_view, view.rows, view.entities, view.newest_as_of and f"{view.newest_as_of:%Y-%m-%d}")
+        for view in views
+    ]
+    print_table(("feature view", "rows written", "entities", "newest as-of"), rows)

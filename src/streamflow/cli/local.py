@@ -1,0 +1,111 @@
+"""Laptop mode: `streamflow demo`, `up`, `down`, `status`, `doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamflow.cli.output import AsJson, print_json, print_table
+
+
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of your own drops, one folder a month (2024-01-31 or month_000)."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Stop after the answers instead of waiting.")] = False,
+) -> None:
+    """Show the whole way of the data on this machine.
+
+    Starts the local stack, ingests drops (two invented months unless --data names yours), materializes,
+    trains, promotes, asks the predict service, and waits. Ctrl-C stops everything.
+
+    Example: streamflow demo --data my-drops
+    """
+    from streamflow import settings as settings_module
+    from streamflow.local.demo import run
+
+    raise typer.Exit(run(settings_module.load(), data, once=once, say=typer.echo))
+
+
+def up(as_json: AsJson = False) -> None:
+    """Start the local stack; return when everything answers.
+
+    State is kept in STREAMFLOW_HOME (default .streamflow). What runs already is left alone.
+
+    Example: STREAMFLOW_HOME=/tmp/mine streamflow up
+    """
+    from streamflow import settings as settings_module
+    from streamflow.local import stack
+
+    settings = stack.up(settings_module.load(), lambda line: typer.echo(line, err=True))
+    _show_status(stack.status(settings), settings.home, as_json)
+
+
+def down(as_json: AsJson = False) -> None:
+    """Stop the local stack; its data stays.
+
+    Example: streamflow down
+    """
+    from streamflow import settings as settings_module
+    from streamflow.local import stack
+
+    stopped = stack.down(settings_module.load().home)
+    if as_json:
+        print_json({"stopped": stopped})
+    else:
+        typer.echo(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+def status(as_json: AsJson = False) -> None:
+    """List the services of the local stack, and where they are; exit 4 unless all of them run.
+
+    Example: streamflow status --json
+    """
+    from streamflow import settings as settings_module
+    from streamflow.local import stack
+
+    settings = settings_module.load()
+    found = stack.status(settings)
+    _show_status(found, settings.home.expanduser().resolve(), as_json)
+    if any(service.state != "running" for service in found):
+        if not as_json:
+            typer.echo("Start what does not run with 'streamflow up'.", err=True)
+        raise typer.Exit(4)
+
+
+def _show_status(found: list, home: Path, as_json: bool) -> None:  # type: ignore[type-arg]
+    if as_json:
+        print_json({"home": home, "services": found})
+        return
+    rows = [
+        (
+            item.name,
+            item.state,
+            item.url,
+            item.pid,
+            f"version {item.model_version}" if item.model_version else "",
+        )
+        for item in found
+    ]
+    print_table(("service", "state", "address", "pid", "serves"), rows)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check everything, and say what to do about what is wrong; exit 1 when something is.
+
+    Example: streamflow doctor
+    """
+    from streamflow import settings as settings_module
+    from streamflow.local.doctor import examine
+
+    findings = examine(settings_module.load())
+    if as_json:
+        print_json({"findings": findings})
+    else:
+        rows = [(item.state, item.subject, item.found, item.advice) for item in findings]
+        print_table(("", "what", "found", "what to do"), rows)
+    if any(item.state == "wrong" for item in findings):
+        raise typer.Exit(1)

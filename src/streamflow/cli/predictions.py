@@ -1,0 +1,91 @@
+"""`streamflow predict` and `streamflow score`: users online, and all users in batch."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from streamflow.cli.output import AsJson, print_json, print_table, working
+
+
+def predict(
+    entities: Annotated[list[str], typer.Argument(metavar="USER_ID…", help="Keys of one or more users.")],
+    as_json: AsJson = False,
+) -> None:
+    """Ask the predict service for users; exit 3 when it refuses one.
+
+    Example: streamflow predict 7590-VHVEG 5575-GNVDE
+    """
+    from streamflow import settings as settings_module
+    from streamflow.cli import service
+    from streamflow.errors import NotFound, Refused
+
+    settings = settings_module.load()
+    answers: list[dict[str, Any]] = []
+    refused = False
+    for entity in entities:
+        try:
+            answers.append(service.post(settings, "predict", {settings.predict.join_key: entity}))
+        except (Refused, NotFound) as error:
+            refused = True
+            answers.append(
+                {
+                    settings.predict.join_key: entity,
+                    "code": error.code,
+                    "detail": error.what,
+                    "details": error.details,
+                }
+            )
+    if as_json:
+        print_json({"predictions": answers})
+    else:
+        _show(settings.predict.join_key, answers)
+    if refused:
+        raise typer.Exit(Refused.exit_code)
+
+
+def _show(key: str, answers: list[dict[str, Any]]) -> None:
+    rows = [
+        (
+            item.get(key),
+            item.get("probability"),
+            item.get("prediction"),
+            _version(item),
+            "; ".join([item["detail"], *item["details"]]) if "code" in item else None,
+        )
+        for item in answers
+    ]
+    print_table((key, "probability", "churns", "version", "refused because"), rows)
+
+
+def _version(item: dict[str, Any]) -> object:
+    model = item.get("model")
+    return model.get("version") if isinstance(model, dict) else item.get("model_version")
+
+
+def score(
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            metavar="DATE",
+            formats=["%Y-%m-%d"],
+            help="Look at the world then; default: the newest drop.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score every user with the production model, into the table streamflow.scores.
+
+    Example: streamflow score --as-of 2024-02-29
+    """
+    from streamflow import settings as settings_module
+    from streamflow.jobs.score import score as recipe
+
+    with working("Scoring", quiet=as_json):
+        scored = recipe(settings_module.load(), as_of.date() if as_of else None)
+    if as_json:
+        print_json(scored)
+        return
+    typer.echo(str(scored))

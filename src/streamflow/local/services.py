@@ -1,0 +1,184 @@
+"""The processes of a local stack: with what each is started, and how it shows that it is ready."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from streamflow import servers
+from streamflow import settings as settings_module
+from streamflow.local.home import LOOPBACK
+from streamflow.settings import Settings
+
+POSTGRES, MLFLOW, FEAST, PREDICT = "postgres", "mlflow", "feast", "predict"
+NAMES = (POSTGRES, MLFLOW, FEAST, PREDICT)
+"""All services, in the order in which they are started."""
+
+_DATABASE = "STREAMFLOW_DATABASE__"
+# Loopback is reached directly, whatever proxy the environment names.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True)
+class Service:
+    """One HTTP service of the stack.
+
+    Attributes:
+        name: Its name.
+        command: What is run.
+        variables: Environment variables of its own, on top of the stack's.
+        url: Its address.
+        ready_path: Path that answers with 200 when it is ready.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    variables: Mapping[str, str]
+    url: str
+    ready_path: str
+
+    @property
+    def configuration(self) -> str:
+        """Digest of all that it is started with; a running process of another one has to be started anew."""
+        held = json.dumps([self.command, sorted(self.variables.items())])
+        return hashlib.sha256(held.encode()).hexdigest()
+
+
+def preferred_ports(settings: Settings) -> dict[str, int]:
+    """The ports to try first: those that the stack had before, else those of the settings."""
+    return {
+        POSTGRES: settings.database.port,
+        MLFLOW: urlsplit(settings.mlflow.tracking_uri).port or 5000,
+        FEAST: urlsplit(settings.feast.server_url).port or 6566,
+        PREDICT: settings.predict.port,
+    }
+
+
+def stack_settings(base: Settings, home: Path, ports: Mapping[str, int], password: str) -> Settings:
+    """The settings under which everything in this stack runs, whatever database the environment names."""
+    return settings_module.load(
+        home=home,
+        database={
+            "host": LOOPBACK,
+            "port": ports[POSTGRES],
+            "name": "streamflow",
+            "user": "streamflow",
+            "password": password,
+            "password_file": None,
+            "sslmode": "disable",
+        },
+        mlflow={"tracking_uri": f"http://{LOOPBACK}:{ports[MLFLOW]}"},
+        feast={
+            "repo": base.feast.repo.expanduser().resolve(),
+            "server_url": f"http://{LOOPBACK}:{ports[FEAST]}",
+        },
+        predict={"host": LOOPBACK, "port": ports[PREDICT]},
+    )
+
+
+def addresses(settings: Settings) -> dict[str, str]:
+    """The environment variables from which other processes read the same settings."""
+    database = settings.database
+    return {
+        "STREAMFLOW_HOME": str(settings.home),
+        f"{_DATABASE}HOST": database.host,
+        f"{_DATABASE}PORT": str(database.port),
+        f"{_DATABASE}NAME": database.name,
+        f"{_DATABASE}USER": database.user,
+        f"{_DATABASE}PASSWORD": database.secret,
+        f"{_DATABASE}SSLMODE": database.sslmode,
+        "STREAMFLOW_MLFLOW__TRACKING_URI": settings.mlflow.tracking_uri,
+        "STREAMFLOW_FEAST__REPO": str(settings.feast.repo),
+        "STREAMFLOW_FEAST__SERVER_URL": settings.feast.server_url,
+        "STREAMFLOW_PREDICT__HOST": settings.predict.host,
+        "STREAMFLOW_PREDICT__PORT": str(settings.predict.port),
+        # For notebooks and MLflow's own commands.
+        "MLFLOW_TRACKING_URI": settings.mlflow.tracking_uri,
+    }
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What every process of the stack inherits: ours, and nothing of another stack's, MLflow's or Feast's."""
+    strange = (_DATABASE, "MLFLOW_", "_MLFLOW_", "FEAST_", "PG")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
+    programs = str(Path(sys.executable).parent)
+    direct = [item for name in ("NO_PROXY", "no_proxy") if (item := kept.get(name))]
+    no_proxy = ",".join([*direct, LOOPBACK, "localhost"])
+    return {
+        **kept,
+        **addresses(settings),
+        "PATH": os.pathsep.join([programs, kept.get("PATH", os.defpath)]),
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def http_services(settings: Settings) -> dict[str, Service]:
+    """The services other than PostgreSQL."""
+    mlflow, feast = settings.mlflow.tracking_uri, settings.feast.server_url
+    backend = settings.database.model_copy(update={"name": settings.database.mlflow_name})
+    store = {name: value for name, value in addresses(settings).items() if name.startswith(_DATABASE)}
+    own = {name: value for name, value in os.environ.items() if name.startswith("STREAMFLOW_PREDICT__")}
+    return {
+        MLFLOW: Service(
+            MLFLOW,
+            tuple(
+                servers.mlflow_command(
+                    LOOPBACK, _port(mlflow), 1, str(settings.home / "mlflow" / "artifacts"), metrics=False
+                )
+            ),
+            {
+                **servers.mlflow_environment(settings.model_copy(update={"database": backend})),
+                "MLFLOW_SERVER_ALLOWED_HOSTS": f"{LOOPBACK}:*,localhost:*,{LOOPBACK},localhost",
+            },
+            mlflow,
+            "/health",
+        ),
+        FEAST: Service(
+            FEAST,
+            tuple(servers.feast_command(settings.feast.repo, LOOPBACK, _port(feast), 1, metrics=False)),
+            {**store, **servers.feast_environment(settings)},
+            feast,
+            "/health",
+        ),
+        PREDICT: Service(
+            PREDICT,
+            (sys.executable, "-m", "streamflow.predict"),
+            # Nobody routes requests here: there is nothing to drain.
+            {"STREAMFLOW_PREDICT__DRAIN_SECONDS": "0", **own, **addresses(settings)},
+            f"http://{LOOPBACK}:{settings.predict.port}",
+            "/livez",
+        ),
+    }
+
+
+def _port(url: str) -> int:
+    return urlsplit(url).port or 0
+
+
+def answers(url: str, timeout_seconds: float = 2.0) -> bool:
+    """Whether a GET of this address is answered with success."""
+    try:
+        with _direct.open(url, timeout=timeout_seconds):
+            return True
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def get_json(url: str, timeout_seconds: float = 2.0) -> dict[str, object] | None:
+    """The JSON object at this address; None when there is no such answer."""
+    try:
+        with _direct.open(url, timeout=timeout_seconds) as answer:
+            document = json.load(answer)
+    except (urllib.error.URLError, OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None

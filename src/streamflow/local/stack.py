@@ -1,0 +1,275 @@
+"""Start, stop and look at the local stack."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from streamflow.errors import DependencyDown, StreamFlowError
+from streamflow.local import home as homes
+from streamflow.local import postgres, processes, services
+from streamflow.local.processes import Running
+from streamflow.local.services import FEAST, MLFLOW, NAMES, POSTGRES, PREDICT, Service
+from streamflow.settings import Settings
+
+State = Literal["running", "not answering", "died", "stopped"]
+_READY_SECONDS = 180.0
+_GRACE_SECONDS = 10.0
+_LEAST_FREE_BYTES = 500_000_000
+
+
+@dataclass(frozen=True)
+class Status:
+    """One service of the stack.
+
+    Attributes:
+        name: Its name.
+        state: `running`, `not answering`, `died` (it ended by itself) or `stopped`.
+        url: Its address.
+        pid: Its process; None when there is none.
+        log: File it logs to.
+        model_version: The version that predict serves; None for others and when it serves none.
+    """
+
+    name: str
+    state: State
+    url: str
+    pid: int | None
+    log: str
+    model_version: int | None = None
+
+
+def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Settings:
+    """Start what does not run yet, and return when everything answers.
+
+    Args:
+        base: The caller's settings; its home says where the stack keeps its state.
+        tell: Is told what is being done, line by line.
+
+    Returns:
+        The settings of the stack, which `stack.env` holds for other processes.
+
+    Raises:
+        StreamFlowError: a service did not start; has the last lines of its log. The others run on.
+        Refused: another `up` or `down` is at work on this stack.
+    """
+    home = homes.make(base.home)
+    _check_room(home)
+    with homes.exclusive(home), homes.choosing_ports():
+        ports = _choose_ports(home, base, tell)
+        settings = services.stack_settings(base, home, ports, homes.password(home))
+        homes.write_addresses(home, services.addresses(settings))
+        _start_postgres(settings, tell)
+        wanted = services.http_services(settings)
+        started = [_start(settings, wanted[name], tell) for name in (MLFLOW, PREDICT)]
+        _apply(settings, tell)
+        started.append(_start(settings, wanted[FEAST], tell))
+        _wait(settings, [service for service in started if service], tell)
+    return settings
+
+
+def _check_room(home: Path) -> None:
+    free = shutil.disk_usage(home).free
+    if free < _LEAST_FREE_BYTES:
+        raise StreamFlowError(
+            f"The disk of {home} has {free // 1_000_000} MB left, which is too little for a stack.",
+            hint="Make room, or set STREAMFLOW_HOME to a folder on another disk.",
+        )
+
+
+def _choose_ports(home: Path, base: Settings, tell: Callable[[str], None]) -> dict[str, int]:
+    """Ports of what runs already, else the preferred ones, else the next free ones."""
+    chosen: dict[str, int] = {}
+    preferred = services.preferred_ports(base)
+    for name in NAMES:
+        process = _running(home, name)
+        if process is not None:
+            chosen[name] = process.port
+            continue
+        chosen[name] = homes.free_port(preferred[name], set(chosen.values()))
+        if chosen[name] != preferred[name]:
+            tell(f"Port {preferred[name]} is taken; {name} gets {chosen[name]}.")
+    return chosen
+
+
+def _start_postgres(settings: Settings, tell: Callable[[str], None]) -> None:
+    from streamflow.schema.migrate import migrate
+
+    if _running(settings.home, POSTGRES) is None:
+        tell("Starting PostgreSQL")
+        server = _server(settings)
+        postgres.create(server)
+        process = postgres.start(server)
+        processes.write(_file(settings.home, POSTGRES), process)
+    _create_databases(settings)
+    migrate(settings)
+
+
+def _server(settings: Settings) -> postgres.Server:
+    return postgres.Server(
+        folder=settings.home / "postgres",
+        port=settings.database.port,
+        user=settings.database.user,
+        password=settings.database.secret,
+        log=log_of(settings.home, POSTGRES),
+    )
+
+
+def _create_databases(settings: Settings) -> None:
+    import psycopg
+    from psycopg import sql
+
+    database = settings.database
+    with psycopg.connect(
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        password=database.secret,
+        dbname="postgres",
+        autocommit=True,
+    ) as connection:
+        for name in (database.name, database.mlflow_name):
+            if not connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone():
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def _apply(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Apply the feature repo unless this very one was applied before: importing Feast takes 10 s of CPU."""
+    from streamflow.schema import prepare
+
+    with contextlib.suppress(DependencyDown):
+        prepare.wait(settings, "applied", 0.0)
+        return
+    from streamflow.jobs.apply import apply
+
+    tell(f"Applying the feature repo {settings.feast.repo}")
+    apply(settings)
+    prepare.stamp(settings)
+
+
+def _start(settings: Settings, service: Service, tell: Callable[[str], None]) -> Service:
+    """Start a service unless it runs, with all that it should be started with."""
+    running = _running(settings.home, service.name)
+    noted = settings.home / "run" / f"{service.name}.configuration"
+    if running is not None:
+        if noted.is_file() and noted.read_text(encoding="ascii") == service.configuration:
+            return service
+        tell(f"Restarting {service.name}: what it is started with has changed")
+        _stop(settings.home, service.name)
+    else:
+        tell(f"Starting {service.name}")
+    process = processes.launch(
+        service.command,
+        log=log_of(settings.home, service.name),
+        port=services.preferred_ports(settings)[service.name],
+        environment={**services.environment(settings), **service.variables},
+    )
+    processes.write(_file(settings.home, service.name), process)
+    noted.write_text(service.configuration, encoding="ascii")
+    return service
+
+
+def _wait(settings: Settings, started: list[Service], tell: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    pending = list(started)
+    while pending:
+        for service in list(pending):
+            process = _running(settings.home, service.name)
+            if process is None:
+                raise _not_started(settings.home, service, "ended by itself")
+            if services.answers(service.url + service.ready_path):
+                pending.remove(service)
+                tell(f"{service.name} answers at {service.url}")
+            elif time.monotonic() > deadline:
+                _stop(settings.home, service.name)
+                raise _not_started(settings.home, service, f"did not answer within {_READY_SECONDS:.0f} s")
+        time.sleep(0.1 if pending else 0)
+
+
+def _not_started(home: Path, service: Service, what: str) -> StreamFlowError:
+    log = log_of(home, service.name)
+    return StreamFlowError(
+        f"{service.name} {what} (it should listen at {service.url}).",
+        details=processes.last_lines(log),
+        hint=f"The whole log: {log}. 'streamflow up' tries again, 'streamflow down' stops the rest.",
+    )
+
+
+def down(home: Path) -> list[str]:
+    """Stop everything that runs, dependents first, and return when nothing is left.
+
+    Returns:
+        Names of the services that were stopped.
+
+    Raises:
+        Refused: another `up` or `down` is at work on this stack.
+    """
+    home = home.expanduser().resolve()
+    if not (home / "run").is_dir():
+        return []
+    with homes.exclusive(home):
+        before = [name for name in NAMES if _running(home, name)]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda name: _stop(home, name), (PREDICT, FEAST, MLFLOW)))
+        _stop(home, POSTGRES)
+    return before
+
+
+def _stop(home: Path, name: str) -> None:
+    path = _file(home, name)
+    process = processes.read(path)
+    if process is not None:
+        if name == POSTGRES:
+            postgres.shut_down(process)
+        else:
+            processes.stop(process, first=signal.SIGTERM, grace_seconds=_GRACE_SECONDS)
+    path.unlink(missing_ok=True)
+
+
+def status(settings: Settings) -> list[Status]:
+    """Look at every service of the stack in the settings' home."""
+    home = settings.home.expanduser().resolve()
+    preferred = services.preferred_ports(settings)
+    # The name of the database alone: an address with the password would end in somebody's log.
+    urls = {POSTGRES: f"postgresql://{homes.LOOPBACK}:{{}}/{settings.database.name}"}
+    checks: Mapping[str, str] = {MLFLOW: "/health", FEAST: "/health", PREDICT: "/livez"}
+    found = []
+    for name in NAMES:
+        process = _running(home, name)
+        port = process.port if process else preferred[name]
+        url = urls.get(name, f"http://{homes.LOOPBACK}:{{}}").format(port)
+        state: State = "died" if _file(home, name).is_file() else "stopped"
+        if process is not None:
+            well = not homes.is_free(port) if name == POSTGRES else services.answers(url + checks[name])
+            state = "running" if well else "not answering"
+        version = _model_version(url) if name == PREDICT and state == "running" else None
+        found.append(
+            Status(name, state, url, process.pid if process else None, str(log_of(home, name)), version)
+        )
+    return found
+
+
+def _model_version(predict_url: str) -> int | None:
+    version = (services.get_json(f"{predict_url}/model") or {}).get("version")
+    return int(str(version)) if str(version).isdigit() else None
+
+
+def log_of(home: Path, name: str) -> Path:
+    """File that a service logs to."""
+    return home / "logs" / f"{name}.log"
+
+
+def _file(home: Path, name: str) -> Path:
+    return home / "run" / f"{name}.json"
+
+
+def _running(home: Path, name: str) -> Running | None:
+    process = processes.read(_file(home, name))
+    return process if process is not None and processes.alive(process) else None
