@@ -156,6 +156,10 @@ class PredictSettings(_Section):
     """Refuse features older than the newest as-of that was materialized for their view."""
     age_clock: Literal["newest_as_of", "wall"] = "newest_as_of"
     """What a feature's age is measured against: the newest materialized as-of, or the present time."""
+    max_body_bytes: int = Field(1_048_576, ge=1024)
+    """Largest request body; more gets 413."""
+    access_log: bool = False
+    """Log every request; otherwise only those answered with 5xx."""
     drain_seconds: float = Field(5.0, ge=0)
     """How long to keep answering, with `Connection: close`, after SIGTERM."""
 

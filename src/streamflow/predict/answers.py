@@ -1,0 +1,148 @@
+"""Outcomes -> the documents that are sent."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from streamflow.predict.live_model import LiveModel
+from streamflow.predict.problems import Problem, ProblemError
+from streamflow.predict.schema import KEY_PATTERN, MAX_KEY_LENGTH
+from streamflow.predict.service import Outcome
+from streamflow.settings import PredictSettings
+
+_KEY = re.compile(KEY_PATTERN)
+
+
+def read_key(body: bytes, join_key: str) -> str:
+    """The entity's key out of a request body: a JSON object with exactly that one member.
+
+    Raises:
+        ProblemError: bad_request, naming what is wrong.
+    """
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        raise bad_request(f'The body is not JSON. Send {{"{join_key}": "…"}}.') from None
+    if not isinstance(content, dict):
+        raise bad_request(f'The body must be an object: {{"{join_key}": "…"}}.')
+    if join_key not in content:
+        raise bad_request(f"The member '{join_key}' is missing.")
+    if len(content) > 1:
+        extra = sorted(str(name)[:60] for name in content if name != join_key)
+        raise bad_request(f"Unknown member(s): {', '.join(extra[:5])}. Only '{join_key}' is taken.")
+    return check_key(content[join_key], join_key)
+
+
+def check_key(key: Any, join_key: str) -> str:
+    """A key that may be looked up.
+
+    Raises:
+        ProblemError: bad_request.
+    """
+    if not isinstance(key, str):
+        raise bad_request(f"'{join_key}' must be a string, not {type(key).__name__}.")
+    if not 1 <= len(key) <= MAX_KEY_LENGTH or not _KEY.match(key) or _KEY.match(key).end() != len(key):  # type: ignore[union-attr]
+        raise bad_request(
+            f"'{join_key}' must have 1 to {MAX_KEY_LENGTH} characters, none of them a control character."
+        )
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise bad_request(f"'{join_key}' holds half a surrogate pair, which is no character.") from None
+    return key
+
+
+def bad_request(detail: str) -> ProblemError:
+    """The problem of a request that cannot be understood."""
+    return ProblemError(Problem("bad_request", detail))
+
+
+def prediction(outcome: Outcome, request_id: str) -> dict[str, Any]:
+    """The answer to one entity that has a probability."""
+    served = outcome.served
+    contract = served.release.contract
+    return {
+        contract.join_key: outcome.key,
+        "probability": outcome.probability,
+        "prediction": outcome.prediction,
+        "threshold": contract.threshold,
+        "model": served.label,
+        "request_id": request_id,
+    }
+
+
+def batch(outcomes: list[Outcome], request_id: str) -> dict[str, Any]:
+    """The answer to several entities."""
+    served = outcomes[0].served
+    contract = served.release.contract
+    items: list[dict[str, Any]] = [
+        {contract.join_key: o.key, "problem": o.problem.document()}
+        if o.problem
+        else {contract.join_key: o.key, "probability": o.probability, "prediction": o.prediction}
+        for o in outcomes
+    ]
+    return {
+        "model": served.label,
+        "threshold": contract.threshold,
+        "predictions": items,
+        "request_id": request_id,
+    }
+
+
+def features(outcome: Outcome, live: LiveModel, settings: PredictSettings) -> dict[str, dict[str, Any]]:
+    """Every feature of the contract with its value, its view, its as-of and its age."""
+    contract = outcome.served.release.contract
+    position = {view.name: i for i, view in enumerate(contract.views)}
+    result: dict[str, dict[str, Any]] = {}
+    for feature, value in zip(contract.features, outcome.row.values, strict=True):
+        stamp = outcome.row.stamps[position[feature.view]]
+        clock = time.time() if settings.age_clock == "wall" else live.newest.get(feature.view, stamp or 0.0)
+        result[feature.name] = {
+            "value": value,
+            "view": feature.view,
+            "event_timestamp": None if stamp is None else iso(stamp),
+            "age_seconds": None if stamp is None else clock - stamp,
+        }
+    return result
+
+
+def model(live: LiveModel) -> dict[str, Any]:
+    """What is served, since when, and why not something else."""
+    document: dict[str, Any] = {"registry_up": live.registry_up, "served": None, "refused": None}
+    if live.served is not None:
+        release = live.served.release
+        contract = release.contract
+        document["served"] = {
+            "name": release.pointer.name,
+            "version": release.pointer.version,
+            "manifest_sha256": release.pointer.manifest_sha256,
+            "source": live.served.source,
+            "loaded_at": iso(live.served.loaded_at),
+            "estimator": contract.estimator,
+            "as_of": contract.as_of,
+            "known_at": contract.known_at,
+            "fingerprint": contract.fingerprint,
+            "threshold": contract.threshold,
+            "feature_service": contract.feature_service,
+            "features": [
+                {"name": f.name, "view": f.view, "type": f.type, "required": not f.nullable}
+                for f in contract.features
+            ],
+            "runtime": contract.runtime,
+        }
+    if live.refused is not None:
+        document["refused"] = {
+            "version": live.refused.pointer.version,
+            "why": live.refused.why,
+            "at": iso(live.refused.at),
+        }
+    return document
+
+
+def iso(seconds: float) -> str:
+    """ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()

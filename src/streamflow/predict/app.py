@@ -1,0 +1,103 @@
+"""The predict service put together: the one place that wires it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+import streamflow
+from streamflow import log
+from streamflow.predict import metrics
+from streamflow.predict.front import Front
+from streamflow.predict.live_model import LiveModel
+from streamflow.predict.problems import MEDIA_TYPE, Problem, ProblemError
+from streamflow.predict.routes import add_routes
+from streamflow.predict.service import Service
+from streamflow.predict.store import Lanes
+from streamflow.predict.watch import Watch
+from streamflow.settings import Settings
+
+_LOG = log.get(__name__)
+
+
+def create_app(settings: Settings, live: LiveModel | None = None) -> Front:
+    """The ASGI application; `live` lets a caller (the process, a test) see and steer what is served."""
+    live = live or LiveModel()
+    lanes = Lanes(settings.database, settings.predict.pool_size)
+    service = Service(settings.predict, live, lanes)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watch = Watch(
+            settings, live, lanes, name=settings.mlflow.registered_model, alias=settings.predict.alias
+        )
+        await watch.start()
+        polling = asyncio.create_task(watch.run())
+        try:
+            yield
+        finally:
+            polling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await polling
+            await watch.close()
+            lanes.close()
+
+    app = FastAPI(
+        title="StreamFlow predict",
+        version=streamflow.__version__,
+        description="Churn probabilities from online features, by the model version behind the alias `production`.",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    add_routes(app, service)
+    _add_problem_handlers(app)
+    metrics.DRAINING.set_function(lambda: float(live.draining))
+    return Front(app, service)
+
+
+def problem_response(problem: Problem, request: Request) -> JSONResponse:
+    """A problem as a response."""
+    headers = {"retry-after": str(problem.retry_after)} if problem.retry_after else None
+    document = problem.document(getattr(request.state, "request_id", ""))
+    return JSONResponse(document, problem.http_status, headers, MEDIA_TYPE)
+
+
+def _add_problem_handlers(app: FastAPI) -> None:
+    async def on_problem(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ProblemError)  # noqa: S101
+        return problem_response(error.problem, request)
+
+    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        problems: list[dict[str, Any]] = [
+            {"at": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
+            for item in error.errors()
+        ]
+        detail = "; ".join(f"{item['at']}: {item['message']}" for item in problems[:3])
+        return problem_response(Problem("bad_request", detail, members={"errors": problems[:20]}), request)
+
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+        detail = f"{request.method} {request.url.path}: {error.detail}. The API is described at /docs."
+        response = problem_response(Problem(code, detail, status=error.status_code), request)
+        for name, value in (error.headers or {}).items():
+            response.headers[name] = value
+        return response
+
+    async def on_failure(request: Request, error: Exception) -> JSONResponse:
+        _LOG.error("request failed", exc_info=error, path=request.url.path)
+        detail = "This is a fault of the service. Its log has the reason, under the request id."
+        return problem_response(Problem("internal_error", detail), request)
+
+    app.add_exception_handler(ProblemError, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_failure)

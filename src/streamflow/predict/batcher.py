@@ -1,0 +1,109 @@
+"""Adaptive micro-batching: requests that arrive while a batch is in flight form the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+R = TypeVar("R")
+
+
+class OverloadedError(Exception):
+    """The queue is full, or a request waited past its deadline."""
+
+
+class Batcher(Generic[K, R]):
+    """Gathers single requests into batches.
+
+    An idle service adds no wait: a request that finds no batch in flight starts one in the same turn of the event
+    loop. Under load a batch takes as long as it takes, and whoever came meanwhile is the next batch.
+
+    Args:
+        work: Answers a batch, one result per key and in their order; what it raises goes to every request.
+        max_batch: Most keys in a batch.
+        max_queue: Most requests that may wait; one more is refused at once.
+        deadline_seconds: Longest wait before a request is refused instead of started.
+        in_flight: Batches that may run at the same time.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[K]], Awaitable[Sequence[R]]],
+        *,
+        max_batch: int,
+        max_queue: int,
+        deadline_seconds: float,
+        in_flight: int = 1,
+    ) -> None:
+        self._work = work
+        self._max_batch = max_batch
+        self._max_queue = max_queue
+        self._deadline = deadline_seconds
+        self._idle = in_flight
+        self._queue: deque[tuple[K, asyncio.Future[R], float]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    def __len__(self) -> int:
+        """Requests waiting."""
+        return len(self._queue)
+
+    def submit(self, key: K) -> asyncio.Future[R]:
+        """Queue one request; the future holds its result.
+
+        Raises:
+            OverloadedError: too many are waiting.
+        """
+        if len(self._queue) >= self._max_queue:
+            raise OverloadedError
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        self._queue.append((key, future, time.monotonic()))
+        if self._idle and not self._scheduled:
+            # Not now but at the end of this turn: what else arrived in it comes along.
+            self._scheduled = True
+            loop.call_soon(self._start)
+        return future
+
+    def _start(self) -> None:
+        self._scheduled = False
+        while self._idle and self._queue:
+            batch = self._next()
+            if not batch:
+                return
+            self._idle -= 1
+            task = asyncio.ensure_future(self._run(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _next(self) -> list[tuple[K, asyncio.Future[R]]]:
+        oldest = time.monotonic() - self._deadline
+        batch: list[tuple[K, asyncio.Future[R]]] = []
+        while self._queue and len(batch) < self._max_batch:
+            key, future, since = self._queue.popleft()
+            if future.done():
+                continue
+            if since < oldest:
+                future.set_exception(OverloadedError())
+                continue
+            batch.append((key, future))
+        return batch
+
+    async def _run(self, batch: list[tuple[K, asyncio.Future[R]]]) -> None:
+        try:
+            results = await self._work([key for key, _ in batch])
+        except Exception as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+        finally:
+            self._idle += 1
+            self._start()

@@ -1,0 +1,77 @@
+"""What went wrong with a request, as RFC 9457 problem documents with a stable `code`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MEDIA_TYPE = "application/problem+json"
+
+CODES: dict[str, tuple[int, str]] = {
+    "bad_request": (422, "The request is not valid"),
+    "unauthorized": (401, "An API key is needed"),
+    "forbidden": (403, "The API key may not do this"),
+    "not_found": (404, "There is no such thing"),
+    "method_not_allowed": (405, "This method is not allowed here"),
+    "request_too_large": (413, "The request is too large"),
+    "missing_features": (422, "Features are missing"),
+    "stale_features": (422, "Features are too old"),
+    "schema_mismatch": (422, "Features do not fit the model"),
+    "model_unavailable": (503, "No model is being served"),
+    "feature_store_unavailable": (503, "The feature store does not answer"),
+    "overloaded": (503, "The service is at its limit"),
+    "internal_error": (500, "The service failed"),
+}
+"""Every code: its HTTP status and title. An unknown entity is `missing_features` with status 404."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem.
+
+    Attributes:
+        code: A key of `CODES`; programs decide by it.
+        detail: What happened, to which thing, and what to do next.
+        status: HTTP status; 0 takes the code's.
+        members: Further members of the document, such as `reason` and `features`.
+        retry_after: Seconds after which another try makes sense; 0 says nothing.
+    """
+
+    code: str
+    detail: str
+    status: int = 0
+    members: Mapping[str, Any] = field(default_factory=dict)
+    retry_after: int = 0
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status to answer with."""
+        return self.status or CODES[self.code][0]
+
+    def document(self, request_id: str = "") -> dict[str, Any]:
+        """The problem document."""
+        made: dict[str, Any] = {
+            "type": f"urn:streamflow:problem:{self.code}",
+            "title": CODES[self.code][1],
+            "status": self.http_status,
+            "code": self.code,
+            "detail": self.detail,
+            **self.members,
+        }
+        if request_id:
+            made["request_id"] = request_id
+        return made
+
+    def body(self, request_id: str = "") -> bytes:
+        """The problem document as JSON."""
+        return json.dumps(self.document(request_id)).encode()
+
+
+class ProblemError(Exception):
+    """Raised where a problem ends the handling of a request."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem

@@ -1,0 +1,63 @@
+"""Run the service under uvicorn, and end it without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from types import FrameType
+
+import uvicorn
+
+from streamflow import log
+from streamflow.predict.app import create_app
+from streamflow.predict.live_model import LiveModel
+from streamflow.settings import Settings
+
+_LOG = log.get(__name__)
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn closes its listener at once on SIGTERM; this one first lets clients move elsewhere.
+
+    After SIGTERM it goes on answering for a while, says `Connection: close` in every answer and is not ready, so
+    that no kept-alive connection is cut with a request on it. SIGINT, or a second signal, ends it at once.
+    """
+
+    def __init__(self, config: uvicorn.Config, live: LiveModel, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._live = live
+        self._drain_seconds = drain_seconds
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Serve until a signal has ended it."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)  # type: ignore[arg-type]
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Start draining on the first SIGTERM; anything else ends the process."""
+        if sig != signal.SIGTERM or self._live.draining or self._loop is None or not self._drain_seconds:
+            super().handle_exit(sig, frame)
+            return
+        self._live.draining = True
+        _LOG.info("draining", seconds=self._drain_seconds)
+        end = super().handle_exit
+        self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, end, sig, frame)
+
+
+def run(settings: Settings) -> None:
+    """Serve until a signal ends the process."""
+    live = LiveModel()
+    config = uvicorn.Config(
+        create_app(settings, live),
+        host=settings.predict.host,
+        port=settings.predict.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        timeout_keep_alive=75,
+    )
+    DrainingServer(config, live, settings.predict.drain_seconds).run()

@@ -1,0 +1,189 @@
+"""The prediction, told once: keys -> features -> verdict -> probability. Routes and protocols are skins over it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamflow.encoding import UnknownCategoryError
+from streamflow.predict import metrics
+from streamflow.predict.batcher import Batcher, OverloadedError
+from streamflow.predict.live_model import LiveModel, Served
+from streamflow.predict.online import FeatureRow
+from streamflow.predict.problems import Problem, ProblemError
+from streamflow.predict.store import Lanes
+from streamflow.settings import PredictSettings
+
+_THREAD_FROM_ROWS = 64
+"""Inference of so many rows leaves the event loop; for fewer the hand-over costs more than it gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer for one entity: a probability or a problem, never both.
+
+    Attributes:
+        key: The entity.
+        served: The release that answered; all outcomes of one batch have the same.
+        row: What the online store holds of the entity.
+        probability: Probability of the positive class; None with a problem.
+        problem: Why there is none.
+    """
+
+    key: str
+    served: Served
+    row: FeatureRow
+    probability: float | None
+    problem: Problem | None
+
+    @property
+    def prediction(self) -> bool:
+        """Whether the probability reaches the contract's threshold."""
+        return (self.probability or 0.0) >= self.served.release.contract.threshold
+
+
+class Service:
+    """Answers single requests in batches, and batches as they are."""
+
+    def __init__(self, settings: PredictSettings, live: LiveModel, lanes: Lanes) -> None:
+        self.settings = settings
+        self.live = live
+        self._lanes = lanes
+        self._batcher: Batcher[str, Outcome] = Batcher(
+            self._answer_now,
+            max_batch=settings.max_batch,
+            max_queue=settings.max_queue,
+            deadline_seconds=settings.deadline_seconds / 2,
+            in_flight=settings.pool_size,
+        )
+        metrics.QUEUE.set_function(lambda: float(len(self._batcher)))
+
+    def serving(self) -> Served:
+        """The current release.
+
+        Raises:
+            ProblemError: model_unavailable.
+        """
+        if self.live.served is None:
+            raise ProblemError(_no_model(self.live))
+        return self.live.served
+
+    async def one(self, key: str) -> Outcome:
+        """Answer one entity, together with whoever else asks at this moment.
+
+        Raises:
+            ProblemError: the service cannot answer at all (model, feature store, overload).
+        """
+        self.serving()
+        try:
+            return await self._batcher.submit(key)
+        except OverloadedError:
+            metrics.SHED.inc()
+            detail = (
+                "More requests are waiting than this replica can answer in time. Try again, or add replicas."
+            )
+            raise ProblemError(Problem("overloaded", detail, retry_after=1)) from None
+
+    async def many(self, keys: Sequence[str]) -> list[Outcome]:
+        """Answer several entities by one release, in chunks.
+
+        Raises:
+            ProblemError: the service cannot answer at all.
+        """
+        served = self.serving()
+        size = self.settings.max_batch
+        outcomes: list[Outcome] = []
+        for start in range(0, len(keys), size):
+            outcomes += await self._answer(served, keys[start : start + size])
+        return outcomes
+
+    async def _answer_now(self, keys: Sequence[str]) -> Sequence[Outcome]:
+        return await self._answer(self.serving(), keys)
+
+    async def _answer(self, served: Served, keys: Sequence[str]) -> list[Outcome]:
+        name = served.release.pointer.name
+        # Before the read: a materialization between the two must not make what was read look old.
+        newest = self.live.newest
+        started = time.perf_counter()
+        records = await self._lanes.fetch(
+            served.plan.statement, list(keys), timeout=self.settings.deadline_seconds / 2
+        )
+        read = time.perf_counter()
+        rows = [served.plan.row(record) for record in records]
+        now = time.time() if self.settings.age_clock == "wall" else None
+        problems = [
+            served.plan.judge(key, row, newest, require_newest=self.settings.require_newest_as_of, now=now)
+            for key, row in zip(keys, rows, strict=True)
+        ]
+        good = [i for i, problem in enumerate(problems) if problem is None]
+        probabilities = await _infer(served, [rows[i].values for i in good])
+        metrics.PREPROCESS_SECONDS.labels(name).observe(read - started)
+        metrics.PREDICT_SECONDS.labels(name).observe(time.perf_counter() - read)
+        metrics.BATCH_ENTITIES.observe(len(keys))
+        outcomes = [
+            Outcome(key, served, row, None, problem)
+            for key, row, problem in zip(keys, rows, problems, strict=True)
+        ]
+        for i, result in zip(good, probabilities, strict=True):
+            problem = result if isinstance(result, Problem) else None
+            probability = None if isinstance(result, Problem) else result
+            outcomes[i] = Outcome(keys[i], served, rows[i], probability, problem)
+        _count(served, outcomes)
+        return outcomes
+
+
+async def _infer(served: Served, rows: list[tuple[Any, ...]]) -> list[float | Problem]:
+    """Probabilities of complete rows; a row the model cannot take gets its own problem."""
+    if not rows:
+        return []
+    release = served.release
+    try:
+        matrix = release.encoder.encode(rows)
+    except UnknownCategoryError as error:
+        if len(rows) == 1:
+            return [_unknown_category(error)]
+        return [result for row in rows for result in await _infer(served, [row])]
+    many = len(rows) >= _THREAD_FROM_ROWS
+    probabilities = await asyncio.to_thread(release.infer, matrix) if many else release.infer(matrix)
+    return [p if math.isfinite(p) else _not_finite(served) for p in probabilities.tolist()]
+
+
+def _count(served: Served, outcomes: Sequence[Outcome]) -> None:
+    score = metrics.PREDICTION_SCORE.labels(str(served.release.pointer.version))
+    for outcome in outcomes:
+        if outcome.probability is not None:
+            score.observe(outcome.probability)
+        elif outcome.problem is not None:
+            metrics.PROBLEMS.labels(outcome.problem.code, outcome.problem.members.get("reason", "")).inc()
+            for feature in outcome.problem.members.get("features", ()):
+                metrics.FEATURE_MISSING.labels(feature).inc()
+
+
+def _unknown_category(error: UnknownCategoryError) -> Problem:
+    detail = f"Feature {error}. Train and promote a version on data that has this value, or correct the drop."
+    return Problem(
+        "schema_mismatch", detail, members={"reason": "unknown_category", "features": [error.feature]}
+    )
+
+
+def _not_finite(served: Served) -> Problem:
+    version = served.release.pointer.version
+    return Problem(
+        "internal_error", f"Version {version} gave no number. Roll back with 'streamflow models rollback'."
+    )
+
+
+def _no_model(live: LiveModel) -> Problem:
+    if live.refused is not None:
+        detail = live.refused.why
+    elif not live.registry_up:
+        detail = "MLflow does not answer and no release was kept from before. Start MLflow; this is retried by itself."
+    elif live.alias_set is False:
+        detail = 'No version is promoted. Promote one: streamflow models promote VERSION --to production --why "…".'
+    else:
+        detail = "The model is being loaded."
+    return Problem("model_unavailable", detail, retry_after=2)

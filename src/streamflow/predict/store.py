@@ -1,0 +1,131 @@
+"""Connections to the online store: a few lanes, each with one connection that is replaced whenever it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+
+from streamflow.predict.problems import Problem, ProblemError
+from streamflow.settings import DatabaseSettings
+
+_LOST: tuple[type[Exception], ...] = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+_MISSING = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
+
+
+class Lane:
+    """One connection, opened when needed and thrown away at the first failure.
+
+    A pool hands out slots, and a slot can be lost; a lane owns its connection and has nothing to give back.
+    """
+
+    def __init__(self, database: DatabaseSettings) -> None:
+        self._database = database
+        self._connection: asyncpg.Connection[Any] | None = None
+
+    async def fetch(self, statement: str, *arguments: Any, timeout: float) -> list[Any]:
+        """Run one statement; a connection found dead is replaced once.
+
+        Args:
+            timeout: Seconds for all of it.
+
+        Raises:
+            ProblemError: feature_store_unavailable, or schema_mismatch when the tables are not as expected.
+        """
+        work = asyncio.ensure_future(self._fetch(statement, arguments, timeout))
+        done, _ = await asyncio.wait({work}, timeout=timeout)
+        if not done:
+            # A server that hangs would also hang the polite ways of ending a query.
+            self.drop()
+            work.cancel()
+            raise _unavailable(f"it did not answer within {timeout:.1f} s")
+        try:
+            return work.result()
+        except _MISSING as error:
+            raise _mismatch(str(error)) from error
+        except (*_LOST, asyncpg.PostgresError, TimeoutError) as error:
+            self.drop()
+            raise _unavailable(type(error).__name__) from error
+
+    async def _fetch(self, statement: str, arguments: Sequence[Any], timeout: float) -> list[Any]:
+        fresh = self._connection is None or self._connection.is_closed()
+        try:
+            connection = await self._open(timeout) if fresh else self._connection
+            assert connection is not None  # noqa: S101  # one of both branches made it
+            return list(await connection.fetch(statement, *arguments))
+        except _LOST:
+            self.drop()
+            if fresh:
+                raise
+        connection = await self._open(timeout)
+        return list(await connection.fetch(statement, *arguments))
+
+    async def _open(self, timeout: float) -> asyncpg.Connection[Any]:
+        database = self._database
+        self._connection = await asyncpg.connect(
+            host=database.host,
+            port=database.port,
+            database=database.name,
+            user=database.user,
+            password=database.secret or None,
+            ssl=database.sslmode,
+            timeout=min(timeout, database.connect_timeout_seconds),
+            server_settings={"application_name": "streamflow-predict"},
+        )
+        return self._connection
+
+    def drop(self) -> None:
+        """Throw the connection away without waiting for the server."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+class Lanes:
+    """The service's lanes; whoever needs one waits for the next free one."""
+
+    def __init__(self, database: DatabaseSettings, size: int) -> None:
+        self._all = [Lane(database) for _ in range(size)]
+        self._free: asyncio.LifoQueue[Lane] = asyncio.LifoQueue()
+        for lane in self._all:
+            self._free.put_nowait(lane)
+
+    async def fetch(self, statement: str, *arguments: Any, timeout: float) -> list[Any]:
+        """Run one statement on the next free lane; see `Lane.fetch`."""
+        try:
+            async with asyncio.timeout(timeout):
+                lane = await self._free.get()
+        except TimeoutError:
+            raise _unavailable("all connections are busy") from None
+        try:
+            return await lane.fetch(statement, *arguments, timeout=timeout)
+        finally:
+            self._free.put_nowait(lane)
+
+    def close(self) -> None:
+        """Drop every connection."""
+        for lane in self._all:
+            lane.drop()
+
+
+def _unavailable(why: str) -> ProblemError:
+    detail = f"The feature store cannot be read ({why}). Try again; if it stays, check PostgreSQL."
+    return ProblemError(Problem("feature_store_unavailable", detail, retry_after=1))
+
+
+def _mismatch(why: str) -> ProblemError:
+    detail = (
+        f"The online store does not have what the served model needs: {why}."
+        " Run 'streamflow features apply' and 'streamflow materialize', or promote a version that fits."
+    )
+    return ProblemError(Problem("schema_mismatch", detail, status=503, retry_after=5))

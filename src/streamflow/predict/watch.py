@@ -1,0 +1,167 @@
+"""Keep up with the registry: a newly promoted version is fetched, checked and swapped in; a bad one stays out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from streamflow import log
+from streamflow.errors import DependencyDown, ReleaseRefused
+from streamflow.predict import metrics
+from streamflow.predict.live_model import LiveModel, RefusedVersion
+from streamflow.predict.online import NEWEST_AS_OF
+from streamflow.predict.problems import ProblemError
+from streamflow.predict.store import Lanes
+from streamflow.registry import release as releases
+from streamflow.registry.release import Registry, Release, VersionPointer
+from streamflow.settings import Settings
+
+_LOG = log.get(__name__)
+_RETRY_REFUSED_SECONDS = 60.0
+
+
+class Watch:
+    """Polls the alias and the newest as-of; one task, started and stopped with the service."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        live: LiveModel,
+        lanes: Lanes,
+        *,
+        name: str,
+        alias: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._live = live
+        self._lanes = lanes
+        self._name, self._alias = name, alias
+        self._clock = clock
+        self._registry = Registry(settings.mlflow.tracking_uri, settings.mlflow.timeout_seconds)
+        self._told_down = False
+
+    async def start(self) -> None:
+        """Load what can be loaded at once: from the registry, else the kept release."""
+        await self.poll()
+        if self._live.served is None:
+            await self._serve_kept()
+
+    async def run(self) -> None:
+        """Poll until cancelled; whatever goes wrong, the next poll comes."""
+        while True:
+            await asyncio.sleep(self._settings.predict.poll_seconds)
+            try:
+                await self.poll()
+            except Exception:
+                _LOG.exception("poll failed")
+
+    async def close(self) -> None:
+        """Close the connections to the registry."""
+        await self._registry.close()
+
+    async def poll(self) -> None:
+        """Ask the registry and the online store once."""
+        await asyncio.gather(self._poll_registry(), self.poll_newest())
+
+    async def poll_newest(self) -> None:
+        """Learn the newest as-of per feature view; an online store that is down changes nothing."""
+        try:
+            rows = await self._lanes.fetch(NEWEST_AS_OF, timeout=self._settings.predict.deadline_seconds)
+        except ProblemError:
+            metrics.STORE_UP.set(0)
+            return
+        metrics.STORE_UP.set(1)
+        self._live.newest = {row["feature_view"]: row["newest"] for row in rows}
+        for view, newest in self._live.newest.items():
+            metrics.NEWEST_AS_OF.labels(view).set(newest)
+
+    async def _poll_registry(self) -> None:
+        try:
+            pointer = await self._registry.resolve(self._name, self._alias)
+        except DependencyDown as error:
+            self._registry_is(False, str(error))
+            return
+        self._registry_is(True, "")
+        self._live.alias_set = pointer is not None
+        if pointer is None or self._is_served(pointer) or self._is_refused(pointer):
+            return
+        await self._load(pointer)
+
+    def _registry_is(self, up: bool, why: str) -> None:
+        self._live.registry_up = up
+        metrics.REGISTRY_UP.set(up)
+        if not up and not self._told_down:
+            _LOG.warning("registry does not answer; serving on", why=why)
+        self._told_down = not up
+
+    def _is_served(self, pointer: VersionPointer) -> bool:
+        served = self._live.served
+        if served is None or served.release.pointer != pointer:
+            return False
+        # Back to the served version: what the alias pointed at in between no longer matters.
+        self._live.refused = None
+        return True
+
+    def _is_refused(self, pointer: VersionPointer) -> bool:
+        refused = self._live.refused
+        if refused is None or refused.pointer != pointer:
+            return False
+        return self._clock() - refused.at < _RETRY_REFUSED_SECONDS
+
+    async def _load(self, pointer: VersionPointer) -> None:
+        started = time.perf_counter()
+        try:
+            files = await self._registry.fetch(pointer)
+            release = await asyncio.to_thread(releases.check, pointer, files)
+            self._check_join_key(release)
+        except DependencyDown as error:
+            self._registry_is(False, str(error))
+            return
+        except ReleaseRefused as error:
+            self._refuse(pointer, error)
+            return
+        self._live.swap(release, "registry")
+        metrics.reloaded(release)
+        _LOG.info(
+            "release swapped in", version=pointer.version, seconds=round(time.perf_counter() - started, 3)
+        )
+        folder = self._settings.predict.cache_dir
+        if folder is not None:
+            try:
+                await asyncio.to_thread(releases.keep, folder, pointer, files)
+            except OSError as error:
+                _LOG.warning("release could not be kept for a start without MLflow", why=str(error))
+
+    def _check_join_key(self, release: Release) -> None:
+        ours = self._settings.predict.join_key
+        if release.contract.join_key != ours:
+            raise ReleaseRefused(
+                f"Version {release.pointer.version} of {release.pointer.name} is not served: its entities are keyed"
+                f" by '{release.contract.join_key}', requests by '{ours}'.",
+                hint="Set STREAMFLOW_PREDICT__JOIN_KEY to the model's join key.",
+            )
+
+    def _refuse(self, pointer: VersionPointer, error: ReleaseRefused) -> None:
+        self._live.refused = RefusedVersion(pointer, error.what, self._clock())
+        metrics.MODEL_RELOAD.labels("refused", "check_failed").inc()
+        _LOG.error("release refused", version=pointer.version, why=error.what)
+
+    async def _serve_kept(self) -> None:
+        folder = self._settings.predict.cache_dir
+        if folder is None or self._live.registry_up:
+            return
+        try:
+            release = await asyncio.to_thread(releases.kept, folder, self._name)
+            if release is not None:
+                self._check_join_key(release)
+        except ReleaseRefused as error:
+            _LOG.error("kept release refused", why=error.what)
+            return
+        if release is not None:
+            self._live.swap(release, "cache")
+            metrics.reloaded(release)
+            _LOG.warning(
+                "registry does not answer; serving the kept release", version=release.pointer.version
+            )
