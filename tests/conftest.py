@@ -4,6 +4,7 @@ settings        a migrated database of its own, and a home folder of its own, fo
 mlflow_server   one MLflow server for all; with it `settings` names an experiment and a model of their own
 world           a database with both sample drops, shared by the tests of a module
 feature_repo    the project's feature repo
+simulated       a database with two simulated months, materialized, and two registered versions; shared by all
 realdata        the sample drops, or a skip with the reason
 """
 
@@ -160,6 +161,29 @@ def world(
         apply(made)
         for as_of, folder in dated_folders(realdata):
             ingest(made, folder, as_of)
+        yield made
+
+
+@pytest.fixture(scope="session")
+def simulated(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: postgres.Server, mlflow_server: str
+) -> Iterator[Settings]:
+    """Two simulated months of 500 users, ingested and materialized; a version was trained on each, none promoted."""
+    from streamflow.jobs.apply import apply
+    from streamflow.jobs.ingest import ingest
+    from streamflow.jobs.materialize import materialize
+    from streamflow.jobs.simulate import simulate
+    from streamflow.jobs.train import train
+
+    folder = tmp_path_factory.mktemp("simulated")
+    with _database(postgres_server, folder, mlflow_server) as made:
+        apply(made)
+        written = simulate(made, folder / "drops", users=500, months=2)
+        for drop in written:
+            ingest(made, drop.folder, drop.as_of)
+        materialize(made)
+        for drop in written:
+            train(made, drop.as_of, estimator="logistic_regression")
         yield made
 
 

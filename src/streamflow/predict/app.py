@@ -17,7 +17,7 @@ from streamflow import log
 from streamflow.predict import metrics
 from streamflow.predict.front import Front
 from streamflow.predict.live_model import LiveModel
-from streamflow.predict.problems import MEDIA_TYPE, Problem, ProblemError
+from streamflow.predict.problems import FAILED, MEDIA_TYPE, Problem, ProblemError
 from streamflow.predict.routes import add_routes
 from streamflow.predict.service import Service
 from streamflow.predict.store import Lanes
@@ -94,8 +94,7 @@ def _add_problem_handlers(app: FastAPI) -> None:
 
     async def on_failure(request: Request, error: Exception) -> JSONResponse:
         _LOG.error("request failed", exc_info=error, path=request.url.path)
-        detail = "This is a fault of the service. Its log has the reason, under the request id."
-        return problem_response(Problem("internal_error", detail), request)
+        return problem_response(FAILED, request)
 
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)

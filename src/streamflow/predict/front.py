@@ -15,7 +15,7 @@ from typing import Any
 
 from streamflow import log
 from streamflow.predict import answers, metrics
-from streamflow.predict.problems import MEDIA_TYPE, Problem, ProblemError
+from streamflow.predict.problems import FAILED, MEDIA_TYPE, Problem, ProblemError
 from streamflow.predict.service import Service
 
 Scope = MutableMapping[str, Any]
@@ -95,6 +95,10 @@ class Front:
             outcome = await self._service.one(key)
         except ProblemError as error:
             await _send_problem(send, error.problem, request_id)
+            return
+        except Exception:
+            _LOG.exception("request failed", handler="/predict", request_id=request_id)
+            await _send_problem(send, FAILED, request_id)
             return
         if outcome.problem is not None:
             await _send_problem(send, outcome.problem, request_id)

@@ -75,3 +75,9 @@ class ProblemError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
         self.problem = problem
+
+
+FAILED = Problem(
+    "internal_error", "This is a fault of the service. Its log has the reason, under the request id."
+)
+"""The answer to a request that ran into a fault of ours."""

@@ -1,7 +1,5 @@
 """The HTTP routes: thin skins over `Service`."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import FastAPI, Query, Request, Response

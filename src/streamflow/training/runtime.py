@@ -14,11 +14,13 @@ from sklearn.pipeline import Pipeline
 from streamflow.contract import Feature
 from streamflow.encoding import Encoder
 from streamflow.errors import StreamFlowError
+from streamflow.training import linear_onnx
 
 TOLERANCE = 1e-6
 """Largest difference allowed between the estimator's probability and the served one."""
 
-_OPSET = 18
+OPSET = 18
+_ROWS_ALONE = 256
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,13 @@ def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.Da
 
     rows = raw_rows(features, x)
     matrix = Encoder(features).encode(rows)
-    options: dict[str, Any] = {"zipmap": False}
-    model: bytes = to_onnx(pipeline[-1], matrix[:1], options=options, target_opset=_OPSET).SerializeToString()
-    served = probabilities(onnxruntime.InferenceSession(model, single_thread()), matrix)
+    model = linear_onnx.convert(pipeline[-1], OPSET)
+    if model is None:
+        options: dict[str, Any] = {"zipmap": False}
+        model = to_onnx(pipeline[-1], matrix[:1], options=options, target_opset=OPSET).SerializeToString()
+    session = onnxruntime.InferenceSession(model, single_thread())
+    served = probabilities(session, matrix)
+    _check_alone(session, matrix[:_ROWS_ALONE], served[:_ROWS_ALONE])
     expected = pipeline.predict_proba(x)[:, 1]
     difference = float(np.abs(served - expected).max())
     if not difference <= TOLERANCE:
@@ -69,6 +75,16 @@ def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.Da
             hint="Choose another estimator with --estimator, or report the estimator that does this.",
         )
     return Runtime(model, "onnxruntime", onnxruntime.__version__, len(x), difference)
+
+
+def _check_alone(session: Any, matrix: npt.NDArray[np.float32], together: npt.NDArray[np.float64]) -> None:
+    """Online and batch answers may not differ: a row gives the same bits alone as among others."""
+    alone = np.concatenate([probabilities(session, row) for row in np.split(matrix, len(matrix))])
+    if not np.array_equal(alone, together):
+        raise StreamFlowError(
+            "The compiled model gives a row another probability alone than among others, so it is not registered.",
+            hint="Choose another estimator with --estimator, or report the estimator that does this.",
+        )
 
 
 def single_thread() -> Any:

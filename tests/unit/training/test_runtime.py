@@ -1,6 +1,7 @@
 """What is served equals what was trained: our encoder and ONNX against scikit-learn's pipeline."""
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
@@ -12,7 +13,13 @@ from streamflow import encoding
 from streamflow.contract import Feature
 from streamflow.encoding import Encoder
 from streamflow.training.fit import build_pipeline, importances
-from streamflow.training.runtime import TOLERANCE, compile_classifier, raw_rows
+from streamflow.training.runtime import (
+    TOLERANCE,
+    compile_classifier,
+    probabilities,
+    raw_rows,
+    single_thread,
+)
 
 FEATURES = (
     Feature("plan", "v", "string", categories=("basic", "pro")),
@@ -49,6 +56,19 @@ CLASSIFIERS = {
     "linear": make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)),
     "boosting": GradientBoostingClassifier(random_state=3),
 }
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_row_gives_the_same_bits_alone_and_among_others(name, table):
+    x, y = table
+    pipeline = build_pipeline(FEATURES, CLASSIFIERS[name]).fit(x, y)
+    model = compile_classifier(pipeline, FEATURES, x).model
+    session = onnxruntime.InferenceSession(model, single_thread())
+    matrix = Encoder(FEATURES).encode(raw_rows(FEATURES, x))
+    together = probabilities(session, matrix)
+    for size in (1, 2, 7, 64, 255):
+        parts = [probabilities(session, matrix[at : at + size]) for at in range(0, len(matrix), size)]
+        assert np.array_equal(np.concatenate(parts), together)
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

@@ -1,0 +1,75 @@
+"""Logistic regression -> ONNX in double precision.
+
+skl2onnx's linear classifier computes in single precision, with kernels chosen by the number of rows: the same row gives
+other bits alone than among others. In double precision, rounded once at the end, those differences vanish.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+_IR_VERSION = 9
+
+
+def convert(classifier: Any, opset: int) -> bytes | None:
+    """The ONNX form of a fitted binary logistic regression, with or without a scaler before it.
+
+    Returns:
+        The serialised model: input `X` (n, width) float32, outputs `label` (n,) and `probabilities` (n, 2) float32;
+        None when the classifier is not of this kind.
+    """
+    steps = [step for _, step in classifier.steps] if isinstance(classifier, Pipeline) else [classifier]
+    *scalers, last = steps
+    if not isinstance(last, LogisticRegression) or len(last.classes_) != 2:
+        return None
+    if len(scalers) > 1 or not all(isinstance(step, StandardScaler) for step in scalers):
+        return None
+    weights = last.coef_[0].astype(np.float64)
+    width = len(weights)
+    mean, scale = np.zeros(width), np.ones(width)
+    for scaler in scalers:
+        mean = mean if scaler.mean_ is None else scaler.mean_
+        scale = scale if scaler.scale_ is None else scaler.scale_
+    return _graph(mean, scale, weights, float(last.intercept_[0]), opset)
+
+
+def _graph(mean: Any, scale: Any, weights: Any, intercept: float, opset: int) -> bytes:
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Cast", ["X"], ["x"], to=TensorProto.DOUBLE),
+        helper.make_node("Sub", ["x", "mean"], ["centred"]),
+        helper.make_node("Div", ["centred", "scale"], ["scaled"]),
+        helper.make_node("MatMul", ["scaled", "weights"], ["product"]),
+        helper.make_node("Add", ["product", "intercept"], ["logit"]),
+        helper.make_node("Sigmoid", ["logit"], ["positive"]),
+        helper.make_node("Sub", ["one", "positive"], ["negative"]),
+        helper.make_node("Concat", ["negative", "positive"], ["both"], axis=1),
+        helper.make_node("Cast", ["both"], ["probabilities"], to=TensorProto.FLOAT),
+        helper.make_node("ArgMax", ["both"], ["label"], axis=1, keepdims=0),
+    ]
+    constants = {
+        "mean": mean,
+        "scale": scale,
+        "weights": weights.reshape(-1, 1),
+        "intercept": np.array([intercept]),
+        "one": np.array(1.0),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "logistic_regression",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, len(weights)])],
+        [
+            helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2]),
+        ],
+        [numpy_helper.from_array(np.asarray(value, np.float64), name) for name, value in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    model: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION).SerializeToString()
+    return model

@@ -1,0 +1,233 @@
+"""A promoted version is served with no restart; a bad one stays out; MLflow and PostgreSQL may go and come."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+import sqlalchemy as sa
+
+from streamflow import tracking
+from streamflow.database import transaction
+from streamflow.local import processes
+from streamflow.registry import versions
+
+
+async def _ask(base_url: str, users: list[str], stop: asyncio.Event) -> list[tuple[int, int | None]]:
+    """Ask one after the other until told to stop; (status, version) of each answer."""
+    seen = []
+    async with httpx2.AsyncClient(base_url=base_url, timeout=30) as client:
+        while not stop.is_set():
+            for user in users:
+                answer = await client.post("/predict", json={"user_id": user})
+                version = answer.json()["model"]["version"] if answer.status_code == 200 else None
+                seen.append((answer.status_code, version))
+    return seen
+
+
+def test_promotion_and_rollback_are_served_without_a_restart_or_a_failed_request(
+    simulated, predict, users, production
+):
+    async def scenario() -> tuple[list[list[tuple[int, int | None]]], list[float]]:
+        stop = asyncio.Event()
+        asking = [
+            asyncio.create_task(_ask(str(predict.client.base_url), users[i::4][:20], stop)) for i in range(4)
+        ]
+        took = []
+        for version in (2, 1):
+            await asyncio.to_thread(production, simulated, version)
+            started = time.monotonic()
+            await asyncio.to_thread(predict.until, lambda version=version: predict.version() == version)
+            took.append(time.monotonic() - started)
+        stop.set()
+        return await asyncio.gather(*asking), took
+
+    seen, took = asyncio.run(scenario())
+    assert {status for answers in seen for status, _ in answers} == {200}
+    for answers in seen:
+        assert [v for i, (_, v) in enumerate(answers) if i == 0 or answers[i - 1][1] != v] == [1, 2, 1]
+    # Every replica within 10 s is promised; here it polls every 0.2 s.
+    assert max(took) < 10
+    assert processes.alive(predict.process)
+
+
+def test_a_move_made_in_mlflow_itself_is_served_too(simulated, predict):
+    with tracking.client(simulated) as client:
+        client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "2")
+        predict.until(lambda: predict.version() == 2)
+        client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "1")
+    predict.until(lambda: predict.version() == 1)
+
+
+def _copy_of(settings, version: int, spoil, folder: Path) -> int:
+    """Register a copy of a version whose files were spoilt; its number."""
+    import mlflow
+
+    source = versions.get(settings, version)
+    with tracking.client(settings) as client:
+        for name in ("manifest.json", "contract.json", "golden.json", "model.onnx"):
+            mlflow.artifacts.download_artifacts(
+                f"{source.source}/{name}", dst_path=str(folder), tracking_uri=settings.mlflow.tracking_uri
+            )
+        tags = spoil(folder, dict(source.tags))
+        run = client.create_run(client.get_run(source.run_id).info.experiment_id)
+        client.log_artifacts(run.info.run_id, str(folder), "model")
+    return versions.register(
+        settings, run_id=run.info.run_id, source=f"{run.info.artifact_uri}/model", tags=tags
+    )
+
+
+def _flip_a_byte(folder, tags):
+    path = folder / "model.onnx"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    return tags
+
+
+def _no_tag(folder, tags):
+    return {key: value for key, value in tags.items() if key != versions.MANIFEST_TAG}
+
+
+def _other_golden_rows(folder, tags):
+    """Consistent digests, but a model that does not give its own golden probabilities."""
+    golden = json.loads((folder / "golden.json").read_text())
+    golden["probabilities"][0] = 1 - golden["probabilities"][0] + 0.01
+    (folder / "golden.json").write_text(json.dumps(golden))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["golden.json"] = hashlib.sha256((folder / "golden.json").read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return {
+        **tags,
+        versions.MANIFEST_TAG: hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [(_flip_a_byte, "model.onnx"), (_no_tag, "nothing pins"), (_other_golden_rows, "golden rows")],
+)
+def test_a_version_that_fails_a_check_stays_out_and_the_old_one_serves_on(
+    simulated, predict, users, spoil, says, tmp_path
+):
+    bad = _copy_of(simulated, 1, spoil, tmp_path)
+    with tracking.client(simulated) as client:
+        client.set_registered_model_alias(simulated.mlflow.registered_model, "production", str(bad))
+        try:
+            refused = predict.until(lambda: predict.client.get("/model").json()["refused"])
+            assert refused["version"] == bad
+            assert says in refused["why"]
+            assert predict.version() == 1
+            assert predict.predict(users[0]).json()["model"]["version"] == 1
+            assert predict.metric("streamflow_model_reload_total", result="refused") >= 1
+            assert "release refused" in predict.log.read_text()
+        finally:
+            client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "1")
+    predict.until(lambda: predict.client.get("/model").json()["refused"] is None)
+
+
+def test_without_mlflow_it_serves_on_and_starts_from_the_kept_release(
+    simulated, start, switch, users, tmp_path, production
+):
+    production(simulated, 1)
+    mlflow = switch(urlsplit(simulated.mlflow.tracking_uri).port)
+    address = {"STREAMFLOW_MLFLOW__TRACKING_URI": f"http://127.0.0.1:{mlflow.port}"}
+    kept = {**address, "STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path / "kept")}
+    with start(simulated, path="/readyz", **kept) as service:
+        assert service.client.get("/model").json()["served"]["source"] == "registry"
+        mlflow.cut()
+        service.until(lambda: service.client.get("/health").json()["status"] == "degraded")
+        assert service.predict(users[0]).status_code == 200
+    with start(simulated, path="/readyz", **kept) as service:
+        document = service.client.get("/model").json()
+        assert (document["served"]["source"], document["registry_up"]) == ("cache", False)
+        assert service.predict(users[0]).status_code == 200
+        mlflow.mend()
+        service.until(lambda: service.client.get("/health").json()["status"] == "ok")
+    mlflow.cut()
+    with start(simulated, **address) as service:
+        answer = service.predict(users[0])
+        assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
+        assert "MLflow" in answer.json()["detail"]
+        assert answer.headers["retry-after"]
+        assert service.client.get("/readyz").status_code == 503
+        mlflow.mend()
+        service.until(lambda: service.predict(users[0]).status_code == 200)
+
+
+def test_a_kept_release_with_a_flipped_byte_is_not_served(simulated, start, tmp_path, production):
+    production(simulated, 1)
+    kept = {"STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path)}
+    with start(simulated, path="/readyz", **kept) as service:
+        service.until(lambda: list(tmp_path.glob("*/model.onnx")))
+    (model,) = tmp_path.glob("*/model.onnx")
+    content = bytearray(model.read_bytes())
+    content[100] ^= 1
+    model.write_bytes(content)
+    nowhere = {"STREAMFLOW_MLFLOW__TRACKING_URI": "http://127.0.0.1:9"}
+    with start(simulated, **kept, **nowhere) as service:
+        assert service.client.get("/readyz").status_code == 503
+        assert "kept release refused" in service.log.read_text()
+
+
+def test_connections_cut_by_postgresql_cost_no_request(simulated, predict, users):
+    end_them = sa.text(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE application_name = 'streamflow-predict' AND datname = current_database()"
+    )
+    for user in users[:20]:
+        with transaction(simulated) as connection:
+            assert connection.execute(end_them).scalar_one() >= 1
+        assert predict.predict(user).status_code == 200
+
+
+def test_a_postgresql_that_is_away_is_a_clear_503_and_is_found_again(
+    simulated, start, switch, users, production
+):
+    production(simulated, 1)
+    database = switch(simulated.database.port)
+    with start(simulated, path="/readyz", STREAMFLOW_DATABASE__PORT=str(database.port)) as service:
+        assert service.predict(users[0]).status_code == 200
+        database.cut()
+        for _ in range(10):
+            answer = service.predict(users[0])
+            assert (answer.status_code, answer.json()["code"]) == (503, "feature_store_unavailable")
+            assert answer.headers["retry-after"]
+        # Whoever is not ready for want of a shared dependency takes every replica down at once.
+        assert service.client.get("/readyz").status_code == 200
+        assert service.client.get("/livez").status_code == 200
+        database.mend()
+        service.until(lambda: service.predict(users[0]).status_code == 200)
+        assert [service.predict(user).status_code for user in users[:20]] == [200] * 20
+
+
+def test_without_a_promoted_version_the_answer_says_how_to_promote(simulated, start):
+    with start(simulated, STREAMFLOW_PREDICT__ALIAS="nobody_moved_this") as service:
+        answer = service.predict("anyone")
+        assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
+        assert "streamflow models promote" in answer.json()["detail"]
+
+
+def test_sigterm_drains_answers_say_close_and_the_process_ends_cleanly(simulated, start, users, production):
+    production(simulated, 1)
+    drain = {"STREAMFLOW_PREDICT__DRAIN_SECONDS": "1.5"}
+    with start(simulated, path="/readyz", **drain) as service:
+        os.kill(service.process.pid, signal.SIGTERM)
+        service.until(lambda: service.client.get("/readyz").status_code == 503)
+        answer = service.predict(users[0])
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        deadline = time.monotonic() + 30
+        while processes.alive(service.process) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not processes.alive(service.process)
+        with pytest.raises(httpx2.HTTPError):
+            service.predict(users[0])
+        assert "Traceback" not in service.log.read_text()
