@@ -85,6 +85,44 @@ def exclusive(settings: Settings, name: str) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def held(settings: Settings, name: str, wait_seconds: float) -> Iterator[sa.Connection]:
+    """Wait for the advisory lock `name`, and hold it on a connection of its own that commits each statement.
+
+    The lock ends with the connection, so that a process that dies holds up nobody.
+
+    Raises:
+        DependencyDown: PostgreSQL does not answer.
+        Refused: others held it all the time.
+    """
+    database = settings.database
+    try:
+        connection = engine(database).connect().execution_options(isolation_level="AUTOCOMMIT")
+    except sa.exc.OperationalError as error:
+        raise DependencyDown(
+            f"PostgreSQL at {database.host}:{database.port} does not answer.",
+            hint="Start the local stack with 'streamflow up', or check STREAMFLOW_DATABASE__HOST and __PORT.",
+            details=(str(error.orig).strip().splitlines()[0],),
+        ) from error
+    try:
+        connection.execute(
+            sa.text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": f"{wait_seconds * 1000:.0f}"}
+        )
+        try:
+            connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": lock_key(name)})
+        except sa.exc.OperationalError as error:
+            if "lock timeout" not in str(error.orig):
+                raise
+            raise Refused(
+                f"Another '{name}' is at work for more than {wait_seconds:.0f} s.", hint="Try again later."
+            ) from error
+        yield connection
+    finally:
+        # Closed for good: a session that goes back to the pool would keep the lock and its settings.
+        connection.invalidate()
+        connection.close()
+
+
 def quote(*parts: str) -> str:
     """Dotted, quoted SQL identifier: quote('online', 'a b') == '"online"."a b"'."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts)

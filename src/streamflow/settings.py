@@ -158,10 +158,21 @@ class PredictSettings(_Section):
     """What a feature's age is measured against: the newest materialized as-of, or the present time."""
     max_body_bytes: int = Field(1_048_576, ge=1024)
     """Largest request body; more gets 413."""
+    api_keys_file: Path | None = None
+    """File of API keys (`streamflow keys new` makes lines for it); none asks for no key."""
     access_log: bool = False
     """Log every request; otherwise only those answered with 5xx."""
     drain_seconds: float = Field(5.0, ge=0)
     """How long to keep answering, with `Connection: close`, after SIGTERM."""
+
+
+class PromotionSettings(_Section):
+    """What may be promoted, and by whom."""
+
+    policy: Literal["automatic", "manual"] = "manual"
+    """Whether a scheduled training that passes the gate is promoted to production, or waits at staging."""
+    outside_moves: Literal["accept", "revert"] = "accept"
+    """What happens to an alias that was moved in MLflow past StreamFlow, after it was recorded."""
 
 
 class LogSettings(_Section):
@@ -192,6 +203,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     backup: BackupSettings = BackupSettings()
     training: TrainingSettings = TrainingSettings()
+    promotion: PromotionSettings = PromotionSettings()
     predict: PredictSettings = PredictSettings()
     log: LogSettings = LogSettings()
 

@@ -52,6 +52,7 @@ def retrain(settings: Settings) -> Retrained:
     champion = versions.by_alias(settings, "production")
     better, why = _judge(settings, trained, champion)
     if better:
+        promote.promote(settings, trained.version, "staging", why=why, by="job train")
         promote.promote(settings, trained.version, "production", why=why, by="job train", expected=champion)
     return Retrained(trained.version, better, why, known, trained.metrics["auc"])
 

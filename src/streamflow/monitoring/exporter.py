@@ -150,7 +150,7 @@ def _model(connection: sa.Connection, model: str, alias: str) -> list[Metric]:
         sa.text(
             "SELECT to_version, moved_at, extract(epoch FROM clock_timestamp() - moved_at) AS age"
             " FROM streamflow.promotions WHERE model = :model AND alias = :alias"
-            " ORDER BY promotion_id DESC LIMIT 1"
+            " AND to_version IS DISTINCT FROM from_version ORDER BY promotion_id DESC LIMIT 1"
         ),
         {"model": model, "alias": alias},
     ).first()

@@ -72,10 +72,11 @@ def _ensure_model(client: Any, name: str) -> None:
 def by_alias(settings: Settings, alias: str) -> int | None:
     """Number of the version behind an alias; None when it is not set."""
     with tracking.client(settings) as client:
-        return _by_alias(client, settings.mlflow.registered_model, alias)
+        return find_alias(client, settings.mlflow.registered_model, alias)
 
 
-def _by_alias(client: Any, name: str, alias: str) -> int | None:
+def find_alias(client: Any, name: str, alias: str) -> int | None:
+    """Number of the version behind an alias of a registered model, asked of a client."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -90,7 +91,7 @@ def list_versions(settings: Settings) -> list[Version]:
     """All versions, newest first; empty when none was registered."""
     name = settings.mlflow.registered_model
     with tracking.client(settings) as client:
-        aliases = {alias: _by_alias(client, name, alias) for alias in ALIASES}
+        aliases = {alias: find_alias(client, name, alias) for alias in ALIASES}
         found = client.search_model_versions(f"name = '{name}'", max_results=1000)
         versions = [_version(item, aliases) for item in found]
     return sorted(versions, key=lambda item: -item.version)
@@ -106,7 +107,7 @@ def get(settings: Settings, version: int) -> Version:
     with tracking.client(settings) as client:
         from mlflow.exceptions import MlflowException
 
-        aliases = {alias: _by_alias(client, name, alias) for alias in ALIASES}
+        aliases = {alias: find_alias(client, name, alias) for alias in ALIASES}
         try:
             return _version(client.get_model_version(name, str(version)), aliases)
         except MlflowException as error:

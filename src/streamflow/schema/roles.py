@@ -92,7 +92,7 @@ ROLES: Mapping[str, Role] = {
             *_JOB,
             *_DROPS,
             *_read("source", "features", "feast"),
-            ("SELECT, INSERT", "streamflow", ("promotions",)),
+            ("SELECT, INSERT", "streamflow", ("promotions", "promotion_intents")),
         ),
         database=("TEMPORARY", "CREATE"),
     ),

@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from streamflow.registry.promote import Move, previous
+from streamflow.registry.history import Move
+from streamflow.registry.transitions import previous
 
 
 def move(action: str, to: int, came_from: int | None = None) -> Move:

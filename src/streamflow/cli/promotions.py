@@ -1,0 +1,168 @@
+"""`streamflow models promote | rollback | history | at`: what is served, who let it in, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from streamflow.cli.output import AsJson, By, Why, me, print_json, print_table
+
+
+def promote(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Number of the version, or staging.")],
+    *,
+    why: Why,
+    to: Annotated[
+        Literal["production", "staging"], typer.Option(help="Where to; only what is at staging goes further.")
+    ] = "production",
+    by: By = None,
+    expected: Annotated[
+        int | None, typer.Option(help="Version the alias points at as you believe; refused if it does not.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a version one step further: to staging, then from staging to production, which predict serves.
+
+    Example: streamflow models promote 2 --to staging --why "trained on February"
+    """
+    from streamflow import settings as settings_module
+    from streamflow.registry import promote as registry
+    from streamflow.registry import versions
+
+    settings = settings_module.load()
+    move = registry.promote(
+        settings,
+        number(version),
+        to,
+        why=why,
+        by=by or me(),
+        # What is seen now is what the caller decides upon: somebody who was quicker is not overrun.
+        expected=versions.by_alias(settings, to) if expected is None else expected,
+    )
+    _show_move(move, as_json)
+    if to == "staging" and not as_json:
+        typer.echo(f'Next: streamflow models promote {move.to_version} --to production --why "…"')
+
+
+def rollback(
+    *,
+    why: Why,
+    by: By = None,
+    to: Annotated[
+        int | None, typer.Option(metavar="VERSION", help="Any version that was in production before.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put the version back into production that was there before.
+
+    Example: streamflow rollback --why "complaints since this morning"
+    """
+    from streamflow import settings as settings_module
+    from streamflow.registry import promote as registry
+
+    _show_move(registry.rollback(settings_module.load(), why=why, by=by or me(), to=to), as_json)
+
+
+def history(as_json: AsJson = False) -> None:
+    """List every promotion and rollback: who, when, from, to and why; and verify that nothing was changed since.
+
+    Example: streamflow models history
+    """
+    from streamflow import settings as settings_module
+    from streamflow.errors import DependencyDown
+    from streamflow.registry import history as trail
+    from streamflow.registry import settle
+
+    settings = settings_module.load()
+    note, anchor = "", ""
+    try:
+        settle.settle(settings)
+        anchor = settle.anchor(settings)
+    except DependencyDown as error:
+        note = f"{error.what} So moves made past StreamFlow would not show here."
+    moves = trail.history(settings)
+    if not as_json:
+        print_table(
+            ("#", "at (UTC)", "by", "login", "what", "alias", "from", "to", "gate", "why"),
+            [
+                (
+                    str(move.promotion_id),
+                    move.moved_at,
+                    move.moved_by,
+                    move.login,
+                    move.action,
+                    move.alias,
+                    move.from_version,
+                    move.to_version,
+                    move.gate.get("verdict"),
+                    move.why,
+                )
+                for move in moves
+            ],
+        )
+    head = trail.verify(settings, anchor)
+    if as_json:
+        print_json({"moves": moves, "head": head, "chain": "holds", "note": note})
+        return
+    typer.echo(f"The chain of these rows holds. Newest hash: {head}")
+    if note:
+        typer.echo(note)
+
+
+def at(
+    moment: Annotated[
+        str, typer.Argument(metavar="TIME", help="ISO 8601, UTC unless it says otherwise: 2024-03-01T12:00.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show what was in production at a time, and who had put it there.
+
+    Example: streamflow models at 2024-03-01T12:00
+    """
+    from streamflow import settings as settings_module
+    from streamflow.registry import history as trail
+    from streamflow.snapshots import ledger
+
+    move = trail.at(settings_module.load(), ledger.parse_known_at(moment))
+    if as_json:
+        print_json(move)
+        return
+    typer.echo(f"Version {move.to_version} was in production, since {move.moved_at:%Y-%m-%d %H:%M:%S} UTC,")
+    typer.echo(f"put there by {move.moved_by} (login {move.login}): {move.why}")
+    print_table(("release", "value"), list(move.release.items()))
+
+
+def _show_move(move: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(move)
+        return
+    before = f", before version {move.from_version}" if move.from_version is not None else ""
+    typer.echo(f"'{move.alias}' points at version {move.to_version}{before}.")
+
+
+def number(version: str) -> int:
+    """A version's number from what a user typed.
+
+    Raises:
+        UsageError: it is neither a number nor an alias.
+        NotFound: the alias points at nothing.
+    """
+    from streamflow import settings as settings_module
+    from streamflow.errors import NotFound, UsageError
+    from streamflow.registry import versions
+
+    if version.isdigit():
+        return int(version)
+    if version not in versions.ALIASES:
+        raise UsageError(
+            f"'{version}' is no model version.",
+            hint=f"Give a number, or one of {', '.join(versions.ALIASES)}.",
+        )
+    number = versions.by_alias(settings_module.load(), version)
+    if number is None:
+        raise NotFound(
+            f"The alias '{version}' points at no version.",
+            hint="List versions with 'streamflow models list'.",
+        )
+    return number

@@ -1,0 +1,186 @@
+"""One move of an alias, announced before and recorded after, so that a crash in between is noticed and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from streamflow import tracking
+from streamflow.database import held
+from streamflow.registry import history, versions
+from streamflow.registry.history import Move
+from streamflow.settings import Settings
+
+STAGES: dict[str, str] = {"production": "Production", "staging": "Staging"}
+_WAIT_SECONDS = 60
+
+
+@contextlib.contextmanager
+def turn(settings: Settings) -> Iterator[tuple[sa.Connection, Any]]:
+    """The one turn to move aliases: a connection that holds the lock and commits each statement, and a client.
+
+    Whoever comes second waits here, then sees the first one's result as current.
+
+    Raises:
+        DependencyDown: PostgreSQL or MLflow does not answer.
+        Refused: the others take too long.
+    """
+    name = settings.mlflow.registered_model
+    with held(settings, f"promote:{name}", _WAIT_SECONDS) as connection, tracking.client(settings) as client:
+        yield connection, client
+
+
+def move(
+    connection: sa.Connection,
+    client: Any,
+    *,
+    model: str,
+    alias: str,
+    from_version: int | None,
+    to_version: int | None,
+    action: str,
+    by: str,
+    why: str,
+    facts: dict[str, Any] | None = None,
+    release: dict[str, Any] | None = None,
+    gate: dict[str, Any] | None = None,
+) -> Move:
+    """Announce, move, record. A failure after the announcement is ended by the next command (see settle.py)."""
+    intent_id = connection.execute(
+        sa.text(
+            "INSERT INTO streamflow.promotion_intents (begun_by, model, alias, from_version, to_version, action,"
+            " why, facts, release, gate) VALUES (:by, :model, :alias, :from_version, :to_version, :action, :why,"
+            " CAST(:facts AS jsonb), CAST(:release AS jsonb), CAST(:gate AS jsonb)) RETURNING intent_id"
+        ),
+        {
+            "by": by,
+            "model": model,
+            "alias": alias,
+            "from_version": from_version,
+            "to_version": to_version,
+            "action": action,
+            "why": why,
+            "facts": json.dumps(facts or {}),
+            "release": json.dumps(release or {}),
+            "gate": json.dumps(gate or {}),
+        },
+    ).scalar_one()
+    point(client, model, alias, to_version)
+    done = history.append(
+        connection,
+        model=model,
+        alias=alias,
+        from_version=from_version,
+        to_version=to_version,
+        action=action,
+        by=by,
+        why=why,
+        facts=facts,
+        release=release,
+        gate=gate,
+        intent_id=intent_id,
+    )
+    anchor(client, done)
+    return done
+
+
+def open_intents(connection: sa.Connection, model: str) -> list[Any]:
+    """Announcements without a row in the history, oldest first."""
+    return list(
+        connection.execute(
+            sa.text(
+                "SELECT i.* FROM streamflow.promotion_intents i LEFT JOIN streamflow.promotions p USING (intent_id)"
+                " WHERE i.model = :model AND p.intent_id IS NULL ORDER BY i.intent_id"
+            ),
+            {"model": model},
+        )
+    )
+
+
+def end(connection: sa.Connection, client: Any, intent: Any) -> Move:
+    """End a move that was cut short: recorded when its alias was moved, else abandoned."""
+    current = versions.find_alias(client, intent.model, intent.alias)
+    reached = current == intent.to_version
+    if reached:
+        point(client, intent.model, intent.alias, current)
+    begun: datetime = intent.begun_at
+    done = history.append(
+        connection,
+        model=intent.model,
+        alias=intent.alias,
+        from_version=intent.from_version,
+        to_version=intent.to_version if reached else intent.from_version,
+        action=intent.action if reached else "abandon",
+        by=intent.begun_by,
+        why=intent.why,
+        facts={**intent.facts, "recovered": True, "intended": intent.to_version},
+        release=intent.release if reached else {},
+        gate=intent.gate,
+        intent_id=intent.intent_id,
+        moved_at=begun,
+    )
+    anchor(client, done)
+    return done
+
+
+def point(client: Any, model: str, alias: str, version: int | None) -> None:
+    """Set an alias (None unsets it) and let the stages follow; may be repeated."""
+    if version is None:
+        client.delete_registered_model_alias(model, alias)
+    else:
+        client.set_registered_model_alias(model, alias, str(version))
+        if alias == "production" and versions.find_alias(client, model, "staging") == version:
+            client.delete_registered_model_alias(model, "staging")
+    mirror(client, model)
+
+
+def mirror(client: Any, model: str) -> list[str]:
+    """Let readers of `models:/NAME/Production` see what readers of the alias see.
+
+    Returns:
+        What had to be put right, a sentence each.
+    """
+    wanted = {alias: versions.find_alias(client, model, alias) for alias in STAGES}
+    changed = []
+    with warnings.catch_warnings():
+        # Stages are deprecated since MLflow 2.9; the mirror is kept for old readers.
+        warnings.simplefilter("ignore", FutureWarning)
+        found = {
+            int(item.version): str(item.current_stage)
+            for item in client.search_model_versions(f"name = '{model}'", max_results=1000)
+        }
+        for version, stage in sorted(found.items()):
+            should = next((STAGES[alias] for alias, at in wanted.items() if at == version), None)
+            if should == stage or (should is None and stage not in STAGES.values()):
+                continue
+            client.transition_model_version_stage(
+                model, str(version), should or "Archived", archive_existing_versions=False
+            )
+            changed.append(f"version {version} was in stage {stage}, which is now {should or 'Archived'}")
+    return changed
+
+
+def anchor(client: Any, done: Move) -> None:
+    """Name the newest row in MLflow's database, so that rows cut off at the end are missed. Not worth a failure."""
+    from mlflow.exceptions import MlflowException
+
+    with contextlib.suppress(MlflowException):
+        client.set_registered_model_tag(done.model, history.ANCHOR_TAG, f"{done.promotion_id}:{done.hash}")
+
+
+def read_anchor(client: Any, model: str) -> str:
+    """The anchor; "" when there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.get_registered_model(model).tags.get(history.ANCHOR_TAG, ""))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return ""

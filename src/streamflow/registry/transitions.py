@@ -1,0 +1,96 @@
+"""Which moves of a version are allowed, and what a history amounts to. Pure.
+
+A version goes None -> Staging -> Production, one step at a time; a rollback goes back to what was in production.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+from streamflow.errors import PromotionConflict, Refused
+
+Alias = Literal["production", "staging"]
+ANY = -1
+"""Expected version that stands for "whatever is there"."""
+
+Aliases = Mapping[str, int | None]
+"""The version behind `production` and behind `staging`."""
+
+
+class Moved(Protocol):
+    """What of a row of the history is looked at here."""
+
+    @property
+    def alias(self) -> str:
+        """Which alias."""
+
+    @property
+    def to_version(self) -> int | None:
+        """Where it points since."""
+
+    @property
+    def action(self) -> str:
+        """What was done."""
+
+
+def check_expected(alias: str, current: int | None, expected: int | None) -> None:
+    """Raise PromotionConflict when the alias points elsewhere than the caller believes."""
+    if expected not in (ANY, current):
+        raise PromotionConflict(
+            f"'{alias}' points at {named(current)}, not at {named(expected)} as expected: somebody else moved it.",
+            hint="Look at 'streamflow models history', then decide again.",
+        )
+
+
+def check_step(aliases: Aliases, version: int, alias: Alias) -> None:
+    """Raise Refused when the version may not go to that alias from where it is."""
+    if aliases["production"] == version:
+        raise Refused(f"Version {version} is in production already.", hint="Nothing was changed.")
+    if alias == "staging" and aliases["staging"] == version:
+        raise Refused(
+            f"Version {version} is at staging already.",
+            hint=f'Next: streamflow models promote {version} --to production --why "…"',
+        )
+    if alias == "production" and aliases["staging"] != version:
+        raise Refused(
+            f"Version {version} is not at staging; only what is at staging goes to production.",
+            hint=f'First: streamflow models promote {version} --to staging --why "…"',
+        )
+
+
+def recorded(moves: Sequence[Moved]) -> dict[str, int | None]:
+    """Where the aliases point by the history, oldest row first."""
+    state: dict[str, int | None] = {"production": None, "staging": None}
+    for move in moves:
+        state[move.alias] = move.to_version
+        # A version that reaches production leaves staging.
+        if move.alias == "production" and state["staging"] == move.to_version:
+            state["staging"] = None
+    return state
+
+
+def previous(moves: Sequence[Moved], current: int | None) -> int | None:
+    """The version behind the current one: promotions push, rollbacks pop.
+
+    Args:
+        moves: The alias' history, oldest first.
+        current: Version the alias points at; a move made past us counts as pushed.
+    """
+    stack: list[int] = []
+    for move in moves:
+        if move.to_version is None or move.action == "abandon":
+            continue
+        if move.action in ("rollback", "revert") and move.to_version in stack:
+            while stack[-1] != move.to_version:
+                stack.pop()
+        elif not stack or stack[-1] != move.to_version:
+            stack.append(move.to_version)
+    if current is not None and (not stack or stack[-1] != current):
+        stack.append(current)
+    return stack[-2] if len(stack) > 1 else None
+
+
+def named(version: int | None) -> str:
+    """A version in words."""
+    return "no version" if version is None else f"version {version}"

@@ -1,0 +1,319 @@
+"""Promotion, rollback and their audit trail, on a real PostgreSQL and a real MLflow."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from streamflow import tracking
+from streamflow.database import engine, transaction
+from streamflow.errors import (
+    DependencyDown,
+    NotFound,
+    PromotionConflict,
+    Refused,
+    ReleaseRefused,
+    StreamFlowError,
+)
+from streamflow.registry import history, moves, settle, versions
+from streamflow.registry.promote import promote, rollback
+
+WHO = {"why": "a test", "by": "ada"}
+
+
+def into_production(settings, version):
+    promote(settings, version, "staging", **WHO)
+    return promote(settings, version, "production", **WHO)
+
+
+def stages(settings):
+    with tracking.client(settings) as client:
+        found = client.search_model_versions(f"name = '{settings.mlflow.registered_model}'")
+        return {int(item.version): item.current_stage for item in found}
+
+
+def with_promotion(settings, **changes):
+    return settings.model_copy(update={"promotion": settings.promotion.model_copy(update=changes)})
+
+
+def rows(settings):
+    return [(m.action, m.alias, m.from_version, m.to_version) for m in history.history(settings)]
+
+
+def test_a_version_goes_to_staging_then_to_production_and_no_other_way(settings, make):
+    first, second = make(2)
+    with pytest.raises(Refused, match="not at staging"):
+        promote(settings, first, "production", **WHO)
+    promote(settings, first, "staging", **WHO)
+    assert stages(settings) == {first: "Staging", second: "None"}
+    with pytest.raises(Refused, match="already"):
+        promote(settings, first, "staging", **WHO)
+    move = promote(settings, first, "production", **WHO)
+    assert stages(settings) == {first: "Production", second: "None"}
+    assert versions.by_alias(settings, "staging") is None
+    with pytest.raises(Refused, match="in production already"):
+        promote(settings, first, "staging", **WHO)
+    into_production(settings, second)
+    assert stages(settings) == {first: "Archived", second: "Production"}
+    assert (move.moved_by, move.login, move.from_version, move.to_version) == (
+        "ada",
+        settings.database.user,
+        None,
+        first,
+    )
+
+
+def test_what_is_promoted_is_a_release_as_one_record(settings, make):
+    (version,) = make(1)
+    release = into_production(settings, version).release
+    held = versions.get(settings, version)
+    assert release["version"] == version
+    assert release["manifest_sha256"] == held.tags[versions.MANIFEST_TAG]
+    assert release["fingerprint"] == "f" * 40
+    assert release["feature_service"] == "churn_v1"
+    assert release["threshold"] == 0.5
+    assert len(release["feature_service_version"]) == 16
+
+
+def test_no_reason_no_promotion(settings, make):
+    (version,) = make(1)
+    with pytest.raises(Refused, match="reason"):
+        promote(settings, version, "staging", why="  ", by="ada")
+    assert rows(settings) == []
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told_fifty_times(settings, make):
+    ones = make(2)
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(50):
+            before = versions.by_alias(settings, "staging")
+            other = [version for version in ones if version != before][-2:]
+            # Both want another version at staging, and both saw the same one there.
+            pair = other if len(other) == 2 else [other[0], other[0]]
+            tries = [
+                pool.submit(promote, settings, version, "staging", expected=before, **WHO) for version in pair
+            ]
+            errors = [item.exception() for item in tries]
+            lost = [error for error in errors if error is not None]
+            assert len(lost) == 1
+            assert isinstance(lost[0], PromotionConflict), lost
+            winner = tries[errors.index(None)].result()
+            assert versions.by_alias(settings, "staging") == winner.to_version
+    found = history.history(settings)
+    assert len(found) == 50
+    assert all(later.from_version == earlier.to_version for earlier, later in itertools.pairwise(found))
+    assert [move.promotion_id for move in found] == list(range(1, 51))
+    history.verify(settings)
+
+
+def test_rollback_goes_back_one_promotion_at_a_time(settings, make):
+    first, second, third = make(3)
+    for version in (first, second, third):
+        into_production(settings, version)
+    assert rollback(settings, **WHO).to_version == second
+    assert rollback(settings, **WHO).to_version == first
+    assert stages(settings) == {first: "Production", second: "Archived", third: "Archived"}
+    with pytest.raises(NotFound, match="no earlier version"):
+        rollback(settings, **WHO)
+    assert rollback(settings, to=third, **WHO).release["version"] == third
+    with pytest.raises(Refused, match="in production already"):
+        rollback(settings, to=third, **WHO)
+
+
+def test_only_what_was_in_production_is_rolled_back_to(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    with pytest.raises(Refused, match="never in production"):
+        rollback(settings, to=second, **WHO)
+
+
+def flip_a_byte(settings, version, name):
+    """What bit rot or an intruder does to the artifact store."""
+    with tracking.client(settings) as client:
+        path = Path(client.download_artifacts(versions.get(settings, version).run_id, f"model/{name}"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with tracking.client(settings) as client:
+        client.log_artifact(versions.get(settings, version).run_id, str(path), "model")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.skops", "golden.json"])
+def test_neither_promotion_nor_rollback_takes_a_version_with_a_flipped_byte(settings, make, name):
+    (first,) = make(1)
+    (second,) = make(1)
+    into_production(settings, first)
+    into_production(settings, second)
+    flip_a_byte(settings, first, name)
+    for attempt in (
+        lambda: rollback(settings, **WHO),
+        lambda: promote(settings, first, "staging", **WHO),
+    ):
+        with pytest.raises(ReleaseRefused, match=f"{name} is not the one that was registered"):
+            attempt()
+    assert versions.by_alias(settings, "production") == second
+    assert len(history.history(settings)) == 4
+
+
+def killed_before(settings, version, function):
+    """A process that dies while it promotes, right before `function` of moves.py is called."""
+    script = textwrap.dedent(f"""
+        import os, signal
+        from streamflow import settings as s
+        from streamflow.registry import history, moves, promote
+        owner = history if "{function}" == "append" else moves
+        setattr(owner, "{function}", lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL))
+        promote.promote(s.load(), {version}, "production", why="cut short", by="eve")
+    """)
+    done = subprocess.run([sys.executable, "-c", script], env=os.environ, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_a_crash_between_alias_and_audit_row_is_ended_by_the_next_command(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    promote(settings, second, "staging", **WHO)
+    killed_before(settings, second, "append")
+    assert versions.by_alias(settings, "production") == second
+    assert len(rows(settings)) == 3
+
+    (ended,) = settle.settle(settings)
+    assert (ended.action, ended.to_version, ended.moved_by, ended.why) == (
+        "promote",
+        second,
+        "eve",
+        "cut short",
+    )
+    assert ended.facts["recovered"] is True
+    assert ended.release["version"] == second
+    assert stages(settings) == {first: "Archived", second: "Production"}
+    assert settle.settle(settings) == []
+    assert rollback(settings, **WHO).to_version == first
+    history.verify(settings)
+
+
+def test_a_crash_before_the_alias_was_moved_is_recorded_as_abandoned(settings, make):
+    (first,) = make(1)
+    promote(settings, first, "staging", **WHO)
+    killed_before(settings, first, "point")
+    (ended,) = settle.settle(settings)
+    assert (ended.action, ended.to_version, ended.facts["intended"]) == ("abandon", None, first)
+    assert promote(settings, first, "production", **WHO).to_version == first
+    with pytest.raises(NotFound, match="no earlier version"):
+        rollback(settings, **WHO)
+
+
+def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_goes_through(
+    settings, make, monkeypatch
+):
+    (first,) = make(1)
+    down = settings.model_copy(
+        update={"mlflow": settings.mlflow.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})}
+    )
+    with pytest.raises(DependencyDown, match="does not answer"):
+        promote(down, first, "staging", **WHO)
+    assert rows(settings) == []
+
+    # It goes down after the move was announced.
+    def cut(*arguments):
+        with tracking.client(down) as client:
+            client.set_registered_model_alias(settings.mlflow.registered_model, "staging", str(first))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moves, "point", cut)
+        with pytest.raises(DependencyDown):
+            promote(settings, first, "staging", **WHO)
+    assert promote(settings, first, "staging", **WHO).to_version == first
+    assert [row[0] for row in rows(settings)] == ["abandon", "promote"]
+
+
+def move_past_us(settings, version):
+    with tracking.client(settings) as client:
+        client.set_registered_model_alias(settings.mlflow.registered_model, "production", str(version))
+
+
+def test_a_move_in_mlflow_is_recorded_and_accepted(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    promote(settings, second, "staging", **WHO)
+    move_past_us(settings, second)
+    (seen,) = settle.settle(settings)
+    assert (seen.action, seen.from_version, seen.to_version) == ("outside", first, second)
+    assert versions.by_alias(settings, "staging") is None
+    assert seen.moved_by == "unknown"
+    assert seen.release["version"] == second
+    assert stages(settings) == {first: "Archived", second: "Production"}
+    assert rollback(settings, **WHO).to_version == first
+
+
+def test_a_move_in_mlflow_is_recorded_and_taken_back_when_the_settings_say_so(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    move_past_us(settings, second)
+    strict = with_promotion(settings, outside_moves="revert")
+    seen, back = settle.settle(strict)
+    assert (seen.action, seen.to_version) == ("outside", second)
+    assert (back.action, back.from_version, back.to_version) == ("revert", second, first)
+    assert back.release["version"] == first
+    assert versions.by_alias(settings, "production") == first
+    with pytest.raises(NotFound, match="no earlier version"):
+        rollback(strict, **WHO)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_stage_moved_in_mlflow_is_put_back_and_recorded(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    with tracking.client(settings) as client:
+        client.transition_model_version_stage(settings.mlflow.registered_model, str(second), "Production")
+    (seen,) = settle.settle(settings)
+    assert (seen.action, seen.facts["detected"]) == ("outside", "a stage")
+    assert stages(settings) == {first: "Production", second: "Archived"}
+
+
+def test_what_was_in_production_at_a_time(settings, make):
+    first, second = make(2)
+    moments = [datetime.now(UTC)]
+    for version in (first, second):
+        into_production(settings, version)
+        moments.append(datetime.now(UTC))
+    rollback(settings, **WHO)
+    with pytest.raises(NotFound, match="Nothing was in production"):
+        history.at(settings, moments[0])
+    assert history.at(settings, moments[1]).to_version == first
+    assert history.at(settings, moments[2]).release["version"] == second
+    assert history.at(settings, datetime.now(UTC) + timedelta(days=1)).to_version == first
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE streamflow.promotions SET why = 'a better one' WHERE promotion_id = 2", "Row 2 was changed"),
+        ("DELETE FROM streamflow.promotions WHERE promotion_id = 2", "Row 2 is missing"),
+        ("DELETE FROM streamflow.promotions WHERE promotion_id = 4", "Rows 4 to 4 are missing at the end"),
+    ],
+)
+def test_tampering_with_the_audit_trail_is_found(settings, make, statement, problem):
+    first, second = make(2)
+    into_production(settings, first)
+    into_production(settings, second)
+    anchor = settle.anchor(settings)
+    assert history.verify(settings, anchor)
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), transaction(settings) as connection:
+        connection.exec_driver_sql(statement)
+    with transaction(settings) as connection:
+        # What an administrator of the database might do.
+        connection.exec_driver_sql("SET session_replication_role = replica")
+        connection.exec_driver_sql(statement)
+        connection.exec_driver_sql("SET session_replication_role = DEFAULT")
+    with pytest.raises(StreamFlowError, match=problem):
+        history.verify(settings, anchor)
+    engine(settings).dispose()
