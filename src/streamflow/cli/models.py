@@ -121,7 +121,12 @@ def show(
         return
     aliases = f" ({', '.join(found.aliases)})" if found.aliases else ""
     typer.echo(f"Version {found.version}{aliases}, registered at {found.created_at:%Y-%m-%d %H:%M:%S} UTC")
-    typer.echo(f"Run {found.run_id}")
+    typer.echo(f"Run {found.run_id}. Make it again: streamflow reproduce {found.version}")
     print_table(("metric", "value"), sorted(run["metrics"].items()))
     print_table(("parameter", "value"), sorted(run["params"].items()))
-    print_table(("tag", "value"), sorted(found.tags.items()))
+    tags = {key.removeprefix("streamflow."): value for key, value in {**run["tags"], **found.tags}.items()}
+    parts = [("code", "code."), ("environment", "env."), ("other", "")]
+    for title, prefix in parts:
+        rows = [(key.removeprefix(prefix), tags[key]) for key in sorted(tags) if key.startswith(prefix)]
+        print_table((title, "value"), rows)
+        tags = {key: value for key, value in tags.items() if not key.startswith(prefix)}

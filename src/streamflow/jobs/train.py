@@ -95,6 +95,7 @@ def train(
     seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= max(at, label_at)]
     run = record(settings, repo, data, fitted, seen)
     tags = {
+        **run.lineage,
         versions.MANIFEST_TAG: run.manifest_sha256,
         versions.FINGERPRINT_TAG: data.fingerprint,
         versions.ESTIMATOR_TAG: fitted.estimator,

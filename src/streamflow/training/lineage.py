@@ -11,6 +11,8 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = ("*.py", "*.sql", "*.yaml", "*.html")
+_LOCK = Path("requirements") / "platform.txt"
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DEPENDENCIES = (
     "scikit-learn",
     "numpy",
@@ -27,31 +29,59 @@ _DEPENDENCIES = (
 def lineage(feature_repo: Path) -> dict[str, str]:
     """Tags that say by which code and in which environment a run was made.
 
-    The code digest is taken over file contents and relative names, so that a clone, another clone and an image
-    give the same one.
+    The code digests are taken over file contents and relative names, so that a clone, another clone and an image
+    give the same ones.
     """
     commit, dirty = _git()
     return {
-        "streamflow.code.digest": tree_digest(_PACKAGE),
-        "streamflow.code.feature_repo_digest": tree_digest(feature_repo),
-        "streamflow.code.commit": os.environ.get("STREAMFLOW_COMMIT", commit),
+        "streamflow.code.digest": files_digest(tree(_PACKAGE)),
+        "streamflow.code.feature_repo_digest": files_digest(tree(feature_repo)),
+        "streamflow.code.commit": os.environ.get("STREAMFLOW_COMMIT") or commit,
         "streamflow.code.dirty": dirty,
+        "streamflow.env.lock": lock_digest(feature_repo),
+        "streamflow.env.image": os.environ.get("STREAMFLOW_IMAGE_DIGEST", ""),
         "streamflow.env.python": platform.python_version(),
         "streamflow.env.platform": platform.platform(),
-        "streamflow.env.image": os.environ.get("STREAMFLOW_IMAGE_DIGEST", ""),
+        "streamflow.env.blas": blas(),
+        "streamflow.env.cpus": str(os.cpu_count() or 0),
+        "streamflow.env.threads": ",".join(f"{name}={os.environ.get(name, '')}" for name in _THREADS),
         "streamflow.env.packages_digest": packages_digest(),
         **{f"streamflow.env.{name}": metadata.version(name) for name in _DEPENDENCIES},
     }
 
 
-def tree_digest(root: Path) -> str:
-    """SHA-256 over the sources below a folder: relative name and content of each, in order of name."""
-    digest = hashlib.sha256()
+def sources(feature_repo: Path) -> dict[str, str]:
+    """SHA-256 of every source file of StreamFlow and of the feature repo, by relative name."""
+    return {
+        **{f"streamflow/{name}": digest for name, digest in tree(_PACKAGE).items()},
+        **{f"feature_repo/{name}": digest for name, digest in tree(feature_repo).items()},
+    }
+
+
+def tree(root: Path) -> dict[str, str]:
+    """SHA-256 of every source file below a folder, by relative name, in order of name."""
     files = {path for pattern in _SOURCES for path in root.rglob(pattern) if "__pycache__" not in path.parts}
-    for path in sorted(files, key=lambda path: path.relative_to(root).as_posix()):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return {
+        name: hashlib.sha256((root / name).read_bytes()).hexdigest()
+        for name in sorted(path.relative_to(root).as_posix() for path in files)
+    }
+
+
+def files_digest(files: dict[str, str]) -> str:
+    """SHA-256 over names and digests of files. Pure."""
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(name.encode() + b"\0")
+        digest.update(bytes.fromhex(content))
     return digest.hexdigest()
+
+
+def lock_digest(feature_repo: Path) -> str:
+    """SHA-256 of the lock file, which lies beside the feature repo in a clone and in an image; "" when it does not."""
+    for root in (feature_repo.resolve().parent, _PACKAGE.parent.parent):
+        if (root / _LOCK).is_file():
+            return hashlib.sha256((root / _LOCK).read_bytes()).hexdigest()
+    return ""
 
 
 def packages() -> dict[str, str]:
@@ -68,11 +98,32 @@ def packages_digest() -> str:
     return hashlib.sha256("\n".join(f"{n}=={v}" for n, v in sorted(packages().items())).encode()).hexdigest()
 
 
+def blas() -> str:
+    """The libraries that do linear algebra and threads, their versions, and the processor they chose code for."""
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    # A first product makes NumPy load its library.
+    np.ones((2, 2)) @ np.ones((2, 2))
+    found = {
+        " ".join(
+            str(item[key])
+            for key in ("internal_api", "version", "threading_layer", "architecture")
+            if item.get(key)
+        )
+        for item in threadpool_info()
+    }
+    return "; ".join(sorted(found))
+
+
 def _git() -> tuple[str, str]:
-    """Commit and "true"/"false" for uncommitted changes; empty outside a checkout."""
+    """Commit and "true"/"false" for changes to it; empty outside a checkout of StreamFlow itself."""
     try:
-        commit = _run("rev-parse", "HEAD")
-        return commit, "true" if _run("status", "--porcelain", "--untracked-files=no") else "false"
+        # An installed copy may lie in somebody else's checkout.
+        _run("ls-files", "--error-unmatch", "__init__.py")
+        top = _run("rev-parse", "--show-toplevel")
+        changed = _run("-C", top, "status", "--porcelain", "--", "src", "feature_repo", "requirements")
+        return _run("rev-parse", "HEAD"), "true" if changed else "false"
     except (OSError, subprocess.SubprocessError):
         return "", ""
 

@@ -17,7 +17,7 @@ from streamflow.repo import FeatureRepo
 from streamflow.settings import Settings
 from streamflow.training import package, plots
 from streamflow.training.fit import Fitted, describe, importances
-from streamflow.training.lineage import lineage, packages
+from streamflow.training.lineage import lineage, packages, sources
 from streamflow.training_set import TrainingSet
 
 MODEL_FOLDER = "model"
@@ -32,12 +32,14 @@ class Recorded:
         source: URI of the model folder inside the run.
         contract: The model's contract.
         manifest_sha256: Pins every file of the model folder.
+        lineage: Tags that say by which code and in which environment.
     """
 
     run_id: str
     source: str
     contract: Contract
     manifest_sha256: str
+    lineage: dict[str, str]
 
 
 def record(
@@ -61,12 +63,13 @@ def record(
             make_contract(settings, repo, data, fitted, drops),
             golden_rows=settings.training.golden_rows,
         )
-        _write_artifacts(folder, settings, data, fitted, contract, drops)
+        _write_artifacts(folder, settings, repo, data, fitted, contract, drops)
+        made_by = lineage(repo.path)
         experiment = tracking.experiment_id(client, settings.mlflow.experiment)
         run = client.create_run(
             experiment,
             run_name=f"{fitted.estimator} as of {data.as_of.date()}",
-            tags={**lineage(repo.path), "streamflow.fingerprint": data.fingerprint},
+            tags={**made_by, "streamflow.fingerprint": data.fingerprint},
         )
         try:
             _log_figures(client, run.info.run_id, settings, repo, data, fitted, contract)
@@ -80,6 +83,7 @@ def record(
             source=f"{run.info.artifact_uri}/{MODEL_FOLDER}",
             contract=contract,
             manifest_sha256=package.manifest_sha256(folder / MODEL_FOLDER),
+            lineage=made_by,
         )
 
 
@@ -107,6 +111,7 @@ def make_contract(
 def _write_artifacts(
     folder: Path,
     settings: Settings,
+    repo: FeatureRepo,
     data: TrainingSet,
     fitted: Fitted,
     contract: Contract,
@@ -132,6 +137,7 @@ def _write_artifacts(
     schema = {"features": [asdict(feature) for feature in contract.features]}
     (folder / "feature_schema.json").write_text(json.dumps(schema, indent=2), encoding="utf-8")
     (folder / "packages.json").write_text(json.dumps(packages(), indent=2, sort_keys=True), encoding="utf-8")
+    (folder / "sources.json").write_text(json.dumps(sources(repo.path), indent=2), encoding="utf-8")
     plots.write(
         folder / "plots",
         data.y.to_numpy()[fitted.split.holdout],
@@ -164,6 +170,7 @@ def _log_figures(
         "seed": settings.training.seed,
         "holdout_share": settings.training.holdout_share,
         "folds": settings.training.folds,
+        "threads": settings.training.threads,
         "threshold": contract.threshold,
         "rows": len(data.frame),
         "positives": data.positives,
