@@ -136,7 +136,8 @@ def _create_databases(settings: Settings) -> None:
         autocommit=True,
     ) as connection:
         for name in (database.name, database.mlflow_name):
-            if not connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone():
+            held = connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone()
+            if held is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
