@@ -57,6 +57,7 @@ COMMANDS = {
     "models": Command("models:app", "Model versions: list, show, promote, roll back, history.", MODELS),
     "promote": Command("promotions:promote", "The same as 'models promote'.", MODELS),
     "rollback": Command("promotions:rollback", "The same as 'models rollback'.", MODELS),
+    "reproduce": Command("reproduce:reproduce", "Train a run again; say whether it is the same.", MODELS),
     "predict": Command("predictions:predict", "Ask the predict service for users.", MODELS),
     "score": Command("predictions:score", "Score every user with the production model.", MODELS),
     "keys": Command("keys:app", "API keys of the predict service.", PLATFORM),

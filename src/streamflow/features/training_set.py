@@ -173,6 +173,13 @@ def with_categories(features: Sequence[Feature], rows: Sequence[tuple[Any, ...]]
     )
 
 
+def frame_of(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Rows of plain values, absent ones None, as the frame that estimators take."""
+    return pd.DataFrame(
+        {feature.name: _column(feature, [row[i] for row in rows]) for i, feature in enumerate(features)}
+    )
+
+
 def _column(feature: Feature, values: list[Any]) -> pd.Series[Any]:
     """A pandas column as estimators take it: absent values are NaN, hence floats."""
     if feature.nullable or feature.type == "float":

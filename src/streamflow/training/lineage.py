@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -34,8 +35,8 @@ def lineage(feature_repo: Path) -> dict[str, str]:
     """
     commit, dirty = _git()
     return {
-        "streamflow.code.digest": files_digest(tree(_PACKAGE)),
-        "streamflow.code.feature_repo_digest": files_digest(tree(feature_repo)),
+        "streamflow.code.digest": files_digest(_loaded(_PACKAGE)),
+        "streamflow.code.feature_repo_digest": files_digest(_loaded(feature_repo)),
         "streamflow.code.commit": os.environ.get("STREAMFLOW_COMMIT") or commit,
         "streamflow.code.dirty": dirty,
         "streamflow.env.lock": lock_digest(feature_repo),
@@ -53,9 +54,15 @@ def lineage(feature_repo: Path) -> dict[str, str]:
 def sources(feature_repo: Path) -> dict[str, str]:
     """SHA-256 of every source file of StreamFlow and of the feature repo, by relative name."""
     return {
-        **{f"streamflow/{name}": digest for name, digest in tree(_PACKAGE).items()},
-        **{f"feature_repo/{name}": digest for name, digest in tree(feature_repo).items()},
+        **{f"streamflow/{name}": digest for name, digest in _loaded(_PACKAGE).items()},
+        **{f"feature_repo/{name}": digest for name, digest in _loaded(feature_repo).items()},
     }
+
+
+@lru_cache(maxsize=8)
+def _loaded(root: Path) -> dict[str, str]:
+    """The same once per process: code is imported once, so later edits are not what a run is made by."""
+    return tree(root)
 
 
 def tree(root: Path) -> dict[str, str]:

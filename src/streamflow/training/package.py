@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from streamflow.contract import Contract
-from streamflow.training.fit import Fitted
+from streamflow.training.fit import Fitted, deterministic
 from streamflow.training.runtime import compile_classifier, raw_rows
 from streamflow.training_set import TrainingSet
 
@@ -100,7 +100,6 @@ def _golden(fitted: Fitted, data: TrainingSet, count: int) -> dict[str, Any]:
     nullable = [feature.name for feature in data.features if feature.nullable]
     absent = np.flatnonzero(x[nullable].isna().any(axis=1))[:8] if nullable else np.array([], dtype=int)
     chosen = x.iloc[np.unique(np.concatenate([spread, absent]))]
-    return {
-        "rows": raw_rows(data.features, chosen),
-        "probabilities": [float(p) for p in fitted.pipeline.predict_proba(chosen)[:, 1]],
-    }
+    with deterministic():
+        probabilities = fitted.pipeline.predict_proba(chosen)[:, 1]
+    return {"rows": raw_rows(data.features, chosen), "probabilities": [float(p) for p in probabilities]}

@@ -1,0 +1,175 @@
+"""Compare a recorded run with its repetition, layer by layer, in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Verdict = Literal["same", "differs", "unknown"]
+LISTED = 20
+"""Differences of one kind that are listed; the rest is counted."""
+
+# What may differ between two machines without any digit moving; told, but no difference by itself.
+_NOTES = ("env.image", "env.platform", "env.cpus", "env.threads", "env.lock")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The verdict on one layer.
+
+    Attributes:
+        name: `data`, `code`, `environment` or `result`.
+        verdict: Whether it is as recorded.
+        lines: What differs, or what was compared, a sentence or a pair each.
+    """
+
+    name: str
+    verdict: Verdict
+    lines: tuple[str, ...] = ()
+
+
+def code(
+    tags: Mapping[str, str],
+    present: Mapping[str, str],
+    files: Mapping[str, str] | None,
+    present_files: Mapping[str, str],
+) -> Layer:
+    """Source tree and feature repo, by content.
+
+    Args:
+        tags: The run's lineage tags without `streamflow.`; `present`: those of here and now.
+        files: Digest per source file of the run; None when it recorded none.
+    """
+    names = ("code.digest", "code.feature_repo_digest")
+    if any(not tags.get(name) for name in names):
+        return Layer("code", "unknown", ("The run recorded no digest of its code.",))
+    lines = []
+    if tags.get("code.dirty") == "true":
+        lines.append("The run was made with uncommitted changes; its commit alone does not have this code.")
+    if all(tags[name] == present[name] for name in names):
+        return Layer("code", "same", tuple(lines))
+    commit = tags.get("code.commit", "")
+    if commit and commit != present.get("code.commit"):
+        lines.append(f"commit {commit[:12]} then, {(present.get('code.commit') or 'none')[:12]} now")
+    lines += _mapping_lines(files, present_files) if files is not None else ["The run lists no files."]
+    return Layer("code", "differs", tuple(lines))
+
+
+def _mapping_lines(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    lines = [f"{name}: changed" for name in sorted(then.keys() & now.keys()) if then[name] != now[name]]
+    lines += [f"{name}: not there now" for name in sorted(then.keys() - now.keys())]
+    return _cut(lines + [f"{name}: new since" for name in sorted(now.keys() - then.keys())])
+
+
+def environment(
+    tags: Mapping[str, str],
+    present: Mapping[str, str],
+    packages: Mapping[str, str] | None,
+    present_packages: Mapping[str, str],
+) -> Layer:
+    """Python, the packages that the run had, and the libraries of linear algebra."""
+    if packages is None:
+        return Layer("environment", "unknown", ("The run recorded no packages.",))
+    lines = []
+    for name in ("env.python", "env.blas"):
+        if tags.get(name) and tags[name] != present[name]:
+            lines.append(f"{name.removeprefix('env.')}: {tags[name]} then, {present[name]} now")
+    changed = [
+        f"{name}: {version} then, {present_packages.get(name, 'not installed')} now"
+        for name, version in sorted(packages.items())
+        # The distribution itself is judged as code.
+        if present_packages.get(name) != version and name != "streamflow"
+    ]
+    lines += _cut(changed)
+    verdict: Verdict = "differs" if lines else "same"
+    lines += [
+        f"{name.removeprefix('env.')}: {tags[name] or 'none'} then, {present[name] or 'none'} now (by itself harmless)"
+        for name in _NOTES
+        if name in tags and tags[name] != present.get(name)
+    ]
+    return Layer("environment", verdict, tuple(lines))
+
+
+def rows(key: str, stored: pd.DataFrame, rebuilt: pd.DataFrame) -> list[str]:
+    """Which rows of a training set differ, by key.
+
+    Args:
+        stored: The training set that the run kept; `rebuilt`: the one made now.
+    """
+    then, now = stored.set_index(key), rebuilt.set_index(key)
+    gone = [str(item) for item in then.index.difference(now.index)]
+    new = [str(item) for item in now.index.difference(then.index)]
+    lines = []
+    if gone:
+        lines.append(f"{len(gone)} rows are not there any more: {_listed(gone)}")
+    if new:
+        lines.append(f"{len(new)} rows are new: {_listed(new)}")
+    lines += [f"column {name}: not there now" for name in then.columns.difference(now.columns)]
+    lines += [f"column {name}: new since" for name in now.columns.difference(then.columns)]
+    both = then.index.intersection(now.index)
+    for name in then.columns.intersection(now.columns):
+        a, b = then.loc[both, name], now.loc[both, name]
+        unequal = ~((a == b) | (a.isna() & b.isna())).to_numpy(dtype=bool)
+        if unequal.any():
+            keys = [str(item) for item in both[unequal]]
+            first = f"{a[unequal].iloc[0]} then, {b[unequal].iloc[0]} now"
+            lines.append(f"{name} differs in {len(keys)} rows (the first: {first}): {_listed(keys)}")
+    return lines
+
+
+def result(
+    metrics: Mapping[str, float],
+    again: Mapping[str, float],
+    golden: Sequence[float],
+    golden_again: npt.NDArray[np.float64],
+) -> Layer:
+    """Figures on the holdout and probabilities of the golden rows, to the last bit."""
+    lines = [
+        f"{name}: {metrics[name]!r} then, {value!r} now"
+        for name, value in sorted(again.items())
+        if name in metrics and metrics[name] != value
+    ]
+    unknown = sorted(set(again) - set(metrics))
+    lines += [f"{name}: not recorded then, {again[name]!r} now" for name in unknown]
+    then = np.asarray(golden, dtype=np.float64)
+    unequal = then != golden_again
+    if unequal.any():
+        largest = float(np.abs(then - golden_again).max())
+        lines.append(f"{int(unequal.sum())} of {len(then)} golden rows differ, by up to {largest:.3g}")
+    if lines:
+        return Layer("result", "differs", tuple(lines))
+    return Layer(
+        "result", "same", (f"{len(again)} figures and {len(then)} golden rows are equal to the last bit",)
+    )
+
+
+def hyperparameters(then: Mapping[str, str], now: Mapping[str, Any]) -> list[str]:
+    """Parameters of the estimator that are not what they were."""
+    texts = {key: str(value) for key, value in now.items()}
+    return [
+        f"estimator.{key}: {then.get(key, 'not set')} then, {texts.get(key, 'not set')} now"
+        for key in sorted(then.keys() | texts.keys())
+        if then.get(key) != texts.get(key) and not key.endswith("n_jobs")
+    ]
+
+
+def exit_code(layers: Sequence[Layer]) -> int:
+    """0 reproduced, 1 differs, 4 cannot tell: data and result decide, code and environment explain."""
+    decisive = [layer.verdict for layer in layers if layer.name in ("data", "result")]
+    if "differs" in decisive:
+        return 1
+    return 4 if "unknown" in decisive else 0
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = f" and {len(items) - LISTED} more" if len(items) > LISTED else ""
+    return ", ".join(items[:LISTED]) + more
+
+
+def _cut(lines: list[str]) -> list[str]:
+    return lines[:LISTED] + ([f"and {len(lines) - LISTED} more"] if len(lines) > LISTED else [])

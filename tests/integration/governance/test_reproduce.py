@@ -1,0 +1,134 @@
+"""Runs made again, after everything that may have moved since: data, code, threads.
+
+The tests run in this order: each moves the data of `world` a bit further.
+"""
+
+import shutil
+from datetime import date
+
+import pytest
+import sqlalchemy as sa
+
+from streamflow.database import transaction
+from streamflow.errors import NotFound
+from streamflow.jobs.ingest import ingest
+from streamflow.jobs.reproduce import reproduce
+from streamflow.jobs.train import train
+
+JANUARY, MARCH = date(2024, 1, 31), date(2024, 3, 31)
+
+
+@pytest.fixture(scope="module")
+def small(world):
+    """The world, with one candidate for cross-validation."""
+    training = world.training.model_copy(update={"estimators": ("logistic_regression",)})
+    return world.model_copy(update={"training": training})
+
+
+@pytest.fixture(scope="module")
+def january(small):
+    return train(small, JANUARY)
+
+
+def verdicts(done):
+    return {layer.name: layer.verdict for layer in done.layers}
+
+
+def lines(done, name):
+    return next(layer.lines for layer in done.layers if layer.name == name)
+
+
+SAME = {"data": "same", "code": "same", "environment": "same", "result": "same"}
+
+
+def test_a_run_is_reproduced_to_the_last_bit(small, january):
+    done = reproduce(small, january.run_id)
+    assert verdicts(done) == SAME
+    assert (done.verdict, done.exit_code, done.trained_on) == ("reproduced", 0, "rebuilt")
+    assert done.fingerprint == january.fingerprint
+    assert "figures and" in lines(done, "result")[0]
+
+
+def test_a_forest_is_reproduced_on_another_number_of_threads(world):
+    forest = train(world, JANUARY, estimator="random_forest")
+    single = world.model_copy(update={"training": world.training.model_copy(update={"threads": 1})})
+    assert verdicts(reproduce(single, forest.run_id)) == SAME
+
+
+def test_settings_that_changed_since_do_not_matter(small, january):
+    training = small.training.model_copy(
+        update={"seed": 7, "holdout_share": 0.4, "folds": 3, "threshold": 0.3}
+    )
+    assert reproduce(small.model_copy(update={"training": training}), january.run_id).verdict == "reproduced"
+
+
+def with_repo(settings, tmp_path, file, old, new):
+    folder = tmp_path / "feature_repo"
+    shutil.copytree(settings.feast.repo, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (folder / file).read_text()
+    assert old in text
+    (folder / file).write_text(text.replace(old, new))
+    return settings.model_copy(update={"feast": settings.feast.model_copy(update={"repo": folder})})
+
+
+def test_a_hyperparameter_that_changed_is_named(small, january, tmp_path):
+    changed = with_repo(small, tmp_path, "estimator.py", "max_iter=1000", "max_iter=1000, C=0.01")
+    done = reproduce(changed, january.run_id)
+    assert verdicts(done) == SAME | {"code": "differs", "result": "differs"}
+    assert done.exit_code == 1
+    assert "feature_repo/estimator.py: changed" in lines(done, "code")
+    assert "estimator.logisticregression__C: 1.0 then, 0.01 now" in lines(done, "code")
+    assert any("golden rows differ" in line for line in lines(done, "result"))
+
+
+def test_a_feature_definition_that_changed_is_named_and_the_kept_training_set_is_used(
+    small, january, tmp_path
+):
+    changed = with_repo(
+        small, tmp_path, "feature_views.py", '        Field(name="skips_7d", dtype=Int64),\n', ""
+    )
+    done = reproduce(changed, january.run_id)
+    assert verdicts(done) == {"data": "differs", "code": "differs", "environment": "same", "result": "same"}
+    assert "feature_repo/feature_views.py: changed" in lines(done, "code")
+    assert "column skips_7d: not there now" in lines(done, "data")
+    assert done.trained_on == "stored"
+
+
+def test_a_corrected_drop_does_not_reach_a_run_of_before(small, january, realdata, tmp_path):
+    corrected = tmp_path / "corrected"
+    shutil.copytree(realdata / "month_000", corrected)
+    labels = corrected / "labels.csv"
+    labels.write_text(
+        labels.read_text().replace("True", "maybe").replace("False", "True").replace("maybe", "False")
+    )
+    assert ingest(small, corrected, JANUARY).changed
+    assert train(small, JANUARY, estimator="logistic_regression").fingerprint != january.fingerprint
+    assert verdicts(reproduce(small, january.run_id)) == SAME
+
+
+def test_a_late_drop_does_not_reach_a_run_of_before(small, january, realdata):
+    """A drop of a date before the run's as-of, which arrives after it."""
+    assert ingest(small, realdata / "month_001", date(2024, 1, 15)).changed
+    assert verdicts(reproduce(small, january.run_id)) == SAME
+
+
+def test_deleted_rows_are_named_and_the_kept_training_set_is_used(small, january):
+    with transaction(small) as connection:
+        connection.execute(sa.text("DELETE FROM source.labels WHERE user_id IN ('0002-ORFBO', '0003-MKNFE')"))
+        connection.execute(
+            sa.text("UPDATE source.usage_agg_30d SET skips_7d = skips_7d + 1 WHERE user_id = '0004-TLHLJ'")
+        )
+    done = reproduce(small, january.run_id)
+    assert verdicts(done) == SAME | {"data": "differs"}
+    assert (done.exit_code, done.trained_on) == (1, "stored")
+    told = " ".join(lines(done, "data"))
+    assert "2 rows are not there any more: 0002-ORFBO, 0003-MKNFE" in told
+    assert "skips_7d differs in 1 rows" in told
+    assert "0004-TLHLJ" in told
+    # A training of now would be another one; the one of then is still made again.
+    assert "are equal to the last bit" in lines(done, "result")[0]
+
+
+def test_a_run_that_does_not_exist_is_not_found(small, january):
+    with pytest.raises(NotFound):
+        reproduce(small, "0" * 32)
