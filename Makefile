@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock bench clean
+.PHONY: help setup demo test fuzz lint format lock bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: $(READY) ## The whole way of the data (DATA=DIR takes your own drops, ONCE
 
 test: $(READY) ## The whole suite that needs no cluster (ARGS=… goes to pytest)
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(READY) ## 500 generated requests to each operation of the predict service
+	@FUZZ_EXAMPLES=500 exec $(BIN)/python -m pytest tests/integration/predict/test_predict_protocols.py -k openapi
 
 lint: $(READY) ## Style, types and import layers
 	$(BIN)/ruff check

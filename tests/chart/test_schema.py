@@ -39,6 +39,7 @@ DERIVED = {
     "feast.server_url",
     "ingest.inbox",
     "mlflow.tracking_uri",
+    "predict.api_keys_file",
     "predict.cache_dir",
     "predict.host",
     "predict.port",

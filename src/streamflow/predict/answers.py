@@ -23,18 +23,38 @@ def read_key(body: bytes, join_key: str) -> str:
     Raises:
         ProblemError: bad_request, naming what is wrong.
     """
+    return check_key(_only_member(body, join_key, '"…"'), join_key)
+
+
+def read_keys(body: bytes, join_key: str, most: int) -> list[str]:
+    """The entities' keys out of a request body: a JSON object whose one member is a list of keys.
+
+    Raises:
+        ProblemError: bad_request, naming what is wrong; request_too_large for more than `most` keys.
+    """
+    name = f"{join_key}s"
+    keys = _only_member(body, name, '["…", "…"]')
+    if not isinstance(keys, list) or not keys:
+        raise bad_request(f"'{name}' must be a list with at least one key.")
+    if len(keys) > most:
+        detail = f"{len(keys)} entities were asked for; at most {most} fit into one request. Send several."
+        raise ProblemError(Problem("request_too_large", detail))
+    return [check_key(key, join_key) for key in keys]
+
+
+def _only_member(body: bytes, name: str, example: str) -> Any:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
-        raise bad_request(f'The body is not JSON. Send {{"{join_key}": "…"}}.') from None
+        raise bad_request(f'The body is not JSON. Send {{"{name}": {example}}}.') from None
     if not isinstance(content, dict):
-        raise bad_request(f'The body must be an object: {{"{join_key}": "…"}}.')
-    if join_key not in content:
-        raise bad_request(f"The member '{join_key}' is missing.")
+        raise bad_request(f'The body must be an object: {{"{name}": {example}}}.')
+    if name not in content:
+        raise bad_request(f"The member '{name}' is missing.")
     if len(content) > 1:
-        extra = sorted(str(name)[:60] for name in content if name != join_key)
-        raise bad_request(f"Unknown member(s): {', '.join(extra[:5])}. Only '{join_key}' is taken.")
-    return check_key(content[join_key], join_key)
+        extra = sorted(str(other)[:60] for other in content if other != name)
+        raise bad_request(f"Unknown member(s): {', '.join(extra[:5])}. Only '{name}' is taken.")
+    return content[name]
 
 
 def check_key(key: Any, join_key: str) -> str:

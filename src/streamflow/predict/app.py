@@ -15,7 +15,9 @@ from starlette.exceptions import HTTPException
 import streamflow
 from streamflow import log
 from streamflow.predict import metrics
+from streamflow.predict.api_keys import KeyFile, scope_of
 from streamflow.predict.front import Front
+from streamflow.predict.inference_protocol import add_inference_routes
 from streamflow.predict.live_model import LiveModel
 from streamflow.predict.problems import FAILED, MEDIA_TYPE, Problem, ProblemError
 from streamflow.predict.routes import add_routes
@@ -32,11 +34,18 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> Front:
     live = live or LiveModel()
     lanes = Lanes(settings.database, settings.predict.pool_size)
     service = Service(settings.predict, live, lanes)
+    keys = settings.predict.api_keys_file
+    key_file = KeyFile(keys) if keys else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         watch = Watch(
-            settings, live, lanes, name=settings.mlflow.registered_model, alias=settings.predict.alias
+            settings,
+            live,
+            lanes,
+            name=settings.mlflow.registered_model,
+            alias=settings.predict.alias,
+            key_file=key_file,
         )
         await watch.start()
         polling = asyncio.create_task(watch.run())
@@ -57,9 +66,30 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> Front:
         redoc_url=None,
     )
     add_routes(app, service)
+    add_inference_routes(app, service)
+    _declare_keys(app)
     _add_problem_handlers(app)
     metrics.DRAINING.set_function(lambda: float(live.draining))
-    return Front(app, service)
+    return Front(app, service, key_file)
+
+
+def _declare_keys(app: FastAPI) -> None:
+    """Say in the OpenAPI document which operations take an API key; none is needed unless keys are configured."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        document["components"]["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                if scope_of(method.upper(), path) is not None:
+                    operation["security"] = [{}, {"bearer": []}, {"api_key": []}]
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def problem_response(problem: Problem, request: Request) -> JSONResponse:

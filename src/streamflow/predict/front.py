@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from streamflow import log
-from streamflow.predict import answers, metrics
+from streamflow.predict import answers, api_keys, metrics
+from streamflow.predict.api_keys import KeyFile
 from streamflow.predict.problems import FAILED, MEDIA_TYPE, Problem, ProblemError
 from streamflow.predict.service import Service
 
@@ -33,8 +34,9 @@ _PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 class Front:
     """ASGI application around the FastAPI one."""
 
-    def __init__(self, app: App, service: Service) -> None:
+    def __init__(self, app: App, service: Service, key_file: KeyFile | None = None) -> None:
         self._app = app
+        self._key_file = key_file
         self._service = service
         self._limit = service.settings.max_body_bytes
 
@@ -67,6 +69,10 @@ class Front:
             self._note(scope, status, time.perf_counter() - started, request_id)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await _send_problem(send, refusal, request_id)
+            return
         try:
             body = await self._body(receive)
         except ProblemError as error:
@@ -88,6 +94,15 @@ class Front:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, replay, send)
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        """Why the caller may not ask this; None when it may."""
+        if self._key_file is None:
+            return None
+        needed = api_keys.scope_of(scope["method"], scope["path"])
+        if needed is None:
+            return None
+        return api_keys.refuse(self._key_file.keys, api_keys.given_key(scope["headers"]), needed)
 
     async def _predict(self, body: bytes, send: Send, request_id: str) -> None:
         try:
@@ -156,6 +171,8 @@ def _request_id(scope: Scope) -> str:
 
 async def _send_problem(send: Send, problem: Problem, request_id: str) -> None:
     headers = [_PROBLEM]
+    if problem.code == "unauthorized":
+        headers.append((b"www-authenticate", b"Bearer"))
     if problem.retry_after:
         headers.append((b"retry-after", str(problem.retry_after).encode()))
     await _send(send, problem.http_status, headers, problem.body(request_id))

@@ -35,7 +35,15 @@ def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-_UNABLE = ("model_unavailable", "feature_store_unavailable", "overloaded", "request_too_large", "bad_request")
+_UNABLE = (
+    "bad_request",
+    "unauthorized",
+    "forbidden",
+    "request_too_large",
+    "model_unavailable",
+    "feature_store_unavailable",
+    "overloaded",
+)
 _REFUSED = ("missing_features", "stale_features", "schema_mismatch")
 
 
@@ -53,7 +61,9 @@ def _add_predictions(app: FastAPI, service: Service, schemas: Schemas) -> None:
         openapi_extra={"requestBody": _body(schemas.request)},
     )
     async def predict(
-        request: Request, features: bool = Query(False, description="Add the features used.")
+        request: Request,
+        features: bool = Query(False, description="Add the features used."),
+        explain: bool = Query(False, description="Add what each feature contributes."),
     ) -> Response:
         outcome = await service.one(answers.read_key(await request.body(), join_key))
         if outcome.problem is not None:
@@ -61,6 +71,8 @@ def _add_predictions(app: FastAPI, service: Service, schemas: Schemas) -> None:
         document = answers.prediction(outcome, request.state.request_id)
         if features:
             document["features"] = answers.features(outcome, service.live, service.settings)
+        if explain:
+            document["explanation"] = await service.explain(outcome)
         return JSONResponse(document)
 
     @app.post(
@@ -69,16 +81,11 @@ def _add_predictions(app: FastAPI, service: Service, schemas: Schemas) -> None:
         summary="Probabilities for several entities, all by one model version",
         tags=["predictions"],
         responses={**documented(*_UNABLE), 200: {"model": schemas.batch_answer}},
+        openapi_extra={"requestBody": _body(schemas.batch_request)},
     )
-    async def predict_batch(request: Request, body: schemas.batch_request) -> Response:  # type: ignore[name-defined]
-        keys = getattr(body, f"{join_key}s")
-        most = service.settings.max_request_entities
-        if len(keys) > most:
-            detail = (
-                f"{len(keys)} entities were asked for; at most {most} fit into one request. Send several."
-            )
-            raise ProblemError(Problem("request_too_large", detail))
-        outcomes = await service.many([answers.check_key(key, join_key) for key in keys])
+    async def predict_batch(request: Request) -> Response:
+        keys = answers.read_keys(await request.body(), join_key, service.settings.max_request_entities)
+        outcomes = await service.many(keys)
         return JSONResponse(answers.batch(outcomes, request.state.request_id))
 
     @app.get(

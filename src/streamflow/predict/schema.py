@@ -41,6 +41,16 @@ class FeatureValue(BaseModel):
     age_seconds: float | None = Field(description="Age against the clock the service measures by.")
 
 
+class FeatureContributions(BaseModel):
+    """Why the probability is what it is: the reference's probability and the contributions add up to it."""
+
+    reference_probability: float = Field(description="Probability of the reference row.")
+    contributions: dict[str, float] = Field(description="Per feature; Shapley values of the served model.")
+    reference: dict[str, bool | int | float | str | None] = Field(
+        description="Where the contributions start: the median or most frequent value of the training rows."
+    )
+
+
 class Health(BaseModel):
     """Whether the service can answer."""
 
@@ -68,6 +78,7 @@ class Schemas:
             "model": (ModelLabel, ...),
             "request_id": (str, Field(examples=["8c1f0a52c2b7e6d4"])),
             "features": (dict[str, FeatureValue] | None, Field(None, description="With ?features=true.")),
+            "explanation": (FeatureContributions | None, Field(None, description="With ?explain=true.")),
         }
         self.request = create_model("PredictRequest", __config__=strict, **{join_key: key})
         self.answer = create_model("Prediction", **answered)

@@ -12,6 +12,7 @@ from typing import Any
 from streamflow.encoding import UnknownCategoryError
 from streamflow.predict import metrics
 from streamflow.predict.batcher import Batcher, OverloadedError
+from streamflow.predict.explain import explain
 from streamflow.predict.live_model import LiveModel, Served
 from streamflow.predict.online import FeatureRow
 from streamflow.predict.problems import Problem, ProblemError
@@ -100,6 +101,15 @@ class Service:
         for start in range(0, len(keys), size):
             outcomes += await self._answer(served, keys[start : start + size])
         return outcomes
+
+    async def explain(self, outcome: Outcome) -> dict[str, Any]:
+        """What each feature contributes to a probability; see `streamflow.predict.explain`."""
+        made = await asyncio.to_thread(explain, outcome.served.release, outcome.row.values)
+        return {
+            "reference_probability": made.reference_probability,
+            "contributions": made.contributions,
+            "reference": made.reference,
+        }
 
     async def _answer_now(self, keys: Sequence[str]) -> Sequence[Outcome]:
         return await self._answer(self.serving(), keys)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from streamflow import log
 from streamflow.errors import DependencyDown, ReleaseRefused
 from streamflow.predict import metrics
+from streamflow.predict.api_keys import KeyFile
 from streamflow.predict.live_model import LiveModel, RefusedVersion
 from streamflow.predict.online import NEWEST_AS_OF
 from streamflow.predict.problems import ProblemError
@@ -32,12 +33,14 @@ class Watch:
         *,
         name: str,
         alias: str,
+        key_file: KeyFile | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._live = live
         self._lanes = lanes
         self._name, self._alias = name, alias
+        self._key_file = key_file
         self._clock = clock
         self._registry = Registry(settings.mlflow.tracking_uri, settings.mlflow.timeout_seconds)
         self._told_down = False
@@ -62,7 +65,9 @@ class Watch:
         await self._registry.close()
 
     async def poll(self) -> None:
-        """Ask the registry and the online store once."""
+        """Ask the registry and the online store once, and look at the file of API keys."""
+        if self._key_file is not None:
+            self._key_file.refresh()
         await asyncio.gather(self._poll_registry(), self.poll_newest())
 
     async def poll_newest(self) -> None:

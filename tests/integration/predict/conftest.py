@@ -43,7 +43,7 @@ class Predict:
     def until(self, condition: Callable[[], Any]) -> Any:
         """Poll until the condition is true; says what the log ends with when it never is."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and processes.alive(self.process):
             with contextlib.suppress(httpx2.HTTPError):
                 if found := condition():
                     return found
@@ -214,7 +214,7 @@ def users(simulated: Settings) -> list[str]:
         WHERE event_timestamp = (SELECT max(newest_as_of) FROM online.materializations)
           AND NOT EXISTS (
             SELECT FROM jsonb_each(to_jsonb(s) || to_jsonb(u) || to_jsonb(p) || to_jsonb(t))
-            WHERE value = 'null' AND key NOT IN ('skips_7d', 'rebuffer_events_7d')
+            WHERE value = 'null' AND key NOT IN ('plan_stream_tv', 'plan_stream_movies')
           )
         ORDER BY 1
     """

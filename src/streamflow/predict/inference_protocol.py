@@ -1,0 +1,273 @@
+"""Open Inference Protocol v2 over the same service: https://github.com/kserve/open-inference-protocol.
+
+One input, the entities' keys; outputs `probability` and `prediction`. The protocol knows no answer for a part of a
+request, so one entity that is refused refuses the request, with all reasons.
+"""
+
+import json
+import struct
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+import streamflow
+from streamflow.predict import answers
+from streamflow.predict.problems import Problem, ProblemError
+from streamflow.predict.service import Outcome, Service
+
+_PLATFORM = "streamflow_onnx"
+_HEADER_LENGTH = "inference-header-content-length"
+
+
+class RequestedOutput(BaseModel):
+    """An output that the caller wants."""
+
+    name: str = Field(examples=["probability"])
+    parameters: dict[str, Any] | None = None
+
+
+class InputTensor(BaseModel):
+    """The entities' keys."""
+
+    name: str = Field(examples=["user_id"])
+    shape: list[int] = Field(examples=[[2]])
+    datatype: str = Field(examples=["BYTES"])
+    parameters: dict[str, Any] | None = None
+    data: list[Any] | None = Field(None, examples=[["7590-VHVEG", "5575-GNVDE"]])
+
+
+class InferenceRequest(BaseModel):
+    """A request for predictions."""
+
+    id: str | None = Field(None, max_length=64)
+    parameters: dict[str, Any] | None = None
+    inputs: list[InputTensor]
+    outputs: list[RequestedOutput] | None = None
+
+
+class OutputTensor(BaseModel):
+    """One output."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
+
+
+class InferenceResponse(BaseModel):
+    """Predictions."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
+class InferenceError(BaseModel):
+    """What the protocol answers with when a request fails."""
+
+    error: str
+
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": InferenceError} for status in (400, 404, 413, 422, 503)
+}
+_FAILED: dict[int | str, dict[str, Any]] = {status: {"model": InferenceError} for status in (404, 503)}
+
+
+def add_inference_routes(app: FastAPI, service: Service) -> None:
+    """Add the protocol's routes."""
+    _add_status(app, service)
+    _add_infer(app, service)
+
+
+def _add_status(app: FastAPI, service: Service) -> None:
+    live = service.live
+
+    @app.get("/v2", operation_id="v2_server_metadata", tags=["v2"])
+    async def server_metadata() -> dict[str, Any]:
+        return {"name": "streamflow", "version": streamflow.__version__, "extensions": ["binary_tensor_data"]}
+
+    @app.get("/v2/health/live", operation_id="v2_live", tags=["v2"])
+    async def alive() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/v2/health/ready", operation_id="v2_ready", tags=["v2"], responses={503: {}})
+    async def ready() -> Response:
+        return JSONResponse({"ready": live.ready}, 200 if live.ready else 503)
+
+    async def model_ready(model_name: str, model_version: str | None = None) -> Response:
+        try:
+            _named(service, model_name, model_version)
+        except ProblemError as error:
+            return _error(error.problem)
+        return JSONResponse({"name": model_name, "ready": live.ready}, 200 if live.ready else 503)
+
+    async def model_metadata(model_name: str, model_version: str | None = None) -> Response:
+        try:
+            served = _named(service, model_name, model_version)
+        except ProblemError as error:
+            return _error(error.problem)
+        return JSONResponse(
+            {
+                "name": served["name"],
+                "versions": [str(served["version"])],
+                "platform": _PLATFORM,
+                "inputs": [{"name": service.settings.join_key, "datatype": "BYTES", "shape": [-1]}],
+                "outputs": [
+                    {"name": "probability", "datatype": "FP64", "shape": [-1]},
+                    {"name": "prediction", "datatype": "BOOL", "shape": [-1]},
+                ],
+            }
+        )
+
+    for suffix, handler, name in (
+        ("/ready", model_ready, "model_ready"),
+        ("", model_metadata, "model_metadata"),
+    ):
+        for version, label in (("", ""), ("/versions/{model_version}", "_version")):
+            app.add_api_route(
+                f"/v2/models/{{model_name}}{version}{suffix}",
+                handler,
+                operation_id=f"v2_{name}{label}",
+                tags=["v2"],
+                responses=_FAILED,
+            )
+
+
+def _add_infer(app: FastAPI, service: Service) -> None:
+    async def infer(request: Request, model_name: str, model_version: str | None = None) -> Response:
+        try:
+            _named(service, model_name, model_version)
+            wanted = _parse(await request.body(), request.headers.get(_HEADER_LENGTH))
+            keys = _keys(wanted, service)
+            outcomes = await service.many(keys)
+            _check_all(outcomes)
+        except ProblemError as error:
+            return _error(error.problem)
+        return _answer(wanted, outcomes)
+
+    body = {
+        "required": True,
+        "content": {"application/json": {"schema": InferenceRequest.model_json_schema()}},
+    }
+    for version, label in (("", ""), ("/versions/{model_version}", "_version")):
+        app.add_api_route(
+            f"/v2/models/{{model_name}}{version}/infer",
+            infer,
+            methods=["POST"],
+            operation_id=f"v2_infer{label}",
+            tags=["v2"],
+            responses={**_ERRORS, 200: {"model": InferenceResponse}},
+            openapi_extra={"requestBody": body},
+        )
+
+
+def _error(problem: Problem) -> JSONResponse:
+    headers = {"retry-after": str(problem.retry_after)} if problem.retry_after else None
+    return JSONResponse({"error": f"{problem.code}: {problem.detail}"}, problem.http_status, headers)
+
+
+def _named(service: Service, name: str, version: str | None) -> dict[str, Any]:
+    served = service.serving().label
+    if name != served["name"] or version not in (None, str(served["version"])):
+        detail = f"Served is version {served['version']} of {served['name']}."
+        raise ProblemError(Problem("not_found", detail))
+    return served
+
+
+def _parse(body: bytes, header_length: str | None) -> InferenceRequest:
+    """The request; with binary tensors, their bytes follow the JSON, whose length a header gives."""
+    length = len(body)
+    if header_length is not None:
+        if not header_length.isascii() or not header_length.isdigit() or int(header_length) > len(body):
+            raise answers.bad_request(f"{_HEADER_LENGTH} must be a number of bytes within the body.")
+        length = int(header_length)
+    try:
+        wanted = InferenceRequest.model_validate_json(body[:length])
+    except ValueError as error:
+        lines = str(error).splitlines()
+        raise answers.bad_request(f"The body is no inference request: {' '.join(lines[1:3])}") from None
+    if header_length is not None and len(wanted.inputs) == 1 and wanted.inputs[0].data is None:
+        wanted.inputs[0].data = list(_binary(body[length:]))
+    return wanted
+
+
+def _binary(content: bytes) -> list[str]:
+    """BYTES elements: each a little-endian uint32 length and that many bytes."""
+    found, at = [], 0
+    while at < len(content):
+        if at + 4 > len(content):
+            raise answers.bad_request("The binary input is cut off.")
+        (size,) = struct.unpack_from("<I", content, at)
+        at += 4
+        if at + size > len(content):
+            raise answers.bad_request("The binary input is cut off.")
+        try:
+            found.append(content[at : at + size].decode())
+        except UnicodeDecodeError:
+            raise answers.bad_request("A key in the binary input is not UTF-8.") from None
+        at += size
+    return found
+
+
+def _keys(wanted: InferenceRequest, service: Service) -> list[str]:
+    join_key = service.settings.join_key
+    if len(wanted.inputs) != 1 or wanted.inputs[0].name != join_key or wanted.inputs[0].datatype != "BYTES":
+        raise answers.bad_request(f"Send one input, '{join_key}', of datatype BYTES.")
+    tensor = wanted.inputs[0]
+    data = tensor.data or []
+    flat = [item for row in data for item in (row if isinstance(row, list) else [row])]
+    if tensor.shape not in ([len(flat)], [len(flat), 1]) or not flat:
+        raise answers.bad_request(f"The shape of '{join_key}' must be [n] or [n, 1] for its n > 0 keys.")
+    most = service.settings.max_request_entities
+    if len(flat) > most:
+        detail = f"{len(flat)} entities were asked for; at most {most} fit into one request. Send several."
+        raise ProblemError(Problem("request_too_large", detail))
+    unknown = {output.name for output in wanted.outputs or ()} - {"probability", "prediction"}
+    if unknown:
+        raise answers.bad_request(f"Unknown output(s): {', '.join(sorted(unknown))[:200]}.")
+    return [answers.check_key(key, join_key) for key in flat]
+
+
+def _check_all(outcomes: list[Outcome]) -> None:
+    refused = [outcome.problem for outcome in outcomes if outcome.problem is not None]
+    if refused:
+        detail = f"{len(refused)} of {len(outcomes)} entities have no prediction. {refused[0].detail}"
+        raise ProblemError(Problem(refused[0].code, detail, status=refused[0].status))
+
+
+def _answer(wanted: InferenceRequest, outcomes: list[Outcome]) -> Response:
+    """JSON, or binary tensors after it for the outputs that were asked for so (as Triton's clients do)."""
+    values: dict[str, tuple[str, list[Any]]] = {
+        "probability": ("FP64", [outcome.probability for outcome in outcomes]),
+        "prediction": ("BOOL", [outcome.prediction for outcome in outcomes]),
+    }
+    everything = bool((wanted.parameters or {}).get("binary_data_output"))
+    asked = wanted.outputs or [RequestedOutput(name=name) for name in values]
+    outputs, tail = [], b""
+    for output in asked:
+        datatype, data = values[output.name]
+        made: dict[str, Any] = {"name": output.name, "shape": [len(data)], "datatype": datatype}
+        if (output.parameters or {}).get("binary_data", everything):
+            packed = struct.pack(f"<{len(data)}{'d' if datatype == 'FP64' else '?'}", *data)
+            made["parameters"] = {"binary_data_size": len(packed)}
+            tail += packed
+        else:
+            made["data"] = data
+        outputs.append(made)
+    served = outcomes[0].served
+    document: dict[str, Any] = {
+        "model_name": served.label["name"],
+        "model_version": str(served.label["version"]),
+        "outputs": outputs,
+    }
+    if wanted.id is not None:
+        document["id"] = wanted.id
+    content = json.dumps(document).encode()
+    if not tail:
+        return Response(content, media_type="application/json")
+    headers = {_HEADER_LENGTH: str(len(content))}
+    return Response(content + tail, media_type="application/octet-stream", headers=headers)
