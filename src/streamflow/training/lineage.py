@@ -92,12 +92,12 @@ def lock_digest(feature_repo: Path) -> str:
 
 
 def packages() -> dict[str, str]:
-    """Name and version of every installed distribution."""
-    return {
-        item.metadata["Name"].lower(): item.version
-        for item in metadata.distributions()
-        if item.metadata["Name"]
-    }
+    """Name and version of every installed distribution; the first one on the path is the one that is imported."""
+    found: dict[str, str] = {}
+    for item in metadata.distributions():
+        if item.metadata["Name"]:
+            found.setdefault(item.metadata["Name"].lower(), item.version)
+    return found
 
 
 def packages_digest() -> str:

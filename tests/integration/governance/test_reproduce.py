@@ -3,8 +3,13 @@
 The tests run in this order: each moves the data of `world` a bit further.
 """
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from datetime import date
+from importlib.metadata import version
 
 import pytest
 import sqlalchemy as sa
@@ -60,6 +65,38 @@ def test_settings_that_changed_since_do_not_matter(small, january):
         update={"seed": 7, "holdout_share": 0.4, "folds": 3, "threshold": 0.3}
     )
     assert reproduce(small.model_copy(update={"training": training}), january.run_id).verdict == "reproduced"
+
+
+def test_another_version_of_a_library_is_named_in_words_and_in_json(small, january, tmp_path):
+    """A second environment: the same packages with an older scikit-learn before them."""
+    overlay = tmp_path / "overlay"
+    install = [
+        "uv",
+        "pip",
+        "install",
+        "-q",
+        "--python",
+        sys.executable,
+        "--no-deps",
+        "--target",
+        str(overlay),
+    ]
+    if subprocess.run([*install, "scikit-learn==1.8.0"], capture_output=True, check=False).returncode:
+        pytest.skip("scikit-learn 1.8.0 cannot be installed here")
+    done = subprocess.run(
+        ["streamflow", "reproduce", january.run_id, "--json"],
+        env={**os.environ, "STREAMFLOW_HOME": str(small.home), "PYTHONPATH": str(overlay)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = json.loads(done.stdout)
+    layers = {layer["name"]: layer for layer in told["layers"]}
+    assert done.returncode == told["exit_code"]
+    assert layers["environment"]["verdict"] == "differs"
+    assert f"scikit-learn: {version('scikit-learn')} then, 1.8.0 now" in layers["environment"]["lines"]
+    assert (layers["data"]["verdict"], layers["code"]["verdict"]) == ("same", "same")
+    assert layers["result"]["verdict"] in ("same", "differs")
 
 
 def with_repo(settings, tmp_path, file, old, new):
