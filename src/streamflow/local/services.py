@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 from streamflow import servers
 from streamflow import settings as settings_module
+from streamflow.errors import DependencyDown
 from streamflow.local.home import LOOPBACK
 from streamflow.settings import Settings
 
@@ -154,7 +156,12 @@ def http_services(settings: Settings) -> dict[str, Service]:
             PREDICT,
             (sys.executable, "-m", "streamflow.predict"),
             # Nobody routes requests here: there is nothing to drain.
-            {"STREAMFLOW_PREDICT__DRAIN_SECONDS": "0", **own, **addresses(settings)},
+            {
+                "STREAMFLOW_PREDICT__DRAIN_SECONDS": "0",
+                "STREAMFLOW_PREDICT__CACHE_DIR": str(settings.home / "predict"),
+                **own,
+                **addresses(settings),
+            },
             f"http://{LOOPBACK}:{settings.predict.port}",
             "/livez",
         ),
@@ -172,6 +179,27 @@ def answers(url: str, timeout_seconds: float = 2.0) -> bool:
             return True
     except (urllib.error.URLError, OSError, ValueError):
         return False
+
+
+def post_json(
+    url: str, document: Mapping[str, object], timeout_seconds: float = 30.0
+) -> tuple[int, dict[str, object]]:
+    """POST a JSON object; the status and the JSON object of the answer, whatever the status.
+
+    Raises:
+        DependencyDown: nothing answers there, or not in JSON.
+    """
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(document).encode(), headers)  # noqa: S310
+    try:
+        with _direct.open(request, timeout=timeout_seconds) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with contextlib.suppress(ValueError):
+            return error.code, json.load(error)
+    except (urllib.error.URLError, OSError, ValueError):
+        pass
+    raise DependencyDown(f"{url} does not answer in JSON.", hint="See 'streamflow status'.")
 
 
 def get_json(url: str, timeout_seconds: float = 2.0) -> dict[str, object] | None:

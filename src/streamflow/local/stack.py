@@ -258,7 +258,8 @@ def status(settings: Settings) -> list[Status]:
 
 
 def _model_version(predict_url: str) -> int | None:
-    version = (services.get_json(f"{predict_url}/model") or {}).get("version")
+    served = (services.get_json(f"{predict_url}/model") or {}).get("served")
+    version = served.get("version") if isinstance(served, dict) else None
     return int(str(version)) if str(version).isdigit() else None
 
 

@@ -1,0 +1,264 @@
+"""The whole way of the data on this machine, told step by step: `make demo`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+
+from streamflow.database import quote as quoted
+from streamflow.database import transaction
+from streamflow.errors import StreamFlowError, UsageError
+from streamflow.local import services, stack
+from streamflow.settings import Settings
+
+Say = Callable[[str], None]
+UNKNOWN = "nobody-of-this-name"
+_MONTHS, _USERS, _SEED = 2, 7000, 1
+_SERVED_WITHIN_SECONDS = 60.0
+_WHY = "The demo's newest version."
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question to the predict service.
+
+    Attributes:
+        entity: Whom it was about.
+        expected: Status that a sound service gives.
+        status: Status of the answer.
+        answer: The answer.
+    """
+
+    entity: str
+    expected: int
+    status: int
+    answer: dict[str, Any]
+
+
+def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
+    """Show everything; wait for Ctrl-C unless `once`. Whatever was started is stopped at the end.
+
+    Args:
+        data: Folder with the user's own drops; None simulates two months.
+
+    Returns:
+        0 when every answer was the expected one, else 1.
+
+    Raises:
+        StreamFlowError: a step failed.
+    """
+    before = {service.name for service in stack.status(settings) if service.state == "running"}
+    with _interrupted_by_sigterm():
+        try:
+            started = time.monotonic()
+            say("1. Starting PostgreSQL, MLflow, Feast's feature server and predict")
+            settings = stack.up(settings, lambda line: say(f"   {line}"))
+            changed = _ingest(settings, data, say)
+            version = _train_and_promote(settings, say, changed=changed)
+            asked = _ask(settings, version, say)
+            _show_addresses(settings, say, time.monotonic() - started)
+            code = 0 if all(item.status == item.expected for item in asked) else 1
+            if not once:
+                say("\nEverything runs until you press Ctrl-C.")
+                while True:
+                    time.sleep(3600)
+        except KeyboardInterrupt:
+            code = 0 if not once else 130
+        finally:
+            _stop(settings, before, say)
+    return code
+
+
+@contextlib.contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """A SIGTERM ends the demo as Ctrl-C does, so that nothing is left running."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _stop(settings: Settings, before: set[str], say: Say) -> None:
+    if before == set(services.NAMES):
+        say("The stack was running before; it is left running ('streamflow down' stops it).")
+        return
+    # A second Ctrl-C must not leave half of the stack behind.
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        stopped = stack.down(settings.home)
+        say(f"\nStopped {', '.join(stopped)}. Data stays in {settings.home}.")
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def _ingest(settings: Settings, data: Path | None, say: Say) -> bool:
+    """Take every drop; whether one of them brought something new."""
+    from streamflow.jobs.ingest import dated_folders, ingest
+    from streamflow.jobs.simulate import simulate
+
+    root = data.expanduser() if data else settings.home / "demo-drops"
+    if data is None and not root.exists():
+        say(f"\n   No DATA was given: simulating {_MONTHS} months of {_USERS:,} users")
+        simulate(settings, root, users=_USERS, months=_MONTHS, seed=_SEED)
+    folders = dated_folders(root)
+    if not folders:
+        raise UsageError(
+            f"There is no drop in '{root}'.",
+            hint="Name a folder with one folder a month: 2024-01-31/users.csv …",
+        )
+    say(f"\n2. Ingesting the drops in {root}")
+    changed = False
+    for as_of, folder in folders:
+        outcome = ingest(settings, folder, as_of)
+        changed |= outcome.changed
+        rows, bad = sum(outcome.accepted.values()), sum(outcome.quarantined.values())
+        news = (
+            f"{rows:,} rows accepted, {bad:,} quarantined"
+            if outcome.changed
+            else "known already, nothing changed"
+        )
+        say(f"   {as_of}: {news}")
+    return changed
+
+
+def _train_and_promote(settings: Settings, say: Say, *, changed: bool) -> int:
+    """Materialize, train, promote; an unchanged world keeps the version that it has."""
+    from streamflow.registry import versions
+
+    served = versions.by_alias(settings, "production")
+    if served is not None and not changed:
+        tags = versions.get(settings, served).tags
+        say(
+            f"\n3. The drops are those that version {served} was trained on: nothing to materialize or to train"
+        )
+        say(f"   {tags.get(versions.ESTIMATOR_TAG)}, AUC {tags.get('streamflow.auc')} on the holdout")
+        return served
+    from streamflow.jobs.materialize import materialize
+    from streamflow.jobs.train import train
+    from streamflow.registry.promote import promote
+
+    say("\n3. Materializing the newest features into the online store")
+    for view in materialize(settings):
+        say(f"   {view.feature_view}: {view.entities:,} entities")
+    say("\n4. Training the candidates; the best cross-validated AUC is registered in MLflow")
+    trained = train(settings)
+    say(
+        f"   Version {trained.version}: {trained.estimator} as of {trained.as_of:%Y-%m-%d},"
+        f" {trained.rows:,} rows, {trained.positives:,} positive"
+    )
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in sorted(trained.metrics.items()))
+    say(f"   On the holdout: {figures}")
+    say(f"   Fingerprint of the training set: {trained.fingerprint}")
+    say("\n5. Promoting: None → Staging → Production")
+    for alias in ("staging", "production"):
+        move = promote(settings, trained.version, alias, why=_WHY, by="demo")
+        say(f"   {alias}: {move.from_version or 'unset'} → {move.to_version}")
+    return trained.version
+
+
+def _ask(settings: Settings, version: int, say: Say) -> list[Asked]:
+    """Ask for a known user, an unknown one, and one with a missing value."""
+    url = f"http://{settings.predict.host}:{settings.predict.port}"
+    model = _await_version(url, version)
+    known = _known(settings, url, model)
+    incomplete = _incomplete(settings, model)
+    key = settings.predict.join_key
+    asked = []
+    say("\n6. Asking predict")
+    for title, entity, expected in (
+        ("A known user", known, 200),
+        ("An unknown user", UNKNOWN, 404),
+        ("A user with a missing value", incomplete, 422),
+    ):
+        if entity is None:
+            say(f"\n   {title}: there is none in these drops.")
+            continue
+        body = json.dumps({key: entity})
+        say(f"\n   {title}:\n   curl -s {url}/predict -d '{body}'")
+        status, answer = services.post_json(f"{url}/predict", {key: entity})
+        asked.append(Asked(entity, expected, status, answer))
+        shown = {name: value for name, value in answer.items() if name not in ("type", "title", "request_id")}
+        say("   " + json.dumps(shown, indent=2, ensure_ascii=False).replace("\n", "\n   "))
+    return asked
+
+
+def _await_version(url: str, version: int) -> dict[str, Any]:
+    deadline = time.monotonic() + _SERVED_WITHIN_SECONDS
+    while time.monotonic() < deadline:
+        document = services.get_json(f"{url}/model") or {}
+        served, refused = document.get("served"), document.get("refused")
+        if isinstance(served, dict) and served.get("version") == version:
+            return served
+        if isinstance(refused, dict) and refused.get("version") == version:
+            raise StreamFlowError(str(refused.get("why")), hint="'streamflow doctor' looks for causes.")
+        time.sleep(0.2)
+    raise StreamFlowError(
+        f"predict does not serve version {version} after {_SERVED_WITHIN_SECONDS:.0f} s.",
+        hint="Look at its log with 'streamflow status', and at GET /model.",
+    )
+
+
+def _known(settings: Settings, url: str, model: dict[str, Any]) -> str | None:
+    """The first user, in order of keys, that has all of its features."""
+    view = quoted(model["features"][0]["view"])
+    key = quoted(settings.predict.join_key)
+    statement = sa.text(
+        f"SELECT {key} FROM online.{view} v WHERE event_timestamp = (SELECT max(event_timestamp) FROM online.{view})"
+        f" ORDER BY 1 LIMIT 100"
+    )
+    with transaction(settings) as connection:
+        keys = connection.execute(statement).scalars().all()
+    for entity in keys:
+        document = services.get_json(f"{url}/features/{quote(str(entity), safe='')}")
+        if document is not None and document.get("problem") is None:
+            return str(entity)
+    return None
+
+
+def _incomplete(settings: Settings, model: dict[str, Any]) -> str | None:
+    """A user whose newest row has no value of a required feature."""
+    key = quoted(settings.predict.join_key)
+    with transaction(settings) as connection:
+        for feature in model["features"]:
+            if not feature["required"]:
+                continue
+            view, column = quoted(feature["view"]), quoted(feature["name"])
+            found = connection.execute(
+                sa.text(f"SELECT {key} FROM online.{view} WHERE {column} IS NULL ORDER BY 1 LIMIT 1")
+            ).scalar()
+            if found is not None:
+                return str(found)
+    return None
+
+
+def _show_addresses(settings: Settings, say: Say, seconds: float) -> None:
+    url = f"http://{settings.predict.host}:{settings.predict.port}"
+    say(f"\nDone in {seconds:.0f} s. Look around:")
+    say(f"   API and its documentation   {url}/docs")
+    say(f"   MLflow                      {settings.mlflow.tracking_uri}")
+    say(f"   Feast's feature server      {settings.feast.server_url}/docs")
+    say("Try next:")
+    program = ".venv/bin/streamflow"
+    for line in (
+        "models list",
+        "models history",
+        "train --as-of DATE --estimator random_forest",
+        'rollback --why "trying it"',
+        "drops list",
+    ):
+        say(f"   {program} {line}")
