@@ -44,8 +44,9 @@ _MODULES = (
     "label",
     "estimator",
     "simulation",
+    "slices",
 )
-_OPTIONAL = ("simulation",)
+_OPTIONAL = ("simulation", "slices")
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,22 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """A division of the entities that the gate looks at part by part.
+
+    Attributes:
+        name: What it is called.
+        table: Source table; column: the column that divides.
+        bands: Bounds between bands of a number; empty for a column whose values are the parts.
+    """
+
+    name: str
+    table: str
+    column: str
+    bands: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class FeatureRepo:
     """A loaded feature repository."""
 
@@ -124,6 +141,7 @@ class FeatureRepo:
     data_sources: tuple[DataSource, ...]
     estimators: dict[str, Callable[[int], Any]]
     simulate: Callable[..., Any] | None
+    slices: tuple[Slice, ...] = ()
 
     @property
     def join_key(self) -> str:
@@ -205,6 +223,10 @@ def _load(path: Path) -> FeatureRepo:
             data_sources=tuple(item for item in found if isinstance(item, DataSource)),
             estimators=dict(modules["estimator"].ESTIMATORS),
             simulate=getattr(modules.get("simulation"), "simulate", None),
+            slices=tuple(
+                Slice(name, item["table"], item["column"], tuple(item.get("bands", ())))
+                for name, item in getattr(modules.get("slices"), "SLICES", {}).items()
+            ),
         )
     _check(repo)
     return repo
@@ -284,6 +306,10 @@ def _check(repo: FeatureRepo) -> None:
     names = {table.name for table in repo.tables}
     if repo.label.table not in names:
         problems.append(f"label.py names the table '{repo.label.table}', which does not exist")
+    for item in repo.slices:
+        held = next((table for table in repo.tables if table.name == item.table), None)
+        if held is None or item.column not in held.column_names:
+            problems.append(f"slices.py names '{item.table}.{item.column}', which does not exist")
     snapshots = {table.snapshots for table in repo.tables}
     for view in repo.feature_views:
         if view.batch_source.name not in snapshots:

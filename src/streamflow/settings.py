@@ -169,10 +169,22 @@ class PredictSettings(_Section):
 class PromotionSettings(_Section):
     """What may be promoted, and by whom."""
 
-    policy: Literal["automatic", "manual"] = "manual"
+    policy: Literal["automatic", "manual"] = "automatic"
     """Whether a scheduled training that passes the gate is promoted to production, or waits at staging."""
     outside_moves: Literal["accept", "revert"] = "accept"
     """What happens to an alias that was moved in MLflow past StreamFlow, after it was recorded."""
+    improvement: Literal["minimum", "fresher"] = "minimum"
+    """What a challenger must be: better by `min_improvement`, or, with `fresher`, not worse and trained on newer data."""
+    min_improvement: float = Field(0.01, ge=0, le=1)
+    """Least difference of AUC to the champion on the same rows; below zero by less counts as not worse."""
+    calibration_tolerance: float = Field(0.02, ge=0, le=1)
+    """By how much the calibration error may exceed the champion's."""
+    slice_floor: float = Field(0.5, ge=0, le=1)
+    """Least AUC in every slice that has enough rows."""
+    slice_tolerance: float = Field(0.1, ge=0, le=1)
+    """By how much the AUC of a slice may be below the champion's."""
+    latency_budget_ms: float = Field(20.0, gt=0)
+    """Longest time of 99 of 100 single answers of the model alone, in milliseconds."""
 
 
 class LogSettings(_Section):

@@ -55,6 +55,7 @@ COMMANDS = {
     "materialize": Command("features:materialize", "Bring the online store to the newest drop.", DATA),
     "train": Command("models:train", "Train a model version as of a date.", MODELS),
     "models": Command("models:app", "Model versions: list, show, promote, roll back, history.", MODELS),
+    "gate": Command("promotions:gate", "Judge a version against the one in production.", MODELS),
     "promote": Command("promotions:promote", "The same as 'models promote'.", MODELS),
     "rollback": Command("promotions:rollback", "The same as 'models rollback'.", MODELS),
     "reproduce": Command("reproduce:reproduce", "Train a run again; say whether it is the same.", MODELS),

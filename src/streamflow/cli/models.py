@@ -11,7 +11,13 @@ from streamflow.cli import promotions
 from streamflow.cli.output import AsJson, print_json, print_table, working
 
 app = typer.Typer(no_args_is_help=True, help="Model versions: list, show, promote, roll back, history.")
-for _command in (promotions.promote, promotions.rollback, promotions.history, promotions.at):
+for _command in (
+    promotions.gate,
+    promotions.promote,
+    promotions.rollback,
+    promotions.history,
+    promotions.at,
+):
     app.command()(_command)
 
 _SHOWN = ("auc", "f1", "accuracy", "average_precision", "log_loss", "calibration_error")

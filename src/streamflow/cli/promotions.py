@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from streamflow.cli.output import AsJson, By, Why, me, print_json, print_table
+from streamflow.cli.output import AsJson, By, Why, me, print_json, print_table, working
 
 
 def promote(
@@ -20,6 +20,9 @@ def promote(
     expected: Annotated[
         int | None, typer.Option(help="Version the alias points at as you believe; refused if it does not.")
     ] = None,
+    despite_gate: Annotated[
+        bool, typer.Option("--despite-gate", help="Promote what the gate refuses; the history keeps that.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Take a version one step further: to staging, then from staging to production, which predict serves.
@@ -27,22 +30,52 @@ def promote(
     Example: streamflow models promote 2 --to staging --why "trained on February"
     """
     from streamflow import settings as settings_module
-    from streamflow.registry import promote as registry
+    from streamflow.jobs import promote as recipe
     from streamflow.registry import versions
 
     settings = settings_module.load()
-    move = registry.promote(
-        settings,
-        number(version),
-        to,
-        why=why,
-        by=by or me(),
-        # What is seen now is what the caller decides upon: somebody who was quicker is not overrun.
-        expected=versions.by_alias(settings, to) if expected is None else expected,
-    )
+    with working("Promoting", quiet=as_json):
+        move = recipe.promote(
+            settings,
+            number(version),
+            to,
+            why=why,
+            by=by or me(),
+            # What is seen now is what the caller decides upon: somebody who was quicker is not overrun.
+            expected=versions.by_alias(settings, to) if expected is None else expected,
+            despite_gate=despite_gate,
+        )
     _show_move(move, as_json)
     if to == "staging" and not as_json:
         typer.echo(f'Next: streamflow models promote {move.to_version} --to production --why "…"')
+
+
+def gate(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number, or staging.")],
+    as_json: AsJson = False,
+) -> None:
+    """Judge a version against the one in production, and say why; exit 3 when it may not be promoted.
+
+    Example: streamflow gate 3
+    """
+    from streamflow import settings as settings_module
+    from streamflow.errors import Refused
+    from streamflow.jobs.gate import gate as recipe
+
+    with working("Judging", quiet=as_json):
+        report = recipe(settings_module.load(), number(version))
+    if as_json:
+        print_json(report)
+    else:
+        against = f"version {report.champion}" if report.champion is not None else "nothing in production"
+        typer.echo(f"Version {report.version} against {against}: {report.verdict}.")
+        print_table(
+            ("rule", "verdict", "reason"),
+            [(rule.name, "passed" if rule.passed else "failed", rule.reason) for rule in report.rules],
+        )
+        typer.echo(f"The report is kept in MLflow, at its run: {report.artifact}.html")
+    if not report.passed:
+        raise typer.Exit(Refused.exit_code)
 
 
 def rollback(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from feast.errors import FeatureViewNotFoundException
 
 from streamflow.contract import Feature, FeatureType, View
 from streamflow.database import quote
@@ -75,6 +76,7 @@ def build(
     label_as_of: datetime,
     known_at: datetime,
     db_schema: str,
+    schema: tuple[tuple[Feature, ...], tuple[View, ...]] | None = None,
 ) -> TrainingSet:
     """Join labels and features point in time.
 
@@ -83,11 +85,13 @@ def build(
         label_as_of: Drop date whose labels are meant; labels of another date are never used.
         known_at: For the record; the views in `db_schema` are already frozen at it.
         db_schema: Schema of snapshot views that Feast reads.
+        schema: Features and their views; default: those of the feature service.
 
     Raises:
         NotFound: there are no labels, or no complete rows.
+        UsageError: Feast's registry does not have these features.
     """
-    features, views = feature_schema(repo)
+    features, views = schema or feature_schema(repo)
     table = repo.label_table
     key = quote(repo.join_key)
     # The label's own column is renamed: a feature might have its name.
@@ -101,7 +105,15 @@ def build(
     with warnings.catch_warnings():
         # Feast reads the entities' columns through pandas and psycopg; pandas would rather have SQLAlchemy.
         warnings.filterwarnings("ignore", message="pandas only supports SQLAlchemy")
-        joined: pa.Table = store.get_historical_features(features=references, entity_df=entities).to_arrow()
+        try:
+            joined: pa.Table = store.get_historical_features(
+                features=references, entity_df=entities
+            ).to_arrow()
+        except (KeyError, FeatureViewNotFoundException) as error:
+            raise UsageError(
+                f"The feature repo has not been applied as it is now: {error}",
+                hint="Run 'streamflow features apply', then this again.",
+            ) from error
     if joined.num_rows == 0:
         raise NotFound(
             f"No labels of {label_as_of.date()} were known at {known_at.isoformat()}.",

@@ -1,4 +1,4 @@
-"""Recipe of the scheduled training: only when a drop is new, and promoted when it is better."""
+"""Recipe of the scheduled training: only when a drop is new; gated, and promoted when the policy says so."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from streamflow import log
 from streamflow.database import transaction
 from streamflow.errors import NotFound
-from streamflow.jobs.train import Trained, train
-from streamflow.registry import promote, versions
+from streamflow.jobs import promote as promotion
+from streamflow.jobs.gate import GateReport, gate
+from streamflow.jobs.train import train
+from streamflow.registry import promote as registry
+from streamflow.registry import settle
 from streamflow.settings import Settings
 from streamflow.snapshots import ledger
+
+_BY = "job train"
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,7 @@ class Retrained:
         why: The reason for either.
         drops: Ids of the drops that were known; the next run compares its own with them.
         auc: Its AUC on its holdout.
+        gate: `passed` or `failed`; "" when nothing was trained.
     """
 
     version: int | None
@@ -31,10 +38,13 @@ class Retrained:
     why: str
     drops: tuple[str, ...]
     auc: float | None = None
+    gate: str = ""
 
 
 def retrain(settings: Settings) -> Retrained:
-    """Train on the newest drop unless it was trained on already; promote when nobody serves, or it is better.
+    """Train on the newest drop unless it was trained on already; put it at staging, and through the gate.
+
+    With the policy `automatic` what passes goes to production; with `manual` it waits at staging for a person.
 
     Raises:
         NotFound: there is no drop at all.
@@ -46,30 +56,41 @@ def retrain(settings: Settings) -> Retrained:
         raise NotFound(
             "There is no drop to train on.", hint="Put one into the inbox and run the job 'ingest'."
         )
+    # The job runs every day, so a move made past us is noticed even when nobody promotes.
+    settle.settle(settings)
     if set(known) <= seen:
         return Retrained(None, False, "no drop is new since the last training", known)
     trained = train(settings)
-    champion = versions.by_alias(settings, "production")
-    better, why = _judge(settings, trained, champion)
-    if better:
-        promote.promote(settings, trained.version, "staging", why=why, by="job train")
-        promote.promote(settings, trained.version, "production", why=why, by="job train", expected=champion)
-    return Retrained(trained.version, better, why, known, trained.metrics["auc"])
+    registry.promote(
+        settings, trained.version, "staging", why=f"trained as of {trained.as_of:%Y-%m-%d}", by=_BY
+    )
+    report = gate(settings, trained.version)
+    promoted, why = decide(report, settings.promotion.policy)
+    if promoted:
+        registry.promote(
+            settings,
+            trained.version,
+            "production",
+            why=why,
+            by=_BY,
+            expected=report.champion,
+            gate=promotion.summary(report, despite=False),
+        )
+    else:
+        log.get(__name__).warning("a version waits at staging", version=trained.version, why=why)
+    return Retrained(trained.version, promoted, why, known, trained.metrics["auc"], report.verdict)
 
 
-def decide(champion_auc: float | None, challenger_auc: float) -> tuple[bool, str]:
-    """Whether the challenger takes over, and why. Pure."""
-    if champion_auc is None:
-        return True, f"first version to be served, AUC {challenger_auc:.4f}"
-    verdict = f"AUC {challenger_auc:.4f} against {champion_auc:.4f} of the champion, each on its own holdout"
-    return (challenger_auc > champion_auc, verdict)
-
-
-def _judge(settings: Settings, trained: Trained, champion: int | None) -> tuple[bool, str]:
-    if champion is None:
-        return decide(None, trained.metrics["auc"])
-    run = versions.run_of(settings, versions.get(settings, champion))
-    return decide(float(run["metrics"]["auc"]), trained.metrics["auc"])
+def decide(report: GateReport, policy: str) -> tuple[bool, str]:
+    """Whether the challenger takes over now, and why. Pure."""
+    if not report.passed:
+        return False, f"the gate refused it: {'; '.join(report.failures)}"
+    against = f"against version {report.champion}" if report.champion is not None else "as the first version"
+    if policy == "automatic":
+        return True, f"passed the gate {against}"
+    return False, (
+        f"passed the gate {against} and waits for a person: streamflow models promote {report.version} --why …"
+    )
 
 
 def _seen(connection: sa.Connection) -> set[str]:

@@ -18,10 +18,19 @@ IMAGE_TAG = "streamflow.env.image"
 
 
 def verified(client: Any, settings: Settings, version: Version) -> dict[str, Any]:
-    """Fetch every file of a version, check it as the predict service would, and more: all digests of the manifest.
+    """Check every file of a version.
 
     Returns:
         The release record.
+
+    Raises:
+        ReleaseRefused: see `verified_release`.
+    """
+    return record(version, verified_release(client, settings, version).contract)
+
+
+def verified_release(client: Any, settings: Settings, version: Version) -> releases.Release:
+    """Fetch every file of a version, check it as the predict service would, and more: all digests of the manifest.
 
     Raises:
         ReleaseRefused: a file is missing or not the one that was registered, or the model does not reproduce its
@@ -44,7 +53,7 @@ def verified(client: Any, settings: Settings, version: Version) -> dict[str, Any
                 raise _refused(version, f"it has no {file}")
             if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
                 raise _refused(version, f"{file} is not the one that was registered")
-    return record(version, releases.check(pointer, files).contract)
+    return releases.check(pointer, files)
 
 
 def fetch(client: Any, version: Version, folder: Path) -> Path:

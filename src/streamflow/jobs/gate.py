@@ -1,0 +1,387 @@
+"""Recipe: gather the facts about a version and judge it against the one in production; keep the report on it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import sqlalchemy as sa
+from sklearn.metrics import roc_auc_score
+
+from streamflow import repo as repos
+from streamflow import tracking
+from streamflow.contract import Contract
+from streamflow.database import transaction
+from streamflow.errors import NotFound, Refused, ReleaseRefused, StreamFlowError, UsageError
+from streamflow.features import slices as slice_reader
+from streamflow.features import training_set
+from streamflow.registry import artifacts, gate_page, versions
+from streamflow.registry import gate as rules
+from streamflow.registry.gate import Compared, Facts, Figures, Rule, SliceFigures
+from streamflow.registry.release import Release
+from streamflow.registry.versions import Version
+from streamflow.repo import FeatureRepo
+from streamflow.settings import Settings
+from streamflow.snapshots import views
+from streamflow.training import bootstrap
+from streamflow.training.evaluate import calibration_error
+from streamflow.training.runtime import raw_rows
+from streamflow.training_set import LABEL
+
+Floats = npt.NDArray[np.float64]
+FOLDER = "gate"
+VERDICT_TAG = "streamflow.gate"
+REPORT_TAG = "streamflow.gate_report"
+_TIMED_ANSWERS = 300
+_LEAST_SLICE_ROWS = 50
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """What the gate says about a version.
+
+    Attributes:
+        model: Registered model; version: the one that is judged.
+        champion: The one it was judged against; None when nothing is in production.
+        verdict: `passed` or `failed`.
+        judged_at: When, ISO 8601.
+        rules: Every rule with its reason.
+        facts: What the rules looked at.
+        limits: The settings they used.
+        artifact: Where the report is kept, below the version's run.
+    """
+
+    model: str
+    version: int
+    champion: int | None
+    verdict: str
+    judged_at: str
+    rules: tuple[Rule, ...]
+    facts: dict[str, Any]
+    limits: dict[str, Any]
+    artifact: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every rule passed."""
+        return self.verdict == "passed"
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Reasons of the rules that failed."""
+        return tuple(f"{rule.name}: {rule.reason}" for rule in self.rules if not rule.passed)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A version, loaded as the predict service loads it."""
+
+    version: Version
+    release: Release
+
+    @property
+    def contract(self) -> Contract:
+        return self.release.contract
+
+
+def gate(settings: Settings, version: int) -> GateReport:
+    """Judge a version against the one in production, and keep the report on its run.
+
+    Raises:
+        NotFound: there is no such version.
+        Refused: it is in production itself.
+        DependencyDown: PostgreSQL or MLflow does not answer.
+    """
+    target = versions.get(settings, version)
+    champion = versions.by_alias(settings, "production")
+    if champion == version:
+        raise Refused(
+            f"Version {version} is in production itself; there is nothing to judge it against.",
+            hint="'streamflow models show production' shows its last report.",
+        )
+    facts = gather(settings, target, champion)
+    judged = rules.judge(facts, settings.promotion)
+    verdict = "passed" if all(rule.passed for rule in judged) else "failed"
+    against = f"against-{facts.champion}" if facts.champion is not None else "first"
+    report = GateReport(
+        model=settings.mlflow.registered_model,
+        version=version,
+        champion=facts.champion,
+        verdict=verdict,
+        judged_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        rules=judged,
+        facts=_told(facts),
+        limits=settings.promotion.model_dump(),
+        artifact=f"{FOLDER}/version-{version}-{against}",
+    )
+    _keep(settings, target, report)
+    return report
+
+
+def gather(settings: Settings, target: Version, champion_number: int | None) -> Facts:
+    """Everything that the rules look at."""
+    repo = repos.load(settings)
+    with tracking.client(settings) as client, tempfile.TemporaryDirectory(prefix="streamflow-gate-") as name:
+        folder = Path(name)
+        try:
+            challenger = _Judged(target, artifacts.verified_release(client, settings, target))
+        except ReleaseRefused as error:
+            return _refused(target, champion_number, error.what)
+        frame, part = _rows(client, folder, challenger)
+        champion, why = None, ""
+        trained_on: set[str] = set()
+        if champion_number is not None:
+            held = versions.get(settings, champion_number)
+            try:
+                champion = _Judged(held, artifacts.verified_release(client, settings, held))
+                trained_on = _trained_on(client, folder, champion, challenger)
+            except ReleaseRefused as error:
+                why = error.what
+    contract = challenger.contract
+    holdout = frame[part.to_numpy() == "holdout"].set_index(contract.join_key, drop=False)
+    scores = _score(challenger, holdout)
+    with views.frozen(settings, repo, datetime.fromisoformat(contract.known_at)) as schema:
+        parts = _parts(settings, repo, schema, contract)
+        seen = None
+        if champion is not None:
+            try:
+                seen = _champions_view(settings, repo, schema, champion, contract, holdout)
+            except StreamFlowError as error:
+                why = error.what
+    labels = holdout[LABEL].to_numpy(dtype=bool)
+    scored = pd.DataFrame({"label": labels, "challenger": scores}, index=holdout.index)
+    compared = None
+    if champion is not None and seen is not None:
+        scored["champion"] = pd.Series(_score(champion, seen), index=seen.index)
+        compared = _compare(scored, trained_on)
+        scored.loc[scored.index.isin(trained_on), "champion"] = np.nan
+    whole = bootstrap.auc_interval(labels, scores)
+    return Facts(
+        version=target.version,
+        champion=champion_number,
+        refused="",
+        holdout_auc=(whole.estimate, whole.low, whole.high),
+        compared=compared if compared is None or compared.rows else None,
+        not_compared=why or "no row of its holdout is left that the champion was not trained on",
+        as_of=datetime.fromisoformat(contract.as_of),
+        champion_as_of=datetime.fromisoformat(champion.contract.as_of) if champion else None,
+        slices=_slices(scored, parts),
+        online=_online(settings, contract),
+        contract=contract,
+        latency_p99_ms=_latency(challenger, holdout),
+    )
+
+
+def _refused(target: Version, champion: int | None, why: str) -> Facts:
+    return Facts(
+        version=target.version,
+        champion=champion,
+        refused=why,
+        holdout_auc=None,
+        compared=None,
+        not_compared=why,
+        as_of=None,
+        champion_as_of=None,
+        slices=(),
+        online={},
+        contract=None,
+        latency_p99_ms=None,
+    )
+
+
+def _rows(client: Any, folder: Path, judged: _Judged) -> tuple[pd.DataFrame, pd.Series[str]]:
+    """A version's training set, and which part each row belongs to."""
+    from mlflow.exceptions import MlflowException
+
+    found = []
+    for file in ("training_set.parquet", "split.parquet"):
+        where = folder / str(judged.version.version)
+        where.mkdir(exist_ok=True)
+        try:
+            path = client.download_artifacts(judged.version.run_id, f"training_set/{file}", str(where))
+        except (MlflowException, OSError) as error:
+            raise NotFound(
+                f"The run of version {judged.version.version} has no {file}, so it cannot be judged.",
+                hint="Train it again with 'streamflow train'.",
+            ) from error
+        found.append(pd.read_parquet(path))
+    return found[0], found[1]["part"]
+
+
+def _trained_on(client: Any, folder: Path, champion: _Judged, challenger: _Judged) -> set[str]:
+    """Keys whose label the champion has learnt: its training rows, when both have labels of one date."""
+    if champion.contract.label["as_of"] != challenger.contract.label["as_of"]:
+        return set()
+    frame, part = _rows(client, folder, champion)
+    return set(frame.loc[part.to_numpy() == "train", champion.contract.join_key])
+
+
+def _champions_view(
+    settings: Settings,
+    repo: FeatureRepo,
+    schema: str,
+    champion: _Judged,
+    contract: Contract,
+    holdout: pd.DataFrame,
+) -> pd.DataFrame:
+    """The holdout's rows with the features that the champion takes, without rows that it would refuse."""
+    features = champion.contract.features
+    held = {(f.name, f.view, f.type) for f in contract.features}
+    if all((f.name, f.view, f.type) in held for f in features):
+        frame = holdout
+    else:
+        names = {f"{view.name}:{field.name}" for view in repo.feature_views for field in view.features}
+        gone = sorted(f"{f.view}:{f.name}" for f in features if f"{f.view}:{f.name}" not in names)
+        if gone:
+            raise UsageError(f"The feature repo does not have what the champion takes: {', '.join(gone)}.")
+        built = training_set.build(
+            settings,
+            repo,
+            as_of=datetime.fromisoformat(contract.as_of),
+            label_as_of=datetime.fromisoformat(contract.label["as_of"]),
+            known_at=datetime.fromisoformat(contract.known_at),
+            db_schema=schema,
+            schema=(features, champion.contract.views),
+        )
+        frame = built.frame.set_index(built.key, drop=False)
+        frame = frame[frame.index.isin(holdout.index)]
+    known = np.ones(len(frame), dtype=bool)
+    for feature in features:
+        if feature.type == "string":
+            known &= frame[feature.name].isin(feature.categories).to_numpy()
+        elif not feature.nullable:
+            known &= frame[feature.name].notna().to_numpy()
+    return frame[known]
+
+
+def _score(judged: _Judged, frame: pd.DataFrame) -> Floats:
+    names = [feature.name for feature in judged.contract.features]
+    return judged.release.probabilities(raw_rows(judged.contract.features, frame[names]))
+
+
+def _compare(scored: pd.DataFrame, trained_on: set[str]) -> Compared:
+    """Both models on the rows that both may be judged on."""
+    fair = scored[~scored.index.isin(trained_on)]
+    both = fair[fair["champion"].notna()]
+    labels = both["label"].to_numpy(dtype=bool)
+    counts = {
+        "rows": len(both),
+        "positives": int(labels.sum()),
+        "trained_on": len(scored) - len(fair),
+        "not_served": len(fair) - len(both),
+    }
+    if counts["positives"] in (0, counts["rows"]):
+        nothing = Figures(float("nan"), float("nan"))
+        return Compared(
+            **{**counts, "rows": 0},
+            challenger=nothing,
+            champion=nothing,
+            difference=float("nan"),
+            low=float("nan"),
+            high=float("nan"),
+        )
+    a, b = both["challenger"].to_numpy(), both["champion"].to_numpy()
+    interval = bootstrap.auc_difference(labels, a, b)
+    return Compared(
+        **counts,
+        challenger=Figures(float(roc_auc_score(labels, a)), calibration_error(labels, a)),
+        champion=Figures(float(roc_auc_score(labels, b)), calibration_error(labels, b)),
+        difference=interval.estimate,
+        low=interval.low,
+        high=interval.high,
+    )
+
+
+def _parts(
+    settings: Settings, repo: FeatureRepo, schema: str, contract: Contract
+) -> dict[str, dict[str, str]]:
+    with transaction(settings) as connection:
+        return slice_reader.read(connection, repo, schema, datetime.fromisoformat(contract.as_of))
+
+
+def _slices(scored: pd.DataFrame, parts: Mapping[str, Mapping[str, str]]) -> tuple[SliceFigures, ...]:
+    """AUC by part; the champion's only where it may be judged on the same rows."""
+    found = []
+    for name, part_of in parts.items():
+        owners = pd.Series([part_of.get(str(key), slice_reader.UNKNOWN) for key in scored.index])
+        for value in sorted(owners.unique()):
+            rows = scored[(owners == value).to_numpy()]
+            labels = rows["label"].to_numpy(dtype=bool)
+            enough = _enough(labels)
+            champion = None
+            if enough and "champion" in rows and rows["champion"].notna().all():
+                champion = float(roc_auc_score(labels, rows["champion"]))
+            found.append(
+                SliceFigures(
+                    slice=name,
+                    value=value,
+                    rows=len(rows),
+                    positives=int(labels.sum()),
+                    challenger_auc=float(roc_auc_score(labels, rows["challenger"])) if enough else None,
+                    champion_auc=champion,
+                )
+            )
+    return tuple(found)
+
+
+def _enough(labels: npt.NDArray[np.bool_]) -> bool:
+    positives = int(labels.sum())
+    return (
+        len(labels) >= _LEAST_SLICE_ROWS and min(positives, len(labels) - positives) >= rules.LEAST_OF_A_CLASS
+    )
+
+
+def _online(settings: Settings, contract: Contract) -> dict[str, dict[str, str]]:
+    """Type per column of the online tables, from the catalog, which needs no right to read the tables."""
+    with transaction(settings) as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a"
+                " JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+                " WHERE n.nspname = 'online' AND c.relname = ANY(:views) AND a.attnum > 0 AND NOT a.attisdropped"
+            ),
+            {"views": [view.name for view in contract.views]},
+        )
+        found: dict[str, dict[str, str]] = {}
+        for view, column, kind in rows:
+            found.setdefault(view, {})[column] = kind
+        return found
+
+
+def _latency(judged: _Judged, frame: pd.DataFrame) -> float:
+    """99th percentile of single answers of the model, in milliseconds."""
+    names = [feature.name for feature in judged.contract.features]
+    rows = raw_rows(judged.contract.features, frame[names].head(_TIMED_ANSWERS))
+    judged.release.probabilities(rows[:1])
+    times = []
+    for i in range(_TIMED_ANSWERS):
+        started = time.perf_counter()
+        judged.release.probabilities([rows[i % len(rows)]])
+        times.append(time.perf_counter() - started)
+    return float(np.quantile(times, 0.99) * 1000)
+
+
+def _told(facts: Facts) -> dict[str, Any]:
+    """The facts as JSON takes them; the contract is a file of the version already."""
+    told = asdict(facts)
+    del told["contract"]
+    document: dict[str, Any] = json.loads(json.dumps(told, default=str))
+    return document
+
+
+def _keep(settings: Settings, target: Version, report: GateReport) -> None:
+    document = asdict(report)
+    with tracking.client(settings) as client:
+        client.log_text(target.run_id, json.dumps(document, indent=2), f"{report.artifact}.json")
+        client.log_text(target.run_id, gate_page.page(document), f"{report.artifact}.html")
+        for tag, value in ((VERDICT_TAG, report.verdict), (REPORT_TAG, f"{report.artifact}.html")):
+            client.set_model_version_tag(report.model, str(report.version), tag, value)

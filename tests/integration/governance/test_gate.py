@@ -1,0 +1,204 @@
+"""The gate on the sample drops: what it lets through, what it refuses, and what the scheduled training does then.
+
+The tests run in this order, since each builds on what is in production.
+"""
+
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from streamflow import tracking
+from streamflow.database import transaction
+from streamflow.errors import PromotionConflict, Refused, UsageError
+from streamflow.jobs.apply import apply
+from streamflow.jobs.gate import gate
+from streamflow.jobs.promote import promote
+from streamflow.jobs.retrain import retrain
+from streamflow.jobs.train import train
+from streamflow.registry import history, versions
+
+JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
+WHO = {"why": "a test", "by": "ada"}
+
+
+@pytest.fixture(scope="module")
+def small(world):
+    """The world, with one candidate."""
+    training = world.training.model_copy(update={"estimators": ("logistic_regression",)})
+    return world.model_copy(update={"training": training})
+
+
+def with_promotion(settings, **changes):
+    return settings.model_copy(update={"promotion": settings.promotion.model_copy(update=changes)})
+
+
+def outcome(report):
+    return {rule.name: rule.passed for rule in report.rules}
+
+
+def reason(report, name):
+    return next(rule.reason for rule in report.rules if rule.name == name)
+
+
+@pytest.fixture(scope="module")
+def first(small):
+    """January's version, in production as the first one."""
+    version = train(small, JANUARY, estimator="logistic_regression").version
+    promote(small, version, "staging", **WHO)
+    promote(small, version, "production", **WHO)
+    return version
+
+
+@pytest.fixture(scope="module")
+def second(small, first):
+    """February's version, at staging."""
+    version = train(small, FEBRUARY, estimator="logistic_regression").version
+    promote(small, version, "staging", **WHO)
+    return version
+
+
+def test_the_first_version_passes_and_the_history_keeps_what_the_gate_said(small, first):
+    move = history.history(small)[-1]
+    assert move.gate["verdict"] == "passed"
+    assert set(move.gate["rules"]) == {
+        "files and golden rows",
+        "online schema",
+        "better than chance",
+        "slices",
+        "latency",
+    }
+
+
+def test_the_report_is_kept_as_json_and_as_a_page_and_tagged(small, first, tmp_path):
+    held = versions.get(small, first)
+    assert held.tags["streamflow.gate"] == "passed"
+    with tracking.client(small) as client:
+        folder = Path(client.download_artifacts(held.run_id, "gate", str(tmp_path)))
+    report = json.loads((folder / f"version-{first}-first.json").read_text())
+    assert report["verdict"] == "passed"
+    parts = {(item["slice"], item["value"]) for item in report["facts"]["slices"]}
+    assert {("contract type", "Month-to-month"), ("tenure in months", "48 and more")} <= parts
+    assert "better than chance" in (folder / f"version-{first}-first.html").read_text()
+
+
+def test_champion_and_challenger_are_compared_on_the_same_rows(small, first, second):
+    report = gate(small, second)
+    both = report.facts["compared"]
+    # All of February's holdout: the champion has learnt none of February's labels.
+    assert (both["rows"], both["trained_on"], both["not_served"]) == (1761, 0, 0)
+    assert 0.55 < both["challenger"]["auc"] < 0.7
+    assert both["difference"] == pytest.approx(both["challenger"]["auc"] - both["champion"]["auc"])
+    assert both["low"] <= both["difference"] <= both["high"]
+    assert report.champion == first
+
+
+def test_what_the_gate_refuses_is_not_promoted_and_the_reasons_are_told(small, second):
+    strict = with_promotion(small, min_improvement=0.5)
+    with pytest.raises(Refused, match=f"The gate refuses version {second}") as refusal:
+        promote(strict, second, "production", **WHO)
+    assert any(line.startswith("improvement: AUC") for line in refusal.value.details)
+    assert "--despite-gate" in refusal.value.hint
+    assert versions.by_alias(small, "production") != second
+
+
+def test_not_worse_and_fresher_passes_when_the_settings_say_so(small, second):
+    fresher = with_promotion(small, improvement="fresher", min_improvement=0.5)
+    report = gate(fresher, second)
+    assert outcome(report)["improvement"]
+    assert "not worse, and trained on newer data" in reason(report, "improvement")
+
+
+def test_rows_that_the_champion_was_trained_on_are_left_out(small, first):
+    """January again, split by another seed: most of its holdout is what the champion has learnt."""
+    training = small.training.model_copy(update={"seed": 7})
+    other = small.model_copy(update={"training": training})
+    version = train(other, JANUARY, estimator="logistic_regression").version
+    both = gate(small, version).facts["compared"]
+    assert both["trained_on"] > 1000
+    assert both["rows"] == 1761 - both["trained_on"]
+
+
+def test_a_version_with_a_feature_that_the_online_store_lacks_is_refused(small, first, tmp_path):
+    folder = tmp_path / "feature_repo"
+    shutil.copytree(small.feast.repo, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    views = folder / "feature_views.py"
+    field = '        Field(name="net_service", dtype=String),\n'
+    views.write_text(views.read_text().replace(field, field + field.replace("net_service", "contract_type")))
+    wider = small.model_copy(update={"feast": small.feast.model_copy(update={"repo": folder})})
+    with pytest.raises(UsageError, match="has not been applied"):
+        train(wider, JANUARY, estimator="logistic_regression")
+    apply(wider)
+    with transaction(small) as connection:
+        connection.exec_driver_sql("ALTER TABLE online.subs_profile_fv DROP COLUMN contract_type")
+    version = train(wider, JANUARY, estimator="logistic_regression").version
+    report = gate(wider, version)
+    assert not outcome(report)["online schema"]
+    assert "'subs_profile_fv' has no column 'contract_type'" in reason(report, "online schema")
+    assert "streamflow features apply" in reason(report, "online schema")
+    # The champion lacks that feature; both are compared all the same.
+    assert report.facts["compared"]["rows"] == 1761
+
+
+def test_a_challenger_with_fewer_features_is_compared_with_the_champions_own(small, first, tmp_path):
+    folder = tmp_path / "feature_repo"
+    shutil.copytree(small.feast.repo, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    services = folder / "feature_services.py"
+    services.write_text(
+        services.read_text().replace("[subs_profile_fv, usage_agg_30d_fv, ", "[usage_agg_30d_fv, ")
+    )
+    narrow = small.model_copy(update={"feast": small.feast.model_copy(update={"repo": folder})})
+    version = train(narrow, JANUARY, estimator="logistic_regression").version
+    report = gate(narrow, version)
+    both = report.facts["compared"]
+    assert both["rows"] == 1761
+    assert both["champion"]["auc"] > 0.8 > both["challenger"]["auc"]
+    assert both["high"] < 0
+    assert not report.passed
+
+
+def test_a_flipped_byte_fails_the_gate(small, first, tmp_path):
+    version = train(small, JANUARY, estimator="logistic_regression").version
+    run_id = versions.get(small, version).run_id
+    with tracking.client(small) as client:
+        path = Path(client.download_artifacts(run_id, "model/model.onnx", str(tmp_path)))
+        content = bytearray(path.read_bytes())
+        content[100] ^= 1
+        path.write_bytes(bytes(content))
+        client.log_artifact(run_id, str(path), "model")
+    report = gate(small, version)
+    assert not outcome(report)["files and golden rows"]
+    assert "model.onnx is not the one that was registered" in reason(report, "files and golden rows")
+
+
+def test_a_champion_that_changed_since_it_was_judged_is_a_conflict(small, second):
+    with pytest.raises(PromotionConflict, match="somebody else moved it"):
+        promote(small, second, "production", expected=second, despite_gate=True, **WHO)
+
+
+def test_the_gate_is_overruled_only_in_so_many_words(small, first, second):
+    strict = with_promotion(small, min_improvement=0.5)
+    move = promote(strict, second, "production", despite_gate=True, **WHO)
+    assert move.gate["verdict"] == "overruled"
+    assert move.gate["rules"]["improvement"] is False
+    assert (move.from_version, move.to_version) == (first, second)
+    history.verify(small)
+
+
+def test_a_version_in_production_is_not_judged_against_itself(small, second):
+    with pytest.raises(Refused, match="in production itself"):
+        gate(small, second)
+
+
+def test_a_scheduled_training_waits_at_staging_or_goes_through_as_the_policy_says(small, second):
+    lenient = {"improvement": "fresher", "min_improvement": 0.2}
+    manual = retrain(with_promotion(small, policy="manual", min_improvement=0.5))
+    assert (manual.promoted, manual.gate) == (False, "failed")
+    assert versions.by_alias(small, "staging") == manual.version
+    refused = retrain(with_promotion(small, policy="automatic", **lenient))
+    # As fresh as the champion: not fresher.
+    assert (refused.promoted, refused.gate) == (False, "failed")
+    assert "not trained on newer data" in refused.why
+    assert versions.by_alias(small, "production") == second
