@@ -10,7 +10,7 @@ Columns, in this order (the order of scikit-learn's ColumnTransformer in `traini
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -95,8 +95,35 @@ class Encoder:
                 line[column] = 1.0
         return matrix
 
-    def encode_records(
-        self, records: Sequence[Mapping[str, Any]], names: Sequence[str]
-    ) -> npt.NDArray[np.float32]:
-        """Encode mappings from feature name to value."""
-        return self.encode([[record[name] for name in names] for record in records])
+    def encode_columns(
+        self, columns: Sequence[npt.NDArray[Any]]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Encode whole columns in the order of the features, to the same bits as `encode`.
+
+        Args:
+            columns: One array of n values per feature; an absent nullable value is NaN, a string an object.
+
+        Returns:
+            Matrix of shape (n, width), and which rows hold a category that the model does not know; their rows
+            of the matrix mean nothing.
+        """
+        n = len(columns[0]) if columns else 0
+        matrix = np.zeros((n, self.width), dtype=np.float32)
+        unknown = np.zeros(n, dtype=np.bool_)
+        absent_at = len(self._numbers) + len(self._nullables)
+        # Through float64, as `encode` goes by Python's float: an integer is rounded by the same two steps.
+        for offset, position in enumerate(self._numbers):
+            matrix[:, offset] = columns[position].astype(np.float64)
+        for offset, position in enumerate(self._nullables):
+            values = columns[position].astype(np.float64)
+            absent = np.isnan(values)
+            matrix[:, len(self._numbers) + offset] = np.where(absent, 0.0, values)
+            matrix[:, absent_at + offset] = absent
+        for position, _, known in self._categories:
+            found = np.zeros(n, dtype=np.bool_)
+            for value, column in known.items():
+                same = columns[position] == value
+                matrix[:, column] = same
+                found |= same
+            unknown |= ~found
+        return matrix, unknown

@@ -65,6 +65,15 @@ def _version(item: dict[str, Any]) -> object:
     return model.get("version") if isinstance(model, dict) else item.get("model_version")
 
 
+_REASONS = {
+    "no_row": "absent from a feature view",
+    "null_values": "without a required value",
+    "stale": "with features that are too old",
+    "unknown_category": "with a category the model does not know",
+    "not_finite": "for whom the model gave no number",
+}
+
+
 def score(
     as_of: Annotated[
         datetime | None,
@@ -88,4 +97,13 @@ def score(
     if as_json:
         print_json(scored)
         return
-    typer.echo(str(scored))
+    typer.echo(
+        f"Version {scored.version} of {scored.model} scored {scored.scored:,} users as of {scored.as_of:%Y-%m-%d}"
+        f" in {scored.seconds:.1f} s: {scored.positive:,} are predicted to churn."
+    )
+    if scored.refused:
+        reasons = ", ".join(f"{count:,} {_REASONS[reason]}" for reason, count in scored.refused.items())
+        typer.echo(f"{sum(scored.refused.values()):,} users have no score: {reasons}.")
+    if scored.features:
+        print_table(("lacking", "users"), list(scored.features.items()))
+    typer.echo(f"They are in streamflow.scores under scoring_id {scored.scoring_id}.")

@@ -102,7 +102,9 @@ ROLES: Mapping[str, Role] = {
             *_JOB,
             *_DROPS,
             *_read("source", "features", "feast", "online"),
-            ("SELECT, INSERT", "streamflow", ("scorings", "scores")),
+            # A scoring's counts are known when its scores are written.
+            ("SELECT, INSERT, UPDATE", "streamflow", ("scorings",)),
+            ("SELECT, INSERT", "streamflow", ("scores",)),
             ("SELECT", "streamflow", ("promotions",)),
         ),
         database=("TEMPORARY", "CREATE"),

@@ -94,7 +94,8 @@ CREATE TABLE streamflow.scorings (
 );
 
 CREATE TABLE streamflow.scores (
-    scoring_id  bigint NOT NULL REFERENCES streamflow.scorings,
+    -- No foreign key: a lookup a row for rows that are only ever written together with their scoring.
+    scoring_id  bigint NOT NULL,
     entity      text NOT NULL,
     probability double precision NOT NULL,
     prediction  boolean NOT NULL

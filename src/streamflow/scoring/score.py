@@ -1,0 +1,177 @@
+"""Chunks of features -> probabilities -> `streamflow.scorings` and `streamflow.scores`, with flat memory.
+
+Reading, inference and writing overlap: PostgreSQL works on the next chunk and the last one while threads infer.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import sqlalchemy as sa
+from pyarrow import csv
+
+from streamflow.contract import Contract
+from streamflow.encoding import Encoder
+from streamflow.scoring.judge import NOT_FINITE, UNKNOWN_CATEGORY, judge
+from streamflow.scoring.read import Chunk
+
+Infer = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model version that may be served, as far as scoring needs it.
+
+    Attributes:
+        version: Its number.
+        contract: What it demands.
+        encoder: Feature values -> matrix.
+        infer: Matrix (n, width) -> probabilities (n,); called by several threads.
+    """
+
+    version: int
+    contract: Contract
+    encoder: Encoder
+    infer: Infer
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How features are judged, and how wide the work is spread.
+
+    Attributes:
+        newest: Newest as-of per view of the contract, in seconds since 1970.
+        require_newest: Refuse values older than their view's newest.
+        threads: Chunks that are inferred at a time.
+    """
+
+    newest: tuple[float, ...]
+    require_newest: bool
+    threads: int
+
+
+@dataclass
+class Tally:
+    """What came of the entities.
+
+    Attributes:
+        scored: Entities with a probability.
+        positive: Those among them that reach the threshold.
+        refused: Entities without one, by reason.
+        features: Refused entities by the feature that they lack.
+    """
+
+    scored: int = 0
+    positive: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    features: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one chunk."""
+
+    keys: pa.Array
+    probabilities: npt.NDArray[np.float64]
+    predictions: npt.NDArray[np.bool_]
+    refused: dict[str, int]
+    features: dict[str, int]
+
+
+def score_chunk(model: Model, rules: Rules, chunk: Chunk) -> Scores:
+    """Probabilities of the entities of a chunk that may be predicted from. Pure but for the inference."""
+    contract = model.contract
+    verdict = judge(contract, chunk, rules.newest, require_newest=rules.require_newest)
+    matrix, unknown = model.encoder.encode_columns([column[verdict.good] for column in chunk.columns])
+    keys = chunk.keys.filter(pa.array(verdict.good))
+    probabilities = np.full(len(keys), np.nan)
+    if not unknown.all():
+        probabilities[~unknown] = model.infer(matrix[~unknown])
+    finite = np.isfinite(probabilities)
+    refused = dict(verdict.reasons)
+    for reason, count in ((UNKNOWN_CATEGORY, unknown.sum()), (NOT_FINITE, (~finite & ~unknown).sum())):
+        if count:
+            refused[reason] = int(count)
+    probabilities = probabilities[finite]
+    return Scores(
+        keys.filter(pa.array(finite)),
+        probabilities,
+        probabilities >= contract.threshold,
+        refused,
+        verdict.features,
+    )
+
+
+def score_all(model: Model, rules: Rules, chunks: Iterable[Chunk]) -> Iterator[Scores]:
+    """Score chunks in their order, a few at a time."""
+    with ThreadPoolExecutor(rules.threads, "score") as pool:
+        waiting: deque[Future[Scores]] = deque()
+        for chunk in chunks:
+            waiting.append(pool.submit(score_chunk, model, rules, chunk))
+            if len(waiting) > rules.threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def begin(connection: sa.Connection, model: Model, as_of: datetime, known_at: datetime) -> int:
+    """Record a scoring; the caller's transaction makes it visible together with its scores."""
+    number: int = connection.execute(
+        sa.text(
+            "INSERT INTO streamflow.scorings (model, version, fingerprint, as_of, known_at, scored, skipped)"
+            " VALUES (:model, :version, :fingerprint, :as_of, :known_at, 0, 0) RETURNING scoring_id"
+        ),
+        {
+            "model": model.contract.model,
+            "version": model.version,
+            "fingerprint": model.contract.fingerprint,
+            "as_of": as_of,
+            "known_at": known_at,
+        },
+    ).scalar_one()
+    return number
+
+
+def write(connection: sa.Connection, number: int, results: Iterable[Scores]) -> Tally:
+    """Copy scores into their table as they come, and complete the record of the scoring."""
+    tally = Tally()
+    cursor: Any = connection.connection.cursor()
+    columns = "scoring_id, entity, probability, prediction"
+    with cursor.copy(f"COPY streamflow.scores ({columns}) FROM STDIN (FORMAT csv)") as copy:
+        for scores in results:
+            tally.scored += len(scores.keys)
+            tally.positive += int(scores.predictions.sum())
+            tally.refused.update(scores.refused)
+            tally.features.update(scores.features)
+            if len(scores.keys):
+                copy.write(_csv(number, scores))
+    connection.execute(
+        sa.text(
+            "UPDATE streamflow.scorings SET scored = :scored, skipped = :skipped WHERE scoring_id = :number"
+        ),
+        {"scored": tally.scored, "skipped": tally.refused.total(), "number": number},
+    )
+    return tally
+
+
+def _csv(number: int, scores: Scores) -> bytes:
+    sink = io.BytesIO()
+    table = pa.table(
+        {
+            "scoring_id": np.full(len(scores.keys), number),
+            "entity": scores.keys,
+            "probability": scores.probabilities,
+            "prediction": scores.predictions,
+        }
+    )
+    csv.write_csv(table, sink, csv.WriteOptions(include_header=False))
+    return sink.getvalue()

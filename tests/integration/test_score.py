@@ -1,0 +1,147 @@
+"""Batch scoring: the same numbers as /predict, from the features that training joins, and refusals counted."""
+
+import asyncio
+import json
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from streamflow import repo as repos
+from streamflow.database import transaction
+from streamflow.errors import NotFound
+from streamflow.features import training_set
+from streamflow.jobs.score import score, served_release
+from streamflow.registry.promote import promote
+from streamflow.registry.versions import by_alias
+
+pytestmark = [pytest.mark.postgres, pytest.mark.stack]
+
+JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
+
+
+@pytest.fixture(scope="module")
+def promoted(world):
+    """The sample drops, with a version in production."""
+    from streamflow.jobs.train import train
+
+    version = train(world, JANUARY, estimator="logistic_regression").version
+    for alias in ("staging", "production"):
+        promote(world, version, alias, why="a test", by="tests")
+    return world
+
+
+def scores(settings, number):
+    with transaction(settings) as connection:
+        rows = connection.execute(
+            sa.text("SELECT entity, probability, prediction FROM streamflow.scores WHERE scoring_id = :n"),
+            {"n": number},
+        )
+        return {row.entity: (row.probability, row.prediction) for row in rows}
+
+
+@pytest.mark.parametrize("as_of", [JANUARY, FEBRUARY])
+def test_scores_are_those_of_the_training_sets_rows_to_the_last_bit(promoted, as_of):
+    scored = score(promoted, as_of)
+    assert (scored.scored, scored.refused, scored.features) == (7043, {}, {})
+    assert scored.version == by_alias(promoted, "production")
+    release = asyncio.run(served_release(promoted))
+    assert scored.fingerprint == release.contract.fingerprint
+    moment = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC)
+    repo = repos.load(promoted)
+    joined = training_set.build(
+        promoted, repo, as_of=moment, label_as_of=moment, known_at=scored.known_at, db_schema="features"
+    )
+    rows = [
+        [None if isinstance(v, float) and np.isnan(v) else v for v in row]
+        for row in joined.x.astype(object).to_numpy().tolist()
+    ]
+    # One row at a time, as an idle service would.
+    expected = {
+        key: float(release.probabilities([row])[0])
+        for key, row in zip(joined.frame[joined.key], rows, strict=True)
+    }
+    threshold = release.contract.threshold
+    assert scores(promoted, scored.scoring_id) == {k: (p, p >= threshold) for k, p in expected.items()}
+    assert scored.positive == sum(p >= threshold for p in expected.values())
+
+
+def test_a_scoring_is_recorded_with_what_it_was_made_of(promoted):
+    scored = score(promoted)
+    with transaction(promoted) as connection:
+        row = connection.execute(
+            sa.text("SELECT * FROM streamflow.scorings WHERE scoring_id = :n"), {"n": scored.scoring_id}
+        ).one()
+    assert (row.model, row.version, row.fingerprint) == (scored.model, scored.version, scored.fingerprint)
+    assert (row.as_of, row.known_at) == (datetime(2024, 2, 29, tzinfo=UTC), scored.known_at)
+    assert (row.scored, row.skipped) == (7043, 0)
+
+
+def test_the_command_prints_one_json_document(promoted, monkeypatch):
+    from streamflow.cli.main import app
+
+    monkeypatch.setenv("STREAMFLOW_HOME", str(promoted.home))
+    result = CliRunner().invoke(app, ["score", "--as-of", "2024-01-31", "--json"])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert (document["scored"], document["refused"]) == (7043, {})
+    assert document["as_of"] == "2024-01-31T00:00:00+00:00"
+
+
+def test_later_drops_and_later_loads_do_not_reach_an_earlier_view(promoted):
+    """As known before February was loaded, the newest drop is January's."""
+    january = score(promoted, JANUARY)
+    with transaction(promoted) as connection:
+        before = connection.execute(
+            sa.text("SELECT max(loaded_at) FROM streamflow.drops WHERE as_of = '2024-01-31+00'")
+        ).scalar_one()
+    then = score(promoted, known_at=before)
+    assert then.as_of == datetime(2024, 1, 31, tzinfo=UTC)
+    assert scores(promoted, then.scoring_id) == scores(promoted, january.scoring_id)
+
+
+def test_a_date_before_all_drops_is_not_found(promoted):
+    with pytest.raises(NotFound, match="no drop"):
+        score(promoted, date(2023, 1, 1))
+
+
+def test_without_a_promoted_version_nothing_is_scored(settings, mlflow_server):
+    with pytest.raises(NotFound, match="models promote"):
+        score(settings)
+
+
+def test_users_without_complete_and_fresh_features_get_no_score(promoted):
+    """Runs last: it adds users to the January drop that the sample does not have."""
+    with transaction(promoted) as connection:
+        at = {"as_of": datetime(2024, 1, 31, tzinfo=UTC)}
+        copies = {"complete": {}, "gone": {}, "null": {"usage_agg_30d": ["watch_hours_30d"]}, "norow": {}}
+        for table in repos.load(promoted).tables:
+            columns = [c.name for c in table.columns]
+            for user, nulls in copies.items():
+                if user == "norow" and table.name == "payments_agg_90d":
+                    continue
+                selected = ["NULL" if c in nulls.get(table.name, ()) else c for c in columns]
+                as_of = "as_of - interval '1 day'" if user == "gone" else "as_of"
+                connection.execute(
+                    sa.text(
+                        f"INSERT INTO source.{table.name} (user_id, {', '.join(columns)}, as_of, loaded_at, drop_id)"
+                        f" SELECT 'test:{user}', {', '.join(selected)}, {as_of}, clock_timestamp(), drop_id"
+                        f" FROM source.{table.name} WHERE as_of = :as_of AND user_id = '7590-VHVEG'"
+                    ),
+                    at,
+                )
+    scored = score(promoted, JANUARY)
+    assert scored.scored == 7044
+    assert scored.refused == {"no_row": 1, "null_values": 1, "stale": 1}
+    assert scored.features == {
+        "usage_agg_30d_fv:watch_hours_30d": 1,
+        "payments_agg_90d_fv:failed_payments_90d": 1,
+    }
+    found = scores(promoted, scored.scoring_id)
+    assert found["test:complete"] == found["7590-VHVEG"]
+    assert not {"test:gone", "test:null", "test:norow"} & set(found)
+    with transaction(promoted) as connection:
+        skipped = sa.text("SELECT skipped FROM streamflow.scorings WHERE scoring_id = :n")
+        assert connection.execute(skipped, {"n": scored.scoring_id}).scalar_one() == 3
