@@ -2,6 +2,7 @@
 
 settings        a migrated database of its own, and a home folder of its own, for each test
 mlflow_server   one MLflow server for all; with it `settings` names an experiment and a model of their own
+module_settings the same, for all tests of a module
 world           a database with both sample drops, shared by the tests of a module
 feature_repo    the project's feature repo
 simulated       a database with two simulated months, materialized, and two registered versions; shared by all
@@ -143,6 +144,15 @@ def settings(
     mlflow = request.getfixturevalue("mlflow_server") if wanted else NOTHING_LISTENS
     with _database(postgres_server, tmp_path, mlflow) as made:
         monkeypatch.setenv("STREAMFLOW_HOME", str(made.home))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def module_settings(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: postgres.Server
+) -> Iterator[Settings]:
+    """A migrated, empty database without an MLflow server, shared by the tests of a module."""
+    with _database(postgres_server, tmp_path_factory.mktemp("module")) as made:
         yield made
 
 

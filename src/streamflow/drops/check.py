@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -157,7 +158,11 @@ class RowChecker:
                     late = np.flatnonzero(frame[name] > pd.Timestamp(self._as_of))
                     yield from ((int(at), name, f"lies after the drop's as-of, {self._as_of}") for at in late)
         try:
-            self._schema.validate(frame, lazy=True)
+            with warnings.catch_warnings():
+                # pandera concatenates the failures of all checks, and those of one check may all be null;
+                # the type that pandas gives the result is of no interest here.
+                warnings.filterwarnings("ignore", "The behavior of DataFrame concatenation", FutureWarning)
+                self._schema.validate(frame, lazy=True)
         except SchemaErrors as errors:
             cases = errors.failure_cases
             for name, check, number, index in zip(

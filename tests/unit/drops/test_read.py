@@ -1,0 +1,105 @@
+import csv
+import hashlib
+import io
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streamflow.drops.read import CsvReader, FileError, raw_records
+
+FIELD = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+RECORDS = st.lists(st.lists(FIELD, min_size=2, max_size=3), min_size=1, max_size=12)
+
+
+def quoted(field):
+    """As RFC 4180 has it; csv.writer leaves a lone carriage return without quotes before Python 3.13."""
+    return '"' + field.replace('"', '""') + '"' if set(field) & set(',"\r\n') else field
+
+
+def read(path, rows=3):
+    with CsvReader(path) as reader:
+        header = reader.header()
+        chunks = list(reader.chunks(rows))
+        return header, chunks, reader
+
+
+def write(folder, text, name="t.csv"):
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=RECORDS, rows=st.integers(1, 5), end=st.sampled_from(["\n", "\r\n"]), mark=st.booleans())
+def test_what_was_written_is_read_with_its_lines(tmp_path, records, rows, end, mark):
+    text = "".join(",".join(map(quoted, record)) + end for record in [["a", "b"], *records])
+    content = text.encode("utf-8-sig" if mark else "utf-8")
+    path = write(tmp_path, content)
+    header, chunks, reader = read(path, rows)
+    assert header == ["a", "b"]
+    assert [fields for chunk in chunks for fields in chunk.fields] == records
+    assert all(len(chunk.fields) <= rows for chunk in chunks)
+    # The raw text of each record, read alone, is the record; and the lines follow one another.
+    line = 2
+    for chunk in chunks:
+        for at, fields in enumerate(chunk.fields):
+            assert chunk.starts[at] == line
+            line = chunk.ends[at] + 1
+            assert next(csv.reader(io.StringIO(chunk.raw(at), newline=""))) == fields
+    assert reader.sha256 == hashlib.sha256(content).hexdigest()
+    assert reader.bytes_read == len(content)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=200), rows=st.integers(1, 5))
+def test_any_bytes_are_read_or_refused_in_words(tmp_path, content, rows):
+    path = write(tmp_path, content)
+    try:
+        header, chunks, _ = read(path, rows)
+    except FileError as problem:
+        assert str(problem).endswith(".")
+    else:
+        assert any(header)
+        assert content.endswith((b"\n", b"\r"))
+        assert all(len(c.fields) == len(c.starts) == len(c.ends) for c in chunks)
+
+
+def test_broken_quoting_costs_one_record_and_not_the_next(tmp_path):
+    path = write(tmp_path, 'a,b\n"x"y,1\nz,2\n')
+    _, (chunk,), _ = read(path)
+    assert chunk.fields == [None, ["z", "2"]]
+    assert (chunk.starts, chunk.raw(0)) == ([2, 3], '"x"y,1')
+
+
+def test_the_text_of_chosen_records_is_found_again(tmp_path):
+    path = write(tmp_path, 'a,b\n1,"x\ny"\n2,z\n3,"w\n"\n')
+    assert list(raw_records(path, {2, 5}, 1)) == [(2, '1,"x\ny"'), (5, '3,"w\n"')]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty."),
+        (b"\n", "has an empty first line"),
+        ("a,b\nü,1\n".encode("latin-1"), "line 2, byte 1 is 0xFC"),
+        ("a,b\n".encode("utf-16"), "UTF-16"),
+        (b"a;b\n1;2\n", "semicolons"),
+        (b"a\tb\n1\t2\n", "tabs"),
+        (b"a|b\n1|2\n", "vertical bars"),
+        (b"a,b\n1,2\n3", "ends in the middle of line 3"),
+        (b'a,b\n1,2\n"3,4\n5,6\n', "opened in or after line 3 and never closed"),
+        (b"a,b\n1,\0\n", "zero byte (line 2, byte 3)"),
+        (b'a,b\n"' + b"x" * 200_000 + b"\n1,2\n", "never closed"),
+    ],
+)
+def test_a_file_that_is_no_whole_utf8_csv_is_refused(tmp_path, content, message):
+    with pytest.raises(FileError) as caught:
+        read(write(tmp_path, content))
+    assert message in str(caught.value)
+
+
+def test_an_undecodable_byte_far_into_the_file_is_located(tmp_path):
+    path = write(tmp_path, b"a,b\n" + b"1,2\n" * 500_000 + b"\xe9,2\n" + b"1,2\n" * 10)
+    with pytest.raises(FileError, match=r"line 500002, byte 1 is 0xE9"):
+        read(path, 50_000)
