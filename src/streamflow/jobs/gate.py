@@ -26,6 +26,7 @@ from streamflow.features import slices as slice_reader
 from streamflow.features import training_set
 from streamflow.registry import artifacts, gate_page, versions
 from streamflow.registry import gate as rules
+from streamflow.registry.client import registry
 from streamflow.registry.gate import Compared, Facts, Figures, Rule, SliceFigures
 from streamflow.registry.release import Release
 from streamflow.registry.versions import Version
@@ -130,10 +131,14 @@ def gate(settings: Settings, version: int) -> GateReport:
 def gather(settings: Settings, target: Version, champion_number: int | None) -> Facts:
     """Everything that the rules look at."""
     repo = repos.load(settings)
-    with tracking.client(settings) as client, tempfile.TemporaryDirectory(prefix="streamflow-gate-") as name:
+    with (
+        tracking.client(settings) as client,
+        registry(settings) as files,
+        tempfile.TemporaryDirectory(prefix="streamflow-gate-") as name,
+    ):
         folder = Path(name)
         try:
-            challenger = _Judged(target, artifacts.verified_release(client, settings, target))
+            challenger = _Judged(target, artifacts.verified_release(files, settings, target))
         except ReleaseRefused as error:
             return _refused(target, champion_number, error.what)
         frame, part = _rows(client, folder, challenger)
@@ -142,7 +147,7 @@ def gather(settings: Settings, target: Version, champion_number: int | None) -> 
         if champion_number is not None:
             held = versions.get(settings, champion_number)
             try:
-                champion = _Judged(held, artifacts.verified_release(client, settings, held))
+                champion = _Judged(held, artifacts.verified_release(files, settings, held))
                 trained_on = _trained_on(client, folder, champion, challenger)
             except ReleaseRefused as error:
                 why = error.what

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from streamflow.contract import Contract
-from streamflow.errors import ReleaseRefused
+from streamflow.errors import DependencyDown, ReleaseRefused, StreamFlowError
 from streamflow.registry import release as releases
+from streamflow.registry.client import RegistryClient
 from streamflow.registry.versions import MANIFEST_TAG, Version
 from streamflow.settings import Settings
 
 IMAGE_TAG = "streamflow.env.image"
 
 
-def verified(client: Any, settings: Settings, version: Version) -> dict[str, Any]:
+def verified(client: RegistryClient, settings: Settings, version: Version) -> dict[str, Any]:
     """Check every file of a version.
 
     Returns:
@@ -29,53 +28,41 @@ def verified(client: Any, settings: Settings, version: Version) -> dict[str, Any
     return record(version, verified_release(client, settings, version).contract)
 
 
-def verified_release(client: Any, settings: Settings, version: Version) -> releases.Release:
+def verified_release(client: RegistryClient, settings: Settings, version: Version) -> releases.Release:
     """Fetch every file of a version, check it as the predict service would, and more: all digests of the manifest.
 
     Raises:
         ReleaseRefused: a file is missing or not the one that was registered, or the model does not reproduce its
             golden rows; says which.
     """
-    name = settings.mlflow.registered_model
-    pointer = releases.VersionPointer(name, version.version, version.tags.get(MANIFEST_TAG, ""))
-    with tempfile.TemporaryDirectory(prefix="streamflow-verify-") as folder:
-        root = fetch(client, version, Path(folder))
-        files = {}
-        for file in releases.FILES:
-            if not (root / file).is_file():
-                raise _refused(version, f"it has no {file}")
-            files[file] = (root / file).read_bytes()
-        if hashlib.sha256(files[releases.MANIFEST]).hexdigest() != pointer.manifest_sha256:
-            raise _refused(version, f"{releases.MANIFEST} is not the one that was registered")
-        for file, digest in json.loads(files[releases.MANIFEST])["files"].items():
-            path = root / file
-            if not path.is_file():
-                raise _refused(version, f"it has no {file}")
-            if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-                raise _refused(version, f"{file} is not the one that was registered")
+    pointer = releases.VersionPointer(
+        settings.mlflow.registered_model, version.version, version.tags.get(MANIFEST_TAG, "")
+    )
+    manifest = _file(client, version, releases.MANIFEST)
+    if hashlib.sha256(manifest).hexdigest() != pointer.manifest_sha256:
+        raise _refused(version, f"{releases.MANIFEST} is not the one that was registered")
+    files = {releases.MANIFEST: manifest}
+    for name, digest in json.loads(manifest)["files"].items():
+        content = _file(client, version, name)
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise _refused(version, f"{name} is not the one that was registered")
+        if name in releases.FILES:
+            files[name] = content
+    if missing := sorted(set(releases.FILES) - set(files)):
+        raise _refused(version, f"it has no {', '.join(missing)}")
     return releases.check(pointer, files)
 
 
-def fetch(client: Any, version: Version, folder: Path) -> Path:
-    """Download a version's folder.
-
-    Raises:
-        ReleaseRefused: it is not there.
-    """
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
+def _file(client: RegistryClient, version: Version, name: str) -> bytes:
     try:
-        found = download_artifacts(
-            artifact_uri=version.source, dst_path=str(folder), tracking_uri=client.tracking_uri
-        )
-    except (MlflowException, OSError) as error:
-        if "API request to" in str(error):
-            raise
-        raise _refused(
-            version, f"its files cannot be fetched ({str(error).splitlines()[0][:200]})"
-        ) from error
-    return Path(found)
+        content = client.file(version.source, name)
+    except DependencyDown:
+        raise
+    except StreamFlowError as error:
+        raise _refused(version, f"{name} cannot be fetched ({error.what})") from error
+    if content is None:
+        raise _refused(version, f"it has no {name}")
+    return content
 
 
 def record(version: Version, contract: Contract) -> dict[str, Any]:

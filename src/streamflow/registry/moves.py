@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from streamflow import tracking
 from streamflow.database import held
-from streamflow.registry import history, versions
+from streamflow.errors import StreamFlowError
+from streamflow.registry import history
+from streamflow.registry.client import RegistryClient, registry
 from streamflow.registry.history import Move
 from streamflow.settings import Settings
 
@@ -22,7 +22,7 @@ _WAIT_SECONDS = 60
 
 
 @contextlib.contextmanager
-def turn(settings: Settings) -> Iterator[tuple[sa.Connection, Any]]:
+def turn(settings: Settings) -> Iterator[tuple[sa.Connection, RegistryClient]]:
     """The one turn to move aliases: a connection that holds the lock and commits each statement, and a client.
 
     Whoever comes second waits here, then sees the first one's result as current.
@@ -32,13 +32,13 @@ def turn(settings: Settings) -> Iterator[tuple[sa.Connection, Any]]:
         Refused: the others take too long.
     """
     name = settings.mlflow.registered_model
-    with held(settings, f"promote:{name}", _WAIT_SECONDS) as connection, tracking.client(settings) as client:
+    with held(settings, f"promote:{name}", _WAIT_SECONDS) as connection, registry(settings) as client:
         yield connection, client
 
 
 def move(
     connection: sa.Connection,
-    client: Any,
+    client: RegistryClient,
     *,
     model: str,
     alias: str,
@@ -103,9 +103,9 @@ def open_intents(connection: sa.Connection, model: str) -> list[Any]:
     )
 
 
-def end(connection: sa.Connection, client: Any, intent: Any) -> Move:
+def end(connection: sa.Connection, client: RegistryClient, intent: Any) -> Move:
     """End a move that was cut short: recorded when its alias was moved, else abandoned."""
-    current = versions.find_alias(client, intent.model, intent.alias)
+    current = client.alias(intent.model, intent.alias)
     reached = current == intent.to_version
     if reached:
         point(client, intent.model, intent.alias, current)
@@ -129,58 +129,41 @@ def end(connection: sa.Connection, client: Any, intent: Any) -> Move:
     return done
 
 
-def point(client: Any, model: str, alias: str, version: int | None) -> None:
+def point(client: RegistryClient, model: str, alias: str, version: int | None) -> None:
     """Set an alias (None unsets it) and let the stages follow; may be repeated."""
     if version is None:
-        client.delete_registered_model_alias(model, alias)
+        client.delete_alias(model, alias)
     else:
-        client.set_registered_model_alias(model, alias, str(version))
-        if alias == "production" and versions.find_alias(client, model, "staging") == version:
-            client.delete_registered_model_alias(model, "staging")
+        client.set_alias(model, alias, version)
+        if alias == "production" and client.alias(model, "staging") == version:
+            client.delete_alias(model, "staging")
     mirror(client, model)
 
 
-def mirror(client: Any, model: str) -> list[str]:
+def mirror(client: RegistryClient, model: str) -> list[str]:
     """Let readers of `models:/NAME/Production` see what readers of the alias see.
 
     Returns:
         What had to be put right, a sentence each.
     """
-    wanted = {alias: versions.find_alias(client, model, alias) for alias in STAGES}
+    wanted = {alias: client.alias(model, alias) for alias in STAGES}
     changed = []
-    with warnings.catch_warnings():
-        # Stages are deprecated since MLflow 2.9; the mirror is kept for old readers.
-        warnings.simplefilter("ignore", FutureWarning)
-        found = {
-            int(item.version): str(item.current_stage)
-            for item in client.search_model_versions(f"name = '{model}'", max_results=1000)
-        }
-        for version, stage in sorted(found.items()):
-            should = next((STAGES[alias] for alias, at in wanted.items() if at == version), None)
-            if should == stage or (should is None and stage not in STAGES.values()):
-                continue
-            client.transition_model_version_stage(
-                model, str(version), should or "Archived", archive_existing_versions=False
-            )
-            changed.append(f"version {version} was in stage {stage}, which is now {should or 'Archived'}")
+    for item in client.versions(model):
+        version, stage = int(item["version"]), str(item.get("current_stage", "None"))
+        should = next((STAGES[alias] for alias, at in wanted.items() if at == version), None)
+        if should == stage or (should is None and stage not in STAGES.values()):
+            continue
+        client.set_stage(model, version, should or "Archived")
+        changed.append(f"version {version} was in stage {stage}, which is now {should or 'Archived'}")
     return changed
 
 
-def anchor(client: Any, done: Move) -> None:
+def anchor(client: RegistryClient, done: Move) -> None:
     """Name the newest row in MLflow's database, so that rows cut off at the end are missed. Not worth a failure."""
-    from mlflow.exceptions import MlflowException
-
-    with contextlib.suppress(MlflowException):
-        client.set_registered_model_tag(done.model, history.ANCHOR_TAG, f"{done.promotion_id}:{done.hash}")
+    with contextlib.suppress(StreamFlowError):
+        client.set_model_tag(done.model, history.ANCHOR_TAG, f"{done.promotion_id}:{done.hash}")
 
 
-def read_anchor(client: Any, model: str) -> str:
+def read_anchor(client: RegistryClient, model: str) -> str:
     """The anchor; "" when there is none."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return str(client.get_registered_model(model).tags.get(history.ANCHOR_TAG, ""))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return ""
+    return client.model_tags(model).get(history.ANCHOR_TAG, "")

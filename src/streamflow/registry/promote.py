@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamflow import tracking
 from streamflow.errors import NotFound, Refused
 from streamflow.registry import artifacts, history, moves, transitions, versions
+from streamflow.registry.client import registry
 from streamflow.registry.history import Move
 from streamflow.registry.settle import settled
 from streamflow.registry.transitions import ANY, Alias
@@ -36,7 +36,7 @@ def promote(
         ReleaseRefused: a file of the version fails its digest, or its golden rows do not reproduce.
     """
     _check_reason(why)
-    with tracking.client(settings) as client:
+    with registry(settings) as client:
         release = artifacts.verified(client, settings, versions.get(settings, version))
     with moves.turn(settings) as (connection, client):
         current = settled(settings, connection, client)

@@ -6,9 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from streamflow import tracking
 from streamflow.errors import ReleaseRefused, StreamFlowError
 from streamflow.registry import artifacts, history, moves, transitions, versions
+from streamflow.registry.client import RegistryClient, registry
 from streamflow.registry.history import Move
 from streamflow.settings import Settings
 
@@ -30,11 +30,11 @@ def settle(settings: Settings) -> list[Move]:
 
 def anchor(settings: Settings) -> str:
     """The row of the history that MLflow's database names as the newest; "" when it names none."""
-    with tracking.client(settings) as client:
+    with registry(settings) as client:
         return moves.read_anchor(client, settings.mlflow.registered_model)
 
 
-def settled(settings: Settings, connection: sa.Connection, client: Any) -> dict[str, int | None]:
+def settled(settings: Settings, connection: sa.Connection, client: RegistryClient) -> dict[str, int | None]:
     """The same inside a turn.
 
     Returns:
@@ -47,7 +47,7 @@ def settled(settings: Settings, connection: sa.Connection, client: Any) -> dict[
     for alias in moves.STAGES:
         # Read anew for each: what was found for one alias may explain the other.
         recorded = transitions.recorded(history.read(connection, model))[alias]
-        actual = versions.find_alias(client, model, alias)
+        actual = client.alias(model, alias)
         current[alias] = actual
         if actual != recorded:
             current[alias] = _outside(settings, connection, client, alias, recorded, actual)
@@ -59,7 +59,7 @@ def settled(settings: Settings, connection: sa.Connection, client: Any) -> dict[
 def _outside(
     settings: Settings,
     connection: sa.Connection,
-    client: Any,
+    client: RegistryClient,
     alias: str,
     recorded: int | None,
     actual: int | None,
@@ -107,7 +107,7 @@ def _outside(
 
 
 def _put_stages_right(
-    connection: sa.Connection, client: Any, model: str, current: dict[str, int | None]
+    connection: sa.Connection, client: RegistryClient, model: str, current: dict[str, int | None]
 ) -> None:
     """Stages follow the aliases; one that was moved by hand is put back, and that is recorded."""
     changed = moves.mirror(client, model)

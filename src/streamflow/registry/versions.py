@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from streamflow import tracking
 from streamflow.errors import NotFound
+from streamflow.registry.client import registry, tags_of
 from streamflow.settings import Settings
 
 ALIASES = ("production", "staging")
@@ -51,50 +51,22 @@ def register(settings: Settings, *, run_id: str, source: str, tags: dict[str, st
     Raises:
         DependencyDown: MLflow does not answer.
     """
-    name = settings.mlflow.registered_model
-    with tracking.client(settings) as client:
-        _ensure_model(client, name)
-        created = client.create_model_version(name, source=source, run_id=run_id, tags=tags)
-        return int(created.version)
-
-
-def _ensure_model(client: Any, name: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        client.create_registered_model(name)
+    with registry(settings) as client:
+        return client.create_version(settings.mlflow.registered_model, source, run_id, tags)
 
 
 def by_alias(settings: Settings, alias: str) -> int | None:
     """Number of the version behind an alias; None when it is not set."""
-    with tracking.client(settings) as client:
-        return find_alias(client, settings.mlflow.registered_model, alias)
-
-
-def find_alias(client: Any, name: str, alias: str) -> int | None:
-    """Number of the version behind an alias of a registered model, asked of a client."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return int(client.get_model_version_by_alias(name, alias).version)
-    except MlflowException as error:
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-            return None
-        raise
+    with registry(settings) as client:
+        return client.alias(settings.mlflow.registered_model, alias)
 
 
 def list_versions(settings: Settings) -> list[Version]:
     """All versions, newest first; empty when none was registered."""
     name = settings.mlflow.registered_model
-    with tracking.client(settings) as client:
-        aliases = {alias: find_alias(client, name, alias) for alias in ALIASES}
-        found = client.search_model_versions(f"name = '{name}'", max_results=1000)
-        versions = [_version(item, aliases) for item in found]
-    return sorted(versions, key=lambda item: -item.version)
+    with registry(settings) as client:
+        aliases = {alias: client.alias(name, alias) for alias in ALIASES}
+        return [_version(item, aliases) for item in client.versions(name)]
 
 
 def get(settings: Settings, version: int) -> Version:
@@ -104,39 +76,35 @@ def get(settings: Settings, version: int) -> Version:
         NotFound: there is no such version.
     """
     name = settings.mlflow.registered_model
-    with tracking.client(settings) as client:
-        from mlflow.exceptions import MlflowException
-
-        aliases = {alias: find_alias(client, name, alias) for alias in ALIASES}
-        try:
-            return _version(client.get_model_version(name, str(version)), aliases)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-    raise NotFound(
-        f"There is no version {version} of {name}.", hint="List them with 'streamflow models list'."
-    )
+    with registry(settings) as client:
+        found = client.version(name, version)
+        aliases = {alias: client.alias(name, alias) for alias in ALIASES}
+    if found is None:
+        raise NotFound(
+            f"There is no version {version} of {name}.", hint="List them with 'streamflow models list'."
+        )
+    return _version(found, aliases)
 
 
-def _version(item: Any, aliases: dict[str, int | None]) -> Version:
-    number = int(item.version)
+def _version(item: dict[str, Any], aliases: dict[str, int | None]) -> Version:
+    number = int(item["version"])
     return Version(
         version=number,
-        run_id=str(item.run_id),
-        source=str(item.source),
-        created_at=datetime.fromtimestamp(item.creation_timestamp / 1000, UTC),
-        stage=str(item.current_stage),
+        run_id=str(item.get("run_id", "")),
+        source=str(item["source"]),
+        created_at=datetime.fromtimestamp(int(item["creation_timestamp"]) / 1000, UTC),
+        stage=str(item.get("current_stage", "None")),
         aliases=tuple(alias for alias, target in aliases.items() if target == number),
-        tags=dict(item.tags),
+        tags=tags_of(item),
     )
 
 
 def run_of(settings: Settings, version: Version) -> dict[str, dict[str, Any]]:
     """Parameters, metrics and StreamFlow's tags of the run that made a version."""
-    with tracking.client(settings) as client:
-        run = client.get_run(version.run_id)
-        return {
-            "params": dict(run.data.params),
-            "metrics": dict(run.data.metrics),
-            "tags": {key: value for key, value in run.data.tags.items() if key.startswith("streamflow.")},
-        }
+    with registry(settings) as client:
+        data = client.run(version.run_id)
+    return {
+        "params": {item["key"]: item.get("value", "") for item in data.get("params", [])},
+        "metrics": {item["key"]: float(item["value"]) for item in data.get("metrics", [])},
+        "tags": {key: value for key, value in tags_of(data).items() if key.startswith("streamflow.")},
+    }

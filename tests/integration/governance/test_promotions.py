@@ -24,6 +24,7 @@ from streamflow.errors import (
     StreamFlowError,
 )
 from streamflow.registry import history, moves, settle, versions
+from streamflow.registry.client import registry
 from streamflow.registry.promote import promote, rollback
 
 WHO = {"why": "a test", "by": "ada"}
@@ -224,8 +225,8 @@ def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_goes_
 
     # It goes down after the move was announced.
     def cut(*arguments):
-        with tracking.client(down) as client:
-            client.set_registered_model_alias(settings.mlflow.registered_model, "staging", str(first))
+        with registry(down) as client:
+            client.set_alias(settings.mlflow.registered_model, "staging", first)
 
     with monkeypatch.context() as patch:
         patch.setattr(moves, "point", cut)
