@@ -41,6 +41,8 @@ lock: $(READY) ## Resolve pyproject.toml into the hashed locks (UPGRADE=1 takes 
 bench: $(READY) ## Measure the predict service (see bench/)
 	@exec $(BIN)/python -m bench
 
+include charts/charts.mk
+
 clean: ## Remove .venv and caches; data of the local stack stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	find src tests feature_repo -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -158,6 +158,12 @@ class PredictSettings(_Section):
     """What a feature's age is measured against: the newest materialized as-of, or the present time."""
     max_body_bytes: int = Field(1_048_576, ge=1024)
     """Largest request body; more gets 413."""
+    log_share: float = Field(0.1, ge=0, le=1)
+    """Share of answers that are kept in the log of predictions; 0 keeps none."""
+    log_retention_days: int = Field(30, ge=1)
+    """Days after which the log of predictions forgets."""
+    canary_share: float = Field(0.1, ge=0, le=1)
+    """Share of entities that the version behind the alias `canary` answers, if there is one."""
     api_keys_file: Path | None = None
     """File of API keys (`streamflow keys new` makes lines for it); none asks for no key."""
     access_log: bool = False

@@ -8,10 +8,10 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from streamflow.predict.live_model import LiveModel
+from streamflow.predict.live_model import LiveModel, RefusedVersion
+from streamflow.predict.outcome import Outcome
 from streamflow.predict.problems import Problem, ProblemError
 from streamflow.predict.schema import KEY_PATTERN, MAX_KEY_LENGTH
-from streamflow.predict.service import Outcome
 from streamflow.settings import PredictSettings
 
 _KEY = re.compile(KEY_PATTERN)
@@ -133,6 +133,8 @@ def features(outcome: Outcome, live: LiveModel, settings: PredictSettings) -> di
 def model(live: LiveModel) -> dict[str, Any]:
     """What is served, since when, and why not something else."""
     document: dict[str, Any] = {"registry_up": live.registry_up, "served": None, "refused": None}
+    document["trials"] = {alias: served.label for alias, served in live.trials.items()}
+    document["refused_trials"] = {alias: _refused(item) for alias, item in live.refused_trials.items()}
     if live.served is not None:
         release = live.served.release
         contract = release.contract
@@ -155,12 +157,12 @@ def model(live: LiveModel) -> dict[str, Any]:
             "runtime": contract.runtime,
         }
     if live.refused is not None:
-        document["refused"] = {
-            "version": live.refused.pointer.version,
-            "why": live.refused.why,
-            "at": iso(live.refused.at),
-        }
+        document["refused"] = _refused(live.refused)
     return document
+
+
+def _refused(refused: RefusedVersion) -> dict[str, Any]:
+    return {"version": refused.pointer.version, "why": refused.why, "at": iso(refused.at)}
 
 
 def iso(seconds: float) -> str:

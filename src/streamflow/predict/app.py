@@ -48,13 +48,16 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> Front:
             key_file=key_file,
         )
         await watch.start()
-        polling = asyncio.create_task(watch.run())
+        tasks = [asyncio.create_task(watch.run()), asyncio.create_task(service.log.run())]
         try:
             yield
         finally:
-            polling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await polling
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            # The last answers too, if the database lets us.
+            with contextlib.suppress(ProblemError):
+                await service.log.flush()
             await watch.close()
             lanes.close()
 

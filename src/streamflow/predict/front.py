@@ -118,6 +118,7 @@ class Front:
         if outcome.problem is not None:
             await _send_problem(send, outcome.problem, request_id)
             return
+        self._service.log.offer(outcome, request_id)
         content = json.dumps(answers.prediction(outcome, request_id)).encode()
         await _send(send, 200, [_JSON], content)
 

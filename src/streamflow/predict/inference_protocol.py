@@ -14,8 +14,9 @@ from pydantic import BaseModel, Field
 
 import streamflow
 from streamflow.predict import answers
+from streamflow.predict.outcome import Outcome
 from streamflow.predict.problems import Problem, ProblemError
-from streamflow.predict.service import Outcome, Service
+from streamflow.predict.service import Service
 
 _PLATFORM = "streamflow_onnx"
 _HEADER_LENGTH = "inference-header-content-length"
@@ -147,6 +148,8 @@ def _add_infer(app: FastAPI, service: Service) -> None:
             _check_all(outcomes)
         except ProblemError as error:
             return _error(error.problem)
+        for outcome in outcomes:
+            service.log.offer(outcome, request.state.request_id)
         return _answer(wanted, outcomes)
 
     body = {

@@ -53,6 +53,9 @@ class LiveModel:
         registry_up: Whether the last question to the registry was answered.
         alias_set: Whether the alias points at anything, as far as the registry has answered.
         draining: Whether the process is about to end.
+        newest: Newest materialized event timestamp per feature view, seconds since 1970.
+        trials: What is behind the aliases `challenger` (shadow) and `canary`, where they are set.
+        refused_trials: Versions on trial that failed a check.
     """
 
     served: Served | None = None
@@ -61,13 +64,20 @@ class LiveModel:
     alias_set: bool | None = None
     draining: bool = False
     newest: dict[str, float] = field(default_factory=dict)
+    trials: dict[str, Served] = field(default_factory=dict)
+    refused_trials: dict[str, RefusedVersion] = field(default_factory=dict)
 
     def swap(self, release: Release, source: Source) -> None:
         """Serve another release from now on; requests under way end with the old one."""
-        self.served = Served(release, ReadPlan(release.contract), source, time.time())
+        self.served = make_served(release, source)
         self.refused = None
 
     @property
     def ready(self) -> bool:
         """Whether requests should be sent here; asks no shared dependency."""
         return self.served is not None and not self.draining
+
+
+def make_served(release: Release, source: Source) -> Served:
+    """A release with what is derived from it, from now on."""
+    return Served(release, ReadPlan(release.contract), source, time.time())

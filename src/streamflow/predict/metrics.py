@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 
+from streamflow.predict.live_model import Served
 from streamflow.registry.release import Release
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -30,14 +32,37 @@ QUEUE = Gauge("streamflow_queue_requests", "Requests waiting for their batch")
 SHED = Counter("streamflow_requests_shed", "Requests refused because the service is at its limit")
 PREDICTION_SCORE = Histogram(
     "streamflow_prediction_score",
-    "Predicted probabilities",
-    ["version"],
+    "Predicted probabilities; those of a challenger in shadow were never answered",
+    ["version", "alias"],
     buckets=[i / 10 for i in range(1, 11)],
 )
 PROBLEMS = Counter("streamflow_problems", "Predictions refused", ["code", "reason"])
 FEATURE_MISSING = Counter(
     "streamflow_feature_missing", "Predictions refused for want of a feature", ["feature"]
 )
+SHADOW_DIFFERENCE = Histogram(
+    "streamflow_shadow_difference",
+    "Absolute difference between the challenger's probability and the one answered",
+    ["version"],
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
+)
+SHADOW_DISAGREEMENTS = Counter(
+    "streamflow_shadow_disagreements", "Entities for which the challenger decides otherwise", ["version"]
+)
+SHADOW_DROPPED = Counter(
+    "streamflow_shadow_dropped", "Entities not scored in shadow, to keep up with requests"
+)
+SHADOW_PROBLEMS = Counter(
+    "streamflow_shadow_problems", "Entities the challenger would have refused", ["version", "code"]
+)
+CANARY_FELL_BACK = Counter(
+    "streamflow_canary_fell_back", "Entities the canary could not answer and production did", ["version"]
+)
+LOG_WRITTEN = Counter("streamflow_prediction_log_rows", "Answers written to the log of predictions")
+LOG_DROPPED = Counter(
+    "streamflow_prediction_log_dropped", "Answers not written to the log of predictions, to keep up"
+)
+TRIAL_INFO = Gauge("streamflow_trial_info", "Versions on trial", ["name", "version", "alias"])
 MODEL_INFO = Gauge("streamflow_model_info", "The served release", ["name", "version", "sha256"])
 MODEL_LOADED = Gauge("streamflow_model_loaded_timestamp_seconds", "When the served release was swapped in")
 MODEL_AGE = Gauge("streamflow_model_age_seconds", "Time since the served release was swapped in")
@@ -59,6 +84,13 @@ def reloaded(release: Release) -> None:
     since = time.time()
     MODEL_LOADED.set(since)
     MODEL_AGE.set_function(lambda: time.time() - since)
+
+
+def show_trials(trials: Mapping[str, Served]) -> None:
+    """Note which versions are on trial."""
+    TRIAL_INFO.clear()
+    for alias, served in trials.items():
+        TRIAL_INFO.labels(served.label["name"], str(served.label["version"]), alias).set(1)
 
 
 def exposition() -> bytes:

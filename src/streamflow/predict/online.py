@@ -27,10 +27,12 @@ class FeatureRow:
     Attributes:
         values: Feature values in the contract's order; None where absent.
         stamps: Event timestamp per view in the contract's order, seconds since 1970; None without a row.
+        loaded_at: Newest load time among the rows, seconds since 1970; None when unknown.
     """
 
     values: tuple[Any, ...]
     stamps: tuple[float | None, ...]
+    loaded_at: float | None = None
 
 
 class ReadPlan:
@@ -54,6 +56,8 @@ class ReadPlan:
             for f, view in zip(self.contract.features, self._view_of, strict=True)
         ]
         columns += [f"extract(epoch FROM v{i}.event_timestamp)::float8" for i in range(len(self.views))]
+        loaded = ", ".join(f"v{i}.created_timestamp" for i in range(len(self.views)))
+        columns.append(f"extract(epoch FROM greatest({loaded}))::float8")
         joins = "".join(
             f" LEFT JOIN online.{_quoted(view)} v{i} ON v{i}.{key} = k.key"
             for i, view in enumerate(self.views)
@@ -64,7 +68,7 @@ class ReadPlan:
     def row(self, record: Sequence[Any]) -> FeatureRow:
         """Split a record of the statement into values and stamps."""
         cells = tuple(record)
-        return FeatureRow(cells[: self._width], cells[self._width :])
+        return FeatureRow(cells[: self._width], cells[self._width : -1], cells[-1])
 
     def judge(
         self,

@@ -68,6 +68,7 @@ def _add_predictions(app: FastAPI, service: Service, schemas: Schemas) -> None:
         outcome = await service.one(answers.read_key(await request.body(), join_key))
         if outcome.problem is not None:
             raise ProblemError(outcome.problem)
+        service.log.offer(outcome, request.state.request_id)
         document = answers.prediction(outcome, request.state.request_id)
         if features:
             document["features"] = answers.features(outcome, service.live, service.settings)
@@ -86,6 +87,8 @@ def _add_predictions(app: FastAPI, service: Service, schemas: Schemas) -> None:
     async def predict_batch(request: Request) -> Response:
         keys = answers.read_keys(await request.body(), join_key, service.settings.max_request_entities)
         outcomes = await service.many(keys)
+        for outcome in outcomes:
+            service.log.offer(outcome, request.state.request_id)
         return JSONResponse(answers.batch(outcomes, request.state.request_id))
 
     @app.get(

@@ -6,15 +6,15 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from streamflow.encoding import UnknownCategoryError
-from streamflow.predict import metrics
+from streamflow.predict import metrics, trials
 from streamflow.predict.batcher import Batcher, OverloadedError
 from streamflow.predict.explain import explain
 from streamflow.predict.live_model import LiveModel, Served
-from streamflow.predict.online import FeatureRow
+from streamflow.predict.outcome import CANARY, CHALLENGER, PRODUCTION, Outcome
+from streamflow.predict.prediction_log import PredictionLog
 from streamflow.predict.problems import Problem, ProblemError
 from streamflow.predict.store import Lanes
 from streamflow.settings import PredictSettings
@@ -23,36 +23,13 @@ _THREAD_FROM_ROWS = 64
 """Inference of so many rows leaves the event loop; for fewer the hand-over costs more than it gives."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The answer for one entity: a probability or a problem, never both.
-
-    Attributes:
-        key: The entity.
-        served: The release that answered; all outcomes of one batch have the same.
-        row: What the online store holds of the entity.
-        probability: Probability of the positive class; None with a problem.
-        problem: Why there is none.
-    """
-
-    key: str
-    served: Served
-    row: FeatureRow
-    probability: float | None
-    problem: Problem | None
-
-    @property
-    def prediction(self) -> bool:
-        """Whether the probability reaches the contract's threshold."""
-        return (self.probability or 0.0) >= self.served.release.contract.threshold
-
-
 class Service:
     """Answers single requests in batches, and batches as they are."""
 
     def __init__(self, settings: PredictSettings, live: LiveModel, lanes: Lanes) -> None:
         self.settings = settings
         self.live = live
+        self.log = PredictionLog(settings, lanes, lambda: live.newest)
         self._lanes = lanes
         self._batcher: Batcher[str, Outcome] = Batcher(
             self._answer_now,
@@ -61,6 +38,7 @@ class Service:
             deadline_seconds=settings.deadline_seconds / 2,
             in_flight=settings.pool_size,
         )
+        self._shadow: asyncio.Future[None] | None = None
         metrics.QUEUE.set_function(lambda: float(len(self._batcher)))
 
     def serving(self) -> Served:
@@ -112,9 +90,51 @@ class Service:
         }
 
     async def _answer_now(self, keys: Sequence[str]) -> Sequence[Outcome]:
-        return await self._answer(self.serving(), keys)
+        served = self.serving()
+        canary = self.live.trials.get(CANARY)
+        share = self.settings.canary_share
+        chosen = [canary is not None and trials.in_canary(key, share) for key in keys]
+        if canary is None or not any(chosen):
+            outcomes = await self._answer(served, keys)
+        else:
+            outcomes = await self._answer_both(served, canary, keys, chosen)
+        self._start_shadow(outcomes)
+        return outcomes
 
-    async def _answer(self, served: Served, keys: Sequence[str]) -> list[Outcome]:
+    async def _answer_both(
+        self, served: Served, canary: Served, keys: Sequence[str], chosen: Sequence[bool]
+    ) -> list[Outcome]:
+        """The chosen ones by the canary; what it cannot answer, production does."""
+        tried = await self._answer(
+            canary, [key for key, is_chosen in zip(keys, chosen, strict=True) if is_chosen], CANARY
+        )
+        answered = {outcome.key: outcome for outcome in tried if outcome.problem is None}
+        metrics.CANARY_FELL_BACK.labels(canary.label["version"]).inc(
+            sum(outcome.problem is not None for outcome in tried)
+        )
+        rest = [key for key in keys if key not in answered]
+        answered |= {outcome.key: outcome for outcome in await self._answer(served, rest)} if rest else {}
+        return [answered[key] for key in keys]
+
+    def _start_shadow(self, answered: Sequence[Outcome]) -> None:
+        """Let the challenger score the same entities, one batch at a time; what does not fit is dropped."""
+        challenger = self.live.trials.get(CHALLENGER)
+        if challenger is None:
+            return
+        if self._shadow is not None and not self._shadow.done():
+            metrics.SHADOW_DROPPED.inc(len(answered))
+            return
+        self._shadow = asyncio.ensure_future(self._run_shadow(challenger, answered))
+
+    async def _run_shadow(self, challenger: Served, answered: Sequence[Outcome]) -> None:
+        try:
+            shadow = await self._answer(challenger, [outcome.key for outcome in answered], CHALLENGER)
+        except ProblemError:
+            metrics.SHADOW_DROPPED.inc(len(answered))
+            return
+        trials.compare(challenger, answered, shadow)
+
+    async def _answer(self, served: Served, keys: Sequence[str], alias: str = PRODUCTION) -> list[Outcome]:
         name = served.release.pointer.name
         # Before the read: a materialization between the two must not make what was read look old.
         newest = self.live.newest
@@ -135,14 +155,14 @@ class Service:
         metrics.PREDICT_SECONDS.labels(name).observe(time.perf_counter() - read)
         metrics.BATCH_ENTITIES.observe(len(keys))
         outcomes = [
-            Outcome(key, served, row, None, problem)
+            Outcome(key, served, row, None, problem, alias)
             for key, row, problem in zip(keys, rows, problems, strict=True)
         ]
         for i, result in zip(good, probabilities, strict=True):
             problem = result if isinstance(result, Problem) else None
             probability = None if isinstance(result, Problem) else result
-            outcomes[i] = Outcome(keys[i], served, rows[i], probability, problem)
-        _count(served, outcomes)
+            outcomes[i] = Outcome(keys[i], served, rows[i], probability, problem, alias)
+        _count(served, outcomes, alias)
         return outcomes
 
 
@@ -162,12 +182,12 @@ async def _infer(served: Served, rows: list[tuple[Any, ...]]) -> list[float | Pr
     return [p if math.isfinite(p) else _not_finite(served) for p in probabilities.tolist()]
 
 
-def _count(served: Served, outcomes: Sequence[Outcome]) -> None:
-    score = metrics.PREDICTION_SCORE.labels(str(served.release.pointer.version))
+def _count(served: Served, outcomes: Sequence[Outcome], alias: str) -> None:
+    score = metrics.PREDICTION_SCORE.labels(str(served.release.pointer.version), alias)
     for outcome in outcomes:
         if outcome.probability is not None:
             score.observe(outcome.probability)
-        elif outcome.problem is not None:
+        elif outcome.problem is not None and alias == PRODUCTION:
             metrics.PROBLEMS.labels(outcome.problem.code, outcome.problem.members.get("reason", "")).inc()
             for feature in outcome.problem.members.get("features", ()):
                 metrics.FEATURE_MISSING.labels(feature).inc()

@@ -10,8 +10,9 @@ from streamflow import log
 from streamflow.errors import DependencyDown, ReleaseRefused
 from streamflow.predict import metrics
 from streamflow.predict.api_keys import KeyFile
-from streamflow.predict.live_model import LiveModel, RefusedVersion
+from streamflow.predict.live_model import LiveModel, RefusedVersion, make_served
 from streamflow.predict.online import NEWEST_AS_OF
+from streamflow.predict.outcome import CANARY, CHALLENGER
 from streamflow.predict.problems import ProblemError
 from streamflow.predict.store import Lanes
 from streamflow.registry import release as releases
@@ -20,6 +21,8 @@ from streamflow.settings import Settings
 
 _LOG = log.get(__name__)
 _RETRY_REFUSED_SECONDS = 60.0
+_TRIALS_EVERY = 2
+"""Trials are looked for at every so many polls: two more questions to the registry."""
 
 
 class Watch:
@@ -44,6 +47,7 @@ class Watch:
         self._clock = clock
         self._registry = Registry(settings.mlflow.tracking_uri, settings.mlflow.timeout_seconds)
         self._told_down = False
+        self._polls = 0
 
     async def start(self) -> None:
         """Load what can be loaded at once: from the registry, else the kept release."""
@@ -69,6 +73,10 @@ class Watch:
         if self._key_file is not None:
             self._key_file.refresh()
         await asyncio.gather(self._poll_registry(), self.poll_newest())
+        if self._live.served is not None and self._live.registry_up and self._polls % _TRIALS_EVERY == 0:
+            for alias in (CANARY, CHALLENGER):
+                await self._poll_trial(alias)
+        self._polls += 1
 
     async def poll_newest(self) -> None:
         """Learn the newest as-of per feature view; an online store that is down changes nothing."""
@@ -138,6 +146,44 @@ class Watch:
                 await asyncio.to_thread(releases.keep, folder, pointer, files)
             except OSError as error:
                 _LOG.warning("release could not be kept for a start without MLflow", why=str(error))
+
+    async def _poll_trial(self, alias: str) -> None:
+        """Follow an alias whose version is on trial; whatever is wrong with it, production is not touched."""
+        trials, refused = self._live.trials, self._live.refused_trials
+        try:
+            pointer = await self._registry.resolve(self._name, alias)
+            if pointer is None:
+                refused.pop(alias, None)
+                if trials.pop(alias, None) is not None:
+                    _LOG.info("trial ended", alias=alias)
+                    metrics.show_trials(trials)
+                return
+            running, failed = trials.get(alias), refused.get(alias)
+            if running is not None and running.release.pointer == pointer:
+                refused.pop(alias, None)
+                return
+            if (
+                failed is not None
+                and failed.pointer == pointer
+                and self._clock() - failed.at < _RETRY_REFUSED_SECONDS
+            ):
+                return
+            release = await asyncio.to_thread(releases.check, pointer, await self._registry.fetch(pointer))
+            self._check_join_key(release)
+        except DependencyDown as error:
+            self._registry_is(False, str(error))
+            return
+        except ReleaseRefused as error:
+            # What was on trial before goes too: its alias points elsewhere now.
+            trials.pop(alias, None)
+            refused[alias] = RefusedVersion(pointer, error.what, self._clock())  # type: ignore[arg-type]
+            metrics.show_trials(trials)
+            _LOG.error("trial refused", alias=alias, why=error.what)
+            return
+        refused.pop(alias, None)
+        trials[alias] = make_served(release, "registry")
+        metrics.show_trials(trials)
+        _LOG.info("trial begun", alias=alias, version=pointer.version)
 
     def _check_join_key(self, release: Release) -> None:
         ours = self._settings.predict.join_key

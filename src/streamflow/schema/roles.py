@@ -64,7 +64,10 @@ ROLES: Mapping[str, Role] = {
         acts_as=(MATERIALIZE,),
     ),
     "feast_serve": Role("Feast's feature server", (*_WAIT, *_read("feast", "online"))),
-    "predict": Role("the predict service", (*_WAIT, *_read("online"))),
+    "predict": Role(
+        "the predict service; adds to the log of predictions and cannot read it",
+        (*_WAIT, *_read("online"), ("INSERT", "streamflow", ("predictions",))),
+    ),
     "ingest": Role(
         "ingest",
         (

@@ -168,6 +168,11 @@ class Switch:
             except OSError:
                 return
             self._ends += [here, there]
+            if self._listener is not listener:
+                # Cut while this one was being connected.
+                here.close()
+                there.close()
+                return
             for source, sink in ((here, there), (there, here)):
                 threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
 

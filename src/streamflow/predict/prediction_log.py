@@ -1,0 +1,125 @@
+"""The log of predictions: a sample of the answers, written behind the requests' backs.
+
+A request only appends to a bounded queue; when the queue is full, the answer is not logged and that is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from streamflow import log
+from streamflow.predict import metrics
+from streamflow.predict.outcome import Outcome
+from streamflow.predict.problems import ProblemError
+from streamflow.predict.store import Lanes
+from streamflow.settings import PredictSettings
+
+_LOG = log.get(__name__)
+_QUEUE = 20_000
+_ROWS = 2_000
+_PAUSE_SECONDS = 0.5
+_KEEP_EVERY_SECONDS = 6 * 3600.0
+_TIMEOUT_SECONDS = 5.0
+_INSERT = (
+    "INSERT INTO streamflow.predictions (answered_at, request_id, entity, model, version, alias, probability,"
+    " prediction, feature_ages, loaded_at) SELECT answered_at, request_id, entity, model, version, alias, probability,"
+    " prediction, ages::float8[], loaded_at FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[],"
+    " $5::int[], $6::text[], $7::float8[], $8::bool[], $9::text[], $10::timestamptz[]) AS row (answered_at,"
+    " request_id, entity, model, version, alias, probability, prediction, ages, loaded_at)"
+)
+_KEEP = "SELECT streamflow.keep_prediction_log($1)"
+
+
+class PredictionLog:
+    """Takes answers at once, writes them later, in batches, on one of the service's own connections."""
+
+    def __init__(
+        self,
+        settings: PredictSettings,
+        lanes: Lanes,
+        newest: Callable[[], dict[str, float]],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._share = settings.log_share
+        self._retention_days = settings.log_retention_days
+        self._lanes = lanes
+        self._newest = newest
+        self._chance = chance
+        self._queue: deque[tuple[Any, ...]] = deque()
+        self._kept_at = 0.0
+
+    def offer(self, outcome: Outcome, request_id: str) -> None:
+        """Log an answer, by chance; never waits."""
+        if not self._share or outcome.probability is None or self._chance() >= self._share:
+            return
+        if len(self._queue) >= _QUEUE:
+            metrics.LOG_DROPPED.inc()
+            return
+        self._queue.append((time.time(), request_id, outcome))
+
+    async def run(self) -> None:
+        """Write until cancelled; a database that is away costs log rows, never requests."""
+        if not self._share:
+            return
+        while True:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            try:
+                await self.flush()
+            except ProblemError as error:
+                _LOG.warning("log of predictions not written", why=error.problem.detail)
+                await asyncio.sleep(_TIMEOUT_SECONDS)
+            except Exception:
+                _LOG.exception("log of predictions not written")
+                await asyncio.sleep(_TIMEOUT_SECONDS)
+
+    async def flush(self) -> None:
+        """Write what has gathered.
+
+        Raises:
+            ProblemError: the database cannot be written.
+        """
+        if time.monotonic() - self._kept_at > _KEEP_EVERY_SECONDS or not self._kept_at:
+            await self._lanes.fetch(_KEEP, self._retention_days, timeout=_TIMEOUT_SECONDS)
+            self._kept_at = time.monotonic()
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(_ROWS, len(self._queue)))]
+            newest = self._newest()
+            columns = [list(column) for column in zip(*(_row(item, newest) for item in batch), strict=True)]
+            try:
+                await self._lanes.fetch(_INSERT, *columns, timeout=_TIMEOUT_SECONDS)
+            except ProblemError:
+                metrics.LOG_DROPPED.inc(len(batch))
+                raise
+            metrics.LOG_WRITTEN.inc(len(batch))
+
+
+def _row(item: tuple[Any, ...], newest: dict[str, float]) -> tuple[Any, ...]:
+    at, request_id, outcome = item
+    served, row = outcome.served, outcome.row
+    ages = [
+        max(newest.get(view, stamp) - stamp, 0.0)
+        for view, stamp in zip(served.plan.views, row.stamps, strict=True)
+    ]
+    return (
+        _moment(at),
+        request_id,
+        outcome.key,
+        served.release.pointer.name,
+        served.release.pointer.version,
+        outcome.alias,
+        outcome.probability,
+        outcome.prediction,
+        # One level of arrays more than unnest takes apart, hence as text.
+        "{" + ",".join(repr(age) for age in ages) + "}",
+        None if row.loaded_at is None else _moment(row.loaded_at),
+    )
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

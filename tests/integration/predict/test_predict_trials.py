@@ -1,0 +1,158 @@
+"""Versions on trial and the log of predictions: switched by alias, without a restart, without harm to a request."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+import sqlalchemy as sa
+
+from streamflow import tracking
+from streamflow.database import transaction
+from streamflow.predict.trials import in_canary
+
+
+@contextlib.contextmanager
+def alias(settings, name: str, version: int):
+    """An alias that points at a version for the duration."""
+    model = settings.mlflow.registered_model
+    with tracking.client(settings) as client:
+        client.set_registered_model_alias(model, name, str(version))
+        try:
+            yield
+        finally:
+            client.delete_registered_model_alias(model, name)
+
+
+def _trials(service):
+    return {name: item["version"] for name, item in service.client.get("/model").json()["trials"].items()}
+
+
+def test_a_challenger_is_scored_in_shadow_and_never_answered(simulated, predict, users):
+    with alias(simulated, "challenger", 2):
+        predict.until(lambda: _trials(predict) == {"challenger": 2})
+        for user in users[:50]:
+            assert predict.predict(user).json()["model"]["version"] == 1
+        # The last batch in shadow may still be under way.
+        compared = predict.until(lambda: predict.metric("streamflow_shadow_difference_count", version="2"))
+        assert compared > 0
+        assert (
+            predict.metric("streamflow_prediction_score_count", version="2", alias="challenger") >= compared
+        )
+        assert predict.metric("streamflow_trial_info", version="2", alias="challenger") == 1
+    predict.until(lambda: _trials(predict) == {})
+
+
+def test_a_canary_answers_its_share_and_always_the_same_users(simulated, start, production, users):
+    production(simulated, 1)
+    with (
+        alias(simulated, "canary", 2),
+        start(simulated, path="/readyz", STREAMFLOW_PREDICT__CANARY_SHARE="0.3") as service,
+    ):
+        service.until(lambda: _trials(service) == {"canary": 2})
+        for _ in range(2):
+            answered = {user: service.predict(user).json()["model"]["version"] for user in users}
+            assert {user for user, version in answered.items() if version == 2} == {
+                user for user in users if in_canary(user, 0.3)
+            }
+        assert service.metric("streamflow_prediction_score_count", version="2", alias="canary") > 0
+
+
+def test_whom_the_canary_cannot_answer_production_does(simulated, start, production, users):
+    """The canary was trained without a category that production knows; its users are not refused."""
+    production(simulated, 1)
+    with (
+        alias(simulated, "canary", 2),
+        start(simulated, path="/readyz", STREAMFLOW_PREDICT__CANARY_SHARE="1.0") as service,
+    ):
+        service.until(lambda: _trials(service) == {"canary": 2})
+        assert service.predict(users[0]).json()["model"]["version"] == 2
+        unknown = service.predict("nobody")
+        assert (unknown.status_code, unknown.json()["reason"]) == (404, "unknown_entity")
+        assert service.metric("streamflow_canary_fell_back_total", version="2") == 1
+
+
+def test_a_trial_that_fails_its_checks_is_told_and_does_no_harm(simulated, predict, users):
+    with tracking.client(simulated) as client:
+        source = client.get_model_version(simulated.mlflow.registered_model, "2")
+        bare = client.create_model_version(
+            simulated.mlflow.registered_model, source=source.source, run_id=source.run_id
+        )
+    with alias(simulated, "challenger", int(bare.version)):
+        refused = predict.until(lambda: predict.client.get("/model").json()["refused_trials"])
+        assert "nothing pins" in refused["challenger"]["why"]
+        assert _trials(predict) == {}
+        assert predict.predict(users[0]).status_code == 200
+    predict.until(lambda: not predict.client.get("/model").json()["refused_trials"])
+
+
+def _logged(settings, request_id: str):
+    with transaction(settings) as connection:
+        return connection.execute(
+            sa.text(
+                "SELECT p.*, d.drop_id, p.tableoid::regclass::text AS part FROM streamflow.predictions p"
+                " LEFT JOIN streamflow.drops d ON d.loaded_at = p.loaded_at WHERE request_id = :id"
+            ),
+            {"id": request_id},
+        ).one_or_none()
+
+
+@pytest.fixture
+def logging_service(simulated, start, production):
+    production(simulated, 1)
+    with start(simulated, path="/readyz", STREAMFLOW_PREDICT__LOG_SHARE="1.0") as service:
+        yield service
+
+
+def test_an_answer_is_logged_with_its_version_its_drop_and_the_age_of_its_features(
+    simulated, logging_service, users
+):
+    answer = logging_service.predict(users[3]).json()
+    row = logging_service.until(lambda: _logged(simulated, answer["request_id"]))
+    assert (row.entity, row.version, row.alias) == (users[3], 1, "production")
+    assert (row.probability, row.prediction) == (answer["probability"], answer["prediction"])
+    assert row.feature_ages == [0.0] * 4
+    assert row.drop_id.startswith("2024-02-29.1-")
+    assert row.part.startswith("predictions_2")
+    assert logging_service.metric("streamflow_prediction_log_rows_total") >= 1
+
+
+def test_a_refusal_is_not_logged_and_a_share_of_nothing_logs_nothing(simulated, predict, logging_service):
+    refused = logging_service.predict("nobody").json()
+    kept = logging_service.predict("nobody").json()
+    assert refused["request_id"] != kept["request_id"]
+    assert _logged(simulated, refused["request_id"]) is None
+
+
+def test_a_log_that_cannot_be_written_costs_no_request(simulated, start, production, users):
+    production(simulated, 1)
+    with transaction(simulated) as connection:
+        connection.execute(sa.text("ALTER TABLE streamflow.predictions RENAME TO predictions_away"))
+    try:
+        with start(simulated, path="/readyz", STREAMFLOW_PREDICT__LOG_SHARE="1.0") as service:
+            assert [service.predict(user).status_code for user in users[:50]] == [200] * 50
+            service.until(lambda: "log of predictions not written" in service.log.read_text())
+            assert [service.predict(user).status_code for user in users[:50]] == [200] * 50
+    finally:
+        with transaction(simulated) as connection:
+            connection.execute(sa.text("ALTER TABLE streamflow.predictions_away RENAME TO predictions"))
+
+
+def test_partitions_come_before_they_are_needed_and_go_after_the_retention(settings):
+    keep = sa.text("SELECT streamflow.keep_prediction_log(30)")
+    parts = sa.text(
+        "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid"
+        " WHERE inhparent = 'streamflow.predictions'::regclass ORDER BY 1"
+    )
+    old = sa.text(
+        "CREATE TABLE streamflow.predictions_20200101 PARTITION OF streamflow.predictions"
+        " FOR VALUES FROM ('2020-01-01+00') TO ('2020-01-02+00')"
+    )
+    with transaction(settings) as connection:
+        connection.execute(old)
+    for _ in range(2):
+        with transaction(settings) as connection:
+            connection.execute(keep)
+            found = connection.execute(parts).scalars().all()
+        assert len(found) == 5
+        assert "predictions_20200101" not in found
