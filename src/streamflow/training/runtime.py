@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from streamflow.contract import Feature
 from streamflow.encoding import Encoder
 from streamflow.errors import StreamFlowError
-from streamflow.training import linear_onnx
+from streamflow.training import forest_onnx, linear_onnx
 
 TOLERANCE = 1e-6
 """Largest difference allowed between the estimator's probability and the served one."""
@@ -59,7 +59,7 @@ def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.Da
 
     rows = raw_rows(features, x)
     matrix = Encoder(features).encode(rows)
-    model = linear_onnx.convert(pipeline[-1], OPSET)
+    model = linear_onnx.convert(pipeline[-1], OPSET) or forest_onnx.convert(pipeline[-1], OPSET)
     if model is None:
         options: dict[str, Any] = {"zipmap": False}
         model = to_onnx(pipeline[-1], matrix[:1], options=options, target_opset=OPSET).SerializeToString()
