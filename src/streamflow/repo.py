@@ -1,4 +1,8 @@
-"""The one way to read `feature_repo/`: source tables, entity, feature views, label, estimators."""
+"""The one way to read `feature_repo/`: source tables, entity, feature views, label, estimators.
+
+Importing Feast or scikit-learn costs seconds of CPU, so the parts that need them are read when they are first
+asked for: an ingest needs the tables alone.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,19 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import pandera.pandas as pa
 import yaml
-from feast import Entity, FeatureService, FeatureView
-from feast.data_source import DataSource
-from feast.repo_config import RepoConfig
 
 from streamflow.errors import UsageError
 from streamflow.settings import Settings
+
+if TYPE_CHECKING:
+    from feast import Entity, FeatureService, FeatureView
+    from feast.data_source import DataSource
+    from feast.repo_config import RepoConfig
 
 ColumnType = Literal["int", "float", "bool", "string", "date"]
 NullMeaning = Literal["", "missing", "not_applicable"]
@@ -35,17 +41,10 @@ _TYPES: dict[str, ColumnType] = {
     "string": "string",
     "datetime64[ns]": "date",
 }
-_MODULES = (
-    "tables",
-    "entities",
-    "sources",
-    "feature_views",
-    "feature_services",
-    "label",
-    "estimator",
-    "simulation",
-    "slices",
-)
+_DECLARATIONS = ("tables", "label", "slices")
+_DEFINITIONS = ("entities", "sources", "feature_views", "feature_services")
+_RECIPES = ("estimator", "simulation")
+_MODULES = (*_DECLARATIONS, *_DEFINITIONS, *_RECIPES)
 _OPTIONAL = ("simulation", "slices")
 
 
@@ -135,13 +134,39 @@ class FeatureRepo:
     tables: tuple[SourceTable, ...]
     label: Label
     feature_service_name: str
-    feature_views: tuple[FeatureView, ...]
-    feature_services: tuple[FeatureService, ...]
-    entities: tuple[Entity, ...]
-    data_sources: tuple[DataSource, ...]
-    estimators: dict[str, Callable[[int], Any]]
-    simulate: Callable[..., Any] | None
     slices: tuple[Slice, ...] = ()
+
+    @property
+    def entities(self) -> tuple[Entity, ...]:
+        """Feast's entities: exactly one."""
+        return _definitions(self).entities
+
+    @property
+    def data_sources(self) -> tuple[DataSource, ...]:
+        """Feast's data sources."""
+        return _definitions(self).data_sources
+
+    @property
+    def feature_views(self) -> tuple[FeatureView, ...]:
+        """Feast's feature views."""
+        return _definitions(self).feature_views
+
+    @property
+    def feature_services(self) -> tuple[FeatureService, ...]:
+        """Feast's feature services."""
+        return _definitions(self).feature_services
+
+    @property
+    def estimators(self) -> dict[str, Callable[[int], Any]]:
+        """Makers of unfitted estimators by name; each takes a seed."""
+        with _modules_of(self.path, ("estimator",)) as modules:
+            return dict(modules["estimator"].ESTIMATORS)
+
+    @property
+    def simulate(self) -> Callable[..., Any] | None:
+        """What invents drops; None when the repo has no simulation."""
+        with _modules_of(self.path, ("simulation",)) as modules:
+            return getattr(modules.get("simulation"), "simulate", None)
 
     @property
     def join_key(self) -> str:
@@ -209,27 +234,58 @@ def _load(path: Path) -> FeatureRepo:
             f"{path} is no feature repo: it has no feature_store.yaml.",
             hint="Run from the project's folder, or set STREAMFLOW_FEAST__REPO.",
         )
-    with _modules_of(path) as modules:
-        found = _feast_objects(modules)
+    for name in (*_DEFINITIONS, *_RECIPES):
+        if name not in _OPTIONAL and not (path / f"{name}.py").is_file():
+            raise _lacks(path, name)
+    with _modules_of(path, _DECLARATIONS) as modules:
         label = modules["label"]
         repo = FeatureRepo(
             path=path,
             tables=tuple(source_table(schema) for schema in modules["tables"].TABLES),
             label=Label(table=label.TABLE, column=label.COLUMN, horizon=label.HORIZON),
             feature_service_name=label.FEATURE_SERVICE,
-            feature_views=tuple(item for item in found if isinstance(item, FeatureView)),
-            feature_services=tuple(item for item in found if isinstance(item, FeatureService)),
-            entities=tuple(item for item in found if isinstance(item, Entity)),
-            data_sources=tuple(item for item in found if isinstance(item, DataSource)),
-            estimators=dict(modules["estimator"].ESTIMATORS),
-            simulate=getattr(modules.get("simulation"), "simulate", None),
             slices=tuple(
                 Slice(name, item["table"], item["column"], tuple(item.get("bands", ())))
                 for name, item in getattr(modules.get("slices"), "SLICES", {}).items()
             ),
         )
-    _check(repo)
+    _refuse(repo, _table_problems(repo))
     return repo
+
+
+@dataclass(frozen=True)
+class _Definitions:
+    """Feast's objects of a feature repo."""
+
+    entities: tuple[Entity, ...]
+    data_sources: tuple[DataSource, ...]
+    feature_views: tuple[FeatureView, ...]
+    feature_services: tuple[FeatureService, ...]
+
+
+def _definitions(repo: FeatureRepo) -> _Definitions:
+    return _load_definitions(repo.path)
+
+
+@lru_cache(maxsize=4)
+def _load_definitions(path: Path) -> _Definitions:
+    from streamflow.quick_feast import feast
+
+    with _modules_of(path, _DEFINITIONS) as modules:
+        objects = {id(value): value for module in modules.values() for value in vars(module).values()}
+
+    def found(kind: type) -> tuple[Any, ...]:
+        return tuple(value for value in objects.values() if isinstance(value, kind))
+
+    held = _Definitions(
+        entities=found(feast.Entity),
+        data_sources=found(feast.data_source.DataSource),
+        feature_views=found(feast.FeatureView),
+        feature_services=found(feast.FeatureService),
+    )
+    repo = _load(path)
+    _refuse(repo, _definition_problems(repo, held))
+    return held
 
 
 def source_table(schema: pa.DataFrameSchema) -> SourceTable:
@@ -260,7 +316,7 @@ def _column(name: str, column: pa.Column) -> Column:
 
 
 @contextmanager
-def _modules_of(path: Path) -> Iterator[dict[str, ModuleType]]:
+def _modules_of(path: Path, wanted: tuple[str, ...]) -> Iterator[dict[str, ModuleType]]:
     """Import the repo's modules by their plain names, and leave no trace in sys.modules for a second repo."""
     before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
     sys.path.insert(0, str(path))
@@ -268,14 +324,12 @@ def _modules_of(path: Path) -> Iterator[dict[str, ModuleType]]:
     try:
         yield {
             name: importlib.import_module(name)
-            for name in _MODULES
+            for name in wanted
             if name not in _OPTIONAL or (path / f"{name}.py").is_file()
         }
     except ModuleNotFoundError as error:
         if error.name in _MODULES:
-            raise UsageError(
-                f"The feature repo {path} has no {error.name}.py.", hint="See docs/feature-repo.md."
-            ) from None
+            raise _lacks(path, error.name) from None
         raise
     finally:
         sys.path.remove(str(path))
@@ -284,25 +338,14 @@ def _modules_of(path: Path) -> Iterator[dict[str, ModuleType]]:
         sys.modules.update(before)
 
 
-def _feast_objects(modules: dict[str, ModuleType]) -> list[Any]:
-    seen: dict[int, Any] = {}
-    for module in modules.values():
-        for value in vars(module).values():
-            if isinstance(value, (Entity, FeatureView, FeatureService, DataSource)):
-                seen[id(value)] = value
-    return list(seen.values())
+def _lacks(path: Path, module: str) -> UsageError:
+    return UsageError(f"The feature repo {path} has no {module}.py.", hint="See docs/feature-repo.md.")
 
 
-def _check(repo: FeatureRepo) -> None:
+def _table_problems(repo: FeatureRepo) -> list[str]:
     problems = []
-    if len(repo.entities) != 1:
-        problems.append(f"it defines {len(repo.entities)} entities; exactly one is supported")
     if sum(table.entities for table in repo.tables) != 1:
         problems.append("exactly one source table must be declared with entities=True")
-    if repo.feature_service_name not in {item.name for item in repo.feature_services}:
-        problems.append(
-            f"label.py names the feature service '{repo.feature_service_name}', which does not exist"
-        )
     names = {table.name for table in repo.tables}
     if repo.label.table not in names:
         problems.append(f"label.py names the table '{repo.label.table}', which does not exist")
@@ -310,8 +353,19 @@ def _check(repo: FeatureRepo) -> None:
         held = next((table for table in repo.tables if table.name == item.table), None)
         if held is None or item.column not in held.column_names:
             problems.append(f"slices.py names '{item.table}.{item.column}', which does not exist")
+    return problems
+
+
+def _definition_problems(repo: FeatureRepo, held: _Definitions) -> list[str]:
+    problems = []
+    if len(held.entities) != 1:
+        problems.append(f"it defines {len(held.entities)} entities; exactly one is supported")
+    if repo.feature_service_name not in {item.name for item in held.feature_services}:
+        problems.append(
+            f"label.py names the feature service '{repo.feature_service_name}', which does not exist"
+        )
     snapshots = {table.snapshots for table in repo.tables}
-    for view in repo.feature_views:
+    for view in held.feature_views:
         if view.batch_source.name not in snapshots:
             problems.append(
                 f"feature view '{view.name}' reads '{view.batch_source.name}', which no table declares"
@@ -323,6 +377,10 @@ def _check(repo: FeatureRepo) -> None:
             for feature in view.features
             if feature.name not in columns
         ]
+    return problems
+
+
+def _refuse(repo: FeatureRepo, problems: list[str]) -> None:
     if problems:
         raise UsageError(f"The feature repo {repo.path} does not hold together.", details=tuple(problems))
 
@@ -333,12 +391,14 @@ def feast_config(settings: Settings, *, db_schema: str | None = None) -> RepoCon
     Args:
         db_schema: Schema the offline store reads snapshots from; None keeps the file's.
     """
+    from streamflow.quick_feast import feast
+
     path = settings.feast.repo.resolve()
     content = yaml.safe_load((path / "feature_store.yaml").read_text(encoding="utf-8"))
-    content = _filled(content, {**os.environ, **feast_variables(settings)})
+    content = _filled(content, {**os.environ, **settings.database.variables})
     if db_schema is not None:
         content["offline_store"]["db_schema"] = db_schema
-    return RepoConfig(repo_path=path, **content)
+    return feast.repo_config.RepoConfig(repo_path=path, **content)
 
 
 def _filled(node: Any, variables: Mapping[str, str]) -> Any:
@@ -352,16 +412,3 @@ def _filled(node: Any, variables: Mapping[str, str]) -> Any:
         values = {key: quote(value, safe="") if url else value for key, value in variables.items()}
         return string.Template(node).safe_substitute(values)
     return node
-
-
-def feast_variables(settings: Settings) -> dict[str, str]:
-    """The environment that `feature_store.yaml` refers to."""
-    database = settings.database
-    return {
-        "STREAMFLOW_DATABASE__HOST": database.host,
-        "STREAMFLOW_DATABASE__PORT": str(database.port),
-        "STREAMFLOW_DATABASE__NAME": database.name,
-        "STREAMFLOW_DATABASE__USER": database.user,
-        "STREAMFLOW_DATABASE__PASSWORD": database.secret,
-        "STREAMFLOW_DATABASE__SSLMODE": database.sslmode,
-    }

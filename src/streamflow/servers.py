@@ -41,9 +41,7 @@ def mlflow_command(host: str, port: int, workers: int, artifacts: str, *, metric
 
 def feast_environment(settings: Settings) -> dict[str, str]:
     """Variables that `feature_store.yaml` refers to."""
-    from streamflow.repo import feast_variables
-
-    return {**feast_variables(settings), "FEAST_USAGE": "False"}
+    return {**settings.database.variables, "FEAST_USAGE": "False"}
 
 
 def feast_command(repo: Path, host: str, port: int, workers: int, *, metrics: bool) -> list[str]:

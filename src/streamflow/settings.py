@@ -54,6 +54,18 @@ class DatabaseSettings(_Section):
             return self.password_file.read_text(encoding="utf-8").strip()
         return self.password.get_secret_value()
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment that gives these settings to another process, and to `feature_store.yaml`."""
+        return {
+            "STREAMFLOW_DATABASE__HOST": self.host,
+            "STREAMFLOW_DATABASE__PORT": str(self.port),
+            "STREAMFLOW_DATABASE__NAME": self.name,
+            "STREAMFLOW_DATABASE__USER": self.user,
+            "STREAMFLOW_DATABASE__PASSWORD": self.secret,
+            "STREAMFLOW_DATABASE__SSLMODE": self.sslmode,
+        }
+
     def url(
         self, driver: str = "postgresql+psycopg", *, name: str | None = None, search_path: str = ""
     ) -> str:

@@ -88,15 +88,9 @@ def stack_settings(base: Settings, home: Path, ports: Mapping[str, int], passwor
 
 def addresses(settings: Settings) -> dict[str, str]:
     """The environment variables from which other processes read the same settings."""
-    database = settings.database
     return {
         "STREAMFLOW_HOME": str(settings.home),
-        f"{_DATABASE}HOST": database.host,
-        f"{_DATABASE}PORT": str(database.port),
-        f"{_DATABASE}NAME": database.name,
-        f"{_DATABASE}USER": database.user,
-        f"{_DATABASE}PASSWORD": database.secret,
-        f"{_DATABASE}SSLMODE": database.sslmode,
+        **settings.database.variables,
         "STREAMFLOW_MLFLOW__TRACKING_URI": settings.mlflow.tracking_uri,
         "STREAMFLOW_FEAST__REPO": str(settings.feast.repo),
         "STREAMFLOW_FEAST__SERVER_URL": settings.feast.server_url,
@@ -128,7 +122,6 @@ def http_services(settings: Settings) -> dict[str, Service]:
     """The services other than PostgreSQL."""
     mlflow, feast = settings.mlflow.tracking_uri, settings.feast.server_url
     backend = settings.database.model_copy(update={"name": settings.database.mlflow_name})
-    store = {name: value for name, value in addresses(settings).items() if name.startswith(_DATABASE)}
     own = {name: value for name, value in os.environ.items() if name.startswith("STREAMFLOW_PREDICT__")}
     return {
         MLFLOW: Service(
@@ -148,7 +141,7 @@ def http_services(settings: Settings) -> dict[str, Service]:
         FEAST: Service(
             FEAST,
             tuple(servers.feast_command(settings.feast.repo, LOOPBACK, _port(feast), 1, metrics=False)),
-            {**store, **servers.feast_environment(settings)},
+            servers.feast_environment(settings),
             feast,
             "/health",
         ),
