@@ -1,0 +1,53 @@
+"""A dump of a real database, and what is in it."""
+
+import hashlib
+import json
+
+import pytest
+import sqlalchemy as sa
+
+from streamflow.database import transaction
+from streamflow.errors import StreamFlowError
+from streamflow.jobs.backup import MANIFEST, backup
+from streamflow.settings import BackupSettings, DatabaseSettings
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def here(settings, tmp_path):
+    """Settings that dump into a folder of the test's own; there is no database of MLflow."""
+    database = DatabaseSettings(**settings.database.model_dump() | {"mlflow_name": "no_such_database"})
+    folder = BackupSettings(folder=tmp_path / "backups", keep=2)
+    return settings.model_copy(update={"backup": folder, "database": database})
+
+
+def test_a_dump_is_described_by_its_manifest(here):
+    with transaction(here) as connection:
+        connection.execute(sa.text("CREATE TABLE source.things AS SELECT generate_series(1, 1000) AS n"))
+    done = backup(here)
+    manifest = json.loads((done.folder / MANIFEST).read_text())
+    name = f"{here.database.name}.dump"
+    assert list(manifest["files"]) == [here.database.name]
+    assert manifest["revision"] == "0001" or manifest["revision"]
+    content = (done.folder / name).read_bytes()
+    assert content.startswith(b"PGDMP")
+    assert manifest["files"][here.database.name] == {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+    }
+
+
+def test_the_oldest_dumps_go(here):
+    for day in ("2024-01-01T000000Z", "2024-01-02T000000Z"):
+        folder = here.backup.folder / day
+        folder.mkdir(parents=True)
+        (folder / MANIFEST).write_text("{}")
+    assert backup(here).removed == ("2024-01-01T000000Z",)
+
+
+def test_a_dump_that_fails_leaves_nothing_and_removes_nothing(here, monkeypatch):
+    monkeypatch.setattr("streamflow.jobs.backup._databases", lambda settings: ["no_such_database"])
+    with pytest.raises(StreamFlowError, match="no_such_database"):
+        backup(here)
+    assert list(here.backup.folder.iterdir()) == []

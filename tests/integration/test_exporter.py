@@ -1,0 +1,88 @@
+"""The exporter's metrics out of a real PostgreSQL."""
+
+import pytest
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.exposition import generate_latest
+
+from streamflow import settings as settings_module
+from streamflow.database import transaction
+from streamflow.jobs import run
+from streamflow.monitoring.exporter import PlatformCollector, application
+
+pytestmark = pytest.mark.postgres
+
+
+def values(settings):
+    registry = CollectorRegistry()
+    registry.register(PlatformCollector(settings))
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+    }
+
+
+def fill(settings):
+    with transaction(settings) as connection:
+        for statement in (
+            "INSERT INTO streamflow.drops VALUES"
+            " ('d1', '2024-01-31+00', 1, 'x', now(), 'me', '/drops', 10, 2),"
+            " ('d2', '2024-02-29+00', 1, 'y', now(), 'me', '/drops', 5, 0)",
+            "INSERT INTO streamflow.drop_files VALUES ('d1', 'users', 'users.csv', 's', 1, 12, 10, 2),"
+            " ('d2', 'users', 'users.csv', 's', 1, 5, 5, 0)",
+            "CREATE TABLE online.usage_fv (user_id text PRIMARY KEY)",
+            "INSERT INTO online.usage_fv VALUES ('a'), ('b')",
+            "INSERT INTO online.materializations (feature_view, window_start, window_end, newest_as_of, rows)"
+            " VALUES ('usage_fv', '2024-01-01', '2024-01-31', '2024-01-31+00', 2)",
+            "INSERT INTO streamflow.promotions (moved_at, moved_by, model, alias, to_version, action, why)"
+            " VALUES (now() - interval '1 hour', 'me', :model, 'production', 3, 'promote', 'first')",
+        ):
+            arguments = {"model": settings.mlflow.registered_model} if ":model" in statement else {}
+            connection.execute(sa.text(statement), arguments)
+
+
+def test_an_empty_database_is_up_and_has_nothing_to_tell(settings):
+    assert values(settings) == {("streamflow_database_up",): 1.0}
+
+
+def test_freshness_rows_and_the_model_are_told(settings):
+    fill(settings)
+    found = values(settings)
+    january, february = 1706659200.0, 1709164800.0
+    assert found[("streamflow_newest_drop_as_of_timestamp_seconds",)] == february
+    assert found[("streamflow_source_newest_as_of_timestamp_seconds", "users")] == february
+    assert found[("streamflow_source_rows", "users")] == 15
+    assert found[("streamflow_features_newest_as_of_timestamp_seconds", "usage_fv")] == january
+    assert found[("streamflow_features_rows", "usage_fv")] == 2
+    assert found[("streamflow_ingest_rows_total", "quarantined", "users")] == 2
+    model = sorted([settings.mlflow.registered_model, "3", "production"])
+    assert 3600 <= found[("streamflow_model_age_seconds", *model)] < 3700
+
+
+def test_the_last_run_of_each_job_is_told_and_its_last_success_is_kept(settings):
+    assert run.run(settings, "ingest", lambda s: None) == 0
+    good = values(settings)
+    assert good[("streamflow_job_last_run_ok", "ingest")] == 1
+    assert run.run(settings, "ingest", lambda s: 1 / 0) == 1
+    bad = values(settings)
+    success = ("streamflow_job_last_success_timestamp_seconds", "ingest")
+    assert bad[("streamflow_job_last_run_ok", "ingest")] == 0
+    assert bad[success] == good[success]
+    assert bad[("streamflow_job_last_run_timestamp_seconds", "ingest")] > good[success]
+    assert bad[("streamflow_job_runs_total", "failed", "ingest")] == 1
+
+
+def test_a_database_that_is_away_is_a_metric():
+    away = settings_module.load(database={"port": 1, "connect_timeout_seconds": 1})
+    assert values(away) == {("streamflow_database_up",): 0.0}
+
+
+def test_the_page_is_what_prometheus_reads_and_health_asks_nobody(settings):
+    registry = CollectorRegistry()
+    registry.register(PlatformCollector(settings))
+    assert generate_latest(registry).endswith(b"# EOF\n")
+    answers = []
+    away = settings_module.load(database={"port": 1})
+    body = application(away)({"PATH_INFO": "/healthz"}, lambda status, headers: answers.append(status))
+    assert (answers, body) == (["200 OK"], [b"ok\n"])

@@ -1,0 +1,62 @@
+import os
+import time
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamflow.errors import UsageError
+from streamflow.jobs.ingest import as_of_of, being_written, dated_folders, month_later
+
+DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
+
+
+@given(DAYS, st.integers(0, 120))
+def test_month_ends_stay_month_ends_and_other_days_themselves(day, months):
+    later = month_later(day, months)
+    assert (later.year - day.year) * 12 + later.month - day.month == months
+    if (day + timedelta(days=1)).day == 1:
+        assert (later + timedelta(days=1)).day == 1
+    else:
+        assert later.day == day.day or (later.day < day.day and (later + timedelta(days=1)).day == 1)
+
+
+def test_numbered_folders_are_months_after_the_first(tmp_path):
+    for name in ("month_001", "month_000", "notes", "month_12", "2023-12-31", ".2024-05-31.x.part"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "2024-03-31").touch()
+    assert [(when, folder.name) for when, folder in dated_folders(tmp_path)] == [
+        (date(2023, 12, 31), "2023-12-31"),
+        (date(2024, 1, 31), "month_000"),
+        (date(2024, 2, 29), "month_001"),
+    ]
+    assert dated_folders(tmp_path, date(2025, 3, 31))[-1][0] == date(2025, 4, 30)
+
+
+def test_two_folders_of_one_date_are_refused(tmp_path):
+    (tmp_path / "month_000").mkdir()
+    (tmp_path / "2024-01-31").mkdir()
+    with pytest.raises(UsageError, match="are both the drop of 2024-01-31"):
+        dated_folders(tmp_path)
+
+
+def test_a_folder_without_a_date_needs_one(tmp_path):
+    (tmp_path / "2024-01-31").mkdir()
+    assert as_of_of(tmp_path / "2024-01-31") == date(2024, 1, 31)
+    with pytest.raises(UsageError, match="is not the date"):
+        as_of_of(tmp_path)
+
+
+def test_a_drop_is_left_alone_while_somebody_writes_it(tmp_path):
+    file = tmp_path / "users.csv"
+    file.touch()
+    assert being_written(tmp_path)
+    assert not being_written(tmp_path, now=time.time() + 60)
+    os.utime(file, (0, 0))
+    assert not being_written(tmp_path)
+    for marker in ("_INCOMPLETE", "labels.csv.part"):
+        (tmp_path / marker).touch()
+        os.utime(tmp_path / marker, (0, 0))
+        assert being_written(tmp_path)
+        (tmp_path / marker).unlink()

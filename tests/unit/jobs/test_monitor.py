@@ -1,0 +1,38 @@
+"""What counts as data that does not hold together."""
+
+from datetime import UTC, datetime
+
+from streamflow.jobs.monitor import judge
+from streamflow.monitoring.freshness import Freshness, Reach
+
+JANUARY, FEBRUARY = datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)
+
+
+def found(table=FEBRUARY, view=FEBRUARY, rows=10):
+    return Freshness(FEBRUARY, {"users": Reach(10, table)}, {"usage_fv": Reach(rows, view)})
+
+
+def test_all_up_to_the_newest_drop_is_well():
+    assert judge(found()) == []
+
+
+def test_without_a_drop_nothing_else_is_told():
+    assert judge(Freshness(None)) == ["no drop has been ingested"]
+
+
+def test_a_table_behind_the_newest_drop_is_named_with_both_dates():
+    assert judge(found(table=JANUARY)) == [
+        "source table users ends at 2024-01-31, the newest drop is of 2024-02-29"
+    ]
+
+
+def test_an_empty_table_is_named():
+    assert judge(found(table=None)) == ["source table users is empty"]
+
+
+def test_a_view_that_was_never_materialized_is_behind_or_is_empty_is_named():
+    assert judge(found(view=None)) == ["feature view usage_fv was never materialized"]
+    assert judge(found(view=JANUARY)) == [
+        "feature view usage_fv ends at 2024-01-31, the newest drop is of 2024-02-29"
+    ]
+    assert judge(found(rows=0)) == ["feature view usage_fv holds no entity"]

@@ -1,0 +1,70 @@
+"""The SQL of roles follows from the table of roles."""
+
+import pytest
+
+from streamflow.schema.roles import (
+    ROLES,
+    SCHEMAS,
+    Plan,
+    database_statements,
+    role_statements,
+    schema_statements,
+    table_statements,
+)
+
+PLAN = Plan("churn", "churn_mlflow", "sf_", passwords={"predict": "it's"})
+TABLES = {
+    "online": {"usage_fv", "materializations"},
+    "source": {"users"},
+    "streamflow": {"job_runs", "drops"},
+}
+
+
+def test_missing_roles_are_made_and_existing_ones_are_not():
+    statements = role_statements(PLAN, {"sf_predict"})
+    made = [s for s in statements if s.startswith("CREATE ROLE")]
+    assert len(made) == len(ROLES) - 1
+    assert not [s for s in made if '"sf_predict"' in s]
+
+
+def test_a_password_is_quoted_and_a_role_without_one_keeps_its_own():
+    statements = [s for s in role_statements(PLAN, set()) if "PASSWORD" in s]
+    assert statements == ["ALTER ROLE \"sf_predict\" PASSWORD 'it''s'"]
+
+
+def test_passwords_stay_out_of_the_plans_text():
+    assert "it's" not in repr(PLAN)
+
+
+def test_a_database_belongs_to_its_role_and_is_closed_to_everybody_else():
+    statements = database_statements(PLAN, {"churn"})
+    assert 'CREATE DATABASE "churn_mlflow" OWNER "sf_mlflow"' in statements
+    assert not [s for s in statements if s.startswith('CREATE DATABASE "churn" ')]
+    assert 'REVOKE ALL ON DATABASE "churn" FROM PUBLIC' in statements
+
+
+def test_online_tables_go_to_materialize_but_the_record_of_materializations_does_not():
+    owners = [s for s in table_statements(PLAN, TABLES) if "OWNER TO" in s]
+    assert owners == ['ALTER TABLE "online"."usage_fv" OWNER TO "sf_materialize"']
+
+
+@pytest.mark.parametrize(("version", "maintains"), [(160004, False), (170002, True)])
+def test_an_older_server_is_not_asked_for_privileges_it_does_not_know(version, maintains):
+    plan = Plan("churn", "mlflow", "sf_", server_version=version)
+    text = "\n".join(schema_statements(plan) + table_statements(plan, TABLES))
+    assert ("MAINTAIN" in text) is maintains
+
+
+def test_every_grant_names_a_schema_of_ours():
+    assert {schema for role in ROLES.values() for _, schema, _ in role.grants} <= set(SCHEMAS)
+    assert {schema for role in ROLES.values() for schema in role.creates} <= set(SCHEMAS)
+
+
+def test_no_role_may_change_or_delete_rows_but_materialize_online():
+    changing = {
+        (name, schema)
+        for name, role in ROLES.items()
+        for privileges, schema, _ in role.grants
+        if {"UPDATE", "DELETE", "TRUNCATE", "ALL"} & set(privileges.split(", "))
+    }
+    assert changing == {("materialize", "online")}
