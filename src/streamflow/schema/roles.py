@@ -105,9 +105,7 @@ ROLES: Mapping[str, Role] = {
             *_JOB,
             *_DROPS,
             *_read("source", "features", "feast", "online"),
-            # A scoring's counts are known when its scores are written.
-            ("SELECT, INSERT, UPDATE", "streamflow", ("scorings",)),
-            ("SELECT, INSERT", "streamflow", ("scores",)),
+            ("SELECT, INSERT", "streamflow", ("scorings", "scores", "scoring_refusals")),
             ("SELECT", "streamflow", ("promotions",)),
         ),
         database=("TEMPORARY", "CREATE"),

@@ -127,8 +127,8 @@ def begin(connection: sa.Connection, model: Model, as_of: datetime, known_at: da
     """Record a scoring; the caller's transaction makes it visible together with its scores."""
     number: int = connection.execute(
         sa.text(
-            "INSERT INTO streamflow.scorings (model, version, fingerprint, as_of, known_at, scored, skipped)"
-            " VALUES (:model, :version, :fingerprint, :as_of, :known_at, 0, 0) RETURNING scoring_id"
+            "INSERT INTO streamflow.scorings (model, version, fingerprint, as_of, known_at)"
+            " VALUES (:model, :version, :fingerprint, :as_of, :known_at) RETURNING scoring_id"
         ),
         {
             "model": model.contract.model,
@@ -142,7 +142,7 @@ def begin(connection: sa.Connection, model: Model, as_of: datetime, known_at: da
 
 
 def write(connection: sa.Connection, number: int, results: Iterable[Scores]) -> Tally:
-    """Copy scores into their table as they come, and complete the record of the scoring."""
+    """Copy scores into their table as they come, and the refusals beside them."""
     tally = Tally()
     cursor: Any = connection.connection.cursor()
     columns = "scoring_id, entity, probability, prediction"
@@ -154,12 +154,15 @@ def write(connection: sa.Connection, number: int, results: Iterable[Scores]) -> 
             tally.features.update(scores.features)
             if len(scores.keys):
                 copy.write(_csv(number, scores))
-    connection.execute(
-        sa.text(
-            "UPDATE streamflow.scorings SET scored = :scored, skipped = :skipped WHERE scoring_id = :number"
-        ),
-        {"scored": tally.scored, "skipped": tally.refused.total(), "number": number},
-    )
+    refusals = [
+        {"number": number, "reason": reason, "entities": entities}
+        for reason, entities in sorted(tally.refused.items())
+        if entities
+    ]
+    if refusals:
+        connection.execute(
+            sa.text("INSERT INTO streamflow.scoring_refusals VALUES (:number, :reason, :entities)"), refusals
+        )
     return tally
 
 

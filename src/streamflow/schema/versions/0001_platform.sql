@@ -88,9 +88,15 @@ CREATE TABLE streamflow.scorings (
     fingerprint text NOT NULL,
     as_of       timestamptz NOT NULL,
     known_at    timestamptz NOT NULL,
-    scored_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    scored      bigint NOT NULL,
-    skipped     bigint NOT NULL
+    scored_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Entities that got no score, by reason.
+CREATE TABLE streamflow.scoring_refusals (
+    scoring_id  bigint NOT NULL REFERENCES streamflow.scorings,
+    reason      text NOT NULL,
+    entities    bigint NOT NULL,
+    PRIMARY KEY (scoring_id, reason)
 );
 
 CREATE TABLE streamflow.scores (
