@@ -60,6 +60,7 @@ COMMANDS = {
     "rollback": Command("promotions:rollback", "The same as 'models rollback'.", MODELS),
     "reproduce": Command("reproduce:reproduce", "Train a run again; say whether it is the same.", MODELS),
     "predict": Command("predictions:predict", "Ask the predict service for users.", MODELS),
+    "explain": Command("explain:explain", "The answer for a user at a past time, computed again.", MODELS),
     "score": Command("predictions:score", "Score every user with the production model.", MODELS),
     "keys": Command("keys:app", "API keys of the predict service.", PLATFORM),
     "db": Command("db:app", "The database: migrations, roles, readiness.", PLATFORM),

@@ -117,17 +117,15 @@ def history(as_json: AsJson = False) -> None:
     moves = trail.history(settings)
     if not as_json:
         print_table(
-            ("#", "at (UTC)", "by", "login", "what", "alias", "from", "to", "gate", "why"),
+            ("#", "at (UTC)", "by", "login", "what", "version", "gate", "why"),
             [
                 (
                     str(move.promotion_id),
                     move.moved_at,
                     move.moved_by,
                     move.login,
-                    move.action,
-                    move.alias,
-                    move.from_version,
-                    move.to_version,
+                    f"{move.action} {move.alias}",
+                    f"{move.from_version or '-'} → {move.to_version or '-'}",
                     move.gate.get("verdict"),
                     move.why,
                 )

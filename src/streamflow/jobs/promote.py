@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamflow.errors import Refused
-from streamflow.jobs.gate import GateReport, gate
 from streamflow.registry import promote as registry
 from streamflow.registry import versions
 from streamflow.registry.history import Move
 from streamflow.registry.transitions import ANY, Alias, check_step
 from streamflow.settings import Settings
+
+if TYPE_CHECKING:
+    from streamflow.jobs.gate import GateReport
 
 
 def promote(
@@ -34,6 +36,9 @@ def promote(
     """
     if alias == "staging":
         return registry.promote(settings, version, alias, why=why, by=by, expected=expected)
+    # Imported when needed: what the gate uses takes seconds to load.
+    from streamflow.jobs.gate import gate
+
     aliases = {name: versions.by_alias(settings, name) for name in ("production", "staging")}
     # What is no step is told before the work of the gate.
     check_step(aliases, version, alias)

@@ -1,0 +1,63 @@
+"""`streamflow explain`: the answer of a past moment, and all that it followed from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from streamflow.cli.output import AsJson, print_json, print_table
+
+
+def explain(
+    entity: Annotated[str, typer.Argument(metavar="USER_ID", help="Key of a user.")],
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="ISO 8601, UTC unless it says otherwise; default: now."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was answered for a user at a time, by which version, from which values; computed again.
+
+    Example: streamflow explain 7590-VHVEG --at 2024-03-01T12:00
+    """
+    from datetime import UTC, datetime
+
+    from streamflow import settings as settings_module
+    from streamflow.jobs.explain import explain as recipe
+    from streamflow.snapshots import ledger
+
+    moment = ledger.parse_known_at(at) if at else datetime.now(UTC)
+    found = recipe(settings_module.load(), entity, moment)
+    if as_json:
+        print_json(found)
+        return
+    answer = found.answer
+    typer.echo(
+        f"At {found.at:%Y-%m-%d %H:%M:%S} UTC version {answer.version} was in production,"
+        f" since {found.promoted_at:%Y-%m-%d %H:%M:%S}, put there by {found.promoted_by}: {found.why}"
+    )
+    rows = [
+        (view.view, name, _text(value), f"{view.as_of:%Y-%m-%d}", view.drop_id)
+        for view in answer.views
+        if view.as_of is not None
+        for name, value in view.values.items()
+    ]
+    print_table(("feature view", "feature", "value", "as-of", "drop"), rows)
+    if answer.refused:
+        typer.echo(f"No prediction was possible: {answer.refused}.")
+    else:
+        typer.echo(f"Computed again: probability {answer.probability!r}, prediction {answer.prediction}")
+    logged = found.logged
+    if logged is None:
+        typer.echo("No answer of that time is in the log of predictions (a sample is kept, for a while).")
+        return
+    same = "the same to the last digit" if logged.equal else f"NOT the same: {logged.recomputed!r} now"
+    typer.echo(
+        f"Answered at {logged.answered_at:%Y-%m-%d %H:%M:%S} UTC by version {logged.version} ({logged.alias}),"
+        f" request {logged.request_id}: {logged.probability!r}; computed again, it is {same}."
+    )
+
+
+def _text(value: object) -> str:
+    return "absent" if value is None else repr(value) if isinstance(value, float) else str(value)

@@ -1,0 +1,161 @@
+"""Recipe: who answered for an entity at a past moment, from which values, and the same answer computed again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from streamflow import repo as repos
+from streamflow.database import transaction
+from streamflow.encoding import UnknownCategoryError
+from streamflow.errors import StreamFlowError
+from streamflow.features.as_served import ServedView, as_served, refusal
+from streamflow.registry import artifacts, history, versions
+from streamflow.registry.client import registry
+from streamflow.registry.release import Release
+from streamflow.repo import FeatureRepo
+from streamflow.settings import Settings
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer computed again.
+
+    Attributes:
+        version: The version that answers.
+        probability: What it says; None when it would have refused.
+        prediction: Whether that is at least the threshold.
+        refused: Why there is no answer; "" when there is one.
+        views: The rows that it is computed from.
+    """
+
+    version: int
+    probability: float | None
+    prediction: bool | None
+    refused: str
+    views: tuple[ServedView, ...]
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The newest answer in the log of predictions up to the moment.
+
+    Attributes:
+        answered_at: When it was given; request_id: to whom.
+        version: By which version; alias: as production or as canary.
+        probability: What it said.
+        recomputed: The same answer computed again, from the values of its own moment.
+        equal: Whether both are the same to the last digit.
+    """
+
+    answered_at: datetime
+    request_id: str
+    version: int
+    alias: str
+    probability: float
+    recomputed: float | None
+    equal: bool
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What is known about an entity's answer at a moment.
+
+    Attributes:
+        entity: The entity; at: the moment.
+        release: The release that was in production, by the audit trail.
+        promoted_at: Since when; promoted_by: by whom; why: for which reason.
+        answer: The answer, computed again.
+        logged: The answer then given; None when it was not logged.
+    """
+
+    entity: str
+    at: datetime
+    release: dict[str, Any]
+    promoted_at: datetime
+    promoted_by: str
+    why: str
+    answer: Answer
+    logged: Logged | None
+
+
+def explain(settings: Settings, entity: str, moment: datetime) -> Explained:
+    """Look up what was in production and in the online store at a moment, and answer again.
+
+    Raises:
+        NotFound: nothing was in production.
+        ReleaseRefused: the version's files fail their digests.
+        Refused: the feature repo no longer has the features.
+    """
+    repo = repos.load(settings)
+    move = history.at(settings, moment)
+    release = _release(settings, int(move.to_version or 0))
+    pinned = move.release.get("manifest_sha256")
+    if pinned and release.pointer.manifest_sha256 != pinned:
+        raise StreamFlowError(
+            f"Version {move.to_version} is not what was promoted then: its manifest is another one.",
+            hint="Look at 'streamflow models history', and restore MLflow from a backup of that time.",
+        )
+    return Explained(
+        entity=entity,
+        at=moment,
+        release=move.release,
+        promoted_at=move.moved_at.astimezone(UTC),
+        promoted_by=move.moved_by,
+        why=move.why,
+        answer=answer(settings, repo, release, entity, moment),
+        logged=_logged(settings, repo, entity, moment, release),
+    )
+
+
+def answer(settings: Settings, repo: FeatureRepo, release: Release, entity: str, moment: datetime) -> Answer:
+    """What a release answers from the values that were served at a moment."""
+    contract = release.contract
+    with transaction(settings) as connection:
+        views = as_served(connection, repo, contract, entity, moment)
+    version = release.pointer.version
+    refused = refusal(contract, views, require_newest=settings.predict.require_newest_as_of)
+    if refused:
+        return Answer(version, None, None, refused, views)
+    values = {item.view: item.values for item in views}
+    row = [values[feature.view][feature.name] for feature in contract.features]
+    try:
+        probability = float(release.probabilities([row])[0])
+    except UnknownCategoryError as error:
+        return Answer(version, None, None, f"schema_mismatch: {error}", views)
+    return Answer(version, probability, probability >= contract.threshold, "", views)
+
+
+def _logged(
+    settings: Settings, repo: FeatureRepo, entity: str, moment: datetime, release: Release
+) -> Logged | None:
+    with transaction(settings) as connection:
+        row = connection.execute(
+            sa.text(
+                "SELECT answered_at, request_id, version, alias, probability FROM streamflow.predictions"
+                " WHERE entity = :entity AND model = :model AND answered_at <= :moment"
+                " ORDER BY answered_at DESC LIMIT 1"
+            ),
+            {"entity": entity, "model": settings.mlflow.registered_model, "moment": moment},
+        ).first()
+    if row is None:
+        return None
+    used = release if row.version == release.pointer.version else _release(settings, row.version)
+    again = answer(settings, repo, used, entity, row.answered_at).probability
+    return Logged(
+        answered_at=row.answered_at.astimezone(UTC),
+        request_id=row.request_id,
+        version=row.version,
+        alias=row.alias,
+        probability=row.probability,
+        recomputed=again,
+        equal=again == row.probability,
+    )
+
+
+def _release(settings: Settings, version: int) -> Release:
+    with registry(settings) as client:
+        return artifacts.verified_release(client, settings, versions.get(settings, version))

@@ -1,0 +1,143 @@
+"""The time machine: answers given by a real predict service, computed again later, after everything has moved on."""
+
+import shutil
+from datetime import UTC, date, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from streamflow.database import transaction
+from streamflow.errors import NotFound, Refused, ReleaseRefused
+from streamflow.jobs.explain import explain
+from streamflow.jobs.ingest import ingest
+from streamflow.jobs.materialize import materialize
+from streamflow.jobs.train import train
+from streamflow.registry import versions
+from streamflow.registry.promote import promote, rollback
+
+JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
+WHO = {"why": "a test", "by": "ada"}
+USERS = ("7590-VHVEG", "5575-GNVDE", "3668-QPYBK")
+
+
+def into_production(settings, version):
+    promote(settings, version, "staging", **WHO)
+    promote(settings, version, "production", **WHO)
+
+
+def ask(settings, service, version):
+    """Answers of the service, once it serves that version and has learnt of the newest as-of."""
+    service.until(lambda: service.version() == version)
+    answers = {}
+    for user in USERS:
+        response = service.until(lambda user=user: (r := service.predict(user)).status_code == 200 and r)
+        answers[user] = response.json()["probability"]
+    return datetime.now(UTC), answers
+
+
+def logged(settings):
+    with transaction(settings) as connection:
+        return connection.execute(sa.text("SELECT count(*) FROM streamflow.predictions")).scalar_one()
+
+
+@pytest.fixture(scope="module")
+def past(world, start, realdata, tmp_path_factory):
+    """Four moments with the answers that a service gave then; between them the world moves on."""
+    corrected = tmp_path_factory.mktemp("corrected") / "drop"
+    shutil.copytree(realdata / "month_000", corrected)
+    usage = corrected / "usage_agg_30d.csv"
+    header, *lines = usage.read_text().splitlines()
+    column = header.split(",").index("watch_hours_30d")
+
+    def more(line):
+        cells = line.split(",")
+        cells[column] = "1.5"
+        return ",".join(cells)
+
+    usage.write_text("\n".join([header, *map(more, lines), ""]))
+    moments = [(datetime.now(UTC), {})]
+    with start(world, STREAMFLOW_PREDICT__LOG_SHARE="1") as service:
+        first = train(world, JANUARY, estimator="logistic_regression").version
+        materialize(world, JANUARY)
+        into_production(world, first)
+        moments.append(ask(world, service, first))
+
+        second = train(world, JANUARY, estimator="random_forest").version
+        assert ingest(world, corrected, JANUARY).changed
+        into_production(world, second)
+        moments.append(ask(world, service, second))
+
+        materialize(world, JANUARY)
+        moments.append(ask(world, service, second))
+
+        materialize(world, FEBRUARY)
+        rollback(world, **WHO)
+        newest = datetime(2024, 2, 29, tzinfo=UTC).timestamp()
+        service.until(lambda: service.metric("streamflow_newest_as_of_timestamp_seconds") == newest)
+        moments.append(ask(world, service, first))
+        service.until(lambda: logged(world) >= 4 * len(USERS))
+    return first, second, moments
+
+
+def test_every_answer_is_computed_again_to_the_last_digit(world, past):
+    first, second, moments = past
+    for (moment, answers), version in zip(moments[1:], (first, second, second, first), strict=True):
+        for user, probability in answers.items():
+            found = explain(world, user, moment)
+            assert found.answer.version == found.release["version"] == version
+            assert found.answer.probability == probability, (moment, user)
+            assert found.logged is not None
+            assert (found.logged.version, found.logged.probability) == (version, probability)
+            assert found.logged.equal
+    # The world did move: no two moments gave the same answers.
+    assert len({tuple(answers.values()) for _, answers in moments[1:]}) == 4
+
+
+def test_an_explanation_names_the_drop_that_each_value_came_with(world, past):
+    _, _, moments = past
+    before, after = (explain(world, USERS[0], moments[i][0]) for i in (2, 3))
+    usage = [next(v for v in found.answer.views if v.view == "usage_agg_30d_fv") for found in (before, after)]
+    assert usage[0].as_of == usage[1].as_of
+    assert usage[0].drop_id != usage[1].drop_id
+    assert usage[1].values["watch_hours_30d"] == 1.5
+
+
+def test_before_anything_was_in_production_there_is_nothing_to_explain(world, past):
+    _, _, moments = past
+    with pytest.raises(NotFound, match="Nothing was in production"):
+        explain(world, USERS[0], moments[0][0])
+
+
+def test_somebody_unknown_would_have_been_refused(world, past):
+    _, _, moments = past
+    found = explain(world, "nobody", moments[-1][0])
+    assert found.answer.probability is None
+    assert found.answer.refused.startswith("missing_features: no row in ")
+    assert found.logged is None
+
+
+def test_a_feature_repo_that_lost_a_feature_is_told(world, past, tmp_path):
+    _, _, moments = past
+    folder = tmp_path / "feature_repo"
+    shutil.copytree(world.feast.repo, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    views = folder / "feature_views.py"
+    views.write_text(views.read_text().replace('        Field(name="skips_7d", dtype=Int64),\n', ""))
+    narrow = world.model_copy(update={"feast": world.feast.model_copy(update={"repo": folder})})
+    with pytest.raises(Refused, match="usage_agg_30d_fv:skips_7d"):
+        explain(narrow, USERS[0], moments[-1][0])
+
+
+def test_a_release_whose_files_were_touched_explains_nothing(world, past, tmp_path):
+    """The last test: it spoils a version."""
+    from pathlib import Path
+
+    from streamflow import tracking
+
+    first, _, moments = past
+    run_id = versions.get(world, first).run_id
+    with tracking.client(world) as client:
+        path = Path(client.download_artifacts(run_id, "model/golden.json", str(tmp_path)))
+        path.write_text(path.read_text() + " ")
+        client.log_artifact(run_id, str(path), "model")
+    with pytest.raises(ReleaseRefused, match="is not the one that was registered"):
+        explain(world, USERS[0], moments[1][0])
