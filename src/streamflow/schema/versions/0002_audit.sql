@@ -5,7 +5,7 @@ ALTER TABLE streamflow.promotions ALTER COLUMN promotion_id DROP IDENTITY;
 ALTER TABLE streamflow.promotions DROP CONSTRAINT promotions_action_check;
 ALTER TABLE streamflow.promotions
     ADD CONSTRAINT promotions_action_check
-        CHECK (action IN ('promote', 'rollback', 'outside', 'revert', 'abandon')),
+        CHECK (action IN ('promote', 'rollback', 'outside', 'revert', 'abandon', 'trial', 'end trial')),
     ADD COLUMN login         text,
     ADD COLUMN recorded_at   timestamptz,
     ADD COLUMN intent_id     bigint,
@@ -23,7 +23,7 @@ CREATE TABLE streamflow.promotion_intents (
     alias        text NOT NULL,
     from_version integer,
     to_version   integer,
-    action       text NOT NULL CHECK (action IN ('promote', 'rollback', 'revert')),
+    action       text NOT NULL CHECK (action IN ('promote', 'rollback', 'revert', 'trial', 'end trial')),
     why          text NOT NULL,
     facts        jsonb NOT NULL DEFAULT '{}',
     release      jsonb NOT NULL DEFAULT '{}',
