@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from feast import FeatureStore
 
 from streamflow.database import quote, transaction
 from streamflow.features.store import open_store
@@ -41,11 +42,25 @@ def materialize(settings: Settings, repo: FeatureRepo, as_of: datetime) -> list[
     re-apply, and a future end would block later runs (feast#2905, feast#4222).
     """
     store = open_store(settings)
+    _leave_registry(store)
     start = min(as_of - (view.ttl or _ALL_HISTORY) for view in repo.feature_views)
     with contextlib.redirect_stdout(io.StringIO()):  # Feast narrates on stdout, which belongs to --json
         store.materialize(start, as_of)
     with transaction(settings) as connection:
         return [_outcome(connection, view.name) for view in repo.feature_views]
+
+
+def _leave_registry(store: FeatureStore) -> None:
+    """Keep Feast's notes of states and windows out of its registry: ours are in `online.materializations`.
+
+    A registry can hold code, so in the cluster the role of this job may not write it, only the apply job's may.
+    """
+
+    def ignore(*_arguments: object, **_options: object) -> None:
+        pass
+
+    store.registry.apply_feature_view = ignore
+    store.registry.apply_materialization = ignore
 
 
 def _outcome(connection: sa.Connection, view: str) -> MaterializedView:

@@ -6,6 +6,7 @@ import calendar
 import getpass
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -25,6 +26,9 @@ MARKERS = ("_INCOMPLETE", "*.part", "*.tmp")
 
 QUIET_SECONDS = 5.0
 """How long the files of a drop must have been left alone before `ingest_all` takes it."""
+
+PATIENCE_SECONDS = 30.0
+"""How long `ingest_all` waits for that before it leaves the drop for the next time."""
 
 _MONTH = re.compile(r"month_(\d{3})")
 
@@ -52,8 +56,8 @@ def ingest_all(
 ) -> list[IngestOutcome]:
     """Take every dated drop below `root` whose date is not in the ledger yet, oldest first.
 
-    A corrected drop of a known date is taken by naming it, never by finding it; a folder that is still being
-    written is left for the next time.
+    A corrected drop of a known date is taken by naming it, never by finding it. A folder that changed a moment
+    ago is waited for; one that goes on changing, or is marked as incomplete, is left for the next time.
 
     Raises:
         UsageError: there is no such folder.
@@ -63,7 +67,7 @@ def ingest_all(
         taken = {entry.as_of for entry in ledger.entries(connection)}
     outcomes, problems = [], []
     for when, folder in dated_folders(root):
-        if when in taken or being_written(folder):
+        if when in taken or not settles(folder):
             continue
         try:
             outcomes.append(ingest(settings, folder, when, loaded_by, progress))
@@ -132,12 +136,27 @@ def as_of_of(folder: Path) -> date:
     return when
 
 
-def being_written(folder: Path, now: float | None = None) -> bool:
-    """Whether somebody marked the drop as incomplete, or touched a file of it in the last seconds."""
-    if any(True for marker in MARKERS for _ in folder.glob(marker)):
-        return True
-    newest = max((path.stat().st_mtime for path in folder.iterdir()), default=0.0)
-    return newest > (time.time() if now is None else now) - QUIET_SECONDS
+def settles(
+    folder: Path, patience: float = PATIENCE_SECONDS, pause: Callable[[float], None] = time.sleep
+) -> bool:
+    """Whether the drop is left alone for `QUIET_SECONDS`, at the latest after `patience` seconds.
+
+    Somebody who copies a drop and starts the job at once finds it taken, not left until tomorrow.
+    """
+    while not any(True for marker in MARKERS for _ in folder.glob(marker)):
+        still = QUIET_SECONDS - (time.time() - changed_at(folder))
+        if still <= 0:
+            return True
+        if still > patience:
+            return False
+        pause(still)
+        patience -= still
+    return False
+
+
+def changed_at(folder: Path) -> float:
+    """When the folder or a file of it was last written, in seconds since 1970."""
+    return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
 
 
 def _dated(folder: Path) -> date | None:

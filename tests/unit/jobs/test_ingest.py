@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamflow.errors import UsageError
-from streamflow.jobs.ingest import as_of_of, being_written, dated_folders, month_later
+from streamflow.jobs.ingest import QUIET_SECONDS, as_of_of, dated_folders, month_later, settles
 
 DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
 
@@ -48,15 +48,54 @@ def test_a_folder_without_a_date_needs_one(tmp_path):
         as_of_of(tmp_path)
 
 
-def test_a_drop_is_left_alone_while_somebody_writes_it(tmp_path):
-    file = tmp_path / "users.csv"
-    file.touch()
-    assert being_written(tmp_path)
-    assert not being_written(tmp_path, now=time.time() + 60)
-    os.utime(file, (0, 0))
-    assert not being_written(tmp_path)
-    for marker in ("_INCOMPLETE", "labels.csv.part"):
-        (tmp_path / marker).touch()
-        os.utime(tmp_path / marker, (0, 0))
-        assert being_written(tmp_path)
-        (tmp_path / marker).unlink()
+def aged(folder, seconds):
+    then = time.time() - seconds
+    for path in (*folder.iterdir(), folder):
+        os.utime(path, (then, then))
+
+
+def refuse_to_wait(seconds):
+    raise AssertionError(f"waited {seconds} s")
+
+
+def test_a_drop_that_was_left_alone_is_taken_at_once(tmp_path):
+    (tmp_path / "users.csv").touch()
+    aged(tmp_path, QUIET_SECONDS + 1)
+    assert settles(tmp_path, pause=refuse_to_wait)
+
+
+def test_a_drop_that_changed_a_moment_ago_is_waited_for(tmp_path):
+    (tmp_path / "users.csv").touch()
+    waits = []
+
+    def pause(seconds):
+        waits.append(seconds)
+        aged(tmp_path, QUIET_SECONDS + 1)
+
+    assert settles(tmp_path, pause=pause)
+    assert len(waits) == 1
+    assert 0 < waits[0] <= QUIET_SECONDS
+
+
+def test_a_drop_that_goes_on_changing_is_left_for_the_next_time(tmp_path):
+    waits = []
+
+    def pause(seconds):
+        waits.append(seconds)
+        (tmp_path / f"{len(waits)}.csv").touch()
+
+    assert not settles(tmp_path, patience=30, pause=pause)
+    assert sum(waits) <= 30
+
+
+def test_a_drop_of_the_future_is_left_alone(tmp_path):
+    (tmp_path / "users.csv").touch()
+    aged(tmp_path, -3600)
+    assert not settles(tmp_path, pause=refuse_to_wait)
+
+
+@pytest.mark.parametrize("marker", ["_INCOMPLETE", "labels.csv.part", "labels.csv.tmp"])
+def test_a_drop_that_is_marked_as_incomplete_is_left_alone(tmp_path, marker):
+    (tmp_path / marker).touch()
+    aged(tmp_path, QUIET_SECONDS + 1)
+    assert not settles(tmp_path, pause=refuse_to_wait)
