@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streamflow import settings as settings_module
+from streamflow.cli.output import AsJson, print_json, print_table
 
 if TYPE_CHECKING:
     from streamflow.drops.load import IngestOutcome, TableOutcome
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The ledger of drops, and what was rejected.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 AsOf = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d"], help="Date the drop is about; default: the folder's name."),
@@ -61,7 +60,7 @@ def ingest_command(
         with _progress(quiet=as_json) as progress:
             outcomes = recipe.ingest_all(settings, root, loaded_by, progress)
         if as_json:
-            _print_json({"drops": [_facts(outcome) for outcome in outcomes]})
+            print_json({"drops": [_facts(outcome) for outcome in outcomes]})
         elif not outcomes:
             typer.echo(f"There is no new drop in {root}.")
         for outcome in [] if as_json else outcomes:
@@ -72,7 +71,7 @@ def ingest_command(
     with _progress(quiet=as_json) as progress:
         done = recipe.ingest(settings, folder, as_of.date() if as_of else None, loaded_by, progress)
     if as_json:
-        _print_json(_facts(done))
+        print_json(_facts(done))
     else:
         _show_outcome(done)
 
@@ -116,7 +115,7 @@ def simulate_command(
         written=None if as_json else lambda drop: typer.echo(f"{drop.folder}  {drop.rows} users"),
     )
     if as_json:
-        _print_json({"drops": [dataclasses.asdict(drop) for drop in drops]})
+        print_json({"drops": [dataclasses.asdict(drop) for drop in drops]})
 
 
 @app.command("list")
@@ -128,7 +127,7 @@ def list_drops(as_json: AsJson = False) -> None:
     with transaction(settings_module.load()) as connection:
         entries = ledger.entries(connection)
     if as_json:
-        _print_json([dataclasses.asdict(entry) for entry in entries])
+        print_json([dataclasses.asdict(entry) for entry in entries])
     elif not entries:
         typer.echo("No drop was taken yet. Take one with 'streamflow ingest DIR --as-of DATE'.")
     else:
@@ -136,7 +135,7 @@ def list_drops(as_json: AsJson = False) -> None:
             (e.drop_id, e.as_of, _minute(e.loaded_at), e.loaded_by, e.accepted, e.quarantined)
             for e in entries
         ]
-        _show_table(("drop", "as-of", "loaded at (UTC)", "by", "accepted", "quarantined"), rows)
+        print_table(("drop", "as-of", "loaded at (UTC)", "by", "accepted", "quarantined"), rows, grouped=True)
 
 
 @app.command()
@@ -151,12 +150,13 @@ def show(
         entry = ledger.entry(connection, drop)
         files = ledger.files(connection, entry.drop_id)
     if as_json:
-        _print_json({**dataclasses.asdict(entry), "files": [dataclasses.asdict(file) for file in files]})
+        print_json({**dataclasses.asdict(entry), "files": [dataclasses.asdict(file) for file in files]})
         return
     typer.echo(f"{entry.drop_id}: as of {entry.as_of}, loaded at {_minute(entry.loaded_at)} UTC")
-    typer.echo(f"by {entry.loaded_by} from {entry.origin}; content {entry.digest}")
+    typer.echo(f"by {entry.loaded_by} from {entry.origin}")
+    typer.echo(f"content {entry.digest}")
     rows = [(f.file, f.sha256[:12], f.bytes, f.lines, f.accepted, f.quarantined) for f in files]
-    _show_table(("file", "sha256", "bytes", "rows", "accepted", "quarantined"), rows)
+    print_table(("file", "sha256", "bytes", "rows", "accepted", "quarantined"), rows, grouped=True)
 
 
 @app.command()
@@ -174,12 +174,12 @@ def quarantine(
         drop_id = ledger.entry(connection, drop).drop_id if drop else None
         found = ledger.quarantined(connection, drop_id, table, most)
     if as_json:
-        _print_json([dataclasses.asdict(row) for row in found])
+        print_json([dataclasses.asdict(row) for row in found])
     elif not found:
         typer.echo("Nothing is in quarantine.")
     else:
         rows = [(r.drop_id, f"{r.file}:{r.line}", r.column or "", r.value or "", r.reason) for r in found]
-        _show_table(("drop", "where", "column", "value", "reason"), rows)
+        print_table(("drop", "where", "column", "value", "reason"), rows)
 
 
 @app.command()
@@ -199,7 +199,7 @@ def check(
     with _progress(quiet=as_json) as progress:
         examined = load.examine(settings, repos.load(settings), folder, when, progress=progress)
     if as_json:
-        _print_json({**dataclasses.asdict(examined), "refused": bool(examined.problems)})
+        print_json({**dataclasses.asdict(examined), "refused": bool(examined.problems)})
     else:
         _show_tables(examined.tables)
         for line in (*examined.notes, *examined.rejected):
@@ -240,24 +240,11 @@ def _show_outcome(outcome: IngestOutcome) -> None:
 
 
 def _show_tables(tables: Sequence[TableOutcome]) -> None:
-    _show_table(
+    print_table(
         ("table", "rows", "accepted", "quarantined"),
         [(item.table, item.lines, item.accepted, item.quarantined) for item in tables],
+        grouped=True,
     )
-
-
-def _show_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table()
-    for name, value in zip(header, rows[0] if rows else header, strict=True):
-        table.add_column(name, justify="right" if isinstance(value, int) else "left", overflow="fold")
-    for row in rows:
-        cells = [f"{cell:,}" if isinstance(cell, int) else escape(str(cell)) for cell in row]
-        table.add_row(*cells)
-    Console().print(table)
 
 
 @contextlib.contextmanager
@@ -277,11 +264,3 @@ def _progress(*, quiet: bool) -> Iterator[Report | None]:
 
 def _minute(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _print_json(document: object) -> None:
-    typer.echo(json.dumps(document, default=_plain))
-
-
-def _plain(value: object) -> str:
-    return value.isoformat() if isinstance(value, date | datetime) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Annotated
 
@@ -47,9 +48,16 @@ def get(
     if as_json:
         print_json(document)
         return
-    features = document.get("features")
-    rows = list(features.items()) if isinstance(features, dict) else list(document.items())
-    print_table(("feature", "value"), rows, title=entity)
+    print_table(
+        ("feature", "value", "view", "as of"),
+        [
+            (name, json.dumps(held["value"]), held["view"], (held["event_timestamp"] or "")[:10])
+            for name, held in document["features"].items()
+        ],
+    )
+    problem = document.get("problem")
+    if problem:
+        typer.echo(f"No prediction is possible: {problem['detail']}")
 
 
 def materialize(
@@ -75,4 +83,4 @@ def materialize(
         (view.feature_view, view.rows, view.entities, view.newest_as_of and f"{view.newest_as_of:%Y-%m-%d}")
         for view in views
     ]
-    print_table(("feature view", "rows written", "entities", "newest as-of"), rows)
+    print_table(("feature view", "rows written", "entities", "newest as-of"), rows, grouped=True)

@@ -34,19 +34,57 @@ def _plain(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
-    """Print rows under a header; None becomes an empty cell, numbers stand right."""
+def print_table(
+    header: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "", grouped: bool = False
+) -> None:
+    """Print rows under a header; None becomes an empty cell, numbers stand right.
+
+    Args:
+        grouped: Whole numbers are counts: 7,043 instead of 7043.
+    """
+    from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left")
+    console = Console()
+    cells = [[_cell(value, grouped=grouped) for value in row] for row in rows]
+    widths = column_widths([list(column) for column in zip(header, *cells, strict=True)], console.width)
+    # Without lines between the columns, most tables fit into 80 characters.
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    table.padding = (0, 1, 0, 0)
     for position, name in enumerate(header):
         numeric = any(isinstance(row[position], int | float) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(_cell(value)) for value in row))
-    Console().print(table)
+        table.add_column(
+            name, justify="right" if numeric else "left", overflow="fold", width=widths[position]
+        )
+    for row in cells:
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+_GAP = 2
+
+
+def column_widths(columns: Sequence[Sequence[str]], room: int) -> list[int | None]:
+    """Characters for each column, so that lines break at blanks and no word is broken.
+
+    Args:
+        columns: Texts of each column, its header among them.
+        room: Characters in a line.
+
+    Returns:
+        A width per column; None for all of them when some word has to be broken.
+    """
+    widths = [max(map(len, texts)) for texts in columns]
+    least = [max(len(word) for text in texts for word in (text.split() or [""])) for texts in columns]
+    room -= _GAP * len(columns)
+    if sum(least) > room:
+        return [None] * len(columns)
+    while sum(widths) > room:
+        widest = max((at for at in range(len(widths)) if widths[at] > least[at]), key=widths.__getitem__)
+        widths[widest] -= 1
+    return list(widths)
 
 
 @contextlib.contextmanager
@@ -61,11 +99,13 @@ def working(what: str, *, quiet: bool = False) -> Iterator[None]:
         yield
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, *, grouped: bool) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int) and grouped:
+        return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, datetime):

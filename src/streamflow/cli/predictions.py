@@ -48,16 +48,17 @@ def predict(
 
 def _show(key: str, answers: list[dict[str, Any]]) -> None:
     rows = [
-        (
-            item.get(key),
-            item.get("probability"),
-            item.get("prediction"),
-            _version(item),
-            "; ".join([item["detail"], *item["details"]]) if "code" in item else None,
-        )
+        (item.get(key), item.get("probability"), item.get("prediction"), _version(item))
         for item in answers
+        if "code" not in item
     ]
-    print_table((key, "probability", "churns", "version", "refused because"), rows)
+    if rows:
+        print_table((key, "probability", "churns", "version"), rows)
+    for item in answers:
+        if "code" in item:
+            typer.echo(f"No prediction for {item[key]} ({item['code']}): {item['detail']}")
+            for line in item["details"]:
+                typer.echo(f"  - {line}")
 
 
 def _version(item: dict[str, Any]) -> object:
@@ -105,5 +106,5 @@ def score(
         reasons = ", ".join(f"{count:,} {_REASONS[reason]}" for reason, count in scored.refused.items())
         typer.echo(f"{sum(scored.refused.values()):,} users have no score: {reasons}.")
     if scored.features:
-        print_table(("lacking", "users"), list(scored.features.items()))
+        print_table(("lacking", "users"), list(scored.features.items()), grouped=True)
     typer.echo(f"They are in streamflow.scores under scoring_id {scored.scoring_id}.")

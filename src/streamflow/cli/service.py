@@ -73,6 +73,9 @@ def problem(status: int, body: bytes) -> StreamFlowError:
     )
     code = str(held.get("code", ""))
     hidden = {"type", "title", "status", "detail", "instance", "code", "hint", "request_id"}
+    if code == "missing_features":
+        # The sentence says it all; an unknown entity lacks every feature there is.
+        hidden |= {"reason", "features"}
     details = tuple(
         f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in held.items()

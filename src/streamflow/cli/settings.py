@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from streamflow.cli.output import AsJson, print_json, print_table
+from streamflow.cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -33,7 +33,9 @@ def show(as_json: AsJson = False) -> None:
             [{"variable": name, "value": value, "meaning": meaning} for name, value, meaning in listed]
         )
     else:
-        print_table(("variable", "value", "meaning"), listed)
+        for name, value, meaning in listed:
+            typer.secho(f"{name}={'' if value is None else value}", bold=True)
+            typer.echo(f"    {meaning}")
 
 
 def flatten(model: BaseModel, prefix: str) -> list[tuple[str, Any, str]]:
