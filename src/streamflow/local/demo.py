@@ -52,19 +52,20 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
         data: Folder with the user's own drops; None simulates two months.
 
     Returns:
-        0 when every answer was the expected one, else 1.
+        0 when every answer was the expected one, 1 when not, 130 when it was interrupted before.
 
     Raises:
         StreamFlowError: a step failed.
     """
     before = {service.name for service in stack.status(settings) if service.state == "running"}
+    code = 130
     with _interrupted_by_sigterm():
         try:
             started = time.monotonic()
             say("1. Starting PostgreSQL, MLflow, Feast's feature server and predict")
             settings = stack.up(settings, lambda line: say(f"   {line}"))
-            changed = _ingest(settings, data, say)
-            version = _train_and_promote(settings, say, changed=changed)
+            _ingest(settings, data, say)
+            version = _train_and_promote(settings, say)
             asked = _ask(settings, version, say)
             _show_addresses(settings, say, time.monotonic() - started)
             code = 0 if all(item.status == item.expected for item in asked) else 1
@@ -73,7 +74,7 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
                 while True:
                     time.sleep(3600)
         except KeyboardInterrupt:
-            code = 0 if not once else 130
+            pass
         finally:
             _stop(settings, before, say)
     return code
@@ -106,8 +107,8 @@ def _stop(settings: Settings, before: set[str], say: Say) -> None:
         signal.signal(signal.SIGINT, former)
 
 
-def _ingest(settings: Settings, data: Path | None, say: Say) -> bool:
-    """Take every drop; whether one of them brought something new."""
+def _ingest(settings: Settings, data: Path | None, say: Say) -> None:
+    """Take every drop."""
     from streamflow.jobs.ingest import dated_folders, ingest
     from streamflow.jobs.simulate import simulate
 
@@ -122,10 +123,8 @@ def _ingest(settings: Settings, data: Path | None, say: Say) -> bool:
             hint="Name a folder with one folder a month: 2024-01-31/users.csv …",
         )
     say(f"\n2. Ingesting the drops in {root}")
-    changed = False
     for as_of, folder in folders:
         outcome = ingest(settings, folder, as_of)
-        changed |= outcome.changed
         rows, bad = sum(outcome.accepted.values()), sum(outcome.quarantined.values())
         news = (
             f"{rows:,} rows accepted, {bad:,} quarantined"
@@ -133,15 +132,14 @@ def _ingest(settings: Settings, data: Path | None, say: Say) -> bool:
             else "known already, nothing changed"
         )
         say(f"   {as_of}: {news}")
-    return changed
 
 
-def _train_and_promote(settings: Settings, say: Say, *, changed: bool) -> int:
+def _train_and_promote(settings: Settings, say: Say) -> int:
     """Materialize, train, promote; an unchanged world keeps the version that it has."""
     from streamflow.registry import versions
 
     served = versions.by_alias(settings, "production")
-    if served is not None and not changed:
+    if served is not None and _trained_on_all(settings, served):
         tags = versions.get(settings, served).tags
         say(
             f"\n3. The drops are those that version {served} was trained on: nothing to materialize or to train"
@@ -169,6 +167,19 @@ def _train_and_promote(settings: Settings, say: Say, *, changed: bool) -> int:
         move = promote(settings, trained.version, alias, why=_WHY, by="demo")
         say(f"   {alias}: {move.from_version or 'unset'} → {move.to_version}")
     return trained.version
+
+
+def _trained_on_all(settings: Settings, version: int) -> bool:
+    """Whether a version was trained as of the newest drop, on all drops that are known by now."""
+    from streamflow.registry import versions
+    from streamflow.snapshots import ledger
+
+    run = versions.run_of(settings, versions.get(settings, version))
+    with transaction(settings) as connection:
+        loaded = ledger.drops(connection, ledger.known_now(connection))
+    newest = ledger.newest_as_of(loaded).isoformat()
+    seen = run["params"].get("drop_ids", "").split(",")
+    return run["params"].get("as_of") == newest and seen == [drop.drop_id for drop in loaded][-len(seen) :]
 
 
 def _ask(settings: Settings, version: int, say: Say) -> list[Asked]:

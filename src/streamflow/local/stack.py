@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
 from streamflow.errors import DependencyDown, StreamFlowError
@@ -106,8 +108,9 @@ def _start_postgres(settings: Settings, tell: Callable[[str], None]) -> None:
         tell("Starting PostgreSQL")
         server = _server(settings)
         postgres.create(server)
-        process = postgres.start(server)
-        processes.write(_file(settings.home, POSTGRES), process)
+        with _undisturbed():
+            process = postgres.start(server)
+            processes.write(_file(settings.home, POSTGRES), process)
     _create_databases(settings)
     migrate(settings)
 
@@ -166,15 +169,37 @@ def _start(settings: Settings, service: Service, tell: Callable[[str], None]) ->
         _stop(settings.home, service.name)
     else:
         tell(f"Starting {service.name}")
-    process = processes.launch(
-        service.command,
-        log=log_of(settings.home, service.name),
-        port=services.preferred_ports(settings)[service.name],
-        environment={**services.environment(settings), **service.variables},
-    )
-    processes.write(_file(settings.home, service.name), process)
-    noted.write_text(service.configuration, encoding="ascii")
+    with _undisturbed():
+        process = processes.launch(
+            service.command,
+            log=log_of(settings.home, service.name),
+            port=services.preferred_ports(settings)[service.name],
+            environment={**services.environment(settings), **service.variables},
+        )
+        processes.write(_file(settings.home, service.name), process)
+        noted.write_text(service.configuration, encoding="ascii")
     return service
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put Ctrl-C and SIGTERM off until a process that was started is also noted, so that `down` finds it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(number)
+
+    former = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        if caught:
+            signal.raise_signal(signal.Signals(caught[0]))
 
 
 def _wait(settings: Settings, started: list[Service], tell: Callable[[str], None]) -> None:
