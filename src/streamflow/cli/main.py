@@ -59,6 +59,7 @@ COMMANDS = {
     "promote": Command("promotions:promote", "The same as 'models promote'.", MODELS),
     "rollback": Command("promotions:rollback", "The same as 'models rollback'.", MODELS),
     "reproduce": Command("reproduce:reproduce", "Train a run again; say whether it is the same.", MODELS),
+    "trial": Command("trials:app", "Versions on trial beside production: canary, challenger.", MODELS),
     "predict": Command("predictions:predict", "Ask the predict service for users.", MODELS),
     "explain": Command("explain:explain", "The answer for a user at a past time, computed again.", MODELS),
     "score": Command("predictions:score", "Score every user with the production model.", MODELS),

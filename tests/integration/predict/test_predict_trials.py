@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import pytest
 import sqlalchemy as sa
 
 from streamflow import tracking
 from streamflow.database import transaction
+from streamflow.errors import NotFound, Refused
 from streamflow.predict.trials import in_canary
+from streamflow.registry import history, trial
 
 
 @contextlib.contextmanager
@@ -26,6 +29,38 @@ def alias(settings, name: str, version: int):
 
 def _trials(service):
     return {name: item["version"] for name, item in service.client.get("/model").json()["trials"].items()}
+
+
+def test_the_command_starts_and_ends_a_trial_and_the_history_keeps_it(simulated, predict, monkeypatch):
+    from typer.testing import CliRunner
+
+    from streamflow.cli.main import app
+
+    monkeypatch.setenv("STREAMFLOW_HOME", str(simulated.home))
+
+    def run(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["trial", *words])
+        assert result.exception is None, result.exception
+        return result.exit_code, result.output
+
+    code, output = run("start", "2", "--as", "challenger", "--why", "better, perhaps", "--json")
+    assert (code, json.loads(output)["to_version"]) == (0, 2)
+    predict.until(lambda: _trials(predict) == {"challenger": 2})
+    assert trial.running(simulated) == {"challenger": 2}
+    assert run("stop", "--as", "challenger", "--why", "seen enough")[0] == 0
+    predict.until(lambda: _trials(predict) == {})
+    done = [(m.action, m.alias, m.from_version, m.to_version) for m in history.history(simulated)][-2:]
+    assert done == [("trial", "challenger", None, 2), ("end trial", "challenger", 2, None)]
+    history.verify(simulated, "")
+
+
+def test_a_trial_needs_a_reason_and_another_version_than_the_one_in_production(simulated, predict):
+    with pytest.raises(Refused, match="reason"):
+        trial.start(simulated, 2, "canary", why=" ", by="tests")
+    with pytest.raises(Refused, match="in production itself"):
+        trial.start(simulated, 1, "canary", why="a test", by="tests")
+    with pytest.raises(NotFound, match="Nothing is on trial"):
+        trial.stop(simulated, "canary", why="a test", by="tests")
 
 
 def test_a_challenger_is_scored_in_shadow_and_never_answered(simulated, predict, users):

@@ -1,0 +1,60 @@
+"""`streamflow trial`: a version beside production, as canary or in shadow."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from streamflow.cli.output import AsJson, By, Why, me, print_json
+
+app = typer.Typer(no_args_is_help=True, help="Versions on trial beside production.")
+_Alias = Annotated[
+    Literal["canary", "challenger"],
+    typer.Option(
+        "--as", help="canary answers a share of the users; challenger is scored in shadow, never answered."
+    ),
+]
+
+
+@app.command()
+def start(
+    version: Annotated[int, typer.Argument(help="Number of the version.")],
+    *,
+    alias: _Alias,
+    why: Why,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a version on trial; predict follows within seconds, with no restart.
+
+    Example: streamflow trial start 3 --as challenger --why "trained on March"
+    """
+    from streamflow import settings as settings_module
+    from streamflow.registry import trial
+
+    settings = settings_module.load()
+    move = trial.start(settings, version, alias, why=why, by=by or me())
+    if as_json:
+        print_json(move)
+        return
+    share = f" for {settings.predict.canary_share:.0%} of the users" if alias == "canary" else ""
+    typer.echo(
+        f"Version {version} is on trial as {alias}{share}. End it: streamflow trial stop --as {alias} --why …"
+    )
+
+
+@app.command()
+def stop(*, alias: _Alias, why: Why, by: By = None, as_json: AsJson = False) -> None:
+    """End a trial; production answers everybody.
+
+    Example: streamflow trial stop --as canary --why "no better"
+    """
+    from streamflow import settings as settings_module
+    from streamflow.registry import trial
+
+    move = trial.stop(settings_module.load(), alias, why=why, by=by or me())
+    if as_json:
+        print_json(move)
+        return
+    typer.echo(f"Version {move.from_version} is no longer on trial as {alias}.")
