@@ -205,6 +205,17 @@ class PromotionSettings(_Section):
     """Longest time of 99 of 100 single answers of the model alone, in milliseconds."""
 
 
+class ParitySettings(_Section):
+    """The job that compares the batch path with `/predict`."""
+
+    sample: int = Field(200, ge=1)
+    """Entities that are compared each time."""
+    url: str = ""
+    """Address of the predict service that is asked; empty means `predict.host` and `predict.port`."""
+    api_key: SecretStr = SecretStr("")
+    """API key for that service, when it wants one."""
+
+
 class LogSettings(_Section):
     """Logs."""
 
@@ -235,6 +246,7 @@ class Settings(BaseSettings):
     training: TrainingSettings = TrainingSettings()
     promotion: PromotionSettings = PromotionSettings()
     predict: PredictSettings = PredictSettings()
+    parity: ParitySettings = ParitySettings()
     log: LogSettings = LogSettings()
 
     @classmethod

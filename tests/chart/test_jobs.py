@@ -26,7 +26,7 @@ def test_a_job_says_all_that_is_needed(name):
     assert set(spec) - OPTIONAL == KEYS - OPTIONAL
     assert spec["command"] == ["streamflow", "jobs", "exec", name]
     assert spec["databaseRole"] in ROLES
-    assert set(spec["talksTo"]) <= {"postgresql", "mlflow"}
+    assert set(spec["talksTo"]) <= {"postgresql", "mlflow", "predict"}
     assert spec["summary"].endswith(".")
 
 

@@ -39,6 +39,8 @@ DERIVED = {
     "feast.server_url",
     "ingest.inbox",
     "mlflow.tracking_uri",
+    "parity.api_key",
+    "parity.url",
     "predict.api_keys_file",
     "predict.cache_dir",
     "predict.host",

@@ -38,6 +38,12 @@ def _score(settings: Settings) -> object:
     return score(settings)
 
 
+def _parity(settings: Settings) -> object:
+    from streamflow.jobs.parity import parity
+
+    return parity(settings)
+
+
 def _monitor(settings: Settings) -> object:
     from streamflow.jobs.monitor import monitor
 
@@ -56,6 +62,7 @@ JOBS: Mapping[str, Recipe] = {
     "materialize": _materialize,
     "train": _train,
     "score": _score,
+    "parity": _parity,
     "monitor": _monitor,
     "backup": _backup,
 }

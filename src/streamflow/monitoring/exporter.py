@@ -50,6 +50,7 @@ class PlatformCollector(Collector):
                     *_jobs(connection),
                     *_freshness(freshness.read(connection)),
                     *_drops(connection),
+                    *_parity(connection),
                     *_model(connection, self._settings.mlflow.registered_model, self._settings.predict.alias),
                 ]
         except (StreamFlowError, sa.exc.SQLAlchemyError) as error:
@@ -133,6 +134,25 @@ def _drops(connection: sa.Connection) -> list[Metric]:
         rows.add_metric([row.table_name, "accepted"], float(row.accepted))
         rows.add_metric([row.table_name, "quarantined"], float(row.quarantined))
     return [rows]
+
+
+def _parity(connection: sa.Connection) -> list[Metric]:
+    compared = GaugeMetricFamily(
+        "streamflow_parity_compared", "Entities of the last comparison of the batch path with predict."
+    )
+    differences = GaugeMetricFamily(
+        "streamflow_parity_differences", "Entities among them for which the two paths disagree."
+    )
+    row = connection.execute(
+        sa.text(
+            "SELECT (facts->>'compared')::float8 AS compared, (facts->>'differences')::float8 AS differences"
+            " FROM streamflow.job_runs WHERE job = 'parity' AND outcome = 'done' ORDER BY run_id DESC LIMIT 1"
+        )
+    ).first()
+    if row is not None:
+        compared.add_metric([], row.compared)
+        differences.add_metric([], row.differences)
+    return [compared, differences]
 
 
 def _model(connection: sa.Connection, model: str, alias: str) -> list[Metric]:
