@@ -3,7 +3,7 @@
 import pytest
 from render import configuration, render
 
-JOBS = ("ingest", "materialize", "train", "score", "monitor", "backup")
+JOBS = ("ingest", "materialize", "train", "score", "parity", "monitor", "backup")
 COMPONENTS = ("postgresql", "mlflow", "feast", "predict", "exporter", "migrate", "test")
 
 

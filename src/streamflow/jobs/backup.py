@@ -20,7 +20,7 @@ from streamflow.schema.migrate import current
 from streamflow.settings import Settings
 
 MANIFEST = "manifest.json"
-_NAME = "%Y-%m-%dT%H%M%SZ"
+_NAME = "%Y-%m-%dT%H%M%S.%fZ"
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
             _ingest(settings, data, say)
             version = _train_and_promote(settings, say)
             asked = _ask(settings, version, say)
-            _show_addresses(settings, say, time.monotonic() - started)
+            _show_addresses(settings, asked, time.monotonic() - started, say, once=once)
             code = 0 if all(item.status == item.expected for item in asked) else 1
             if not once:
                 say("\nEverything runs until you press Ctrl-C.")
@@ -257,19 +257,23 @@ def _incomplete(settings: Settings, model: dict[str, Any]) -> str | None:
     return None
 
 
-def _show_addresses(settings: Settings, say: Say, seconds: float) -> None:
+def _show_addresses(settings: Settings, asked: list[Asked], seconds: float, say: Say, *, once: bool) -> None:
     url = f"http://{settings.predict.host}:{settings.predict.port}"
     say(f"\nDone in {seconds:.0f} s. Look around:")
     say(f"   API and its documentation   {url}/docs")
     say(f"   MLflow                      {settings.mlflow.tracking_uri}")
     say(f"   Feast's feature server      {settings.feast.server_url}/docs")
-    say("Try next:")
-    program = ".venv/bin/streamflow"
-    for line in (
-        "models list",
-        "models history",
-        "train --as-of DATE --estimator random_forest",
-        'rollback --why "trying it"',
+    known = next((item.entity for item in asked if item.status == 200), None)
+    lines = [
+        "up                                   # the stack is being stopped now" if once else "status",
+        "models show production",
+        "train --estimator random_forest      # another version, beside the served one",
+        "gate 2                               # may it replace the one in production?",
+        "models history                       # what was served, who let it in, and why",
         "drops list",
-    ):
-        say(f"   {program} {line}")
+    ]
+    if known is not None:
+        lines.insert(1, f"predict {known}")
+    say("Try next:")
+    for line in lines:
+        say(f"   .venv/bin/streamflow {line}")
