@@ -22,6 +22,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -36,6 +37,10 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTHING_LISTENS = "http://127.0.0.1:9"
 _TEMPLATE = "template_streamflow"
 _number = itertools.count(1)
+
+# A slow machine is no wrong answer; and every run tries the same examples, so that no run fails by luck.
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-from streamflow.errors import DependencyDown, StreamFlowError
+from streamflow.errors import DependencyDown, StreamFlowError, UsageError
 from streamflow.local import home as homes
 from streamflow.local import postgres, processes, services
 from streamflow.local.processes import Running
@@ -61,7 +61,9 @@ def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Setti
     Raises:
         StreamFlowError: a service did not start; has the last lines of its log. The others run on.
         Refused: another `up` or `down` is at work on this stack.
+        UsageError: there is no feature repo where the settings say; nothing was started.
     """
+    _check_repo(base.feast.repo)
     home = homes.make(base.home)
     _check_room(home)
     with homes.exclusive(home), homes.choosing_ports():
@@ -75,6 +77,15 @@ def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Setti
         started.append(_start(settings, wanted[FEAST], tell))
         _wait(settings, [service for service in started if service], tell)
     return settings
+
+
+def _check_repo(repo: Path) -> None:
+    """Else a wrong path would be kept in `stack.env`."""
+    if not (repo.expanduser() / "feature_store.yaml").is_file():
+        raise UsageError(
+            f"{repo.expanduser().resolve()} is no feature repo: it has no feature_store.yaml.",
+            hint="Run from the project's folder, or set STREAMFLOW_FEAST__REPO.",
+        )
 
 
 def _check_room(home: Path) -> None:
