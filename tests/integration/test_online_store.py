@@ -1,5 +1,6 @@
 """Our online store against Feast's stock PostgreSQL store: the same data in, the same values out, type by type."""
 
+import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,9 +13,10 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from feast.types import Array, Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
 
-from streamflow.database import transaction
+from streamflow.database import engine, transaction
 from streamflow.errors import UsageError
 from streamflow.features.online_store import WideOnlineStore
+from streamflow.local import home, postgres, processes
 
 DAY = datetime(2024, 1, 31, tzinfo=UTC)
 SCHEMA = [
@@ -154,3 +156,40 @@ def test_a_type_without_a_column_type_is_refused_by_name(settings, ours):
     store, setup = ours
     with pytest.raises(UsageError, match="Array"):
         store.update(setup, [], [view([Field(name="vector", dtype=Array(Float32))])], [], [], partial=False)
+
+
+def test_reads_go_on_through_six_restarts_of_postgresql(tmp_path, settings):
+    database = settings.database
+    with home.choosing_ports():
+        server = postgres.Server(
+            folder=tmp_path / "data",
+            port=home.free_port(15600),
+            user=database.user,
+            password=database.secret,
+            log=tmp_path / "postgres.log",
+        )
+        postgres.create(server)
+        process = postgres.start(server)
+    setup = config(settings, "streamflow.features.online_store.WideOnlineStore")
+    setup.online_store.port, setup.online_store.database = server.port, "postgres"
+    store = WideOnlineStore()
+    try:
+        with transaction(elsewhere(settings, server)) as connection:
+            connection.exec_driver_sql("CREATE SCHEMA online")
+        store.update(setup, [], [view()], [], [], partial=False)
+        store.online_write_batch(setup, view(), [(key("u"), VALUES, DAY, DAY)], progress=None)
+        for _ in range(6):
+            # Cut, not ended: what an immediate shutdown or a lost node leaves behind.
+            processes.stop(process, first=signal.SIGQUIT, grace_seconds=30)
+            process = postgres.start(server)
+            for _ in range(20):
+                ((at, values),) = store.online_read(setup, view(), [key("u")], ["int64"])
+                assert (at, values) == (DAY, {"int64": VALUES["int64"]})
+    finally:
+        engine(elsewhere(settings, server)).dispose()
+        postgres.shut_down(process)
+
+
+def elsewhere(settings, server):
+    moved = settings.database.model_copy(update={"port": server.port, "name": "postgres"})
+    return settings.model_copy(update={"database": moved})
