@@ -132,21 +132,28 @@ def predict(simulated: Settings, _predict: Predict, production: Callable[[Settin
 
 @dataclass
 class Switch:
-    """A TCP forwarder to a real server, which can be cut and mended: the network's faults, made to order."""
+    """A TCP forwarder to a real server, which can be cut, frozen and mended: the network's faults, made to order."""
 
     port: int
     target: int
     _listener: socket.socket | None = None
     _ends: list[socket.socket] = field(default_factory=list)
+    _flows: threading.Event = field(default_factory=threading.Event)
 
     def mend(self) -> None:
-        """Let connections through."""
+        """Let connections and what they carry through."""
+        self._flows.set()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
             threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
+    def freeze(self) -> None:
+        """Hold back everything, and break no connection: a server that hangs."""
+        self._flows.clear()
+
     def cut(self) -> None:
         """Refuse new connections and reset those there are."""
+        self._flows.set()
         if self._listener is not None:
             # Without the shutdown, the thread in accept() would keep the port open.
             with contextlib.suppress(OSError):
@@ -174,12 +181,13 @@ class Switch:
                 there.close()
                 return
             for source, sink in ((here, there), (there, here)):
-                threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+                threading.Thread(target=_pump, args=(source, sink, self._flows), daemon=True).start()
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _pump(source: socket.socket, sink: socket.socket, flows: threading.Event) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
+            flows.wait()
             sink.sendall(data)
     for end in (source, sink):
         with contextlib.suppress(OSError):
