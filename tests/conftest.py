@@ -6,7 +6,7 @@ module_settings the same, for all tests of a module
 world           a database with both sample drops, shared by the tests of a module
 feature_repo    the project's feature repo
 simulated       a database with two simulated months, materialized, and two registered versions; shared by all
-realdata        the sample drops, or a skip with the reason
+realdata        the sample drops, or a skip with the reason; `sample_drops` is None instead
 """
 
 from __future__ import annotations
@@ -246,10 +246,18 @@ def feature_repo() -> Path:
 
 
 @pytest.fixture(scope="session")
-def realdata() -> Path:
-    """Folder of the sample drops: month_000 as of 2024-01-31, month_001 as of 2024-02-29."""
+def sample_drops() -> Path | None:
+    """Folder of the sample drops, or None: for tests that take generated months instead."""
     given = os.environ.get("TEST_DATA")
     for folder in ([Path(given)] if given else []) + [ROOT.parent / "shared" / "data" / "streamflow"]:
         if (folder / "month_001" / "users.csv").is_file():
             return folder
-    pytest.skip("the sample drops are not here; TEST_DATA=DIR names their folder")
+    return None
+
+
+@pytest.fixture(scope="session")
+def realdata(sample_drops: Path | None) -> Path:
+    """Folder of the sample drops: month_000 as of 2024-01-31, month_001 as of 2024-02-29."""
+    if sample_drops is None:
+        pytest.skip("the sample drops are not here; TEST_DATA=DIR names their folder")
+    return sample_drops

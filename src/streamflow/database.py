@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import sqlalchemy as sa
+from psycopg.errors import UndefinedTable
 
 from streamflow.errors import DependencyDown, Refused
 from streamflow.settings import DatabaseSettings, Settings
@@ -40,20 +41,47 @@ def transaction(settings: Settings | DatabaseSettings) -> Iterator[sa.Connection
     """One transaction: committed at the end, rolled back on any error.
 
     Raises:
-        DependencyDown: PostgreSQL does not answer.
+        DependencyDown: PostgreSQL does not answer, lets nobody in, or has no tables of the platform yet.
     """
     database = settings.database if isinstance(settings, Settings) else settings
+    with _told(database), engine(database).begin() as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def _told(database: DatabaseSettings) -> Iterator[None]:
+    """Errors that a user can do something about, in our words."""
     try:
-        with engine(database).begin() as connection:
-            yield connection
+        yield
     except sa.exc.OperationalError as error:
-        if error.connection_invalidated or "connect" in str(error.orig).lower():
+        reason = str(error.orig).lower()
+        if error.connection_invalidated or "connect" in reason or "resolve host" in reason:
+            raise _down(database, error) from error
+        raise
+    except sa.exc.ProgrammingError as error:
+        if isinstance(error.orig, UndefinedTable) and '"streamflow.' in str(error.orig):
             raise DependencyDown(
-                f"PostgreSQL at {database.host}:{database.port} does not answer.",
-                hint="Start the local stack with 'streamflow up', or check STREAMFLOW_DATABASE__HOST and __PORT.",
+                f"The database '{database.name}' at {database.host}:{database.port} has not the platform's tables.",
+                hint="Run 'streamflow db migrate' ('streamflow up' does it), or check STREAMFLOW_DATABASE__NAME.",
                 details=(str(error.orig).strip().splitlines()[0],),
             ) from error
         raise
+
+
+def _down(database: DatabaseSettings, error: sa.exc.OperationalError) -> DependencyDown:
+    reason = str(error.orig).strip().splitlines()[0]
+    where = f"PostgreSQL at {database.host}:{database.port}"
+    if "FATAL" in reason and ("authentication failed" in reason or "does not exist" in reason):
+        return DependencyDown(
+            f"{where} does not let '{database.user}' into the database '{database.name}'.",
+            hint="Check STREAMFLOW_DATABASE__NAME, __USER and __PASSWORD; 'streamflow settings show' lists them.",
+            details=(reason,),
+        )
+    return DependencyDown(
+        f"{where} does not answer.",
+        hint="Start the local stack with 'streamflow up', or check STREAMFLOW_DATABASE__HOST and __PORT.",
+        details=(reason,),
+    )
 
 
 def lock_key(name: str) -> int:
@@ -96,14 +124,8 @@ def held(settings: Settings, name: str, wait_seconds: float) -> Iterator[sa.Conn
         Refused: others held it all the time.
     """
     database = settings.database
-    try:
+    with _told(database):
         connection = engine(database).connect().execution_options(isolation_level="AUTOCOMMIT")
-    except sa.exc.OperationalError as error:
-        raise DependencyDown(
-            f"PostgreSQL at {database.host}:{database.port} does not answer.",
-            hint="Start the local stack with 'streamflow up', or check STREAMFLOW_DATABASE__HOST and __PORT.",
-            details=(str(error.orig).strip().splitlines()[0],),
-        ) from error
     try:
         connection.execute(
             sa.text("SELECT set_config('lock_timeout', :wait, false)"), {"wait": f"{wait_seconds * 1000:.0f}"}
@@ -116,7 +138,8 @@ def held(settings: Settings, name: str, wait_seconds: float) -> Iterator[sa.Conn
             raise Refused(
                 f"Another '{name}' is at work for more than {wait_seconds:.0f} s.", hint="Try again later."
             ) from error
-        yield connection
+        with _told(database):
+            yield connection
     finally:
         # Closed for good: a session that goes back to the pool would keep the lock and its settings.
         connection.invalidate()

@@ -51,7 +51,15 @@ class DatabaseSettings(_Section):
     def secret(self) -> str:
         """The password in clear, from the file when one is named."""
         if self.password_file is not None:
-            return self.password_file.read_text(encoding="utf-8").strip()
+            try:
+                return self.password_file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                from streamflow.errors import UsageError
+
+                raise UsageError(
+                    f"The password file {self.password_file} cannot be read: {error}.",
+                    hint="Correct STREAMFLOW_DATABASE__PASSWORD_FILE.",
+                ) from error
         return self.password.get_secret_value()
 
     @property

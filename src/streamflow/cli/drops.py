@@ -6,24 +6,26 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streamflow import settings as settings_module
+from streamflow.cli.dates import day
 from streamflow.cli.output import AsJson, print_json, print_table
 
 if TYPE_CHECKING:
     from streamflow.drops.load import IngestOutcome, TableOutcome
     from streamflow.drops.read import Progress as Report
+    from streamflow.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="The ledger of drops, and what was rejected.")
 
 AsOf = Annotated[
-    datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], help="Date the drop is about; default: the folder's name."),
+    date | None,
+    typer.Option(metavar="DATE", parser=day, help="Date the drop is about; default: the folder's name."),
 ]
 Drop = Annotated[str | None, typer.Option(help="Id of a drop, or its beginning.")]
 
@@ -69,7 +71,7 @@ def ingest_command(
     if folder is None:
         raise typer.BadParameter("name the drop's folder, or give --all", param_hint="DIR")
     with _progress(quiet=as_json) as progress:
-        done = recipe.ingest(settings, folder, as_of.date() if as_of else None, loaded_by, progress)
+        done = recipe.ingest(settings, folder, as_of, loaded_by, progress)
     if as_json:
         print_json(_facts(done))
     else:
@@ -92,7 +94,7 @@ def simulate_command(
         ),
     ] = None,
     first_as_of: Annotated[
-        datetime, typer.Option(formats=["%Y-%m-%d"], help="As-of of the first drop.")
+        date, typer.Option(metavar="DATE", parser=day, help="As-of of the first drop.")
     ] = "2024-01-31",  # type: ignore[assignment]
     force: Annotated[bool, typer.Option("--force", help="Replace drops that are there already.")] = False,
     as_json: AsJson = False,
@@ -109,7 +111,7 @@ def simulate_command(
         users=users,
         months=months,
         seed=seed,
-        first_as_of=first_as_of.date(),
+        first_as_of=first_as_of,
         drift=recipe.parse_drift(drift or []),
         overwrite=force,
         written=None if as_json else lambda drop: typer.echo(f"{drop.folder}  {drop.rows} users"),
@@ -170,9 +172,12 @@ def quarantine(
     from streamflow.database import transaction
     from streamflow.drops import ledger
 
-    with transaction(settings_module.load()) as connection:
+    settings = settings_module.load()
+    with transaction(settings) as connection:
         drop_id = ledger.entry(connection, drop).drop_id if drop else None
         found = ledger.quarantined(connection, drop_id, table, most)
+    if table is not None and not found:
+        _check_table(settings, table)
     if as_json:
         print_json([dataclasses.asdict(row) for row in found])
     elif not found:
@@ -195,7 +200,7 @@ def check(
     from streamflow.jobs.ingest import as_of_of
 
     settings = settings_module.load()
-    when = as_of.date() if as_of else as_of_of(folder)
+    when = as_of if as_of else as_of_of(folder)
     with _progress(quiet=as_json) as progress:
         examined = load.examine(settings, repos.load(settings), folder, when, progress=progress)
     if as_json:
@@ -210,6 +215,15 @@ def check(
             details=examined.problems,
             hint="Correct the files and check again.",
         )
+
+
+def _check_table(settings: Settings, table: str) -> None:
+    from streamflow import repo as repos
+    from streamflow.errors import NotFound
+
+    known = [item.name for item in repos.load(settings).tables]
+    if table not in known:
+        raise NotFound(f"There is no table '{table}'.", hint=f"The tables are: {', '.join(known)}.")
 
 
 def _facts(outcome: IngestOutcome) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date
 from typing import Annotated
 
 import typer
 
+from streamflow.cli.dates import day
 from streamflow.cli.output import AsJson, print_json, print_table, working
 
 app = typer.Typer(no_args_is_help=True, help="Feature definitions, and the features of a user.")
@@ -62,8 +63,8 @@ def get(
 
 def materialize(
     as_of: Annotated[
-        datetime | None,
-        typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Newest drop to take; default: the newest."),
+        date | None,
+        typer.Option(metavar="DATE", parser=day, help="Newest drop to take; default: the newest."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -75,7 +76,7 @@ def materialize(
     from streamflow.jobs.materialize import materialize as recipe
 
     with working("Materializing", quiet=as_json):
-        views = recipe(settings_module.load(), as_of.date() if as_of else None)
+        views = recipe(settings_module.load(), as_of)
     if as_json:
         print_json({"views": views})
         return

@@ -20,6 +20,7 @@ Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Namespace; default: the current one.")
 ]
 Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig; default: the current one.")]
+JobName = Annotated[str, typer.Argument(metavar="NAME", help="Name of a job; 'streamflow jobs list'.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -45,7 +46,7 @@ def list_jobs(namespace: Namespace = None, context: Context = None, as_json: AsJ
 
 @app.command("run")
 def run_on_cluster(
-    name: str,
+    name: JobName,
     *,
     namespace: Namespace = None,
     context: Context = None,
@@ -69,7 +70,7 @@ def run_on_cluster(
 
 @app.command()
 def logs(
-    name: str,
+    name: JobName,
     namespace: Namespace = None,
     context: Context = None,
     timeout: Annotated[float, typer.Option(help="Longest time to follow, in seconds.")] = 3600.0,
@@ -83,7 +84,7 @@ def logs(
 
 
 @app.command("exec")
-def execute(name: str) -> None:
+def execute(name: JobName) -> None:
     """Do a job here, in this process, as its CronJob does: locked, logged, its outcome recorded."""
     settings = settings_module.load()
     log.configure(settings.log)

@@ -14,7 +14,10 @@ app = typer.Typer(no_args_is_help=True, help="API keys of the predict service.")
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(help="Whom the key is for.")],
-    scope: Annotated[list[str], typer.Option(help="What it may do: predict, features; may be repeated.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(help="What it may do: predict, features; may be repeated."),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Make a key, and its line for the file that STREAMFLOW_PREDICT__API_KEYS_FILE names.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from streamflow.cli import promotions
+from streamflow.cli.dates import AsOf
 from streamflow.cli.output import AsJson, print_json, print_table, working
 
 app = typer.Typer(no_args_is_help=True, help="Model versions: list, show, promote, roll back, history.")
@@ -24,20 +24,12 @@ _SHOWN = ("auc", "f1", "accuracy", "average_precision", "log_loss", "calibration
 
 
 def train(
-    as_of: Annotated[
-        datetime | None,
-        typer.Option(
-            metavar="DATE",
-            formats=["%Y-%m-%d"],
-            help="Look at the world then; default: the newest drop.",
-        ),
-    ] = None,
+    as_of: AsOf = None,
     known_at: Annotated[
-        datetime | None,
+        str | None,
         typer.Option(
             metavar="TIME",
-            formats=["%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"],
-            help="Newest load time that may be seen (UTC unless it says otherwise); default: now.",
+            help="Newest load time that may be seen: ISO 8601, UTC unless it says otherwise; default: now.",
         ),
     ] = None,
     estimator: Annotated[
@@ -54,15 +46,16 @@ def train(
     Example: streamflow train --as-of 2024-01-31 --estimator random_forest
     """
     from streamflow import settings as settings_module
+    from streamflow.snapshots import ledger
+
+    moment = ledger.parse_known_at(known_at) if known_at is not None else None
     from streamflow.jobs.train import train as recipe
 
-    if known_at is not None and known_at.tzinfo is None:
-        known_at = known_at.replace(tzinfo=UTC)
     with working("Training", quiet=as_json):
         trained = recipe(
             settings_module.load(),
-            as_of.date() if as_of else None,
-            known_at,
+            as_of,
+            moment,
             estimator=estimator,
             horizon=horizon,
         )

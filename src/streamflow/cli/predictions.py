@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
+from streamflow.cli.dates import AsOf
 from streamflow.cli.output import AsJson, print_json, print_table, working
 
 
@@ -76,14 +76,7 @@ _REASONS = {
 
 
 def score(
-    as_of: Annotated[
-        datetime | None,
-        typer.Option(
-            metavar="DATE",
-            formats=["%Y-%m-%d"],
-            help="Look at the world then; default: the newest drop.",
-        ),
-    ] = None,
+    as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Score every user with the production model, into the table streamflow.scores.
@@ -94,7 +87,7 @@ def score(
     from streamflow.jobs.score import score as recipe
 
     with working("Scoring", quiet=as_json):
-        scored = recipe(settings_module.load(), as_of.date() if as_of else None)
+        scored = recipe(settings_module.load(), as_of)
     if as_json:
         print_json(scored)
         return

@@ -46,7 +46,10 @@ def _answer(settings: Settings, request: urllib.request.Request) -> dict[str, An
         with _direct.open(request, timeout=30) as answer:
             document = json.load(answer)
     except urllib.error.HTTPError as error:
-        raise problem(error.code, error.read()) from None
+        body = error.read()
+        if error.headers.get_content_type() != "application/problem+json":
+            raise _other(settings) from None
+        raise problem(error.code, body) from None
     except (urllib.error.URLError, OSError) as error:
         raise DependencyDown(
             f"The predict service at {address(settings)} does not answer.",
@@ -54,11 +57,15 @@ def _answer(settings: Settings, request: urllib.request.Request) -> dict[str, An
             details=(str(getattr(error, "reason", error)),),
         ) from None
     except ValueError as error:
-        raise StreamFlowError(
-            f"What answers at {address(settings)} is no predict service.",
-            hint="Check STREAMFLOW_PREDICT__PORT.",
-        ) from error
+        raise _other(settings) from error
     return document if isinstance(document, dict) else {"answer": document}
+
+
+def _other(settings: Settings) -> StreamFlowError:
+    return StreamFlowError(
+        f"What answers at {address(settings)} is no predict service.",
+        hint="Check STREAMFLOW_PREDICT__HOST and __PORT; 'streamflow status' says where the local one is.",
+    )
 
 
 def problem(status: int, body: bytes) -> StreamFlowError:

@@ -61,7 +61,12 @@ def simulate(
             f"There is something already: {', '.join(str(folder) for folder in taken)}.",
             hint="Choose another folder, or give --force to replace these.",
         )
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The folder '{out}' cannot be made: {error.strerror}.", hint="Name one that you may write to."
+        ) from error
     drops = []
     try:
         for as_of, tables in repo.simulate(users, months, seed, first_as_of, dict(drift or {})):

@@ -56,7 +56,11 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
 
     Raises:
         StreamFlowError: a step failed.
+        UsageError: `data` holds no drop; nothing was started.
     """
+    root = data.expanduser() if data else settings.home / "demo-drops"
+    if data is not None:
+        _check(root)
     before = {service.name for service in stack.status(settings) if service.state == "running"}
     code = 130
     with _interrupted_by_sigterm():
@@ -64,7 +68,7 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
             started = time.monotonic()
             say("1. Starting PostgreSQL, MLflow, Feast's feature server and predict")
             settings = stack.up(settings, lambda line: say(f"   {line}"))
-            _ingest(settings, data, say)
+            _ingest(settings, root, say, simulated=data is None)
             version = _train_and_promote(settings, say)
             asked = _ask(settings, version, say)
             _show_addresses(settings, asked, time.monotonic() - started, say, once=once)
@@ -102,28 +106,34 @@ def _stop(settings: Settings, before: set[str], say: Say) -> None:
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         stopped = stack.down(settings.home)
-        say(f"\nStopped {', '.join(stopped)}. Data stays in {settings.home}.")
+        if stopped:
+            say(f"\nStopped {', '.join(stopped)}. Data stays in {settings.home}.")
     finally:
         signal.signal(signal.SIGINT, former)
 
 
-def _ingest(settings: Settings, data: Path | None, say: Say) -> None:
-    """Take every drop."""
-    from streamflow.jobs.ingest import dated_folders, ingest
-    from streamflow.jobs.simulate import simulate
+def _check(root: Path) -> None:
+    """Else the stack would be started for nothing."""
+    from streamflow.jobs.ingest import dated_folders
 
-    root = data.expanduser() if data else settings.home / "demo-drops"
-    if data is None and not root.exists():
-        say(f"\n   No DATA was given: simulating {_MONTHS} months of {_USERS:,} users")
-        simulate(settings, root, users=_USERS, months=_MONTHS, seed=_SEED)
-    folders = dated_folders(root)
-    if not folders:
+    if not dated_folders(root):
         raise UsageError(
             f"There is no drop in '{root}'.",
             hint="Name a folder with one folder a month: 2024-01-31/users.csv …",
         )
+
+
+def _ingest(settings: Settings, root: Path, say: Say, *, simulated: bool) -> None:
+    """Take every drop."""
+    from streamflow.jobs.ingest import dated_folders, ingest
+    from streamflow.jobs.simulate import simulate
+
+    # A demo that was interrupted may have left fewer.
+    if simulated and not (root.is_dir() and len(dated_folders(root)) == _MONTHS):
+        say(f"\n   No DATA was given: simulating {_MONTHS} months of {_USERS:,} users")
+        simulate(settings, root, users=_USERS, months=_MONTHS, seed=_SEED, overwrite=True)
     say(f"\n2. Ingesting the drops in {root}")
-    for as_of, folder in folders:
+    for as_of, folder in dated_folders(root):
         outcome = ingest(settings, folder, as_of)
         rows, bad = sum(outcome.accepted.values()), sum(outcome.quarantined.values())
         news = (

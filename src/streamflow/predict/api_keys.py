@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from streamflow.predict.problems import Problem
 _LOG = log.get(__name__)
 SCOPES = ("predict", "features")
 _PREFIX = "sf_"
-_LINE = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,64})\s+(?P<digest>[0-9a-f]{64})\s+(?P<scopes>[a-z,]+)")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LINE = re.compile(rf"(?P<name>{_NAME.pattern})\s+(?P<digest>[0-9a-f]{{64}})\s+(?P<scopes>[a-z,]+)")
 _INFER = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
 
 
@@ -32,16 +33,23 @@ class ApiKey:
     scopes: frozenset[str]
 
 
-def new_key(name: str, scopes: Iterable[str]) -> tuple[str, str]:
+def new_key(name: str, scopes: Sequence[str]) -> tuple[str, str]:
     """A new random key of 256 bits, and its line for the file.
 
     Raises:
         UsageError: the name or a scope is not allowed.
     """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name}' is no name for a key.",
+            hint="Use up to 64 letters, digits, dots, dashes and underscores.",
+        )
+    if not scopes or set(scopes) - set(SCOPES):
+        raise UsageError(
+            f"'{','.join(scopes)}' are no scopes of a key.", hint=f"Scopes are: {', '.join(SCOPES)}."
+        )
     key = _PREFIX + secrets.token_urlsafe(32)
-    line = f"{name} {digest_of(key)} {','.join(scopes)}"
-    parse(line)
-    return key, line
+    return key, f"{name} {digest_of(key)} {','.join(scopes)}"
 
 
 def digest_of(key: str) -> str:

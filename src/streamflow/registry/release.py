@@ -183,7 +183,10 @@ class Registry:
         try:
             return await self._client.get(path, params=parameters)
         except httpx2.HTTPError as error:
-            raise DependencyDown(f"MLflow does not answer ({type(error).__name__}).") from error
+            raise DependencyDown(
+                f"MLflow at {self._client.base_url} does not answer ({type(error).__name__}).",
+                hint="Start the local stack with 'streamflow up', or check STREAMFLOW_MLFLOW__TRACKING_URI.",
+            ) from error
 
     @staticmethod
     def _json(response: httpx2.Response) -> dict[str, Any]:

@@ -1,0 +1,26 @@
+"""Dates and times as a user types them, as options of commands."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+import typer
+
+
+def day(text: str) -> date:
+    """A date from what a user typed.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is no date; write it like 2024-01-31.") from None
+
+
+AsOf = Annotated[
+    date | None,
+    typer.Option(metavar="DATE", parser=day, help="Look at the world then; default: the newest drop."),
+]

@@ -1,0 +1,127 @@
+"""The `streamflow` program as a user runs it: processes of its own, in a home of its own.
+
+stack       a stack that was started with `streamflow up`, shared by all
+two_drops   the sample drops, or generated ones where they are not
+world       `stack` with both drops ingested, materialized, and a version trained and promoted, all by commands
+small       a folder with two small generated drops
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program import Program, http, until
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A drop to ingest."""
+
+    as_of: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that `streamflow up` has started.
+
+    Attributes:
+        up: The JSON document that `up` printed.
+        first_answers: Status of the first request to each HTTP service, made at once when `up` had returned.
+    """
+
+    program: Program
+    up: Any
+    first_answers: dict[str, int]
+
+    def url(self, service: str) -> str:
+        return next(item["url"] for item in self.up["services"] if item["name"] == service)
+
+
+@dataclass(frozen=True)
+class World:
+    """What each command said on the way from two drops to a served version."""
+
+    stack: Stack
+    program: Program
+    drops: tuple[Drop, Drop]
+    real: bool
+    ingested: tuple[Any, Any]
+    materialized: Any
+    trained: Any
+    promoted: tuple[Any, Any]
+
+    @property
+    def predict(self) -> str:
+        return self.stack.url("predict")
+
+
+_READY = {"mlflow": "/health", "feast": "/health", "predict": "/livez"}
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    program = Program(tmp_path_factory.mktemp("e2e") / "home")
+    try:
+        document = program.json("up")
+        urls = {service["name"]: service["url"] for service in document["services"]}
+        answers = {name: http(urls[name] + path)[0] for name, path in _READY.items()}
+        yield Stack(program, document, answers)
+    finally:
+        program.run("down")
+    assert program.processes() == []
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two months of 300 generated users; deterministic."""
+    folder = tmp_path_factory.mktemp("small") / "drops"
+    nowhere = Program(tmp_path_factory.mktemp("nohome"))
+    written = nowhere.json("simulate", folder, "--users", 300, "--months", 2, "--seed", 3)["drops"]
+    assert [drop["as_of"] for drop in written] == ["2024-01-31", "2024-02-29"]
+    return folder
+
+
+@pytest.fixture(scope="session")
+def two_drops(sample_drops: Path | None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Drop, Drop]:
+    """The sample drops when they are here, generated ones otherwise."""
+    if sample_drops is not None:
+        folders = [sample_drops / "month_000", sample_drops / "month_001"]
+    else:
+        out = tmp_path_factory.mktemp("generated") / "drops"
+        nowhere = Program(tmp_path_factory.mktemp("nohome"))
+        written = nowhere.json("simulate", out, "--users", 2000, "--months", 2)["drops"]
+        folders = [Path(drop["folder"]) for drop in written]
+    return Drop("2024-01-31", folders[0]), Drop("2024-02-29", folders[1])
+
+
+@pytest.fixture(scope="session")
+def world(stack: Stack, two_drops: tuple[Drop, Drop], sample_drops: Path | None) -> World:
+    # Not in the project's folder: the home alone says where everything is.
+    program = Program(stack.program.home, cwd=stack.program.home.parent)
+    ingested = [program.json("ingest", drop.folder, "--as-of", drop.as_of) for drop in two_drops]
+    materialized = program.json("materialize")
+    trained = program.json("train", "--as-of", two_drops[0].as_of, "--estimator", "random_forest")
+    version = trained["version"]
+    promoted = [
+        program.json("models", "promote", version, "--to", to, "--why", "a test", "--by", "tests")
+        for to in ("staging", "production")
+    ]
+    until(
+        "predict serves the promoted version",
+        lambda: program.services()["predict"]["model_version"] == version,
+    )
+    return World(
+        stack,
+        program,
+        two_drops,
+        sample_drops is not None,
+        (ingested[0], ingested[1]),
+        materialized,
+        trained,
+        (promoted[0], promoted[1]),
+    )

@@ -1,0 +1,51 @@
+"""`feast` in feature_repo, against a running stack, as docs/feature-repo.md says."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+import pytest
+from program import ROOT, http
+
+VIEWS = ("subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_agg_90d_fv")
+
+
+@pytest.fixture(scope="module")
+def feast(world):
+    """Run `feast …` after `. stack.env`, as in a user's shell."""
+
+    def run(*arguments: str) -> str:
+        script = f". {shlex.quote(str(world.program.home / 'stack.env'))} && feast {shlex.join(arguments)}"
+        done = subprocess.run(
+            ["sh", "-c", script],
+            cwd=ROOT / "feature_repo",
+            env=world.program.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_feast_apply_and_list_know_the_feature_views(feast):
+    said = feast("apply")
+    listed = feast("feature-views", "list")
+    for view in VIEWS:
+        assert view in said
+        assert view in listed
+
+
+def test_feast_materialize_leaves_the_online_store_as_streamflow_fills_it(feast, world):
+    user = (world.drops[1].folder / "users.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[0]
+    before = http(f"{world.predict}/features/{user}")[1]["features"]
+    feast("materialize", "2024-01-01T00:00:00", "2024-03-01T00:00:00")
+    status, after = http(f"{world.predict}/features/{user}")
+    assert status == 200
+    assert after["features"] == before
