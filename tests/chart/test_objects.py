@@ -102,3 +102,20 @@ def test_names_fit_a_long_release_name():
         max(len(o["metadata"]["name"]) for o in render(f"fullnameOverride={long}") if o["kind"] == "CronJob")
         <= 52
     )
+
+
+def test_every_claim_has_a_pod_from_the_start():
+    """`helm install --wait` waits until claims are bound, and many storage classes bind with the first pod."""
+
+    def claimed(*sets, **options):
+        objects = render(*sets, **options)
+        pods = [o for o in objects if o["kind"] in ("Deployment", "StatefulSet", "Job")]
+        volumes = [v for o in pods for v in o["spec"]["template"]["spec"]["volumes"]]
+        claims = {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v}
+        return {o["metadata"]["name"] for o in objects if o["kind"] == "PersistentVolumeClaim"} - claims
+
+    assert claimed() == set()
+    assert claimed("drops.url=s3://drops/streamflow") == set()
+    assert claimed("backups.persistence.enabled=false") == set()
+    # Later the jobs alone hold them: a volume that one node may mount should not be in the way of an upgrade.
+    assert claimed(upgrade=True) == {"streamflow-drops", "streamflow-backups"}
