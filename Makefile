@@ -8,7 +8,7 @@ LOCKS := requirements/uv.txt requirements/dev.txt
 .PHONY: help setup demo test fuzz lint format lock bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Prepare .venv with everything pinned (PYTHON=… picks the interpreter)
 
@@ -42,6 +42,7 @@ bench: $(READY) ## Measure the predict service (see bench/)
 	@exec $(BIN)/python -m bench
 
 include charts/charts.mk
+include images/images.mk
 
 clean: ## Remove .venv and caches; data of the local stack stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

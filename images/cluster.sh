@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The local cluster: up, load, install, test. With CLUSTER_TOOL (a script that makes a cluster where no registry can be
-# reached) or with kind from PATH.
+# The local cluster: up, load, install, env, down. Made by CLUSTER_TOOL (a script with `up`, `load`, `env`, `down`, for
+# machines that reach no image registry), else by kind from PATH; with neither, kubectl's current context is taken.
+# Ends with 4 when this machine can run no cluster at all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,33 +10,56 @@ cluster=${CLUSTER:-streamflow}
 namespace=${NAMESPACE:-streamflow}
 release=${RELEASE:-streamflow}
 tag=${TAG:-$(sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml | head -n 1)}
+images=("streamflow/predict:$tag" "streamflow/platform:$tag")
 
-environment() { [ -z "$tool" ] || eval "$("$tool" env "$cluster")"; }
+impossible() { echo "No cluster can be made here: $*" >&2; exit 4; }
 
-case ${1:-} in
-up)
-  if [ -n "$tool" ]; then "$tool" up "$cluster"
-  else kind get clusters | grep -qx "$cluster" || kind create cluster --name "$cluster"; fi
-  ;;
-load)
-  read -ra images <<<"${IMAGES:-streamflow/predict:$tag streamflow/platform:$tag}"
-  if [ -n "$tool" ]; then CLUSTER=$cluster "$tool" load "${images[@]}" postgres:17
-  else kind load docker-image --name "$cluster" "${images[@]}"; fi
-  ;;
-install)
-  environment
+up() {
+  if [ -n "$tool" ]; then
+    [ "$(id -u)" = 0 ] || impossible "$tool needs root, and this is $(id -un)."
+    "$tool" up "$cluster" >/dev/null && return
+    docker version >/dev/null 2>&1 || impossible 'Docker does not run (see above); it needs a privileged machine.'
+    return 1
+  elif command -v kind >/dev/null; then
+    docker version >/dev/null 2>&1 || impossible 'Docker does not answer, and kind needs it.'
+    kind get clusters 2>/dev/null | grep -qx "$cluster" || kind create cluster --name "$cluster" --wait 180s
+    # kind brings no metrics; without them the autoscaler stands still.
+    kubectl get --raw /apis/metrics.k8s.io >/dev/null 2>&1 ||
+      echo 'The cluster has no metrics-server: install it to see the autoscaler work.' >&2
+  else
+    kubectl get --raw /readyz >/dev/null 2>&1 ||
+      impossible 'there is neither kind on PATH nor a cluster that kubectl reaches.'
+  fi
+}
+
+load() {
+  if [ -n "$tool" ]; then CLUSTER=$cluster "$tool" load "${images[@]}" postgres:17 "$@"
+  elif command -v kind >/dev/null; then kind load docker-image --name "$cluster" "${images[@]}"
+  else echo "Push ${images[*]} to where your cluster pulls from, and set global.imageRegistry." >&2; fi
+}
+
+# What makes kubectl and helm find the cluster, as shell code.
+environment() {
+  if [ -n "$tool" ]; then "$tool" env "$cluster"; fi
+}
+
+install() {
+  eval "$(environment)"
   kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
   kubectl label --overwrite namespace "$namespace" pod-security.kubernetes.io/enforce=restricted >/dev/null
   helm upgrade --install "$release" charts/streamflow --namespace "$namespace" \
     --values "${VALUES:-charts/streamflow/ci/small.yaml}" \
-    --set "images.predict.tag=$tag,images.platform.tag=$tag" --wait --wait-for-jobs --timeout 20m
-  ;;
-test)
-  "$0" up
-  TAG=$tag images/build.sh
-  "$0" load
-  environment
-  .venv/bin/python -m pytest tests/cluster -p no:cacheprovider ${KEEP:+--keep}
-  ;;
-*) echo "usage: images/cluster.sh up|load|install|test" >&2; exit 2 ;;
+    --set "images.predict.tag=$tag,images.platform.tag=$tag" --wait --timeout 20m
+}
+
+down() {
+  if [ -n "$tool" ]; then "$tool" down "$cluster"
+  elif command -v kind >/dev/null; then kind delete cluster --name "$cluster"
+  else echo 'The cluster was not made here, and is left alone.' >&2; fi
+}
+
+case ${1:-} in
+up | load | install | down) "$@" ;;
+env) environment ;;
+*) echo "usage: images/cluster.sh up|load [IMAGE…]|install|env|down" >&2; exit 2 ;;
 esac
