@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 import streamflow
@@ -61,7 +62,7 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> Front:
             await watch.close()
             lanes.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="StreamFlow predict",
         version=streamflow.__version__,
         description="Churn probabilities from online features, by the model version behind the alias `production`.",

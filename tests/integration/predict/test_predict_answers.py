@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import sqlalchemy as sa
@@ -204,3 +205,12 @@ def test_the_log_names_no_user(predict, users):
     text = predict.log.read_text()
     assert users[0] not in text
     assert "someone-in-particular" not in text
+
+
+def test_the_pages_of_the_documentation_need_nothing_from_elsewhere(predict):
+    page = predict.client.get("/docs").text
+    linked = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert any(link.endswith("swagger-ui-bundle.js") for link in linked)
+    for link in linked:
+        assert link.startswith("/"), link
+        assert predict.client.get(link).status_code == 200
