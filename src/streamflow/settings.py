@@ -23,6 +23,22 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+def _text_of(file: Path, variable: str) -> str:
+    """A secret out of a file, without the blanks around it.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        from streamflow.errors import UsageError
+
+        raise UsageError(
+            f"The secret in {file} cannot be read: {error}.", hint=f"Correct {variable}."
+        ) from error
+
+
 class DatabaseSettings(_Section):
     """Where PostgreSQL is, and as whom to log in."""
 
@@ -50,17 +66,9 @@ class DatabaseSettings(_Section):
     @cached_property
     def secret(self) -> str:
         """The password in clear, from the file when one is named."""
-        if self.password_file is not None:
-            try:
-                return self.password_file.read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                from streamflow.errors import UsageError
-
-                raise UsageError(
-                    f"The password file {self.password_file} cannot be read: {error}.",
-                    hint="Correct STREAMFLOW_DATABASE__PASSWORD_FILE.",
-                ) from error
-        return self.password.get_secret_value()
+        if self.password_file is None:
+            return self.password.get_secret_value()
+        return _text_of(self.password_file, "STREAMFLOW_DATABASE__PASSWORD_FILE")
 
     @property
     def variables(self) -> dict[str, str]:
@@ -221,7 +229,16 @@ class ParitySettings(_Section):
     url: str = ""
     """Address of the predict service that is asked; empty means `predict.host` and `predict.port`."""
     api_key: SecretStr = SecretStr("")
-    """API key for that service, when it wants one."""
+    """API key for that service, when it wants one; prefer `api_key_file`."""
+    api_key_file: Path | None = None
+    """File that holds the API key; wins over `api_key`."""
+
+    @cached_property
+    def secret(self) -> str:
+        """The API key in clear, from the file when one is named; empty without a key."""
+        if self.api_key_file is None:
+            return self.api_key.get_secret_value()
+        return _text_of(self.api_key_file, "STREAMFLOW_PARITY__API_KEY_FILE")
 
 
 class LogSettings(_Section):

@@ -147,3 +147,24 @@ def test_requests_of_a_small_install_fit_two_cores():
     requests = [t["spec"]["containers"][0]["resources"]["requests"] for t in servers.values()]
     assert sum(milli(item["cpu"]) for item in requests) <= 500
     assert sum(mebi(item["memory"]) for item in requests) <= 1500
+
+
+@pytest.mark.parametrize(
+    ("where", "file", "variable"),
+    [
+        ("Deployment streamflow-predict", "keys", "STREAMFLOW_PREDICT__API_KEYS_FILE"),
+        ("CronJob streamflow-parity", "client", "STREAMFLOW_PARITY__API_KEY_FILE"),
+        ("Pod streamflow-test-predict-answers", "client", "STREAMFLOW_PARITY__API_KEY_FILE"),
+    ],
+)
+def test_predict_reads_api_keys_and_the_releases_own_clients_send_one(where, file, variable):
+    template = pod_specs(render("predict.apiKeys.existingSecret=keys"))[where]
+    volume = next(item for item in template["spec"]["volumes"] if item["name"] == "api-keys")
+    assert (volume["secret"]["secretName"], volume["secret"]["items"]) == (
+        "keys",
+        [{"key": file, "path": file}],
+    )
+    [container] = template["spec"]["containers"]
+    assert {"name": variable, "value": f"/run/secrets/api-keys/{file}"} in container["env"]
+    mount = next(item for item in container["volumeMounts"] if item["name"] == "api-keys")
+    assert mount == {"name": "api-keys", "mountPath": "/run/secrets/api-keys", "readOnly": True}

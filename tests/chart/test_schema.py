@@ -40,6 +40,7 @@ DERIVED = {
     "ingest.inbox",
     "mlflow.tracking_uri",
     "parity.api_key",
+    "parity.api_key_file",
     "parity.url",
     "predict.api_keys_file",
     "predict.cache_dir",

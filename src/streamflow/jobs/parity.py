@@ -192,5 +192,5 @@ def _address(settings: Settings) -> str:
 
 
 def _authorization(settings: Settings) -> dict[str, str]:
-    key = settings.parity.api_key.get_secret_value()
+    key = settings.parity.secret
     return {"X-API-Key": key} if key else {}

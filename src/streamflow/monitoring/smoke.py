@@ -46,16 +46,19 @@ def any_entity(settings: Settings) -> str:
     return str(found)
 
 
-def predict_once(url: str, key: str, entity: str) -> dict[str, object]:
-    """Ask for one prediction.
+def predict_once(url: str, key: str, entity: str, api_key: str = "") -> dict[str, object]:
+    """Ask for one prediction, with an API key when there is one.
 
     Raises:
         Refused: the service answered with a problem.
         DependencyDown: the service did not answer.
     """
     body = json.dumps({key: entity}).encode()
+    headers = {"content-type": "application/json"}
+    if api_key:
+        headers["x-api-key"] = api_key
     request = urllib.request.Request(  # noqa: S310
-        f"{url}/predict", data=body, headers={"content-type": "application/json"}, method="POST"
+        f"{url}/predict", data=body, headers=headers, method="POST"
     )
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
@@ -94,7 +97,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = settings_module.load()
         entity = options.entity or any_entity(settings)
-        answer = predict_once(options.url, settings.predict.join_key, entity)
+        answer = predict_once(options.url, settings.predict.join_key, entity, settings.parity.secret)
         check(answer)
     except StreamFlowError as error:
         sys.stderr.write(f"{error}\n")

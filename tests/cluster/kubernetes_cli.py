@@ -1,0 +1,223 @@
+"""kubectl and helm as a person uses them: run, wait for a condition, forward a port, put a drop on the volume."""
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "streamflow"
+STREAMFLOW = Path(sys.executable).with_name("streamflow")
+IMPOSSIBLE = "No cluster can be made here"
+TEST_LABEL = "streamflow.io/test=yes"
+
+
+def run(*command, stdin=None, timeout=600, check=True, cwd=None):
+    """The output of a command; fails with what it said."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd,
+    )  # fmt: skip
+    if check and done.returncode:
+        raise AssertionError(
+            f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        )
+    return done.stdout if check else done
+
+
+def wait_for(question, what, timeout=300, pause=1.0):
+    """The first true answer to `question`."""
+    deadline = time.monotonic() + timeout
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
+        time.sleep(pause)
+    return answer
+
+
+def ask(url, body=None, timeout=30):
+    """Status and JSON (or text) of a request; (0, reason) when nothing answers."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, headers={"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            status, text = response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            status, text = error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)
+    try:
+        return status, json.loads(text)
+    except ValueError:
+        return status, text
+
+
+def block(page, heading):
+    """The commands of the first bash block below a heading of a page, without comments."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    below = text[text.index(f"\n## {heading}\n") :]
+    lines = re.search(r"^```bash\n(.*?)^```", below, re.MULTILINE | re.DOTALL)[1].splitlines()
+    return [re.sub(r"\s+#.*$", "", line) for line in lines if line.strip() and not line.startswith("#")]
+
+
+def any_entity(release):
+    """The first entity of the online store."""
+    return release.sql("SELECT user_id FROM online.subs_profile_fv ORDER BY user_id LIMIT 1")[0][0]
+
+
+def answers(release):
+    """A right answer of /predict, or None."""
+    with release.forwarded(f"{release.name}-predict", 80) as url:
+        status, answer = ask(f"{url}/predict", {"user_id": any_entity(release)})
+    return answer if status == 200 and 0 <= answer["probability"] <= 1 else None
+
+
+class Release:
+    """One install of the chart in a namespace of its own."""
+
+    def __init__(self, namespace, name="streamflow"):
+        self.namespace, self.name = namespace, name
+
+    def kubectl(self, *arguments, **options):
+        """Output of kubectl in the namespace."""
+        return run("kubectl", "--namespace", self.namespace, *arguments, **options)
+
+    def get(self, *arguments):
+        """An object, or the items of a list."""
+        found = json.loads(self.kubectl("get", *arguments, "--output=json"))
+        return found.get("items", found)
+
+    def create_namespace(self):
+        """The namespace, held to the restricted Pod Security Standard; an old one goes first."""
+        self.delete_namespace()
+        run("kubectl", "create", "namespace", self.namespace)
+        restricted = "pod-security.kubernetes.io/enforce=restricted"
+        run("kubectl", "label", "namespace", self.namespace, restricted, TEST_LABEL)
+
+    def delete_namespace(self):
+        """Remove everything, data too; but never what no test made."""
+        found = run("kubectl", "get", "namespace", self.namespace, "--ignore-not-found", "--output=json")
+        if not found.strip():
+            return
+        key, value = TEST_LABEL.split("=")
+        ours = json.loads(found)["metadata"]["labels"].get(key) == value
+        assert ours, (
+            f"the namespace {self.namespace} is there, and no test made it: use another cluster (CLUSTER=…)"
+        )
+        run("kubectl", "delete", "namespace", self.namespace, "--wait", timeout=300)
+
+    def helm(self, verb, *arguments, timeout=1500):
+        """Output of helm for this release."""
+        return run(
+            "helm", verb, self.name, *arguments, "--namespace", self.namespace, timeout=timeout, cwd=ROOT
+        )
+
+    def chart(self, verb, *values, wait=True):
+        """Install or upgrade with ci/small.yaml and the given values; waits until everything is ready."""
+        arguments = [CHART, "--values", CHART / "ci" / "small.yaml"]
+        for value in values:
+            arguments += ["--set", value]
+        waits = ["--wait", "--timeout", "20m"] if wait else []
+        return self.helm(verb, *arguments, *waits)
+
+    @contextlib.contextmanager
+    def forwarded(self, service, port):
+        """http://127.0.0.1:PORT that leads to a service, as `kubectl port-forward` prints it."""
+        command = ["kubectl", "--namespace", self.namespace, "port-forward", f"service/{service}", f":{port}"]
+        # A file, since a pipe that nobody reads would stop it after a while.
+        with (
+            tempfile.TemporaryFile("w+") as out,
+            subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, text=True) as process,
+        ):
+            try:
+                yield f"http://{wait_for(lambda: self._address(process, out), 'port-forward', 60, 0.1)}"
+            finally:
+                process.terminate()
+
+    @staticmethod
+    def _address(process, out):
+        ended = process.poll() is not None
+        out.seek(0)
+        text = out.read()
+        assert not ended, f"kubectl port-forward said: {text}"
+        found = re.search(r"127\.0\.0\.1:\d+", text)
+        return found and found[0]
+
+    def sql(self, statement, database="streamflow"):
+        """Rows of a statement, as lists of text."""
+        shell = [
+            "psql",
+            "-XAtq",
+            "-F",
+            "\t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            "postgres",
+            "-d",
+            database,
+            "-c",
+            statement,
+        ]
+        out = self.kubectl("exec", f"statefulset/{self.name}-postgresql", "--", *shell)
+        return [line.split("\t") for line in out.splitlines()]
+
+    def job(self, name, timeout=900):
+        """Run a job now with `kubectl create job --from=cronjob/…`; the facts it recorded.
+
+        Its schedule may have started it a moment before: then once more.
+        """
+        while True:
+            made = f"{name}-{time.monotonic_ns():x}"
+            self.kubectl("create", "job", f"--from=cronjob/{self.name}-{name}", made)
+            ended = wait_for(lambda made=made: self._ended(made), f"job {made}", timeout)
+            log = self.kubectl("logs", f"job/{made}", "--all-containers")
+            assert ended == "Complete", f"{made}: {ended}\n{log}"
+            if "already running" not in log:
+                break
+        [[outcome, facts]] = self.sql(
+            f"SELECT outcome, facts FROM streamflow.job_runs WHERE job = '{name}' ORDER BY run_id DESC LIMIT 1"
+        )
+        assert outcome == "done", log
+        return json.loads(facts)
+
+    def _ended(self, job):
+        conditions = self.get("job", job)["status"].get("conditions", [])
+        return next(
+            (c["type"] for c in conditions if c["type"] in ("Complete", "Failed") and c["status"] == "True"),
+            "",
+        )
+
+    def drop(self, folder, as_of):
+        """Copy a folder onto the volume of drops, as docs/kubernetes.md says it."""
+        self.kubectl("apply", "--filename", CHART / "examples" / "drops-pod.yaml")
+        self.kubectl("wait", "--for=condition=Ready", "pod/drops", "--timeout=180s")
+        self.kubectl("cp", folder, f"drops:/drops/{as_of}", timeout=300)
+        self.kubectl("delete", "pod", "drops", "--grace-period=1")
+
+    def pods(self):
+        """The pods that are not of a Job and not going away."""
+        return [
+            pod
+            for pod in self.get("pods", f"--selector=app.kubernetes.io/instance={self.name}")
+            if not pod["metadata"].get("deletionTimestamp")
+            and not any(owner["kind"] == "Job" for owner in pod["metadata"].get("ownerReferences", []))
+        ]
+
+
+def restarts(pod):
+    """Restarts of all containers of a pod."""
+    status = pod["status"]
+    every = status.get("containerStatuses", []) + status.get("initContainerStatuses", [])
+    return sum(item["restartCount"] for item in every)
+
+
+def is_ready(pod):
+    """Whether the pod's condition Ready holds."""
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))

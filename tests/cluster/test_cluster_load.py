@@ -1,0 +1,266 @@
+"""What bears on timing and load: idle use, the autoscaler, rolling, jobs, upgrades and a reinstall under requests.
+
+In this order, since later ones leave the install changed.
+"""
+
+import contextlib
+import csv
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from kubernetes_cli import STREAMFLOW, Release, answers, is_ready, run, wait_for
+
+pytestmark = pytest.mark.load
+
+MOST_MEMORY, MOST_CPU = 2.5 * 2**30, 0.4
+UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+RATE = 40
+SCRIPT = Path(__file__).with_name("load_client.py").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory):
+    """The two months of the demo and the one after, generated as the demo does."""
+    folder = tmp_path_factory.mktemp("months") / "drops"
+    command = [STREAMFLOW, "simulate", folder, "--users", "7000", "--months", "3", "--seed", "1"]
+    run(*command, cwd=Path(__file__).parents[2])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def entities(months):
+    """Users that have every value in February and in March, and so an answer in both."""
+    whole = None
+    for month in ("2024-02-29", "2024-03-31"):
+        for file in (months / month).glob("*.csv"):
+            with file.open(encoding="utf-8", newline="") as lines:
+                complete = {row["user_id"] for row in csv.DictReader(lines) if all(row.values())}
+            whole = complete if whole is None else whole & complete
+    assert len(whole) > 1000
+    return sorted(whole)[:: len(whole) // 200][:200]
+
+
+@pytest.fixture(scope="module")
+def clients(demo):
+    """A namespace for those who ask."""
+    found = Release("clients")
+    found.create_namespace()
+    yield found
+    found.delete_namespace()
+
+
+@contextlib.contextmanager
+def load(clients, demo, entities, rate=RATE):
+    """Ask all the time; yields what gives the counts so far."""
+    address = demo.get("service", f"{demo.name}-predict")["spec"]["clusterIP"]
+    clients.kubectl("apply", "--filename=-", stdin=json.dumps(client_pod(address, rate, entities)))
+    clients.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=120s")
+
+    def counts():
+        lines = clients.kubectl("logs", "client", "--tail=1").splitlines()
+        return json.loads(lines[0]) if lines else None
+
+    try:
+        wait_for(lambda: (counts() or {"requests": 0})["requests"] > 20, "the first answers", timeout=60)
+        yield counts
+    finally:
+        clients.kubectl("delete", "pod", "client", "--grace-period=0", "--force", check=False)
+
+
+def client_pod(address, rate, entities):
+    container = {
+        "name": "client",
+        "image": "streamflow/predict:0.1.0",
+        "command": ["python", "-I", "-c", SCRIPT, address, "80", str(rate), *entities],
+        "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    security = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "client"},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": security,
+            "containers": [container],
+        },
+    }
+
+
+def none_failed(counts, figures, what, least=100):
+    """No request failed, and there were requests; prints the figures."""
+    last = counts()
+    figures(
+        f"{what}: {last['requests']} requests ({last['kept']} on kept connections, {last['fresh']} on fresh ones),"
+        f" {last['failed']} failed; p50 {last['p50_ms']} ms, p99 {last['p99_ms']} ms; versions {last['versions']}"
+    )
+    assert last["failed"] == 0, last["errors"]
+    assert last["requests"] >= least
+    assert min(last["kept"], last["fresh"]) > 0
+    return last
+
+
+def test_the_idle_platform_fits(demo, figures):
+    def settled():
+        first, second = usage(demo), None
+        if first:
+            # metrics-server measures every 15 s; two measurements apart and alike are an idle platform.
+            time.sleep(35)
+            second = usage(demo)
+        return second if second and abs(total(first)[0] - total(second)[0]) < 0.1 else None
+
+    used = wait_for(settled, "the platform comes to rest", timeout=600)
+    for name, (cpu, memory) in sorted(used.items()):
+        figures(f"idle: {name:44} {cpu * 1000:5.0f} mCPU {memory / 2**20:6.0f} MiB")
+    cpu, memory = total(used)
+    figures(f"idle: {'together':44} {cpu * 1000:5.0f} mCPU {memory / 2**20:6.0f} MiB")
+    assert memory < MOST_MEMORY
+    assert cpu < MOST_CPU
+
+
+def test_the_autoscaler_sees_cpu_scales_out_under_load_and_in_again(demo, clients, entities, figures):
+    def autoscaler():
+        return demo.get("hpa", f"{demo.name}-predict")["status"]
+
+    def cpu():
+        resources = [
+            m["resource"]["current"] for m in autoscaler().get("currentMetrics") or [] if "resource" in m
+        ]
+        return next((item["averageUtilization"] for item in resources if "averageUtilization" in item), None)
+
+    def ready():
+        return demo.get("deployment", f"{demo.name}-predict")["status"].get("readyReplicas", 0)
+
+    idle = wait_for(lambda: cpu() is not None and [cpu()], "the autoscaler sees a CPU value", timeout=180)[0]
+    fewest = autoscaler()["currentReplicas"]
+    began = time.monotonic()
+    with load(clients, demo, entities, rate=0) as counts:
+        wait_for(lambda: ready() > fewest, "another pod is ready under load", timeout=300)
+        out, busy, last = time.monotonic() - began, cpu(), counts()
+    began = time.monotonic()
+    wait_for(lambda: autoscaler()["currentReplicas"] == fewest, "the autoscaler takes them back", timeout=900)
+    figures(
+        f"autoscaler: {idle} % CPU idle, {busy} % under load; from {fewest} pods to more in {out:.0f} s,"
+        f" back in {time.monotonic() - began:.0f} s; {last['requests']} requests, {last['failed']} failed"
+    )
+
+
+def test_a_rolling_restart_and_deleted_pods_fail_no_request(demo, clients, entities, figures):
+    deployment = f"deployment/{demo.name}-predict"
+    with load(clients, demo, entities) as counts:
+        demo.kubectl("rollout", "restart", deployment)
+        demo.kubectl("rollout", "status", deployment, "--timeout=300s")
+        none_failed(counts, figures, "rolling restart")
+        for _ in range(2):
+            pod = next(p["metadata"]["name"] for p in predict_pods(demo))
+            demo.kubectl("delete", "pod", pod, "--wait=true", timeout=120)
+            wait_for(lambda: all_ready(demo), "as many pods as before", timeout=180)
+        # Those that were kept to the deleted pods have asked again.
+        before = counts()["requests"]
+        wait_for(lambda: counts()["requests"] > before + 100, "more requests", timeout=60)
+        none_failed(counts, figures, "and two pods deleted", least=before)
+
+
+def test_predictions_go_on_through_ingest_materialization_and_training(
+    demo, clients, entities, months, figures
+):
+    with load(clients, demo, entities) as counts:
+        demo.drop(months / "2024-03-31", "2024-03-31")
+        for job in ("ingest", "materialize", "train"):
+            began = time.monotonic()
+            facts = demo.job(job)
+            figures(f"{job} under load took {time.monotonic() - began:.0f} s")
+        assert facts["version"] == 2
+        none_failed(counts, figures, "ingest, materialize, train")
+
+
+def test_an_upgrade_and_the_way_back_keep_secrets_and_rows_and_fail_no_request(
+    demo, clients, entities, figures
+):
+    before = kept(demo)
+    with load(clients, demo, entities) as counts:
+        wait_flags = ["--reuse-values", "--wait", "--timeout", "10m"]
+        demo.helm("upgrade", "charts/streamflow", "--set", "settings.predict.maxQueue=512", *wait_flags)
+        assert setting(demo, "STREAMFLOW_PREDICT__MAX_QUEUE") == "512"
+        none_failed(counts, figures, "upgrade")
+        demo.helm("rollback", "1", "--wait", "--timeout", "10m")
+        assert setting(demo, "STREAMFLOW_PREDICT__MAX_QUEUE") == "1024"
+        wait_for(lambda: all_ready(demo), "every pod ready", timeout=180)
+        none_failed(counts, figures, "upgrade and rollback")
+    assert kept(demo) == before
+
+
+def test_uninstall_and_reinstall_find_the_data(demo, figures):
+    before, answer = kept(demo), answers(demo)
+    demo.helm("uninstall", "--wait", "--timeout", "5m")
+    wait_for(lambda: not demo.pods(), "every pod is gone", timeout=180)
+    began = time.monotonic()
+    demo.helm("install", "charts/streamflow", "--wait", "--timeout", "15m")
+    again = wait_for(lambda: answers(demo), "an answer", timeout=300)
+    figures(f"reinstall: the same answer {time.monotonic() - began:.0f} s after helm install")
+    assert (again["probability"], again["model"]) == (answer["probability"], answer["model"])
+    assert kept(demo) == before
+
+
+def kept(release):
+    """What no upgrade may touch: passwords, counts of rows, versions."""
+    tables = ["streamflow.drops", "streamflow.promotions", "streamflow.job_runs"]
+    tables += [f"source.{name}" for (name,) in release.sql("SELECT relname FROM pg_class JOIN pg_namespace n"
+        " ON n.oid = relnamespace WHERE nspname = 'source' AND relkind IN ('r', 'p') ORDER BY 1")]  # fmt: skip
+    rows = {table: release.sql(f"SELECT count(*) FROM {table}")[0][0] for table in tables}
+    return release.get("secret", f"{release.name}-database")["data"], rows
+
+
+def setting(release, name):
+    return release.get("configmap", f"{release.name}-settings")["data"][name]
+
+
+def predict_pods(release):
+    return [p for p in release.pods() if p["metadata"]["labels"]["app.kubernetes.io/component"] == "predict"]
+
+
+def all_ready(release):
+    pods = predict_pods(release)
+    wanted = release.get("deployment", f"{release.name}-predict")["spec"]["replicas"]
+    return len(pods) == wanted and all(map(is_ready, pods))
+
+
+def total(used):
+    return tuple(sum(item[i] for item in used.values()) for i in (0, 1))
+
+
+def usage(release):
+    """CPU (cores) and memory (bytes) by pod, when metrics-server knows all of them."""
+    try:
+        text = run(
+            "kubectl", "get", "--raw", f"/apis/metrics.k8s.io/v1beta1/namespaces/{release.namespace}/pods"
+        )
+    except (AssertionError, subprocess.TimeoutExpired):
+        return None
+    names = {pod["metadata"]["name"] for pod in release.pods()}
+    used = {
+        pod["metadata"]["name"]: (
+            sum(cores(c["usage"]["cpu"]) for c in pod["containers"]),
+            sum(amount(c["usage"]["memory"]) for c in pod["containers"]),
+        )
+        for pod in json.loads(text)["items"]
+        if pod["metadata"]["name"] in names
+    }
+    return used if set(used) == names else None
+
+
+def cores(text):
+    for unit, factor in {"n": 1e-9, "u": 1e-6, "m": 1e-3}.items():
+        if text.endswith(unit):
+            return int(text[:-1]) * factor
+    return float(text)
+
+
+def amount(text):
+    return int(text[:-2]) * UNITS[text[-2:]] if text[-2:] in UNITS else int(text)

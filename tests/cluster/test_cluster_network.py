@@ -1,0 +1,184 @@
+"""Who reaches whom, tried between every pair of components, and from strangers."""
+
+import json
+
+import pytest
+from kubernetes_cli import Release, wait_for
+
+PORTS = {"postgresql": 5432, "mlflow": 5000, "feast": 6566, "predict": 8000, "exporter": 9100}
+SERVERS = {
+    "predict": {"postgresql", "mlflow"},
+    "mlflow": {"postgresql"},
+    "feast": {"postgresql"},
+    "exporter": {"postgresql"},
+    "postgresql": set(),
+}
+JOBS = {
+    "migrate": {"postgresql"},
+    "ingest": {"postgresql"},
+    "materialize": {"postgresql"},
+    "monitor": {"postgresql"},
+    "backup": {"postgresql"},
+    "train": {"postgresql", "mlflow"},
+    "score": {"postgresql", "mlflow"},
+    "parity": {"postgresql", "mlflow", "predict"},
+    "demo": {"postgresql", "mlflow"},
+    "test": {"postgresql", "predict"},
+}
+# A policy takes a moment to reach a new pod, in either direction: until all is as expected, or for a minute.
+PROBE = """
+import json, socket, sys, time
+targets, expected, own = json.loads(sys.argv[1]), set(json.loads(sys.argv[2])), sys.argv[3]
+def opens(address):
+    try:
+        socket.create_connection(address, timeout=2).close()
+        return True
+    except OSError:
+        return False
+deadline = time.monotonic() + 60
+while True:
+    found = {name for name, address in targets.items() if name != own and opens(tuple(address))}
+    if found == expected or time.monotonic() > deadline:
+        break
+print(json.dumps(sorted(found)))
+"""
+# PostgreSQL's image holds no Python, but a shell that can connect.
+SHELL_PROBE = (
+    'for target in "$@"; do'
+    ' timeout 2 bash -c "exec 3<>/dev/tcp/$target" 2>/dev/null && echo "$target"; done; true'
+)
+
+
+@pytest.fixture(scope="module")
+def addresses(demo):
+    found = {}
+    for pod in demo.pods():
+        component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        if component in PORTS and pod["status"].get("podIP"):
+            found[component] = (pod["status"]["podIP"], PORTS[component])
+    assert set(found) == set(PORTS)
+    return found
+
+
+@pytest.mark.parametrize("source", [name for name in SERVERS if name != "postgresql"])
+def test_a_server_reaches_what_it_needs_and_nothing_else(demo, addresses, source):
+    arguments = [json.dumps(addresses), json.dumps(sorted(SERVERS[source])), source]
+    out = demo.kubectl("exec", f"deployment/{demo.name}-{source}", "--", "python", "-c", PROBE, *arguments)
+    assert set(json.loads(out)) == SERVERS[source]
+
+
+def test_every_server_listens_where_it_is_looked_for(demo):
+    """So that a closed port is a policy and not a wrong number."""
+    for name in set(PORTS) - {"postgresql"}:
+        local = json.dumps({name: ("127.0.0.1", PORTS[name])})
+        out = demo.kubectl(
+            "exec",
+            f"deployment/{demo.name}-{name}",
+            "--",
+            "python",
+            "-c",
+            PROBE,
+            local,
+            json.dumps([name]),
+            "",
+        )
+        assert json.loads(out) == [name]
+
+
+def test_postgresql_reaches_nobody(demo, addresses):
+    targets = [f"{host}/{port}" for name, (host, port) in addresses.items() if name != "postgresql"]
+    shell = ["bash", "-c", SHELL_PROBE, "probe", *targets]
+    assert demo.kubectl("exec", f"statefulset/{demo.name}-postgresql", "--", *shell).split() == []
+    itself = demo.kubectl("exec", f"statefulset/{demo.name}-postgresql", "--", *shell[:4], "127.0.0.1/5432")
+    assert itself.split() == ["127.0.0.1/5432"]
+
+
+@pytest.fixture(scope="module")
+def jobs(demo, addresses):
+    """What a pod with the labels of each job reaches."""
+    return reached(
+        demo, {f"probe-{name}": (labels(demo, name), expected) for name, expected in JOBS.items()}, addresses
+    )
+
+
+@pytest.mark.parametrize("source", JOBS)
+def test_a_job_reaches_what_it_needs_and_nothing_else(jobs, source):
+    assert jobs[f"probe-{source}"] == JOBS[source]
+
+
+def test_a_stranger_in_the_namespace_reaches_predict_alone(demo, addresses):
+    assert reached(demo, {"stranger": ({}, {"predict"})}, addresses)["stranger"] == {"predict"}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "expected"),
+    [("clients", {"predict"}), ("monitoring", {"predict", "mlflow", "exporter", "feast metrics"})],
+)
+def test_another_namespace_reaches_predict_and_monitoring_the_metrics(
+    cluster, addresses, namespace, expected
+):
+    elsewhere = Release(namespace)
+    elsewhere.create_namespace()
+    targets = {**addresses, "feast metrics": (addresses["feast"][0], 8000)}
+    assert reached(elsewhere, {"stranger": ({}, expected)}, targets)["stranger"] == expected
+
+
+def labels(release, component):
+    return {
+        "app.kubernetes.io/name": "streamflow",
+        "app.kubernetes.io/instance": release.name,
+        "app.kubernetes.io/component": component,
+    }
+
+
+def reached(release, pods, targets):
+    """Run a pod by name -> (labels, expected), all at once; what each of them reached."""
+    manifests = [manifest(name, held, targets, expected) for name, (held, expected) in pods.items()]
+    release.kubectl(
+        "apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+    )
+    found = {}
+    for name in pods:
+        wait_for(
+            lambda name=name: release.get("pod", name)["status"]["phase"] in ("Succeeded", "Failed"),
+            f"pod {name} in {release.namespace}",
+            timeout=300,
+        )
+        found[name] = set(json.loads(release.kubectl("logs", name)))
+    release.kubectl("delete", "pod", *pods, "--grace-period=0", "--force", check=False)
+    return found
+
+
+def manifest(name, held, targets, expected):
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": held},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 10001,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "probe",
+                    "image": "streamflow/predict:0.1.0",
+                    "command": [
+                        "python",
+                        "-I",
+                        "-c",
+                        PROBE,
+                        json.dumps(targets),
+                        json.dumps(sorted(expected)),
+                        "",
+                    ],
+                    "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}},
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                }
+            ],
+        },
+    }
