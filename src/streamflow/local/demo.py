@@ -63,18 +63,18 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
         _check(root)
     before = {service.name for service in stack.status(settings) if service.state == "running"}
     code = 130
-    with _interrupted_by_sigterm():
+    with interruptible(say) as step:
         try:
             started = time.monotonic()
-            say("1. Starting PostgreSQL, MLflow, Feast's feature server and predict")
-            settings = stack.up(settings, lambda line: say(f"   {line}"))
-            _ingest(settings, root, say, simulated=data is None)
-            version = _train_and_promote(settings, say)
-            asked = _ask(settings, version, say)
-            _show_addresses(settings, asked, time.monotonic() - started, say, once=once)
+            step("1. Starting PostgreSQL, MLflow, Feast's feature server and predict")
+            settings = stack.up(settings, lambda line: step(f"   {line}"))
+            _ingest(settings, root, step, simulated=data is None)
+            version = _train_and_promote(settings, step)
+            asked = _ask(settings, version, step)
+            _show_addresses(settings, asked, time.monotonic() - started, step, once=once)
             code = 0 if all(item.status == item.expected for item in asked) else 1
             if not once:
-                say("\nEverything runs until you press Ctrl-C.")
+                step("\nEverything runs until you press Ctrl-C.")
                 while True:
                     time.sleep(3600)
         except KeyboardInterrupt:
@@ -85,17 +85,30 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
 
 
 @contextlib.contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """A SIGTERM ends the demo as Ctrl-C does, so that nothing is left running."""
+def interruptible(say: Say) -> Iterator[Say]:
+    """Let Ctrl-C and SIGTERM end the demo for sure, so that nothing is left running.
+
+    Yields `say` with a memory: compiled modules swallow what is raised while they are imported (pandas does), so
+    an interrupt that nobody heard is raised again at the next step.
+    """
+    interrupted = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
         raise KeyboardInterrupt
 
-    former = signal.signal(signal.SIGTERM, interrupt)
+    def step(line: str) -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+        say(line)
+
+    former = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield step
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _stop(settings: Settings, before: set[str], say: Say) -> None:
