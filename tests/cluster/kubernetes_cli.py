@@ -11,6 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from streamflow.monitoring.smoke import entity_queries
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "streamflow"
 STREAMFLOW = Path(sys.executable).with_name("streamflow")
@@ -67,8 +69,9 @@ def block(page, heading):
 
 
 def any_entity(release):
-    """The first entity of the online store."""
-    return release.sql("SELECT user_id FROM online.subs_profile_fv ORDER BY user_id LIMIT 1")[0][0]
+    """The first entity that has every value in the newest materialization."""
+    tables = ["subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_agg_90d_fv"]
+    return release.sql(entity_queries("user_id", tables)[0])[0][0]
 
 
 def answers(release):

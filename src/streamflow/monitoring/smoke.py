@@ -22,12 +22,12 @@ _TIMEOUT_SECONDS = 30
 
 
 def any_entity(settings: Settings) -> str:
-    """The key of some entity that every online table holds.
+    """The key of some entity that has every value in the newest materialization; of any entity if there is none.
 
     Raises:
         NotFound: nothing was materialized.
     """
-    key = quote(settings.predict.join_key)
+    key = settings.predict.join_key
     with transaction(settings) as connection:
         tables = connection.execute(
             sa.text(
@@ -36,14 +36,28 @@ def any_entity(settings: Settings) -> str:
                 " ORDER BY relname"
             )
         ).scalars()
-        every = " INTERSECT ".join(f"SELECT {key} FROM {quote('online', name)}" for name in list(tables))
-        found = connection.exec_driver_sql(f"{every} LIMIT 1").scalar() if every else None
+        queries = entity_queries(key, list(tables))
+        found = next(filter(None, (connection.exec_driver_sql(query).scalar() for query in queries)), None)
     if found is None:
         raise NotFound(
             "The online store holds no entity.",
             hint="Run the jobs 'ingest' and 'materialize', then test again.",
         )
     return str(found)
+
+
+def entity_queries(key: str, tables: list[str]) -> list[str]:
+    """SQL for one entity that all online tables hold: first newest and without a NULL, then any. Pure."""
+    if not tables:
+        return []
+    names = [quote("online", table) for table in tables]
+    newest = [
+        f"SELECT {quote(key)} FROM {name} AS held WHERE held IS NOT NULL"
+        f" AND event_timestamp = (SELECT max(event_timestamp) FROM {name})"
+        for name in names
+    ]
+    any_age = [f"SELECT {quote(key)} FROM {name}" for name in names]
+    return [f"{' INTERSECT '.join(parts)} ORDER BY 1 LIMIT 1" for parts in (newest, any_age)]
 
 
 def predict_once(url: str, key: str, entity: str, api_key: str = "") -> dict[str, object]:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from streamflow.errors import Refused
-from streamflow.monitoring.smoke import check
+from streamflow.database import transaction
+from streamflow.errors import NotFound, Refused
+from streamflow.monitoring.smoke import any_entity, check
 
 
 @pytest.mark.parametrize("answer", [{}, {"probability": None}, {"probability": 1.5}, {"probability": "0.5"}])
@@ -14,3 +15,30 @@ def test_an_answer_without_a_probability_is_refused(answer):
 
 def test_an_answer_with_a_probability_passes():
     assert check({"probability": 0.25}) == 0.25
+
+
+def materialized(settings, *rows):
+    """An online table with rows of (user, value, month)."""
+    with transaction(settings) as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE online.view_a (user_id text PRIMARY KEY, value float, event_timestamp timestamptz)"
+        )
+        for user, value, month in rows:
+            connection.exec_driver_sql(
+                "INSERT INTO online.view_a VALUES (%s, %s, %s)", (user, value, f"2024-{month:02}-01T00:00Z")
+            )
+
+
+def test_an_entity_with_every_newest_value_is_preferred(settings):
+    materialized(settings, ("a-left", 1.0, 1), ("b-lacks", None, 2), ("c-whole", 1.0, 2))
+    assert any_entity(settings) == "c-whole"
+
+
+def test_any_entity_will_do_where_none_is_whole(settings):
+    materialized(settings, ("a-left", 1.0, 1), ("b-lacks", None, 2))
+    assert any_entity(settings) == "a-left"
+
+
+def test_an_empty_online_store_is_told(settings):
+    with pytest.raises(NotFound, match="holds no entity"):
+        any_entity(settings)
