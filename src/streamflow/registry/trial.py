@@ -1,5 +1,7 @@
-"""Put a version on trial beside production, by alias: `canary` answers a share of the entities, `challenger` is scored
-in shadow. Both are recorded in the same audit trail as promotions, because a canary answers users.
+"""Put a version on trial beside production, by alias.
+
+`canary` answers a share of the entities, `challenger` is scored in shadow. Both are recorded in the same audit trail
+as promotions, because a canary answers users.
 """
 
 from __future__ import annotations
