@@ -24,10 +24,6 @@ NAMESPACES = ("streamflow", "streamflow-way", "monitoring", "clients")
 collect_ignore_glob = [] if WANTED else ["test_*.py"]
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "load: bears on timing or on load; `make test-cluster` alone runs it")
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """After everything that needs no cluster; and `way` after `demo`, since two installs are too much for two cores."""
