@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz lint format lock bench clean
+.PHONY: help setup demo test fuzz lint format lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,11 @@ format: $(READY) ## Rewrite the code in the project's style
 lock: $(READY) ## Resolve pyproject.toml into the hashed locks (UPGRADE=1 takes newer versions)
 	@scripts/lock $(if $(filter-out 0,$(UPGRADE)),--upgrade)
 
-bench: $(READY) ## Measure the predict service (see bench/)
+bench: $(READY) ## Measure predict against what it stands on and what it replaces (under 10 minutes)
 	@exec $(BIN)/python -m bench
+
+bench-curve: $(READY) ## Requests a second and p99 over clients and users, drawn into docs/performance.svg
+	@exec $(BIN)/python -m bench.curve
 
 include charts/charts.mk
 include images/images.mk

@@ -1,0 +1,142 @@
+"""`make bench`: all contenders in one run, a table, and bench/results.json."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench import batch, contenders, floor, measure, report
+from bench.contenders import Contender
+from bench.measure import Figures
+from bench.world import World, running
+from streamflow.local import processes
+
+_RESULTS = Path(__file__).with_name("results.json")
+_FLOOR_CLIENTS = 8
+
+
+def tell(line: str) -> None:
+    """Say on stderr what is being done."""
+    sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} {line}\n")
+
+
+def main() -> None:
+    """Measure everything."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each contender has its turn")
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long a turn is")
+    parser.add_argument(
+        "--users", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes for the batch part"
+    )
+    options = parser.parse_args()
+    began = time.monotonic()
+    with running(tell) as world, tempfile.TemporaryDirectory(prefix="streamflow-bench-") as folder:
+        results = measured(world, Path(folder), options.rounds, options.seconds, options.users)
+    results["took_s"] = round(time.monotonic() - began, 1)
+    report.write(_RESULTS, results)
+    sys.stdout.write(report.table(results) + "\n")
+    tell(f"{_RESULTS} written after {results['took_s']:.0f} s")
+
+
+def measured(world: World, folder: Path, rounds: int, seconds: float, sizes: list[int]) -> dict[str, Any]:
+    """Every figure of one run."""
+    online = processes.read(world.settings.home / "run" / "postgres.json")
+    if online is None:
+        raise measure.BenchError("The stack has no PostgreSQL.")
+    tell("starting the contenders")
+    with contenders.all_running(world, folder) as servers:
+        script = floor.prepare(world, folder)
+        taken: dict[str, dict[int, list[Figures]]] = {}
+        for number in range(rounds):
+            tell(f"round {number + 1} of {rounds}")
+            _round(world, servers, script, online.pid, seconds, taken)
+        cells = {name: {c: measure.medians(f) for c, f in cells.items()} for name, cells in taken.items()}
+        ours = next(server for server in servers if server.name == "predict")
+        half = _half_peak(ours, online.pid, cells["predict"][64]["requests_per_s"] / 2, rounds, seconds)
+        rss = psutil.Process(ours.pid).memory_info().rss / 2**20
+    summaries = {s.name: s.summary for s in servers} | {"pgbench": "f. pgbench, one row by key"}
+    done = _batch(world, sizes, rounds)
+    done["rss_mib"] = round(rss, 1)
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "data": world.data,
+        "rounds": rounds,
+        "seconds": seconds,
+        "contenders": {n: {"summary": summaries[n], "by_clients": by} for n, by in cells.items()},
+        "half_peak": half,
+        "batch": done,
+        "ratios": report.ratios(cells, done),
+    }
+
+
+def _round(
+    world: World,
+    servers: list[Contender],
+    script: Path,
+    postgres: int,
+    seconds: float,
+    taken: dict[str, dict[int, list[Figures]]],
+) -> None:
+    for clients in (1, 8, 64):
+        for server in servers:
+            if clients in server.clients:
+                figures = _turn(server, postgres, clients, seconds)
+                taken.setdefault(server.name, {}).setdefault(clients, []).append(figures)
+    figures = measure.with_cpu(
+        postgres, None, lambda: floor.run(world, script, clients=_FLOOR_CLIENTS, seconds=seconds)
+    )
+    taken.setdefault("pgbench", {}).setdefault(_FLOOR_CLIENTS, []).append(figures)
+
+
+def _turn(server: Contender, postgres: int, clients: int, seconds: float, rate: float = 0.0) -> Figures:
+    return measure.with_cpu(
+        server.pid,
+        postgres if server.uses_postgres else None,
+        lambda: measure.load(server.port, server.requests, clients=clients, seconds=seconds, rate=rate),
+    )
+
+
+def _half_peak(ours: Contender, postgres: int, rate: float, rounds: int, seconds: float) -> Figures:
+    tell(f"half of our peak: {rate:.0f} a second")
+    turns = [_turn(ours, postgres, 64, seconds, rate) for _ in range(rounds)]
+    return {**measure.medians(turns), "rate": rate}
+
+
+def _batch(world: World, sizes: list[int], rounds: int) -> dict[str, Any]:
+    tell("cold start")
+    starts = [batch.cold_start(world.settings) for _ in range(max(3, rounds))]
+    done: dict[str, Any] = {
+        "materialize": {},
+        "score": None,
+        "cold_start_s": round(statistics.median(starts), 3),
+        "cold_starts_s": [round(one, 3) for one in starts],
+    }
+    for users in sizes:
+        tell(f"a database of {users:,} users")
+        with batch.database_of(world.settings, users) as big:
+            tell("materializing it")
+            turns = [batch.in_process(big, "materialize") for _ in range(rounds if users <= 100_000 else 1)]
+            done["materialize"][str(users)] = sorted(turns, key=lambda f: f["per_s"])[len(turns) // 2]
+            if users == max(sizes):
+                tell("scoring it")
+                done["score"] = batch.in_process(big, "score")
+    return done
+
+
+def machine() -> str:
+    """The machine in neutral words."""
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {sys.platform.capitalize()}"
+
+
+if __name__ == "__main__":
+    main()

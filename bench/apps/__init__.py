@@ -1,0 +1,1 @@
+"""Contenders that are not ours; each is `python -m bench.apps.NAME PORT`."""

@@ -1,0 +1,179 @@
+"""Materialization, scoring and cold start: each in a process of its own, timed after its imports.
+
+python -m bench.batch materialize|score prints seconds, entities and peak memory as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from bench.measure import BenchError, Figures
+from streamflow.database import engine, quote
+from streamflow.local import home, processes, services, stack
+from streamflow.settings import Settings
+
+_DROP = "bench"
+_READY_SECONDS = 60.0
+
+
+@contextlib.contextmanager
+def database_of(settings: Settings, users: int) -> Iterator[Settings]:
+    """A database with one drop of so many users: the sample's newest rows, repeated under other keys."""
+    from streamflow.jobs.apply import apply
+    from streamflow.schema.migrate import migrate
+
+    name = f"bench_{users}"
+    big = settings.model_copy(update={"database": settings.database.model_copy(update={"name": name})})
+    with _connect(settings, "postgres") as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        migrate(big)
+        apply(big)
+        _multiply(settings, big, users)
+        yield big
+    finally:
+        engine(big).dispose()
+        with _connect(settings, "postgres") as admin:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _connect(settings: Settings, name: str) -> psycopg.Connection[Any]:
+    database = settings.database
+    return psycopg.connect(
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        password=database.secret,
+        dbname=name,
+        autocommit=True,
+    )
+
+
+def _multiply(source: Settings, target: Settings, users: int) -> None:
+    from streamflow import repo as repos
+
+    with _connect(source, source.database.name) as out, _connect(target, target.database.name) as into:
+        into.execute(
+            "INSERT INTO streamflow.drops VALUES"
+            f" ('{_DROP}', '2024-02-29+00', 1, '', clock_timestamp(), 'bench', 'bench', {users}, 0)"
+        )
+        for table in repos.load(source).tables:
+            columns = ", ".join(quote(column.name) for column in table.columns)
+            into.execute(f"CREATE TEMP TABLE sample AS SELECT * FROM source.{quote(table.name)} LIMIT 0")
+            select = (
+                f"SELECT * FROM source.{quote(table.name)} t"
+                f" WHERE as_of = (SELECT max(as_of) FROM source.{quote(table.name)})"
+            )
+            with (
+                out.cursor().copy(f"COPY ({select}) TO STDOUT") as rows,
+                into.cursor().copy("COPY sample FROM STDIN") as copy,
+            ):
+                for block in rows:
+                    copy.write(block)
+            held = into.execute("SELECT count(*) FROM sample").fetchone()
+            into.execute(
+                f"INSERT INTO source.{quote(table.name)} ({quote(table.key)}, {columns}, as_of, loaded_at, drop_id)"
+                f" SELECT 'user-' || to_char(n, 'FM00000000'), {columns}, '2024-02-29+00', clock_timestamp(), '{_DROP}'"
+                f" FROM generate_series(1, {users}) n JOIN"
+                f" (SELECT *, row_number() OVER (ORDER BY {quote(table.key)}) AS i FROM sample) s"
+                f" ON s.i = n % {held[0] if held else 1} + 1 ORDER BY n"
+            )
+            into.execute("DROP TABLE sample")
+            into.execute(f"VACUUM ANALYZE source.{quote(table.name)}")
+        into.execute("CHECKPOINT")
+
+
+def in_process(settings: Settings, what: str) -> Figures:
+    """Do `materialize` or `score` in a process of its own.
+
+    Raises:
+        BenchError: it failed.
+    """
+    environment = {
+        **services.environment(settings),
+        "STREAMFLOW_DATABASE__NAME": settings.database.name,
+        "PYTHONPATH": os.getcwd(),  # noqa: PTH109
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.batch", what],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchError(f"{what} failed: {done.stderr.strip()[-800:]}")
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    figures["per_s"] = round(figures["entities"] / figures["seconds"], 1)
+    return figures
+
+
+@contextlib.contextmanager
+def predict_of(settings: Settings) -> Iterator[tuple[processes.Running, int]]:
+    """A predict process of its own on a database, from its start to its first 200 at /readyz; with its port."""
+    variables = services.http_services(settings)["predict"].variables
+    with home.choosing_ports():
+        port = home.free_port(18200)
+        began = time.perf_counter()
+        process = processes.launch(
+            (sys.executable, "-m", "streamflow.predict"),
+            log=stack.log_of(settings.home, "another-predict"),
+            port=port,
+            environment={
+                **services.environment(settings),
+                **variables,
+                "STREAMFLOW_DATABASE__NAME": settings.database.name,
+                "STREAMFLOW_PREDICT__PORT": str(port),
+            },
+        )
+        try:
+            while not services.answers(f"http://127.0.0.1:{port}/readyz"):
+                if not processes.alive(process) or time.perf_counter() - began > _READY_SECONDS:
+                    raise BenchError("predict did not start.")
+                time.sleep(0.01)
+            yield process, port
+        finally:
+            processes.stop(process, first=signal.SIGTERM, grace_seconds=5)
+
+
+def cold_start(settings: Settings) -> float:
+    """Seconds from the start of a predict process, its model cached, to its first 200 at /readyz."""
+    began = time.perf_counter()
+    with predict_of(settings):
+        return time.perf_counter() - began
+
+
+def _main(what: str) -> None:
+    from streamflow import settings as settings_module
+    from streamflow.jobs.materialize import materialize
+    from streamflow.jobs.score import score
+
+    settings = settings_module.load()
+    began = time.perf_counter()
+    entities = score(settings).scored if what == "score" else min(v.rows for v in materialize(settings))
+    seconds = time.perf_counter() - began
+    figures = {"entities": entities, "seconds": round(seconds, 3), "peak_mib": round(_peak_mib(), 1)}
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def _peak_mib() -> float:
+    """Largest resident memory of this process; getrusage would count that of the parent before exec, too."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[1]) / 1024  # type: ignore[index]
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

@@ -1,0 +1,149 @@
+"""What is measured: each contender's processes, its address and what is asked of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.measure import BenchError
+from bench.world import World
+from streamflow.local import home, processes, services, stack
+
+_READY_SECONDS = 180.0
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One server and one kind of request.
+
+    Attributes:
+        name: What it is called in the results.
+        summary: What it is.
+        port: Where it listens; pid: its process.
+        requests: File of requests for the load client.
+        uses_postgres: Whether PostgreSQL works for it, so that its CPU counts too.
+        clients: With how many clients it is measured.
+    """
+
+    name: str
+    summary: str
+    port: int
+    pid: int
+    requests: Path
+    uses_postgres: bool
+    clients: tuple[int, ...]
+
+
+@contextlib.contextmanager
+def all_running(world: World, folder: Path) -> Iterator[list[Contender]]:
+    """Start what does not run yet; yield the HTTP contenders."""
+    settings, mlflow = world.settings, world.settings.mlflow
+    run = settings.home / "run"
+    ours, feast = processes.read(run / "predict.json"), processes.read(run / "feast.json")
+    if ours is None or feast is None:
+        raise BenchError("The stack has no predict or no Feast server.")
+    uri = f"models:/{mlflow.registered_model}@production"
+    serve = ["mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "-h", "127.0.0.1"]
+    with contextlib.ExitStack() as started:
+        ceiling = started.enter_context(
+            _process(world, "ceiling", (sys.executable, "-m", "bench.apps.ceiling"))
+        )
+        obvious = started.enter_context(
+            _process(world, "obvious", (sys.executable, "-m", "bench.apps.obvious"))
+        )
+        mlflow_serve = started.enter_context(_process(world, "mlflow-serve", (*serve, "-w", "1", "-p")))
+        for port, path in ((ceiling.port, "/docs"), (obvious.port, "/docs"), (mlflow_serve.port, "/ping")):
+            _wait(f"http://127.0.0.1:{port}{path}")
+        _wait(f"http://127.0.0.1:{ours.port}/readyz")
+        key = settings.predict.join_key
+        asked = write(folder / "predict", [post("/predict", {key: user}) for user in world.users])
+        looked_up = write(folder / "features", [_get(f"/features/{user}") for user in world.users])
+        feast_asked = write(
+            folder / "feast", [post("/get-online-features", _feast(key, u)) for u in world.users]
+        )
+        given = write(
+            folder / "invocations", [post("/invocations", {"dataframe_records": [r]}) for r in world.rows]
+        )
+        yield [
+            Contender(
+                "ceiling", "a. empty FastAPI handler", ceiling.port, ceiling.pid, asked, False, (1, 8, 64)
+            ),
+            Contender("predict", "b. ours, POST /predict", ours.port, ours.pid, asked, True, (1, 8, 64)),
+            Contender("obvious", "c. Feast SDK + MLflow model", obvious.port, obvious.pid, asked, True, (8,)),
+            Contender(
+                "mlflow_serve",
+                "d. mlflow models serve",
+                mlflow_serve.port,
+                mlflow_serve.pid,
+                given,
+                False,
+                (8,),
+            ),
+            Contender(
+                "feast_serve", "e. feast serve, features", feast.port, feast.pid, feast_asked, True, (8,)
+            ),
+            Contender("features", "b. ours, GET /features", ours.port, ours.pid, looked_up, True, (8,)),
+        ]
+
+
+@contextlib.contextmanager
+def _process(world: World, name: str, command: Sequence[str]) -> Iterator[processes.Running]:
+    """A process with the stack's environment; its port is the last argument."""
+    with home.choosing_ports():
+        port = home.free_port(18100)
+        process = processes.launch(
+            [*command, str(port)],
+            log=stack.log_of(world.settings.home, name),
+            port=port,
+            environment={**services.environment(world.settings), "PYTHONPATH": os.getcwd()},  # noqa: PTH109
+        )
+        _until_taken(port, process, stack.log_of(world.settings.home, name))
+    try:
+        yield process
+    finally:
+        processes.stop(process, first=signal.SIGTERM, grace_seconds=10)
+
+
+def _until_taken(port: int, process: processes.Running, log: Path) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while home.is_free(port):
+        if not processes.alive(process) or time.monotonic() > deadline:
+            raise BenchError("A contender did not start:\n" + "\n".join(processes.last_lines(log)))
+        time.sleep(0.05)
+
+
+def _wait(url: str) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while not services.answers(url):
+        if time.monotonic() > deadline:
+            raise BenchError(f"{url} did not answer.")
+        time.sleep(0.1)
+
+
+def _feast(key: str, user: str) -> dict[str, Any]:
+    return {"feature_service": "churn_v1", "entities": {key: [user]}}
+
+
+def post(path: str, document: dict[str, Any]) -> str:
+    """A POST request as it goes over the wire."""
+    body = json.dumps(document)
+    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}"
+
+
+def _get(path: str) -> str:
+    return f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n"
+
+
+def write(path: Path, requests: list[str]) -> Path:
+    """A file of requests for the load client."""
+    path.write_text("".join(json.dumps(request) + "\n" for request in requests), encoding="utf-8")
+    return path

@@ -1,0 +1,127 @@
+"""What all contenders share: a stack of its own, the sample drops, a forest of 300 trees in production."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from streamflow import settings as settings_module
+from streamflow.database import transaction
+from streamflow.local import stack
+from streamflow.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+ESTIMATOR = "random_forest"
+_SAMPLE = ROOT.parent / "shared" / "data" / "streamflow"
+_SIMULATED_USERS = 7000
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class World:
+    """A running stack with a model in production.
+
+    Attributes:
+        settings: Its settings.
+        data: Where its data comes from, in words.
+        users: Keys of users with complete features, in a mixed order.
+        rows: The same users' features, by name, as a caller who has them would send them.
+        version: The version in production.
+    """
+
+    settings: Settings
+    data: str
+    users: list[str]
+    rows: list[dict[str, Any]]
+    version: int
+
+
+@contextlib.contextmanager
+def running(tell: Tell) -> Iterator[World]:
+    """Start a stack in a temporary folder, fill it, and stop it at the end, whatever happens."""
+    for name in list(os.environ):
+        if name.startswith(("STREAMFLOW_", "MLFLOW_", "FEAST_", "PG")):
+            del os.environ[name]
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    with tempfile.TemporaryDirectory(prefix="streamflow-bench-") as folder:
+        home = Path(folder) / "home"
+        base = settings_module.load(home=home, feast={"repo": ROOT / "feature_repo"})
+        try:
+            settings = stack.up(base, tell)
+            os.environ["STREAMFLOW_HOME"] = str(settings.home)
+            data, version = _fill(settings, Path(folder), tell)
+            users, rows = _sample(settings)
+            yield World(settings, data, users, rows, version)
+        finally:
+            tell("stopping the stack")
+            stack.down(home)
+
+
+def _fill(settings: Settings, folder: Path, tell: Tell) -> tuple[str, int]:
+    from streamflow.jobs.ingest import dated_folders, ingest
+    from streamflow.jobs.materialize import materialize
+    from streamflow.jobs.simulate import simulate
+    from streamflow.jobs.train import train
+    from streamflow.registry.promote import promote
+
+    drops = drops_folder()
+    if drops is None:
+        data = f"{_SIMULATED_USERS} simulated users"
+        drops = folder / "drops"
+        simulate(settings, drops, users=_SIMULATED_USERS, months=2)
+    else:
+        data = "the sample drops (7,043 users)"
+    loaded = list(dated_folders(drops))
+    for as_of, drop in loaded:
+        tell(f"ingesting {as_of}")
+        ingest(settings, drop, as_of)
+    tell("materializing")
+    materialize(settings)
+    tell("training the forest")
+    version = train(settings, loaded[0][0], estimator=ESTIMATOR).version
+    for alias in ("staging", "production"):
+        promote(settings, version, alias, why="benchmark", by="bench")  # type: ignore[arg-type]
+    return data, version
+
+
+def drops_folder() -> Path | None:
+    """Folder of the sample drops; None when they are not here."""
+    given = os.environ.get("TEST_DATA")
+    for folder in ([Path(given)] if given else []) + [_SAMPLE]:
+        if (folder / "month_001" / "users.csv").is_file():
+            return folder
+    return None
+
+
+def _sample(settings: Settings) -> tuple[list[str], list[dict[str, Any]]]:
+    """Users whom the promoted version predicts for, and their features."""
+    import asyncio
+
+    from streamflow.jobs.score import served_release
+
+    contract = asyncio.run(served_release(settings)).contract
+    key = contract.join_key
+    position = {view.name: f"v{i}" for i, view in enumerate(contract.views)}
+    names = ", ".join(f'{position[f.view]}."{f.name}"' for f in contract.features)
+    first, *others = (f'online."{view.name}" {position[view.name]}' for view in contract.views)
+    joins = "".join(f' JOIN {other} USING ("{key}", event_timestamp)' for other in others)
+    complete = " AND ".join(
+        f'{position[f.view]}."{f.name}" IS NOT NULL' for f in contract.features if not f.nullable
+    )
+    statement = (
+        f'SELECT "{key}", {names} FROM {first}{joins} WHERE {complete}'
+        " AND event_timestamp = (SELECT max(newest_as_of) FROM online.materializations)"
+        f' ORDER BY md5("{key}")'
+    )
+    with transaction(settings) as connection:
+        found = connection.execute(sa.text(statement)).all()
+    rows = [dict(zip(contract.feature_names, row[1:], strict=True)) for row in found]
+    return [row[0] for row in found], json.loads(json.dumps(rows))
