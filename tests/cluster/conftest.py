@@ -39,10 +39,12 @@ def pytest_collection_modifyitems(items):
 def figures(request):
     """Print a line that is seen in the log of a passed test, too."""
     reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
 
     def tell(text):
-        reporter.ensure_newline()
-        reporter.write_line(f"    {text}")
+        with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            reporter.write_line(f"    {text}")
 
     return tell
 

@@ -64,7 +64,8 @@ def block(page, heading):
     """The commands of the first bash block below a heading of a page, without comments."""
     text = (ROOT / page).read_text(encoding="utf-8")
     below = text[text.index(f"\n## {heading}\n") :]
-    lines = re.search(r"^```bash\n(.*?)^```", below, re.MULTILINE | re.DOTALL)[1].splitlines()
+    shell = re.search(r"^```bash\n(.*?)^```", below, re.MULTILINE | re.DOTALL)[1]
+    lines = re.sub(r"\\\n\s*", "", shell).splitlines()
     return [re.sub(r"\s+#.*$", "", line) for line in lines if line.strip() and not line.startswith("#")]
 
 
