@@ -6,16 +6,12 @@ asked for: an ingest needs the tables alone.
 
 from __future__ import annotations
 
-import importlib
 import os
 import string
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
@@ -23,6 +19,7 @@ import pandera.pandas as pa
 import yaml
 
 from streamflow.errors import UsageError
+from streamflow.repo_modules import DECLARATIONS, DEFINITIONS, check_files, modules_of
 from streamflow.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,11 +38,6 @@ _TYPES: dict[str, ColumnType] = {
     "string": "string",
     "datetime64[ns]": "date",
 }
-_DECLARATIONS = ("tables", "label", "slices")
-_DEFINITIONS = ("entities", "sources", "feature_views", "feature_services")
-_RECIPES = ("estimator", "simulation")
-_MODULES = (*_DECLARATIONS, *_DEFINITIONS, *_RECIPES)
-_OPTIONAL = ("simulation", "slices")
 
 
 @dataclass(frozen=True)
@@ -159,13 +151,13 @@ class FeatureRepo:
     @property
     def estimators(self) -> dict[str, Callable[[int], Any]]:
         """Makers of unfitted estimators by name; each takes a seed."""
-        with _modules_of(self.path, ("estimator",)) as modules:
+        with modules_of(self.path, ("estimator",)) as modules:
             return dict(modules["estimator"].ESTIMATORS)
 
     @property
     def simulate(self) -> Callable[..., Any] | None:
         """What invents drops; None when the repo has no simulation."""
-        with _modules_of(self.path, ("simulation",)) as modules:
+        with modules_of(self.path, ("simulation",)) as modules:
             return getattr(modules.get("simulation"), "simulate", None)
 
     @property
@@ -229,15 +221,8 @@ def load(settings: Settings) -> FeatureRepo:
 
 @lru_cache(maxsize=4)
 def _load(path: Path) -> FeatureRepo:
-    if not (path / "feature_store.yaml").is_file():
-        raise UsageError(
-            f"{path} is no feature repo: it has no feature_store.yaml.",
-            hint="Run from the project's folder, or set STREAMFLOW_FEAST__REPO.",
-        )
-    for name in (*_DEFINITIONS, *_RECIPES):
-        if name not in _OPTIONAL and not (path / f"{name}.py").is_file():
-            raise _lacks(path, name)
-    with _modules_of(path, _DECLARATIONS) as modules:
+    check_files(path)
+    with modules_of(path, DECLARATIONS) as modules:
         label = modules["label"]
         repo = FeatureRepo(
             path=path,
@@ -271,7 +256,7 @@ def _definitions(repo: FeatureRepo) -> _Definitions:
 def _load_definitions(path: Path) -> _Definitions:
     from streamflow.quick_feast import feast
 
-    with _modules_of(path, _DEFINITIONS) as modules:
+    with modules_of(path, DEFINITIONS) as modules:
         objects = {id(value): value for module in modules.values() for value in vars(module).values()}
 
     def found(kind: type) -> tuple[Any, ...]:
@@ -313,33 +298,6 @@ def _column(name: str, column: pa.Column) -> Column:
         null=(column.metadata or {}).get("null", "missing" if column.nullable else ""),
         categories=tuple(sorted(allowed)),
     )
-
-
-@contextmanager
-def _modules_of(path: Path, wanted: tuple[str, ...]) -> Iterator[dict[str, ModuleType]]:
-    """Import the repo's modules by their plain names, and leave no trace in sys.modules for a second repo."""
-    before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
-    sys.path.insert(0, str(path))
-    importlib.invalidate_caches()
-    try:
-        yield {
-            name: importlib.import_module(name)
-            for name in wanted
-            if name not in _OPTIONAL or (path / f"{name}.py").is_file()
-        }
-    except ModuleNotFoundError as error:
-        if error.name in _MODULES:
-            raise _lacks(path, error.name) from None
-        raise
-    finally:
-        sys.path.remove(str(path))
-        for name in _MODULES:
-            sys.modules.pop(name, None)
-        sys.modules.update(before)
-
-
-def _lacks(path: Path, module: str) -> UsageError:
-    return UsageError(f"The feature repo {path} has no {module}.py.", hint="See docs/feature-repo.md.")
 
 
 def _table_problems(repo: FeatureRepo) -> list[str]:
@@ -394,11 +352,23 @@ def feast_config(settings: Settings, *, db_schema: str | None = None) -> RepoCon
     from streamflow.quick_feast import feast
 
     path = settings.feast.repo.resolve()
-    content = yaml.safe_load((path / "feature_store.yaml").read_text(encoding="utf-8"))
+    content = _parsed(path / "feature_store.yaml")
     content = _filled(content, {**os.environ, **settings.database.variables})
     if db_schema is not None:
         content["offline_store"]["db_schema"] = db_schema
     return feast.repo_config.RepoConfig(repo_path=path, **content)
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"{path} cannot be read.",
+            details=tuple(line.strip() for line in str(error).splitlines()),
+            hint="Correct it there; see docs/feature-repo.md.",
+        ) from error
+    return content
 
 
 def _filled(node: Any, variables: Mapping[str, str]) -> Any:

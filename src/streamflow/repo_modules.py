@@ -1,0 +1,92 @@
+"""The Python files of a feature repo, imported by their plain names as Feast does it.
+
+An error in one of them is its author's to mend, so it is told with file and line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from streamflow.errors import StreamFlowError, UsageError
+
+DECLARATIONS = ("tables", "label", "slices")
+DEFINITIONS = ("entities", "sources", "feature_views", "feature_services")
+RECIPES = ("estimator", "simulation")
+OPTIONAL = ("simulation", "slices")
+_MODULES = (*DECLARATIONS, *DEFINITIONS, *RECIPES)
+
+
+def check_files(path: Path) -> None:
+    """See that a folder is a feature repo.
+
+    Raises:
+        UsageError: it is none, or a file is missing.
+    """
+    if not (path / "feature_store.yaml").is_file():
+        raise UsageError(
+            f"{path} is no feature repo: it has no feature_store.yaml.",
+            hint="Run from the project's folder, or set STREAMFLOW_FEAST__REPO.",
+        )
+    for name in (*DEFINITIONS, *RECIPES):
+        if name not in OPTIONAL and not (path / f"{name}.py").is_file():
+            raise _lacks(path, name)
+
+
+@contextmanager
+def modules_of(path: Path, wanted: tuple[str, ...]) -> Iterator[dict[str, ModuleType]]:
+    """Import the repo's modules, and leave no trace in sys.modules for a second repo.
+
+    Raises:
+        UsageError: a module is missing or cannot be imported; says where.
+    """
+    before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
+    sys.path.insert(0, str(path))
+    importlib.invalidate_caches()
+    try:
+        yield {
+            name: _imported(path, name)
+            for name in wanted
+            if name not in OPTIONAL or (path / f"{name}.py").is_file()
+        }
+    finally:
+        sys.path.remove(str(path))
+        for name in _MODULES:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
+
+
+def _imported(path: Path, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except StreamFlowError:
+        raise
+    except SyntaxError as error:
+        raise _wrong(path, f"{error.filename}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name in _MODULES:
+            raise _lacks(path, error.name) from None
+        own = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if Path(frame.filename).parent == path
+        ]
+        where = f"{own[-1].filename}, line {own[-1].lineno}" if own else str(path / f"{name}.py")
+        raise _wrong(path, f"{where}: {type(error).__name__}: {error}") from error
+
+
+def _wrong(path: Path, problem: str) -> UsageError:
+    return UsageError(
+        f"The feature repo {path} cannot be read.",
+        details=(problem,),
+        hint="Correct it there; see docs/feature-repo.md.",
+    )
+
+
+def _lacks(path: Path, module: str) -> UsageError:
+    return UsageError(f"The feature repo {path} has no {module}.py.", hint="See docs/feature-repo.md.")
