@@ -17,6 +17,13 @@ import pytest
 from program import Program, http, until
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole stacks start in these tests; on a machine with other work that takes minutes."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(1200))
+
+
 @dataclass(frozen=True)
 class Drop:
     """A drop to ingest."""

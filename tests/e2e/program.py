@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 STREAMFLOW = Path(sys.executable).with_name("streamflow")
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -45,7 +45,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
         )
 

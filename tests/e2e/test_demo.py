@@ -27,7 +27,7 @@ def first(program, small):
     """A demo that ends by itself, in a new home; what it printed."""
     log = program.home.parent / "first.log"
     process = program.start("demo", "--data", small, "--once", log=log, **QUICK)
-    return process.wait(timeout=240), log.read_text()
+    return process.wait(timeout=600), log.read_text()
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def interrupted(program: Program, log: Path, *arguments: object):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=120)
+        process.wait(timeout=300)
 
 
 def assert_nothing_runs(program: Program) -> None:
@@ -86,7 +86,7 @@ def test_a_second_demo_trains_nothing_serves_beside_another_stack_and_ends_with_
         assert http(f"{own['predict']['url']}/predict", {"user_id": key})[0] in (200, 422)
         assert http(f"{other['predict']['url']}/livez")[0] == 200
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=120) == 0, log.read_text()
+        assert process.wait(timeout=300) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
     assert_nothing_runs(program)
     assert {item["pid"] for item in stack.program.services().values()} == {
@@ -99,7 +99,7 @@ def test_ctrl_c_while_a_demo_starts_leaves_nothing_running(program, first, small
     with interrupted(program, log, "--data", small) as process:
         until("a service was started", (program.home / "run" / "mlflow.json").is_file)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=120) == 130, log.read_text()
+        assert process.wait(timeout=300) == 130, log.read_text()
     assert "Traceback" not in log.read_text()
     assert_nothing_runs(program)
 
@@ -109,7 +109,7 @@ def test_a_demo_leaves_a_stack_running_that_ran_before_and_down_stops_it(program
     before = {name: item["pid"] for name, item in program.services().items()}
     log = program.home.parent / "fourth.log"
     process = program.start("demo", "--data", small, "--once", log=log, **QUICK)
-    assert process.wait(timeout=240) == 0, log.read_text()
+    assert process.wait(timeout=600) == 0, log.read_text()
     assert "it is left running" in log.read_text()
     assert {name: item["pid"] for name, item in program.services().items()} == before
     stopped = json.loads(program.ok("down", "--json"))["stopped"]

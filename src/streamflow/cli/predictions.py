@@ -53,7 +53,7 @@ def _show(key: str, answers: list[dict[str, Any]]) -> None:
         if "code" not in item
     ]
     if rows:
-        print_table((key, "probability", "churns", "version"), rows)
+        print_table((key, "probability", "prediction", "version"), rows)
     for item in answers:
         if "code" in item:
             typer.echo(f"No prediction for {item[key]} ({item['code']}): {item['detail']}")
@@ -93,7 +93,7 @@ def score(
         return
     typer.echo(
         f"Version {scored.version} of {scored.model} scored {scored.scored:,} users as of {scored.as_of:%Y-%m-%d}"
-        f" in {scored.seconds:.1f} s: {scored.positive:,} are predicted to churn."
+        f" in {scored.seconds:.1f} s: {scored.positive:,} are predicted positive."
     )
     if scored.refused:
         reasons = ", ".join(f"{count:,} {_REASONS[reason]}" for reason, count in scored.refused.items())
