@@ -138,13 +138,13 @@ def test_the_autoscaler_sees_cpu_scales_out_under_load_and_in_again(demo, client
         return demo.get("deployment", f"{demo.name}-predict")["status"].get("readyReplicas", 0)
 
     idle = wait_for(lambda: cpu() is not None and [cpu()], "the autoscaler sees a CPU value", timeout=180)[0]
-    fewest = autoscaler()["currentReplicas"]
+    fewest = len(predict_pods(demo))
     began = time.monotonic()
     with load(clients, demo, entities, rate=0) as counts:
         wait_for(lambda: ready() > fewest, "another pod is ready under load", timeout=300)
         out, busy, last = time.monotonic() - began, cpu(), counts()
     began = time.monotonic()
-    wait_for(lambda: autoscaler()["currentReplicas"] == fewest, "the autoscaler takes them back", timeout=900)
+    wait_for(lambda: len(predict_pods(demo)) == fewest, "the autoscaler takes them back", timeout=900)
     figures(
         f"autoscaler: {idle} % CPU idle, {busy} % under load; from {fewest} pods to more in {out:.0f} s,"
         f" back in {time.monotonic() - began:.0f} s; {last['requests']} requests, {last['failed']} failed"
