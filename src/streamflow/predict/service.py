@@ -22,6 +22,10 @@ from streamflow.settings import PredictSettings
 _THREAD_FROM_ROWS = 64
 """Inference of so many rows leaves the event loop; for fewer the hand-over costs more than it gives."""
 
+_IN_FLIGHT = 2
+"""Batches at a time: one is read while the other is computed. More would only make them smaller, and a forest costs
+less per row the more rows come together (docs/performance.md)."""
+
 
 class Service:
     """Answers single requests in batches, and batches as they are."""
@@ -36,7 +40,7 @@ class Service:
             max_batch=settings.max_batch,
             max_queue=settings.max_queue,
             deadline_seconds=settings.deadline_seconds / 2,
-            in_flight=settings.pool_size,
+            in_flight=min(_IN_FLIGHT, settings.pool_size),
         )
         self._shadow: asyncio.Future[None] | None = None
         metrics.QUEUE.set_function(lambda: float(len(self._batcher)))

@@ -11,6 +11,7 @@ from streamflow.errors import DependencyDown, ReleaseRefused
 from streamflow.predict import metrics
 from streamflow.predict.api_keys import KeyFile
 from streamflow.predict.live_model import LiveModel, RefusedVersion, make_served
+from streamflow.predict.memory import give_back
 from streamflow.predict.online import NEWEST_AS_OF
 from streamflow.predict.outcome import CANARY, CHALLENGER
 from streamflow.predict.problems import ProblemError
@@ -146,6 +147,8 @@ class Watch:
                 await asyncio.to_thread(releases.keep, folder, pointer, files)
             except OSError as error:
                 _LOG.warning("release could not be kept for a start without MLflow", why=str(error))
+        del files
+        await asyncio.to_thread(give_back)
 
     async def _poll_trial(self, alias: str) -> None:
         """Follow an alias whose version is on trial; whatever is wrong with it, production is not touched."""
@@ -184,6 +187,7 @@ class Watch:
         trials[alias] = make_served(release, "registry")
         metrics.show_trials(trials)
         _LOG.info("trial begun", alias=alias, version=pointer.version)
+        await asyncio.to_thread(give_back)
 
     def _check_join_key(self, release: Release) -> None:
         ours = self._settings.predict.join_key
@@ -216,3 +220,4 @@ class Watch:
             _LOG.warning(
                 "registry does not answer; serving the kept release", version=release.pointer.version
             )
+            await asyncio.to_thread(give_back)
