@@ -67,6 +67,7 @@ def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Setti
     home = homes.make(base.home)
     _check_room(home)
     with homes.exclusive(home), homes.choosing_ports():
+        _clear(home)
         ports = _choose_ports(home, base, tell)
         settings = services.stack_settings(base, home, ports, homes.password(home))
         homes.write_addresses(home, services.addresses(settings))
@@ -95,6 +96,13 @@ def _check_room(home: Path) -> None:
             f"The disk of {home} has {free // 1_000_000} MB left, which is too little for a stack.",
             hint="Make room, or set STREAMFLOW_HOME to a folder on another disk.",
         )
+
+
+def _clear(home: Path) -> None:
+    """Stop what a service left behind that was killed: MLflow's worker outlives its parent, and holds the port."""
+    for name in (PREDICT, FEAST, MLFLOW):
+        if _file(home, name).is_file() and _running(home, name) is None:
+            _stop(home, name)
 
 
 def _choose_ports(home: Path, base: Settings, tell: Callable[[str], None]) -> dict[str, int]:
