@@ -100,7 +100,9 @@ def none_failed(counts, figures, what, least=100):
         f"{what}: {last['requests']} requests ({last['kept']} on kept connections, {last['fresh']} on fresh ones),"
         f" {last['failed']} failed; p50 {last['p50_ms']} ms, p99 {last['p99_ms']} ms; versions {last['versions']}"
     )
-    assert last["failed"] == 0, last["errors"]
+    for error in last["errors"]:
+        figures(f"  {error}")
+    assert last["failed"] == 0
     assert last["requests"] >= least
     assert min(last["kept"], last["fresh"]) > 0
     return last

@@ -40,14 +40,14 @@ def laptop(cluster, module_settings, mlflow_server, realdata):
             run = client.get_run(version.run_id)
         with transaction(here) as connection:
             rows = connection.execute(
-                sa.text("SELECT user_id, probability FROM streamflow.scores WHERE scoring_id = :id"),
+                sa.text("SELECT entity, probability FROM streamflow.scores WHERE scoring_id = :id"),
                 {"id": scored.scoring_id},
             ).all()
         done[as_of] = {
             "trained": (trained.version, trained.promoted),
             "fingerprint": version.tags["streamflow.fingerprint"],
             "figures": {name: run.data.metrics[name] for name in FIGURES},
-            "scores": {user: probability for user, probability in rows if probability is not None},
+            "scores": {user: probability for user, probability in rows},
         }
     return done
 
@@ -77,7 +77,7 @@ def month_on_the_cluster(way, users):
         version = version_of(url, trained["version"])
         metrics = metrics_of(url, version["run_id"])
     scoring = way.job("score")["scoring_id"]
-    rows = way.sql(f"SELECT user_id, probability FROM streamflow.scores WHERE scoring_id = {scoring}")
+    rows = way.sql(f"SELECT entity, probability FROM streamflow.scores WHERE scoring_id = {scoring}")
     return {
         "ingested": [item["as_of"][:10] for item in ingested["items"]],
         "trained": (trained["version"], trained["promoted"]),
@@ -85,7 +85,7 @@ def month_on_the_cluster(way, users):
         "served": served,
         "fingerprint": {tag["key"]: tag["value"] for tag in version["tags"]}["streamflow.fingerprint"],
         "figures": {name: metrics[name] for name in FIGURES},
-        "scores": {user: float(probability) for user, probability in rows if probability},
+        "scores": {user: float(probability) for user, probability in rows},
         "online": online,
     }
 
