@@ -47,7 +47,7 @@ def laptop(cluster, module_settings, mlflow_server, realdata):
             "trained": (trained.version, trained.promoted),
             "fingerprint": version.tags["streamflow.fingerprint"],
             "figures": {name: run.data.metrics[name] for name in FIGURES},
-            "scores": {user: probability for user, probability in rows},
+            "scores": {row.entity: row.probability for row in rows},
         }
     return done
 
