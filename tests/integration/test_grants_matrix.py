@@ -255,3 +255,14 @@ def test_waiting_ends_when_the_feature_repo_is_marked_as_applied(server):
         prepare.wait(waiter, "applied", 0, pause=lambda seconds: None)
     prepare.stamp(server)
     prepare.wait(waiter, "applied", 0)
+
+
+@pytest.mark.postgres
+def test_rights_are_brought_up_to_date_beside_somebody_who_reads(server, monkeypatch):
+    """Whoever would wait for a reader would also keep the next readers waiting: predict, at every upgrade."""
+    monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=2s")
+    engine(server).dispose()
+    with transaction(as_role(server, "predict")) as reader:
+        reader.exec_driver_sql("SELECT * FROM online.things_fv")
+        prepare.grant(server)
+    engine(server).dispose()

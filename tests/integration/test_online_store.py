@@ -16,6 +16,7 @@ from feast.types import Array, Bool, Bytes, Float32, Float64, Int32, Int64, Stri
 from streamflow.database import engine, transaction
 from streamflow.errors import UsageError
 from streamflow.features.online_store import WideOnlineStore
+from streamflow.jobs.apply import apply
 from streamflow.local import home, postgres, processes
 
 DAY = datetime(2024, 1, 31, tzinfo=UTC)
@@ -193,3 +194,12 @@ def test_reads_go_on_through_six_restarts_of_postgresql(tmp_path, settings):
 def elsewhere(settings, server):
     moved = settings.database.model_copy(update={"port": server.port, "name": "postgres"})
     return settings.model_copy(update={"database": moved})
+
+
+def test_definitions_are_applied_again_beside_somebody_who_reads(settings, monkeypatch):
+    """Whoever would wait for a reader would also keep the next readers waiting: predict, at every upgrade."""
+    monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=2s")
+    apply(settings)
+    with transaction(settings) as reader:
+        reader.exec_driver_sql("SELECT * FROM online.subs_profile_fv")
+        apply(settings)

@@ -8,7 +8,7 @@ predict service share these tables:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -165,7 +165,7 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
             for view in tables_to_delete:
                 connection.exec_driver_sql(f"DROP TABLE IF EXISTS {quote(schema, view.name)}")
             for view in tables_to_keep:
-                for statement in table_statements(schema, view):
+                for statement in table_statements(schema, view, _columns(connection, schema, view.name)):
                     connection.exec_driver_sql(statement)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
@@ -173,8 +173,23 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         self.update(config, tables, [], entities, [], partial=False)
 
 
-def table_statements(schema: str, view: FeatureView) -> list[str]:
-    """SQL that creates a view's table, or widens an older one."""
+def _columns(connection: sa.Connection, schema: str, table: str) -> set[str]:
+    rows = connection.execute(
+        sa.text(
+            "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped"
+        ),
+        {"table": quote(schema, table)},
+    )
+    return set(rows.scalars())
+
+
+def table_statements(schema: str, view: FeatureView, held: Set[str] = frozenset()) -> list[str]:
+    """SQL that creates a view's table, or widens an older one.
+
+    Args:
+        held: Columns that the table has already. A table that has all of them is not altered: even an ALTER that changes
+            nothing would keep predict from reading it until the transaction ends.
+    """
     table = quote(schema, view.name)
     types = {column.name: sql_type(column.dtype) for column in view.entity_columns}
     keys = key_columns(view)
@@ -191,6 +206,7 @@ def table_statements(schema: str, view: FeatureView) -> list[str]:
         *(
             f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quote(feature.name)} {sql_type(feature.dtype)}"
             for feature in view.features
+            if feature.name not in held
         ),
     ]
 

@@ -6,7 +6,7 @@ tables is None for the schema itself, "*" for every table in it now and later, e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -209,16 +209,20 @@ def schema_statements(plan: Plan) -> list[str]:
     return statements
 
 
-def table_statements(plan: Plan, existing: Mapping[str, set[str]]) -> list[str]:
+def table_statements(
+    plan: Plan, existing: Mapping[str, set[str]], owned: Set[str] = frozenset()
+) -> list[str]:
     """SQL that makes the rights on existing tables exactly those of ROLES. Pure.
 
     Args:
         existing: Tables and views of each schema.
+        owned: Tables of the schema `online` that belong to the right role already. They are left alone: another
+            ALTER would keep predict from reading them until all of this is committed.
     """
     # `features apply` makes online tables, materialize swaps them.
     statements = [
         f"ALTER TABLE {quote('online', table)} OWNER TO {plan.role(MATERIALIZE)}"
-        for table in sorted(existing.get("online", set()) - {"materializations"})
+        for table in sorted(existing.get("online", set()) - {"materializations"} - owned)
     ]
     for name, role in ROLES.items():
         if not role.creates:
@@ -255,15 +259,19 @@ def ensure_grants(connection: sa.Connection, plan: Plan) -> None:
     """Bring rights on existing tables to what ROLES says."""
     rows = connection.execute(
         sa.text(
-            "SELECT nspname, relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+            "SELECT nspname, relname, pg_get_userbyid(relowner) AS owner"
+            " FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
             " WHERE relkind IN ('r', 'v', 'p', 'm') AND nspname = ANY(:schemas)"
         ),
         {"schemas": list(SCHEMAS)},
     )
     existing: dict[str, set[str]] = {}
+    owned = set()
     for row in rows:
         existing.setdefault(row.nspname, set()).add(row.relname)
-    _run(connection, table_statements(plan, existing))
+        if row.nspname == "online" and quote(row.owner) == plan.role(MATERIALIZE):
+            owned.add(row.relname)
+    _run(connection, table_statements(plan, existing, owned))
 
 
 def _run(connection: sa.Connection, statements: list[str]) -> None:
