@@ -1,17 +1,31 @@
-"""The ceiling: a FastAPI POST handler that does nothing, served as predict is."""
+"""The ceiling: a FastAPI POST handler that takes the same request and does nothing, served as predict is."""
 
 import sys
 
 import uvicorn
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 app = FastAPI()
 
 
+class Question(BaseModel):
+    """Whom to predict for."""
+
+    user_id: str
+
+
+class Answer(BaseModel):
+    """What somebody would answer."""
+
+    user_id: str
+    probability: float
+
+
 @app.post("/predict")
-async def predict() -> dict[str, float]:
+async def predict(question: Question) -> Answer:
     """Answer at once."""
-    return {"probability": 0.5}
+    return Answer(user_id=question.user_id, probability=0.5)
 
 
 if __name__ == "__main__":
@@ -23,4 +37,5 @@ if __name__ == "__main__":
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
     )

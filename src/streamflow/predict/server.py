@@ -57,6 +57,8 @@ def run(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Nothing here asks who the client was.
+        proxy_headers=False,
         timeout_graceful_shutdown=10,
         timeout_keep_alive=75,
     )
