@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import platform
+import re
 import statistics
 import sys
 import tempfile
@@ -13,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from bench import batch, contenders, floor, measure, report
+from bench import agreement, batch, contenders, floor, measure, report
 from bench.contenders import Contender
 from bench.measure import Figures
 from bench.world import World, running
@@ -53,6 +56,8 @@ def measured(world: World, folder: Path, rounds: int, seconds: float, sizes: lis
         raise measure.BenchError("The stack has no PostgreSQL.")
     tell("starting the contenders")
     with contenders.all_running(world, folder) as servers:
+        tell("comparing their answers")
+        agreement.check(servers)
         script = floor.prepare(world, folder)
         taken: dict[str, dict[int, list[Figures]]] = {}
         for number in range(rounds):
@@ -133,9 +138,16 @@ def _batch(world: World, sizes: list[int], rounds: int) -> dict[str, Any]:
 
 
 def machine() -> str:
-    """The machine in neutral words."""
+    """The machine in neutral words: no name, no path."""
     memory = psutil.virtual_memory().total / 2**30
-    return f"{psutil.cpu_count()} cores, {memory:.0f} GiB, {sys.platform.capitalize()}"
+    model = "unknown CPU"
+    with contextlib.suppress(OSError):
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
+        model = found[1].strip() if found else model
+    return (
+        f"{psutil.cpu_count()} cores of {model}, {memory:.0f} GiB, {sys.platform.capitalize()},"
+        f" Python {platform.python_version()}"
+    )
 
 
 if __name__ == "__main__":

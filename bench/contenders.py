@@ -61,8 +61,8 @@ def all_running(world: World, folder: Path) -> Iterator[list[Contender]]:
         )
         mlflow_serve = started.enter_context(_process(world, "mlflow-serve", (*serve, "-w", "1", "-p")))
         for port, path in ((ceiling.port, "/docs"), (obvious.port, "/docs"), (mlflow_serve.port, "/ping")):
-            _wait(f"http://127.0.0.1:{port}{path}")
-        _wait(f"http://127.0.0.1:{ours.port}/readyz")
+            wait(f"http://127.0.0.1:{port}{path}")
+        wait(f"http://127.0.0.1:{ours.port}/readyz")
         key = settings.predict.join_key
         asked = write(folder / "predict", [post("/predict", {key: user}) for user in world.users])
         looked_up = write(folder / "features", [_get(f"/features/{user}") for user in world.users])
@@ -120,7 +120,12 @@ def _until_taken(port: int, process: processes.Running, log: Path) -> None:
         time.sleep(0.05)
 
 
-def _wait(url: str) -> None:
+def wait(url: str) -> None:
+    """Wait until an address answers 200.
+
+    Raises:
+        BenchError: it never does.
+    """
     deadline = time.monotonic() + _READY_SECONDS
     while not services.answers(url):
         if time.monotonic() > deadline:

@@ -48,7 +48,7 @@ def _curve(world: World, folder: Path, users: int, rounds: int, seconds: float) 
     tell(f"a database of {users:,} users")
     with batch.database_of(world.settings, users) as big:
         batch.in_process(big, "materialize")
-        # A generator of the LCG kind would do; a stride that shares no factor with the size visits everybody.
+        # A stride that shares no factor with the size visits everybody, in no order.
         keys = [f"user-{1 + n * 7_919 % users:08d}" for n in range(min(users, _ASKED))]
         key = big.predict.join_key
         requests = contenders.write(

@@ -7,7 +7,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import uvicorn
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from feast import FeatureStore
 from pydantic import BaseModel
 
@@ -40,8 +40,6 @@ def predict(question: Question) -> dict[str, float]:
     frame = pd.DataFrame([row])
     for name, kind in model.metadata.get_input_schema().input_dict().items():
         frame[name] = frame[name].astype(kind.type.to_pandas())
-    if not found:
-        raise HTTPException(404)
     return {"probability": float(model.predict(frame)[0][1])}
 
 
