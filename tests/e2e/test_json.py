@@ -1,0 +1,74 @@
+"""`--json`: exactly one document on stdout, from every command that has the option."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from streamflow.cli import main as command_line
+
+CALLS = {
+    "features apply": "features apply",
+    "drops show": "drops show 2024-01-31",
+    "drops quarantine": "drops quarantine",
+    "drops check": "drops check DROP --as-of 2024-01-31",
+    "models show": "models show production",
+    "models at": "models at NOW",
+    "explain": "explain USER",
+    "keys new": "keys new checkout --scope predict",
+    "settings show": "settings show",
+    "trial start": "trial start 2 --as challenger --why x",
+    "trial stop": "trial stop --as challenger --why x",
+    "reproduce": "reproduce 1",
+    "gate": "gate 2",
+}
+ELSEWHERE = {
+    # Their documents are read by other tests of this folder …
+    *("up", "down", "status", "doctor", "simulate", "ingest", "drops list", "features get", "materialize"),
+    *("train", "models promote", "models history", "models list", "predict", "score"),
+    # … and these are the same functions by another name, or print what a promotion prints.
+    *("models gate", "promote", "rollback", "models rollback"),
+    # On a cluster.
+    *("jobs list", "jobs run"),
+}
+
+
+def _leaves(path, command):
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield " ".join(path), command
+        return
+    for name, one in inner.items():
+        yield from _leaves((*path, name), one)
+
+
+def test_every_command_with_json_is_tried():
+    having = {
+        path
+        for name in command_line.COMMANDS
+        for path, command in _leaves((name,), command_line.load(name))
+        if any("--json" in parameter.opts for parameter in command.params)
+    }
+    assert having == set(CALLS) | ELSEWHERE
+
+
+@pytest.fixture(scope="module")
+def second_version(world):
+    """A version beside the one in production."""
+    known = {item["version"] for item in world.program.json("models", "list")}
+    if 2 not in known:
+        world.program.ok("train", "--as-of", world.drops[0].as_of, "--estimator", "logistic_regression")
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_stdout_is_one_document(world, second_version, call):
+    user = (world.drops[1].folder / "users.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[0]
+    words = {"DROP": str(world.drops[0].folder), "USER": user, "NOW": "2999-01-01"}
+    done = world.program.run(*(words.get(word, word) for word in call.split()), "--json")
+    assert "Traceback" not in done.stderr
+    # 3: the gate may say no; that is its answer too.
+    assert done.returncode in (0, 3), done.stderr
+    document = json.loads(done.stdout)
+    assert isinstance(document, dict | list)
+    assert document or call == "drops quarantine"
