@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+import getpass
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +15,18 @@ _RUN_ID_LENGTH = 32
 
 def reproduce(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, a version's number, or an alias.")],
+    *,
+    in_image: Annotated[
+        bool, typer.Option("--in-image", help="Do it on the cluster, in the image that the run was made in.")
+    ] = False,
+    image: Annotated[
+        str | None, typer.Option(help="With --in-image: another image than the recorded one.")
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", "-n", help="With --in-image: where; default: the current one."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="With --in-image: longest time, in seconds.")] = 3600.0,
     as_json: AsJson = False,
 ) -> None:
     """Train a run again on the data as known then; exit 0 reproduced, 1 differs, 4 cannot tell.
@@ -21,19 +35,35 @@ def reproduce(
     """
     from streamflow import settings as settings_module
     from streamflow.cli import promotions
-    from streamflow.jobs.reproduce import reproduce as recipe
     from streamflow.registry import versions
 
     settings = settings_module.load()
     run_id = run if len(run) == _RUN_ID_LENGTH else versions.get(settings, promotions.number(run)).run_id
-    with working("Training again", quiet=as_json):
-        done = recipe(settings, run_id)
+    if in_image:
+        from streamflow.jobs.kubernetes import Cluster
+        from streamflow.jobs.reproduce_in_image import recorded_image, reproduce_in_image
+
+        cluster = Cluster(namespace)
+        wanted = image or recorded_image(settings, run_id)
+        if not as_json:
+            typer.echo(f"In image {wanted}, namespace {cluster.namespace}:", err=True)
+        with working("Training again on the cluster", quiet=as_json):
+            done = reproduce_in_image(cluster, run_id, wanted, getpass.getuser(), timeout_seconds=timeout)
+    else:
+        from streamflow.jobs.reproduce import reproduce as recipe
+
+        with working("Training again", quiet=as_json):
+            done = dataclasses.asdict(recipe(settings, run_id))
     if as_json:
         print_json(done)
     else:
-        typer.echo(f"Run {done.run_id}: {done.verdict}.")
-        for layer in done.layers:
-            typer.echo(f"  {layer.name:<12} {layer.verdict}")
-            for line in layer.lines:
-                typer.echo(f"               {line}")
-    raise typer.Exit(done.exit_code)
+        _show(done)
+    raise typer.Exit(done["exit_code"])
+
+
+def _show(done: dict[str, Any]) -> None:
+    typer.echo(f"Run {done['run_id']}: {done['verdict']}.")
+    for layer in done["layers"]:
+        typer.echo(f"  {layer['name']:<12} {layer['verdict']}")
+        for line in layer["lines"]:
+            typer.echo(f"               {line}")

@@ -74,8 +74,8 @@ class Cluster:
         found = _ask(self._batch.list_namespaced_cron_job, self.namespace, label_selector=JOB_LABEL)
         return sorted((as_job(item) for item in found.items), key=lambda job: job.name)
 
-    def start(self, name: str, by: str) -> str:
-        """Start a job now, from its CronJob; returns the name of the Job.
+    def cron_job(self, name: str) -> Any:
+        """The CronJob of a job, as the API has it.
 
         Raises:
             NotFound: there is no such job here.
@@ -88,7 +88,18 @@ class Cluster:
                 f"There is no job '{name}' in namespace '{self.namespace}'.",
                 hint="List them with 'streamflow jobs list'; choose the namespace with --namespace.",
             )
-        job = manual_job(held[0], by, secrets.token_hex(3))
+        return held[0]
+
+    def start(self, name: str, by: str) -> str:
+        """Start a job now, from its CronJob; returns the name of the Job.
+
+        Raises:
+            NotFound: there is no such job here.
+        """
+        return self.create(manual_job(self.cron_job(name), by, secrets.token_hex(3)))
+
+    def create(self, job: Any) -> str:
+        """Create a Job; returns its name."""
         return str(_ask(self._batch.create_namespaced_job, self.namespace, job).metadata.name)
 
     def newest(self, name: str) -> str:
