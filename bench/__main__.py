@@ -35,7 +35,7 @@ def main() -> None:
     """Measure everything."""
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender has its turn")
-    parser.add_argument("--seconds", type=float, default=4.0, help="how long a turn is")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long a turn is")
     parser.add_argument(
         "--users", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes for the batch part"
     )
