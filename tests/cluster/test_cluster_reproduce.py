@@ -1,0 +1,32 @@
+"""A run that was made in the image comes out of it again: same digests, same figures, same golden rows."""
+
+import json
+import os
+import subprocess
+
+from kubernetes_cli import STREAMFLOW
+
+
+def test_the_demos_run_is_reproduced_in_its_image(demo, tmp_path):
+    with demo.forwarded(f"{demo.name}-mlflow", 5000) as url:
+        done = subprocess.run(
+            [STREAMFLOW, "reproduce", "production", "--in-image", "-n", demo.namespace, "--json"],
+            env={
+                **os.environ,
+                "STREAMFLOW_HOME": str(tmp_path / "no-stack-here"),
+                "STREAMFLOW_MLFLOW__TRACKING_URI": url,
+            },
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert document["verdict"] == "reproduced"
+    assert {layer["name"]: layer["verdict"] for layer in document["layers"]} == {
+        "data": "same",
+        "code": "same",
+        "environment": "same",
+        "result": "same",
+    }
