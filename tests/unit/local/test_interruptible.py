@@ -1,3 +1,5 @@
+"""Ctrl-C is heard even when it falls into an import."""
+
 import contextlib
 import signal
 
