@@ -80,6 +80,6 @@ def test_a_module_is_short_and_says_its_job_in_its_first_line(module):
 
 
 def test_no_two_test_modules_share_a_name():
-    """pytest imports them by name alone, and stops at the second."""
+    """Pytest imports them by name alone, and stops at the second."""
     names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
     assert sorted(set(names)) == sorted(names)
