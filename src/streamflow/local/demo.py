@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from streamflow.database import quote as quoted
 from streamflow.database import transaction
-from streamflow.errors import StreamFlowError, UsageError
+from streamflow.errors import Refused, StreamFlowError, UsageError
 from streamflow.local import services, stack
 from streamflow.settings import Settings
 
@@ -170,8 +170,8 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
         say(f"   {tags.get(versions.ESTIMATOR_TAG)}, AUC {tags.get('streamflow.auc')} on the holdout")
         return served
     from streamflow.jobs.materialize import materialize
+    from streamflow.jobs.promote import promote
     from streamflow.jobs.train import train
-    from streamflow.registry.promote import promote
 
     say("\n3. Materializing the newest features into the online store")
     for view in materialize(settings):
@@ -185,10 +185,19 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
     figures = ", ".join(f"{name} {value:.4f}" for name, value in sorted(trained.metrics.items()))
     say(f"   On the holdout: {figures}")
     say(f"   Fingerprint of the training set: {trained.fingerprint}")
-    say("\n5. Promoting: None → Staging → Production")
-    for alias in ("staging", "production"):
-        move = promote(settings, trained.version, alias, why=_WHY, by="demo")
-        say(f"   {alias}: {move.from_version or 'unset'} → {move.to_version}")
+    say("\n5. Promoting: None → Staging → the gate → Production")
+    try:
+        for alias in ("staging", "production"):
+            move = promote(settings, trained.version, alias, why=_WHY, by="demo")
+            say(f"   {alias}: {move.from_version or 'unset'} → {move.to_version}")
+    except Refused as refusal:
+        if served is None:
+            raise
+        # As after a scheduled training: what is not better waits at staging.
+        say(f"   {refusal.what} Version {served} stays in production.")
+        for reason in refusal.details:
+            say(f"     {reason}")
+        return served
     return trained.version
 
 
