@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from streamflow import tracking
-from streamflow.database import engine, transaction
+from streamflow.database import engine, exclusive, transaction
 from streamflow.errors import (
     DependencyDown,
     NotFound,
@@ -22,7 +22,9 @@ from streamflow.errors import (
     Refused,
     ReleaseRefused,
     StreamFlowError,
+    UsageError,
 )
+from streamflow.jobs.train import train
 from streamflow.registry import history, moves, settle, versions
 from streamflow.registry.client import registry
 from streamflow.registry.promote import promote, rollback
@@ -127,6 +129,19 @@ def test_rollback_goes_back_one_promotion_at_a_time(settings, make):
     assert rollback(settings, to=third, **WHO).release["version"] == third
     with pytest.raises(Refused, match="in production already"):
         rollback(settings, to=third, **WHO)
+
+
+def test_a_rollback_needs_nothing_that_training_needs(settings, make, tmp_path):
+    first, second = make(2)
+    for version in (first, second):
+        into_production(settings, version)
+    nowhere = settings.feast.model_copy(update={"repo": tmp_path, "server_url": "http://127.0.0.1:9"})
+    broken = settings.model_copy(update={"feast": nowhere})
+    with pytest.raises(UsageError, match="no feature repo"):
+        train(broken)
+    # A training that hangs holds its lock for ever.
+    with exclusive(settings, "job:train"):
+        assert rollback(broken, **WHO).to_version == first
 
 
 def test_only_what_was_in_production_is_rolled_back_to(settings, make):
