@@ -10,6 +10,7 @@ import subprocess
 import sys
 from datetime import date
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from streamflow.jobs.ingest import ingest
 from streamflow.jobs.reproduce import reproduce
 from streamflow.jobs.train import train
 
+ROOT = Path(__file__).resolve().parents[3]
 JANUARY, MARCH = date(2024, 1, 31), date(2024, 3, 31)
 
 
@@ -97,6 +99,36 @@ def test_another_version_of_a_library_is_named_in_words_and_in_json(small, janua
     assert f"scikit-learn: {version('scikit-learn')} then, 1.8.0 now" in layers["environment"]["lines"]
     assert (layers["data"]["verdict"], layers["code"]["verdict"]) == ("same", "same")
     assert layers["result"]["verdict"] in ("same", "differs")
+
+
+def test_a_run_of_one_clone_is_reproduced_from_there_and_from_another_clone(small, tmp_path):
+    """Trained in one clone; made again there, and in a second clone in a folder of another name."""
+    clones = [tmp_path / "a" / "streamflow", tmp_path / "b" / "elsewhere"]
+    for clone in clones:
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True, capture_output=True)
+
+    def streamflow(clone, *arguments):
+        done = subprocess.run(
+            ["streamflow", *arguments, "--json"],
+            cwd=clone,
+            env={
+                **os.environ,
+                "STREAMFLOW_HOME": str(small.home),
+                "STREAMFLOW_FEAST__REPO": str(clone / "feature_repo"),
+                "PYTHONPATH": str(clone / "src"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    trained = streamflow(clones[0], "train", "--as-of", "2024-01-31", "--estimator", "random_forest")
+    for clone in clones:
+        told = streamflow(clone, "reproduce", trained["run_id"])
+        assert {layer["name"]: layer["verdict"] for layer in told["layers"]} == SAME
+        assert (told["verdict"], told["fingerprint"]) == ("reproduced", trained["fingerprint"])
 
 
 def with_repo(settings, tmp_path, file, old, new):

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from streamflow import tracking
 from streamflow.database import transaction
 from streamflow.local import processes
 from streamflow.registry import versions
+from streamflow.settings import PredictSettings
 
 
 async def _ask(base_url: str, users: list[str], stop: asyncio.Event) -> list[tuple[int, int | None]]:
@@ -57,6 +59,40 @@ def test_promotion_and_rollback_are_served_without_a_restart_or_a_failed_request
     # Every replica within 10 s is promised; here it polls every 0.2 s.
     assert max(took) < 10
     assert processes.alive(predict.process)
+
+
+def test_a_rollback_reaches_every_replica_within_ten_seconds_while_training_is_broken(
+    simulated, start, production, tmp_path
+):
+    """Two replicas that poll as often as they do by default; a feature repo that no training could read."""
+    broken = tmp_path / "feature_repo"
+    broken.mkdir()
+    poll = str(PredictSettings().poll_seconds)
+    production(simulated, 1)
+    production(simulated, 2)
+    with (
+        start(simulated, path="/readyz", STREAMFLOW_PREDICT__POLL_SECONDS=poll) as one,
+        start(simulated, path="/readyz", STREAMFLOW_PREDICT__POLL_SECONDS=poll) as other,
+    ):
+        assert (one.version(), other.version()) == (2, 2)
+        began = time.monotonic()
+        done = subprocess.run(
+            ["streamflow", "rollback", "--why", "a test", "--json"],
+            env={
+                **os.environ,
+                "STREAMFLOW_HOME": str(simulated.home),
+                "STREAMFLOW_FEAST__REPO": str(broken),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        for replica in (one, other):
+            replica.until(lambda replica=replica: replica.version() == 1)
+        assert time.monotonic() - began < 10
+        assert processes.alive(one.process)
+        assert processes.alive(other.process)
 
 
 def test_a_move_made_in_mlflow_itself_is_served_too(simulated, predict):
