@@ -1,6 +1,7 @@
 """A forest as ONNX gives the estimator's probabilities, each row alone as among others."""
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier
@@ -59,6 +60,33 @@ def test_a_value_at_a_threshold_goes_the_way_it_goes_in_the_estimator():
     forest = RandomForestClassifier(n_estimators=5, bootstrap=False, random_state=0).fit(x, y)
     probabilities = served(convert(forest, 18), x)[1][:, 1]
     assert probabilities.tolist() == forest.predict_proba(x)[:, 1].tolist() == y.astype(float).tolist()
+
+
+@pytest.mark.parametrize("weight", [1, 9], ids=["heavier on the right", "heavier on the left"])
+def test_zero_at_a_threshold_of_zero_goes_the_way_it_goes_in_the_estimator(weight):
+    """A condition turned round compares with the number next to zero."""
+    x = np.array([[-1.0]] * weight + [[1.0]] * (10 - weight), dtype=np.float32)
+    forest = RandomForestClassifier(n_estimators=3, bootstrap=False, random_state=0).fit(x, x[:, 0] > 0)
+    tiny = np.finfo(np.float32).smallest_subnormal
+    asked = np.array([[-1], [-tiny], [-0.0], [0], [tiny], [1]], dtype=np.float32)
+    probabilities = served(convert(forest, 18), asked)[1][:, 1]
+    assert forest.estimators_[0].tree_.threshold[0] == 0
+    assert probabilities.tolist() == forest.predict_proba(asked)[:, 1].tolist() == [0, 0, 0, 0, 1, 1]
+
+
+def test_the_child_that_more_rows_go_to_is_the_one_of_a_false_condition():
+    x, y = data(400)
+    forest = RandomForestClassifier(n_estimators=1, random_state=1).fit(x, y)
+    rows = forest.estimators_[0].tree_.n_node_samples
+    found = onnx.load_from_string(convert(forest, 18))
+    ensemble = next(node for node in found.graph.node if node.op_type == "TreeEnsembleRegressor")
+    attributes = {attribute.name: attribute for attribute in ensemble.attribute}
+    if_true, if_false = (np.array(attributes[f"nodes_{name}nodeids"].ints) for name in ("true", "false"))
+    branches = np.array(attributes["nodes_modes"].strings) == b"BRANCH_LEQ"
+    assert branches.sum() > 10
+    assert (rows[if_false] >= rows[if_true])[branches].all()
+    # Both kinds are there: conditions as they were, and turned round.
+    assert 0 < (np.array(attributes["nodes_featureids"].ints)[branches] >= 5).sum() < branches.sum()
 
 
 def test_other_classifiers_are_left_to_others():
