@@ -22,6 +22,10 @@ _LOST: tuple[type[Exception], ...] = (
     # What a connection says that the server ended while it was idle.
     asyncpg.InternalClientError,
 )
+_PLANS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
+"""Every statement here is prepared once and looks entities up by key. Planned anew for each batch, as PostgreSQL likes
+to do for arrays, the planning takes longer than the reading, and larger batches get scans of whole tables."""
+
 _MISSING = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
 
 
@@ -34,6 +38,7 @@ class Lane:
     def __init__(self, database: DatabaseSettings) -> None:
         self._database = database
         self._connection: asyncpg.Connection[Any] | None = None
+        self._ended = False
 
     async def fetch(self, statement: str, *arguments: Any, timeout: float) -> list[Any]:
         """Run one statement; a connection found dead is replaced once.
@@ -44,36 +49,46 @@ class Lane:
         Raises:
             ProblemError: feature_store_unavailable, or schema_mismatch when the tables are not as expected.
         """
-        work = asyncio.ensure_future(self._fetch(statement, arguments, timeout))
-        done, _ = await asyncio.wait({work}, timeout=timeout)
-        if not done:
-            # A server that hangs would also hang the polite ways of ending a query.
-            self.drop()
-            work.cancel()
-            raise _unavailable(f"it did not answer within {timeout:.1f} s")
+        # A server that hangs would also hang the polite ways of ending a query, such as asyncpg's own timeout.
+        loop = asyncio.get_running_loop()
+        self._ended = False
+        ending = loop.call_later(timeout, self._end)
         try:
-            return work.result()
+            return await self._fetch(statement, arguments, loop.time() + timeout)
         except _MISSING as error:
             raise _mismatch(str(error)) from error
         except (*_LOST, asyncpg.PostgresError, TimeoutError) as error:
             self.drop()
-            raise _unavailable(type(error).__name__) from error
+            late = self._ended or isinstance(error, TimeoutError)
+            why = f"it did not answer within {timeout:.1f} s" if late else type(error).__name__
+            raise _unavailable(why) from error
+        finally:
+            ending.cancel()
 
-    async def _fetch(self, statement: str, arguments: Sequence[Any], timeout: float) -> list[Any]:
+    def _end(self) -> None:
+        """Time is up: what waits on the connection fails."""
+        self._ended = True
+        self.drop()
+
+    async def _fetch(self, statement: str, arguments: Sequence[Any], deadline: float) -> list[Any]:
         fresh = self._connection is None or self._connection.is_closed()
         try:
-            connection = await self._open(timeout) if fresh else self._connection
+            connection = await self._open(deadline) if fresh else self._connection
             assert connection is not None  # noqa: S101  # one of both branches made it
-            return list(await connection.fetch(statement, *arguments))
+            rows: list[Any] = await connection.fetch(statement, *arguments)
         except _LOST:
-            self.drop()
-            if fresh:
+            if fresh or self._ended:
                 raise
-        connection = await self._open(timeout)
-        return list(await connection.fetch(statement, *arguments))
+            self.drop()
+        else:
+            return rows
+        connection = await self._open(deadline)
+        rows = await connection.fetch(statement, *arguments)
+        return rows
 
-    async def _open(self, timeout: float) -> asyncpg.Connection[Any]:
+    async def _open(self, deadline: float) -> asyncpg.Connection[Any]:
         database = self._database
+        left = deadline - asyncio.get_running_loop().time()
         self._connection = await asyncpg.connect(
             host=database.host,
             port=database.port,
@@ -81,9 +96,13 @@ class Lane:
             user=database.user,
             password=database.secret or None,
             ssl=database.sslmode,
-            timeout=min(timeout, database.connect_timeout_seconds),
+            timeout=min(max(left, 0.001), database.connect_timeout_seconds),
             server_settings={"application_name": "streamflow-predict"},
         )
+        if self._ended:
+            raise TimeoutError
+        # Not as settings of the start-up packet, which connection poolers refuse.
+        await self._connection.execute(_PLANS)
         return self._connection
 
     def drop(self) -> None:
@@ -105,14 +124,17 @@ class Lanes:
     async def fetch(self, statement: str, *arguments: Any, timeout: float) -> list[Any]:
         """Run one statement on the next free lane; see `Lane.fetch`."""
         try:
-            async with asyncio.timeout(timeout):
-                lane = await self._free.get()
+            lane = self._free.get_nowait() if self._free.qsize() else await self._next_free(timeout)
         except TimeoutError:
             raise _unavailable("all connections are busy") from None
         try:
             return await lane.fetch(statement, *arguments, timeout=timeout)
         finally:
             self._free.put_nowait(lane)
+
+    async def _next_free(self, timeout: float) -> Lane:
+        async with asyncio.timeout(timeout):
+            return await self._free.get()
 
     def close(self) -> None:
         """Drop every connection."""
