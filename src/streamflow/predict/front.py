@@ -142,10 +142,9 @@ class Front:
         return body
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
-        handler = scope.get("handler") or getattr(scope.get("route"), "path", "unmatched")
+        handler = str(scope.get("handler") or getattr(scope.get("route"), "path", "unmatched"))
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        metrics.REQUESTS.labels(handler, method, str(status)).inc()
-        metrics.REQUEST_SECONDS.labels(handler, method).observe(seconds)
+        metrics.answered(handler, method, status, seconds)
         if status >= 500 or self._service.settings.access_log:
             served = self._service.live.served
             _LOG.info(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 
@@ -73,6 +74,23 @@ NEWEST_AS_OF = Gauge(
     "streamflow_newest_as_of_timestamp_seconds", "Newest materialized as-of", ["feature_view"]
 )
 DRAINING = Gauge("streamflow_draining", "Whether the process is about to end")
+
+
+@functools.cache
+def _of_requests(
+    handler: str, method: str, status: int
+) -> tuple[Callable[[], None], Callable[[float], None]]:
+    return (
+        REQUESTS.labels(handler, method, str(status)).inc,
+        REQUEST_SECONDS.labels(handler, method).observe,
+    )
+
+
+def answered(handler: str, method: str, status: int, seconds: float) -> None:
+    """Note an answer. Handlers, methods and statuses are few, and looking their series up anew takes time."""
+    count, observe = _of_requests(handler, method, status)
+    count()
+    observe(seconds)
 
 
 def reloaded(release: Release) -> None:
