@@ -103,11 +103,21 @@ def _round(
 
 
 def _turn(server: Contender, postgres: int, clients: int, seconds: float, rate: float = 0.0) -> Figures:
-    return measure.with_cpu(
-        server.pid,
-        postgres if server.uses_postgres else None,
-        lambda: measure.load(server.port, server.requests, clients=clients, seconds=seconds, rate=rate),
-    )
+    def turn() -> Figures:
+        return measure.with_cpu(
+            server.pid,
+            postgres if server.uses_postgres else None,
+            lambda: measure.load(server.port, server.requests, clients=clients, seconds=seconds, rate=rate),
+        )
+
+    try:
+        return turn()
+    except measure.BenchError as error:
+        if server.ours:
+            raise
+        # Some of the others close a kept-alive connection now and then.
+        tell(f"{server.name}, {clients} clients: {error} Once more.")
+        return turn()
 
 
 def _half_peak(ours: Contender, postgres: int, rate: float, rounds: int, seconds: float) -> Figures:

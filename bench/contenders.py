@@ -31,6 +31,7 @@ class Contender:
         requests: File of requests for the load client.
         uses_postgres: Whether PostgreSQL works for it, so that its CPU counts too.
         clients: With how many clients it is measured.
+        ours: Whether it is predict; one failed request of it ends the run.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Contender:
     requests: Path
     uses_postgres: bool
     clients: tuple[int, ...]
+    ours: bool = False
 
 
 @contextlib.contextmanager
@@ -76,7 +78,9 @@ def all_running(world: World, folder: Path) -> Iterator[list[Contender]]:
             Contender(
                 "ceiling", "a. empty FastAPI handler", ceiling.port, ceiling.pid, asked, False, (1, 8, 64)
             ),
-            Contender("predict", "b. ours, POST /predict", ours.port, ours.pid, asked, True, (1, 8, 64)),
+            Contender(
+                "predict", "b. ours, POST /predict", ours.port, ours.pid, asked, True, (1, 8, 64), ours=True
+            ),
             Contender("obvious", "c. Feast SDK + MLflow model", obvious.port, obvious.pid, asked, True, (8,)),
             Contender(
                 "mlflow_serve",
@@ -90,7 +94,9 @@ def all_running(world: World, folder: Path) -> Iterator[list[Contender]]:
             Contender(
                 "feast_serve", "e. feast serve, features", feast.port, feast.pid, feast_asked, True, (8,)
             ),
-            Contender("features", "b. ours, GET /features", ours.port, ours.pid, looked_up, True, (8,)),
+            Contender(
+                "features", "b. ours, GET /features", ours.port, ours.pid, looked_up, True, (8,), ours=True
+            ),
         ]
 
 

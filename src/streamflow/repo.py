@@ -20,7 +20,7 @@ import yaml
 
 from streamflow.errors import UsageError
 from streamflow.repo_modules import DECLARATIONS, DEFINITIONS, check_files, modules_of
-from streamflow.settings import Settings
+from streamflow.settings import URL_PASSWORD, Settings
 
 if TYPE_CHECKING:
     from feast import Entity, FeatureService, FeatureView
@@ -379,6 +379,9 @@ def _filled(node: Any, variables: Mapping[str, str]) -> Any:
         return [_filled(value, variables) for value in node]
     if isinstance(node, str) and "${" in node:
         url = "://" in node
-        values = {key: quote(value, safe="") if url else value for key, value in variables.items()}
+        values = {
+            key: quote(value, safe="") if url and key != URL_PASSWORD else value
+            for key, value in variables.items()
+        }
         return string.Template(node).safe_substitute(values)
     return node

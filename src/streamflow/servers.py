@@ -47,7 +47,8 @@ def feast_environment(settings: Settings) -> dict[str, str]:
 def feast_command(repo: Path, host: str, port: int, workers: int, *, metrics: bool) -> list[str]:
     """Command of Feast's feature server."""
     command = ["feast", "-c", str(repo), "serve", "-h", host, "-p", str(port), "-w", str(workers)]
-    command += ["--no-access-log"]
+    # Not a worker that ends after 1,000 requests, as is the default: nothing answers until the next one has started.
+    command += ["--no-access-log", "--max-requests", "0"]
     return [*command, "--metrics"] if metrics else command
 
 

@@ -17,6 +17,8 @@ from pydantic_settings.sources import DotEnvSettingsSource
 
 HOME_DEFAULT = Path(".streamflow")
 STACK_FILE = "stack.env"
+URL_PASSWORD = "STREAMFLOW_DATABASE_URL_PASSWORD"  # noqa: S105  # a name
+"""Variable with the database's password as it stands in an URL; not a setting."""
 
 
 class _Section(BaseModel):
@@ -72,7 +74,10 @@ class DatabaseSettings(_Section):
 
     @property
     def variables(self) -> dict[str, str]:
-        """The environment that gives these settings to another process, and to `feature_store.yaml`."""
+        """The environment that gives these settings to another process, and to `feature_store.yaml`.
+
+        Feast puts variables into that file as they are, so what stands in an URL needs a form of its own.
+        """
         return {
             "STREAMFLOW_DATABASE__HOST": self.host,
             "STREAMFLOW_DATABASE__PORT": str(self.port),
@@ -80,6 +85,7 @@ class DatabaseSettings(_Section):
             "STREAMFLOW_DATABASE__USER": self.user,
             "STREAMFLOW_DATABASE__PASSWORD": self.secret,
             "STREAMFLOW_DATABASE__SSLMODE": self.sslmode,
+            URL_PASSWORD: quote(self.secret, safe=""),
         }
 
     def url(

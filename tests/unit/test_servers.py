@@ -25,3 +25,8 @@ def test_mlflow_runs_no_jobs_loads_no_pickle_and_calls_nobody():
 def test_feast_serves_metrics_when_asked():
     assert feast_command(Path("repo"), "::", 6566, 2, metrics=True)[-1] == "--metrics"
     assert "--metrics" not in feast_command(Path("repo"), "::", 6566, 2, metrics=False)
+
+
+def test_feasts_worker_does_not_end_after_some_requests():
+    command = feast_command(Path("repo"), "::", 6566, 1, metrics=False)
+    assert command[command.index("--max-requests") + 1] == "0"
