@@ -65,7 +65,9 @@ class Run:
                 else:
                     self.due.append(due)
                 due += 1 / self.rate
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            # The event loop's clock ticks in milliseconds; a shorter sleep would be none, and the client would keep
+            # a core to itself that the server needs.
+            await asyncio.sleep(max(0.001, due - time.perf_counter()))
 
 
 class Connection(asyncio.Protocol):
