@@ -26,13 +26,22 @@ collect_ignore_glob = [] if WANTED else ["test_*.py"]
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """After everything that needs no cluster; and `way` after `demo`, since two installs are too much for two cores."""
+    """After everything that needs no cluster: what leaves the install as it is, load, which does not, and `way`.
+
+    `way` has an install of its own, and two are too much for two cores.
+    """
     for item in items:
         if item.path.parent.name == "cluster":
             item.add_marker(pytest.mark.timeout(3600))
-    items.sort(
-        key=lambda item: (item.path.parent.name == "cluster") + ("way" in getattr(item, "fixturenames", ()))
-    )
+    items.sort(key=_turn)
+
+
+def _turn(item):
+    if item.path.parent.name != "cluster":
+        return 0
+    if "way" in getattr(item, "fixturenames", ()):
+        return 3
+    return 2 if item.get_closest_marker("load") else 1
 
 
 @pytest.fixture(scope="session")
