@@ -31,6 +31,7 @@ def promote(
         despite_gate: Promote even what the gate refuses; the history keeps that.
 
     Raises:
+        NotFound: there is no such version.
         Refused: the gate says no; `details` has its reasons.
         And whatever `registry.promote` raises.
     """
@@ -39,6 +40,7 @@ def promote(
     # Imported when needed: what the gate uses takes seconds to load.
     from streamflow.jobs.gate import gate
 
+    versions.get(settings, version)
     aliases = {name: versions.by_alias(settings, name) for name in ("production", "staging")}
     # What is no step is told before the work of the gate.
     check_step(aliases, version, alias)

@@ -24,6 +24,7 @@ from streamflow.errors import (
     StreamFlowError,
     UsageError,
 )
+from streamflow.jobs import promote as jobs
 from streamflow.jobs.train import train
 from streamflow.registry import history, moves, settle, versions
 from streamflow.registry.client import registry
@@ -115,6 +116,12 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told_fifty_times(se
     assert all(later.from_version == earlier.to_version for earlier, later in itertools.pairwise(found))
     assert [move.promotion_id for move in found] == list(range(1, 51))
     history.verify(settings)
+
+
+@pytest.mark.parametrize("alias", ["staging", "production"])
+def test_a_version_that_there_is_not_is_said_not_to_be(settings, mlflow_server, alias):
+    with pytest.raises(NotFound, match="There is no version 99"):
+        jobs.promote(settings, 99, alias, **WHO)
 
 
 def test_rollback_goes_back_one_promotion_at_a_time(settings, make):
