@@ -191,7 +191,7 @@ ON_A_STACK = [
     Case("models show 99", "99", "models list", 3),
     Case("models show staging", "'staging'", "models list", 3),
     Case("models gate 99", "99", "models list", 3),
-    Case("models promote 99 --why x", "99", "--to staging", 3),
+    Case("models promote 99 --why x", "99", "models list", 3),
     Case("models promote 99 --to staging --why x", "99", "models list", 3),
     Case("models promote 1 --why x", "1 is in production already", "Nothing was changed", 3),
     Case("models rollback --why x", "no earlier version", "models promote", 3),
