@@ -63,11 +63,10 @@ def ingest_all(
         UsageError: there is no such folder.
         DropRefused: drops cannot be taken; the others were.
     """
-    with transaction(settings) as connection:
-        taken = {entry.as_of for entry in ledger.entries(connection)}
+    known = taken(settings)
     outcomes, problems = [], []
     for when, folder in dated_folders(root):
-        if when in taken or not settles(folder):
+        if when in known or not settles(folder):
             continue
         try:
             outcomes.append(ingest(settings, folder, when, loaded_by, progress))
@@ -82,6 +81,12 @@ def ingest_all(
             hint="Correct the files and ingest again; 'streamflow drops check DIR' checks without storing.",
         )
     return outcomes
+
+
+def taken(settings: Settings) -> set[date]:
+    """The dates of which the ledger has a drop."""
+    with transaction(settings) as connection:
+        return {entry.as_of for entry in ledger.entries(connection)}
 
 
 def dated_folders(root: Path, first_as_of: date = FIRST_AS_OF) -> list[tuple[date, Path]]:
@@ -99,8 +104,7 @@ def dated_folders(root: Path, first_as_of: date = FIRST_AS_OF) -> list[tuple[dat
         )
     found: dict[date, Path] = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        numbered = _MONTH.fullmatch(folder.name)
-        when = month_later(first_as_of, int(numbered[1])) if numbered else _dated(folder)
+        when = date_of(folder.name, first_as_of)
         if when is None:
             continue
         if when in found:
@@ -110,6 +114,12 @@ def dated_folders(root: Path, first_as_of: date = FIRST_AS_OF) -> list[tuple[dat
             )
         found[when] = folder
     return sorted(found.items())
+
+
+def date_of(name: str, first_as_of: date = FIRST_AS_OF) -> date | None:
+    """The date that a folder's name stands for; None when it is no drop. Pure."""
+    numbered = _MONTH.fullmatch(name)
+    return month_later(first_as_of, int(numbered[1])) if numbered else _dated(name)
 
 
 def month_later(day: date, months: int) -> date:
@@ -127,7 +137,7 @@ def as_of_of(folder: Path) -> date:
     Raises:
         UsageError: it is not.
     """
-    when = _dated(folder)
+    when = _dated(folder.resolve().name)
     if when is None:
         raise UsageError(
             f"The folder's name, '{folder.resolve().name}', is not the date of the drop.",
@@ -159,9 +169,9 @@ def changed_at(folder: Path) -> float:
     return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
 
 
-def _dated(folder: Path) -> date | None:
+def _dated(name: str) -> date | None:
     try:
-        return datetime.strptime(folder.resolve().name, "%Y-%m-%d").replace(tzinfo=UTC).date()
+        return datetime.strptime(name, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
         return None
 

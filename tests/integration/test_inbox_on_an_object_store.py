@@ -1,0 +1,107 @@
+"""The inbox on an object store, by S3's own protocol."""
+
+import time
+from datetime import date
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from streamflow.errors import DependencyDown, UsageError
+from streamflow.jobs import inbox
+from streamflow.jobs.ingest import QUIET_SECONDS
+
+JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def bucket(server, monkeypatch):
+    """A bucket with two months, uploaded long enough ago by the clock that the inbox looks at."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="inbox")
+    for month in ("2024-01-31", "2024-02-29"):
+        for name in ("users.csv", "labels.csv"):
+            client.put_object(Bucket="inbox", Key=f"drops/{month}/{name}", Body=f"{month} {name}".encode())
+    for other in (
+        "drops/notes.txt",
+        "drops/2024-02-29/old/users.csv",
+        "drops/archive/users.csv",
+        "2023-12-31/a.csv",
+    ):
+        client.put_object(Bucket="inbox", Key=other, Body=b"no part of a drop")
+    yield client
+    for item in client.list_objects_v2(Bucket="inbox")["Contents"]:
+        client.delete_object(Bucket="inbox", Key=item["Key"])
+    client.delete_bucket(Bucket="inbox")
+
+
+def nothing(_seconds):
+    """The clock of the store says whole seconds, so the uploads of this test are always of a moment ago."""
+
+
+@pytest.mark.parametrize("url", ["s3://inbox/drops", "s3://inbox/drops/"])
+def test_every_drop_is_copied_with_its_time_and_nothing_else(bucket, tmp_path, url):
+    assert inbox.fetch(url, tmp_path, set(), nothing) == ("2024-01-31", "2024-02-29")
+    copied = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.*")}
+    assert copied == {
+        f"{month}/{name}": f"{month} {name}"
+        for month in ("2024-01-31", "2024-02-29")
+        for name in ("users.csv", "labels.csv")
+    }
+    uploaded = bucket.head_object(Bucket="inbox", Key="drops/2024-01-31/users.csv")[
+        "LastModified"
+    ].timestamp()
+    assert (tmp_path / "2024-01-31" / "users.csv").stat().st_mtime == pytest.approx(uploaded, abs=1)
+    assert (tmp_path / "2024-01-31").stat().st_mtime == pytest.approx(uploaded, abs=1)
+
+
+def test_a_date_that_was_taken_is_not_copied_again(bucket, tmp_path):
+    assert inbox.fetch("s3://inbox/drops", tmp_path, {JANUARY}, nothing) == ("2024-02-29",)
+    assert inbox.fetch("s3://inbox/drops", tmp_path / "again", {JANUARY, FEBRUARY}, nothing) == ()
+
+
+def test_a_drop_that_is_still_being_uploaded_is_left_for_the_next_time(bucket, tmp_path):
+    waited = []
+
+    def upload(seconds):
+        waited.append(seconds)
+        bucket.put_object(Bucket="inbox", Key="drops/2024-02-29/subscriptions.csv", Body=b"late")
+
+    assert inbox.fetch("s3://inbox/drops", tmp_path, set(), upload) == ("2024-01-31",)
+    assert waited == [QUIET_SECONDS]
+
+
+def test_a_drop_of_long_ago_is_not_waited_for(bucket, tmp_path, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr(inbox.time, "time", lambda: now + 60)
+
+    def refuse(seconds):
+        raise AssertionError(f"waited {seconds} s")
+
+    assert len(inbox.fetch("s3://inbox/drops", tmp_path, set(), refuse)) == 2
+
+
+def test_a_store_that_does_not_let_us_in_is_told_with_the_setting(bucket, tmp_path):
+    with pytest.raises(DependencyDown, match="s3://elsewhere/drops") as refused:
+        inbox.fetch("s3://elsewhere/drops", tmp_path, set())
+    assert "STREAMFLOW_INGEST__INBOX" in str(refused.value)
+
+
+def test_an_address_of_no_object_store_is_told_with_the_setting(tmp_path):
+    with pytest.raises(UsageError, match="STREAMFLOW_INGEST__INBOX"):
+        inbox.fetch("ftp://inbox/drops", tmp_path, set())
