@@ -7,11 +7,23 @@ from it alone what to fetch and how to encode it.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 FeatureType = Literal["int", "float", "bool", "string"]
 FORMAT = 1
+
+SQL_TYPES: Mapping[FeatureType, tuple[str, ...]] = {
+    "int": ("bigint", "integer"),
+    "float": ("double precision", "real"),
+    "bool": ("boolean",),
+    "string": ("text",),
+}
+"""Types of a column of an online table that a feature of a contract may be read from."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +114,35 @@ class Contract:
             data = json.loads(text)
             if data.pop("format") != FORMAT:
                 raise ValueError("unknown contract format")
-            features = tuple(
-                Feature(**{**item, "categories": tuple(item["categories"])}) for item in data.pop("features")
-            )
-            views = tuple(View(**item) for item in data.pop("views"))
-            return cls(features=features, views=views, **{**data, "drops": tuple(data.pop("drops"))})
+            # As JSON, since strictness then takes a list for a tuple but no text for a number.
+            contract = _READER.validate_json(json.dumps(data), strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            at = ".".join(str(part) for part in first["loc"])
+            raise ValueError(f"not a model contract: {at}: {first['msg']}") from error
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a model contract: {error}") from error
+        for problem in _problems(contract):
+            raise ValueError(f"not a model contract: {problem}")
+        return contract
+
+
+_READER = TypeAdapter(Contract)
+
+
+def _problems(contract: Contract) -> list[str]:
+    """What types alone do not say, a sentence each. Pure."""
+    names, views = contract.feature_names, {view.name for view in contract.views}
+    problems = []
+    if not names or len(set(names)) < len(names):
+        problems.append("its features are none, or two have one name")
+    if strangers := {feature.view for feature in contract.features} - views:
+        problems.append(f"it has features of views that it does not list: {', '.join(sorted(strangers))}")
+    if any(feature.type == "string" and not feature.categories for feature in contract.features):
+        problems.append("a string feature has no categories")
+    if not 0 < contract.threshold < 1:
+        problems.append(f"its threshold is {contract.threshold}, not between 0 and 1")
+    ages = [view.max_age_seconds for view in contract.views if view.max_age_seconds is not None]
+    if any(not math.isfinite(age) or age <= 0 for age in ages):
+        problems.append("a maximum age is not a positive number of seconds")
+    return problems

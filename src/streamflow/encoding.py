@@ -18,6 +18,9 @@ import numpy.typing as npt
 
 from streamflow.contract import Feature
 
+LARGEST = float(np.finfo(np.float32).max)
+"""Largest number, up or down, that a model takes; beyond it a value would become infinite."""
+
 
 class UnknownCategoryError(ValueError):
     """A string feature has a value that the model was not trained on."""

@@ -18,8 +18,8 @@ from streamflow.database import quote
 from streamflow.errors import DependencyDown
 from streamflow.features.online_store import STAMPS, feature_names, key_columns
 
-_LOCK_TIMEOUT = "1s"
-_LOCK_TRIES = 30
+_LOCK_TIMEOUT = "100ms"
+_LOCK_TRIES = 120
 _NEWER = "(held.event_timestamp, coalesce(held.created_timestamp, '-infinity'))"
 _OFFERED = "(offered.event_timestamp, coalesce(offered.created_timestamp, '-infinity'))"
 
@@ -154,7 +154,7 @@ def _take_over(connection: sa.Connection, schema: str, name: str, next_name: str
 
 
 def _lock(connection: sa.Connection, tables: Sequence[str]) -> None:
-    """Wait for readers in short tries: while we wait in line for a lock, new readers wait behind us."""
+    """Wait for readers in short tries: while we wait in line for a lock, new readers, predict too, wait behind us."""
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
     for attempt in range(_LOCK_TRIES):
         try:

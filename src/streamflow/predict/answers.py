@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from datetime import UTC, datetime
@@ -122,7 +123,8 @@ def features(outcome: Outcome, live: LiveModel, settings: PredictSettings) -> di
         stamp = outcome.row.stamps[position[feature.view]]
         clock = time.time() if settings.age_clock == "wall" else live.newest.get(feature.view, stamp or 0.0)
         result[feature.name] = {
-            "value": value,
+            # JSON has no number for these.
+            "value": None if isinstance(value, float) and not math.isfinite(value) else value,
             "view": feature.view,
             "event_timestamp": None if stamp is None else iso(stamp),
             "age_seconds": None if stamp is None else clock - stamp,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from streamflow.predict.online import ReadPlan
+from streamflow.predict.online_facts import OnlineFacts
 from streamflow.registry.release import Release, VersionPointer
 
 Source = Literal["registry", "cache"]
@@ -36,11 +38,19 @@ class Served:
 
 @dataclass(frozen=True)
 class RefusedVersion:
-    """A version that failed a check and stays out."""
+    """A version that failed a check and stays out.
+
+    Attributes:
+        pointer: The version.
+        why: Which check, in a sentence.
+        at: When, seconds since 1970.
+        source: Where its files came from.
+    """
 
     pointer: VersionPointer
     why: str
     at: float
+    source: Source = "registry"
 
 
 @dataclass
@@ -53,7 +63,7 @@ class LiveModel:
         registry_up: Whether the last question to the registry was answered.
         alias_set: Whether the alias points at anything, as far as the registry has answered.
         draining: Whether the process is about to end.
-        newest: Newest materialized event timestamp per feature view, seconds since 1970.
+        online: What the online store said of itself last; None until it has answered once.
         trials: What is behind the aliases `challenger` (shadow) and `canary`, where they are set.
         refused_trials: Versions on trial that failed a check.
     """
@@ -63,14 +73,20 @@ class LiveModel:
     registry_up: bool = False
     alias_set: bool | None = None
     draining: bool = False
-    newest: dict[str, float] = field(default_factory=dict)
+    online: OnlineFacts | None = None
     trials: dict[str, Served] = field(default_factory=dict)
     refused_trials: dict[str, RefusedVersion] = field(default_factory=dict)
 
     def swap(self, release: Release, source: Source) -> None:
         """Serve another release from now on; requests under way end with the old one."""
         self.served = make_served(release, source)
-        self.refused = None
+        if source == "registry":
+            self.refused = None
+
+    @property
+    def newest(self) -> Mapping[str, float]:
+        """Newest materialized event timestamp per feature view, seconds since 1970; empty until it is known."""
+        return self.online.newest if self.online else {}
 
     @property
     def ready(self) -> bool:

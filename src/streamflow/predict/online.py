@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streamflow.contract import Contract
+from streamflow.contract import SQL_TYPES, Contract
+from streamflow.encoding import LARGEST
 from streamflow.predict.problems import Problem
 
-NEWEST_AS_OF = (
-    "SELECT DISTINCT ON (feature_view) feature_view, extract(epoch FROM newest_as_of)::float8 AS newest"
-    " FROM online.materializations WHERE newest_as_of IS NOT NULL ORDER BY feature_view, materialization_id DESC"
-)
-"""Newest event timestamp per feature view, in seconds since 1970."""
+Columns = Mapping[str, Mapping[str, str]]
+"""SQL type per column, per feature view."""
+
+ONLINE_SCHEMA = "online_schema"
+"""Reason of a `schema_mismatch` that lies in the online tables and so concerns every entity."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,12 @@ class ReadPlan:
         position = {name: index for index, name in enumerate(self.views)}
         self._view_of = tuple(position[feature.view] for feature in contract.features)
         self._required = tuple(i for i, feature in enumerate(contract.features) if not feature.nullable)
+        self._floats = tuple(i for i, feature in enumerate(contract.features) if feature.type == "float")
         self._references = tuple(f"{feature.view}:{feature.name}" for feature in contract.features)
         self._width = len(contract.features)
         self.statement = self._statement()
+        self._judged_columns: Columns | None = None
+        self._misfit: Problem | None = None
 
     def _statement(self) -> str:
         key = _quoted(self.contract.join_key)
@@ -69,6 +73,26 @@ class ReadPlan:
         """Split a record of the statement into values and stamps."""
         cells = tuple(record)
         return FeatureRow(cells[: self._width], cells[self._width : -1], cells[-1])
+
+    def misfit(self, columns: Columns) -> Problem | None:
+        """Why nothing can be predicted from tables of these columns; None when they are as the contract says.
+
+        The answer for the columns asked about last is remembered, since they stay the same between two polls.
+        """
+        if columns is not self._judged_columns:
+            self._misfit = self._find_misfit(columns)
+            self._judged_columns = columns
+        return self._misfit
+
+    def _find_misfit(self, columns: Columns) -> Problem | None:
+        wrong = {}
+        for feature, reference in zip(self.contract.features, self._references, strict=True):
+            found = columns.get(feature.view, {}).get(feature.name)
+            if found is None:
+                wrong[reference] = f"{reference} is not there"
+            elif found not in SQL_TYPES[feature.type]:
+                wrong[reference] = f"{reference} is {found}, not {SQL_TYPES[feature.type][0]}"
+        return schema_mismatch("; ".join(wrong.values()), list(wrong)) if wrong else None
 
     def judge(
         self,
@@ -92,6 +116,11 @@ class ReadPlan:
         values = row.values
         for i in self._required:
             if values[i] is None:
+                return self._nulls(key, row)
+        for i in self._floats:
+            value = values[i]
+            # NaN compares false with everything.
+            if value is not None and not -LARGEST <= value <= LARGEST:
                 return self._nulls(key, row)
         for i, stamp in enumerate(stamps):
             view_newest = newest.get(self.views[i], stamp)
@@ -127,6 +156,11 @@ class ReadPlan:
 
     def _nulls(self, key: str, row: FeatureRow) -> Problem:
         missing = [self._references[i] for i in self._required if row.values[i] is None]
+        missing += [
+            self._references[i]
+            for i in self._floats
+            if row.values[i] is not None and not -LARGEST <= row.values[i] <= LARGEST
+        ]
         detail = (
             f"{self.contract.join_key} '{key}' has no value of {', '.join(missing)}, which the model requires."
             " Deliver a corrected drop with the value, ingest and materialize it."
@@ -149,9 +183,21 @@ class ReadPlan:
             f"The features of {self.contract.join_key} '{key}' in {', '.join(old)} are too old to predict from."
             " Ingest and materialize a newer drop that has this entity."
         )
-        return Problem(
-            "stale_features", detail, members={"reason": "stale", "views": {v: ages[v] for v in old}}
-        )
+        features = [
+            r for r, view in zip(self._references, self._view_of, strict=True) if self.views[view] in old
+        ]
+        members = {**_reason("stale", features), "views": {view: ages[view] for view in old}}
+        return Problem("stale_features", detail, members=members)
+
+
+def schema_mismatch(what: str, features: Sequence[str] = ()) -> Problem:
+    """The problem of online tables that are not what the served model needs."""
+    detail = (
+        f"The online store does not have what the served model needs: {what}."
+        " Run 'streamflow features apply' and 'streamflow materialize', or promote a version that fits."
+    )
+    members = _reason(ONLINE_SCHEMA, features)
+    return Problem("schema_mismatch", detail, status=503, members=members, retry_after=5)
 
 
 def _over(age: Mapping[str, float | None]) -> bool:

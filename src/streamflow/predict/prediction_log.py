@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,7 +43,7 @@ class PredictionLog:
         self,
         settings: PredictSettings,
         lanes: Lanes,
-        newest: Callable[[], dict[str, float]],
+        newest: Callable[[], Mapping[str, float]],
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._share = settings.log_share
@@ -99,7 +99,7 @@ class PredictionLog:
             metrics.LOG_WRITTEN.inc(len(batch))
 
 
-def _row(item: tuple[Any, ...], newest: dict[str, float]) -> tuple[Any, ...]:
+def _row(item: tuple[Any, ...], newest: Mapping[str, float]) -> tuple[Any, ...]:
     at, request_id, outcome = item
     served, row = outcome.served, outcome.row
     ages = [

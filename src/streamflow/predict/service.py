@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamflow.encoding import UnknownCategoryError
-from streamflow.predict import metrics, trials
+from streamflow.predict import metrics, online_facts, trials
 from streamflow.predict.batcher import Batcher, OverloadedError
 from streamflow.predict.explain import explain
 from streamflow.predict.live_model import LiveModel, Served
+from streamflow.predict.online import schema_mismatch
+from streamflow.predict.online_facts import OnlineFacts
 from streamflow.predict.outcome import CANARY, CHALLENGER, PRODUCTION, Outcome
 from streamflow.predict.prediction_log import PredictionLog
 from streamflow.predict.problems import Problem, ProblemError
@@ -109,12 +111,14 @@ class Service:
         self, served: Served, canary: Served, keys: Sequence[str], chosen: Sequence[bool]
     ) -> list[Outcome]:
         """The chosen ones by the canary; what it cannot answer, production does."""
-        tried = await self._answer(
-            canary, [key for key, is_chosen in zip(keys, chosen, strict=True) if is_chosen], CANARY
-        )
+        asked = [key for key, is_chosen in zip(keys, chosen, strict=True) if is_chosen]
+        try:
+            tried = await self._answer(canary, asked, CANARY)
+        except ProblemError:
+            tried = []
         answered = {outcome.key: outcome for outcome in tried if outcome.problem is None}
         metrics.CANARY_FELL_BACK.labels(canary.label["version"]).inc(
-            sum(outcome.problem is not None for outcome in tried)
+            sum(key not in answered for key in asked)
         )
         rest = [key for key in keys if key not in answered]
         answered |= {outcome.key: outcome for outcome in await self._answer(served, rest)} if rest else {}
@@ -138,23 +142,51 @@ class Service:
             return
         trials.compare(challenger, answered, shadow)
 
+    async def _learn(self) -> OnlineFacts:
+        """Ask the online store what it is, when it was away at the start and no poll has come since.
+
+        Raises:
+            ProblemError: it still is.
+        """
+        self.live.online = await online_facts.read(self._lanes, self.settings.deadline_seconds / 2)
+        return self.live.online
+
     async def _answer(self, served: Served, keys: Sequence[str], alias: str = PRODUCTION) -> list[Outcome]:
+        try:
+            outcomes = await self._read_and_infer(served, keys, alias)
+        except ProblemError as error:
+            if alias == PRODUCTION:
+                _count_problem(error.problem, len(keys))
+            raise
+        _count(served, outcomes, alias)
+        return outcomes
+
+    async def _read_and_infer(self, served: Served, keys: Sequence[str], alias: str) -> list[Outcome]:
         name = served.release.pointer.name
-        # Before the read: a materialization between the two must not make what was read look old.
-        newest = self.live.newest
         started = time.perf_counter()
+        # Before the read: a materialization between the two must not make what was read look old.
+        online = self.live.online or await self._learn()
+        misfit = served.plan.misfit(online.columns)
+        if misfit is not None:
+            raise ProblemError(misfit)
         records = await self._lanes.fetch(
             served.plan.statement, list(keys), timeout=self.settings.deadline_seconds / 2
         )
         read = time.perf_counter()
         rows = [served.plan.row(record) for record in records]
         now = time.time() if self.settings.age_clock == "wall" else None
-        problems = [
-            served.plan.judge(key, row, newest, require_newest=self.settings.require_newest_as_of, now=now)
-            for key, row in zip(keys, rows, strict=True)
-        ]
-        good = [i for i, problem in enumerate(problems) if problem is None]
-        probabilities = await _infer(served, [rows[i].values for i in good])
+        require_newest = self.settings.require_newest_as_of
+        try:
+            problems = [
+                served.plan.judge(key, row, online.newest, require_newest=require_newest, now=now)
+                for key, row in zip(keys, rows, strict=True)
+            ]
+            good = [i for i, problem in enumerate(problems) if problem is None]
+            probabilities = await _infer(served, [rows[i].values for i in good])
+        except (TypeError, ValueError):
+            # A column was changed since the last poll. The error may hold a value, so it is not told.
+            self.live.online = None
+            raise ProblemError(schema_mismatch("a column was changed to another type")) from None
         metrics.PREPROCESS_SECONDS.labels(name).observe(read - started)
         metrics.PREDICT_SECONDS.labels(name).observe(time.perf_counter() - read)
         metrics.BATCH_ENTITIES.observe(len(keys))
@@ -166,7 +198,6 @@ class Service:
             problem = result if isinstance(result, Problem) else None
             probability = None if isinstance(result, Problem) else result
             outcomes[i] = Outcome(keys[i], served, rows[i], probability, problem, alias)
-        _count(served, outcomes, alias)
         return outcomes
 
 
@@ -192,9 +223,13 @@ def _count(served: Served, outcomes: Sequence[Outcome], alias: str) -> None:
         if outcome.probability is not None:
             score.observe(outcome.probability)
         elif outcome.problem is not None and alias == PRODUCTION:
-            metrics.PROBLEMS.labels(outcome.problem.code, outcome.problem.members.get("reason", "")).inc()
-            for feature in outcome.problem.members.get("features", ()):
-                metrics.FEATURE_MISSING.labels(feature).inc()
+            _count_problem(outcome.problem)
+
+
+def _count_problem(problem: Problem, entities: int = 1) -> None:
+    metrics.PROBLEMS.labels(problem.code, problem.members.get("reason", "")).inc(entities)
+    for feature in problem.members.get("features", ()):
+        metrics.FEATURE_MISSING.labels(feature).inc(entities)
 
 
 def _unknown_category(error: UnknownCategoryError) -> Problem:

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from streamflow.predict.online import schema_mismatch
 from streamflow.predict.problems import Problem, ProblemError
 from streamflow.settings import DatabaseSettings
 
@@ -56,7 +57,7 @@ class Lane:
         try:
             return await self._fetch(statement, arguments, loop.time() + timeout)
         except _MISSING as error:
-            raise _mismatch(str(error)) from error
+            raise ProblemError(schema_mismatch(str(error))) from error
         except (*_LOST, asyncpg.PostgresError, TimeoutError) as error:
             self.drop()
             late = self._ended or isinstance(error, TimeoutError)
@@ -145,11 +146,3 @@ class Lanes:
 def _unavailable(why: str) -> ProblemError:
     detail = f"The feature store cannot be read ({why}). Try again; if it stays, check PostgreSQL."
     return ProblemError(Problem("feature_store_unavailable", detail, retry_after=1))
-
-
-def _mismatch(why: str) -> ProblemError:
-    detail = (
-        f"The online store does not have what the served model needs: {why}."
-        " Run 'streamflow features apply' and 'streamflow materialize', or promote a version that fits."
-    )
-    return ProblemError(Problem("schema_mismatch", detail, status=503, retry_after=5))

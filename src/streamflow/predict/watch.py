@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from streamflow import log
 from streamflow.errors import DependencyDown, ReleaseRefused
-from streamflow.predict import metrics
+from streamflow.predict import metrics, online_facts
 from streamflow.predict.api_keys import KeyFile
-from streamflow.predict.live_model import LiveModel, RefusedVersion, make_served
+from streamflow.predict.live_model import LiveModel, RefusedVersion, Source, make_served
 from streamflow.predict.memory import give_back
-from streamflow.predict.online import NEWEST_AS_OF
 from streamflow.predict.outcome import CANARY, CHALLENGER
 from streamflow.predict.problems import ProblemError
 from streamflow.predict.store import Lanes
@@ -22,12 +22,14 @@ from streamflow.settings import Settings
 
 _LOG = log.get(__name__)
 _RETRY_REFUSED_SECONDS = 60.0
+_PATIENCE_SECONDS = 2.0
+"""How long a start with a kept release waits for the registry's first answer."""
 _TRIALS_EVERY = 2
 """Trials are looked for at every so many polls: two more questions to the registry."""
 
 
 class Watch:
-    """Polls the alias and the newest as-of; one task, started and stopped with the service."""
+    """Polls the alias and the online store; one task, started and stopped with the service."""
 
     def __init__(
         self,
@@ -49,12 +51,21 @@ class Watch:
         self._registry = Registry(settings.mlflow.tracking_uri, settings.mlflow.timeout_seconds)
         self._told_down = False
         self._polls = 0
+        self._patience: float | None = None
 
     async def start(self) -> None:
-        """Load what can be loaded at once: from the registry, else the kept release."""
-        await self.poll()
-        if self._live.served is None:
-            await self._serve_kept()
+        """Load what can be loaded at once: from the registry, else the kept release; nothing here ends the start."""
+        folder = self._settings.predict.cache_dir
+        kept = releases.kept_pointer(folder, self._name) if folder is not None else None
+        # With a release at hand, nobody waits for a registry that hangs.
+        self._patience = _PATIENCE_SECONDS if kept is not None else None
+        try:
+            await self.poll()
+        except Exception:
+            _LOG.exception("first poll failed")
+        self._patience = None
+        if self._live.served is None and folder is not None and kept is not None:
+            await self._serve_kept(folder, kept)
 
     async def run(self) -> None:
         """Poll until cancelled; whatever goes wrong, the next poll comes."""
@@ -73,27 +84,28 @@ class Watch:
         """Ask the registry and the online store once, and look at the file of API keys."""
         if self._key_file is not None:
             self._key_file.refresh()
-        await asyncio.gather(self._poll_registry(), self.poll_newest())
+        await asyncio.gather(self._poll_registry(), self.poll_online())
         if self._live.served is not None and self._live.registry_up and self._polls % _TRIALS_EVERY == 0:
             for alias in (CANARY, CHALLENGER):
                 await self._poll_trial(alias)
         self._polls += 1
 
-    async def poll_newest(self) -> None:
-        """Learn the newest as-of per feature view; an online store that is down changes nothing."""
+    async def poll_online(self) -> None:
+        """Learn the newest as-of and the columns per view; an online store that is down changes nothing."""
         try:
-            rows = await self._lanes.fetch(NEWEST_AS_OF, timeout=self._settings.predict.deadline_seconds)
+            facts = await online_facts.read(self._lanes, self._settings.predict.deadline_seconds)
         except ProblemError:
             metrics.STORE_UP.set(0)
             return
         metrics.STORE_UP.set(1)
-        self._live.newest = {row["feature_view"]: row["newest"] for row in rows}
-        for view, newest in self._live.newest.items():
+        if self._live.online != facts:
+            self._live.online = facts
+        for view, newest in facts.newest.items():
             metrics.NEWEST_AS_OF.labels(view).set(newest)
 
     async def _poll_registry(self) -> None:
         try:
-            pointer = await self._registry.resolve(self._name, self._alias)
+            pointer = await self._registry.resolve(self._name, self._alias, patience_seconds=self._patience)
         except DependencyDown as error:
             self._registry_is(False, str(error))
             return
@@ -120,7 +132,7 @@ class Watch:
 
     def _is_refused(self, pointer: VersionPointer) -> bool:
         refused = self._live.refused
-        if refused is None or refused.pointer != pointer:
+        if refused is None or refused.pointer != pointer or refused.source != "registry":
             return False
         return self._clock() - refused.at < _RETRY_REFUSED_SECONDS
 
@@ -198,26 +210,23 @@ class Watch:
                 hint="Set STREAMFLOW_PREDICT__JOIN_KEY to the model's join key.",
             )
 
-    def _refuse(self, pointer: VersionPointer, error: ReleaseRefused) -> None:
-        self._live.refused = RefusedVersion(pointer, error.what, self._clock())
+    def _refuse(self, pointer: VersionPointer, error: ReleaseRefused, source: Source = "registry") -> None:
+        self._live.refused = RefusedVersion(pointer, error.what, self._clock(), source)
         metrics.MODEL_RELOAD.labels("refused", "check_failed").inc()
-        _LOG.error("release refused", version=pointer.version, why=error.what)
+        _LOG.error("release refused", version=pointer.version, source=source, why=error.what)
 
-    async def _serve_kept(self) -> None:
-        folder = self._settings.predict.cache_dir
-        if folder is None or self._live.registry_up:
+    async def _serve_kept(self, folder: Path, kept: VersionPointer) -> None:
+        """Serve what was good last, unless the registry says that nothing is in production."""
+        if self._live.registry_up and not self._live.alias_set:
             return
         try:
-            release = await asyncio.to_thread(releases.kept, folder, self._name)
-            if release is not None:
-                self._check_join_key(release)
+            release = await asyncio.to_thread(releases.kept, folder, kept)
+            self._check_join_key(release)
         except ReleaseRefused as error:
-            _LOG.error("kept release refused", why=error.what)
+            if self._live.refused is None:
+                self._refuse(kept, error, "cache")
             return
-        if release is not None:
-            self._live.swap(release, "cache")
-            metrics.reloaded(release)
-            _LOG.warning(
-                "registry does not answer; serving the kept release", version=release.pointer.version
-            )
-            await asyncio.to_thread(give_back)
+        self._live.swap(release, "cache")
+        metrics.reloaded(release)
+        _LOG.warning("serving the kept release", version=kept.version, registry_up=self._live.registry_up)
+        await asyncio.to_thread(give_back)

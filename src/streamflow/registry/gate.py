@@ -6,16 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from streamflow.contract import Contract
+from streamflow.contract import SQL_TYPES, Contract
 from streamflow.settings import PromotionSettings
-
-SQL_TYPES: Mapping[str, tuple[str, ...]] = {
-    "int": ("bigint", "integer"),
-    "float": ("double precision", "real"),
-    "bool": ("boolean",),
-    "string": ("text",),
-}
-"""Types of an online table that a feature of a contract may be read from."""
 
 LEAST_OF_A_CLASS = 10
 """Rows of the rarer class below which an AUC says nothing."""

@@ -5,12 +5,13 @@ Talks to MLflow by its REST API, so that the predict service need not import MLf
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ FILES = (MANIFEST, CONTRACT, GOLDEN, ONNX)
 MANIFEST_TAG = "streamflow.manifest_sha256"
 GOLDEN_TOLERANCE = 1e-6
 _POINTER = "release.json"
+_NOT_MLFLOW = "MLflow did not answer as MLflow does. Check STREAMFLOW_MLFLOW__TRACKING_URI."
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,16 @@ def check(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
     Raises:
         ReleaseRefused: says which check failed.
     """
+    try:
+        return _checked(pointer, files)
+    except ReleaseRefused:
+        raise
+    except Exception as error:
+        # The files are somebody else's: whatever they make our code do is a reason to keep them out.
+        raise _refused(pointer, f"it cannot be checked ({type(error).__name__}: {error})") from error
+
+
+def _checked(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
     _check_digests(pointer, files)
     try:
         contract = Contract.from_json(files[CONTRACT].decode())
@@ -103,21 +115,26 @@ def _check_digests(pointer: VersionPointer, files: Mapping[str, bytes]) -> None:
         raise _refused(pointer, f"it has no tag {MANIFEST_TAG}, so nothing pins its files")
     if hashlib.sha256(files[MANIFEST]).hexdigest() != pointer.manifest_sha256:
         raise _refused(pointer, f"{MANIFEST} is not the one that was registered")
-    pinned = json.loads(files[MANIFEST])["files"]
+    try:
+        pinned = dict(json.loads(files[MANIFEST])["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _refused(pointer, f"{MANIFEST} lists no files") from error
     for name in FILES:
         if name != MANIFEST and hashlib.sha256(files[name]).hexdigest() != pinned.get(name):
             raise _refused(pointer, f"{name} is not the one that was registered")
 
 
 def _check_golden(release: Release, content: bytes) -> None:
-    golden = json.loads(content)
     try:
+        golden = json.loads(content)
+        expected = np.asarray(golden["probabilities"], dtype=np.float64)
         served = release.probabilities(golden["rows"])
     except Exception as error:
         raise _refused(release.pointer, f"it fails on its golden rows ({error})") from error
-    difference = np.abs(served - np.asarray(golden["probabilities"]))
+    if not len(served) or served.shape != expected.shape:
+        raise _refused(release.pointer, "it has no golden rows, or not one probability for each")
     # A NaN compares false with everything, hence "not all within" instead of "any beyond".
-    if not bool((difference <= GOLDEN_TOLERANCE).all()):
+    if not bool((np.abs(served - expected) <= GOLDEN_TOLERANCE).all()):
         raise _refused(release.pointer, "its golden rows do not reproduce")
 
 
@@ -138,20 +155,34 @@ class Registry:
         """Close its connections."""
         await self._client.aclose()
 
-    async def resolve(self, name: str, alias: str) -> VersionPointer | None:
+    async def resolve(
+        self, name: str, alias: str, *, patience_seconds: float | None = None
+    ) -> VersionPointer | None:
         """What the alias points at; None when it is not set.
+
+        Args:
+            patience_seconds: Longest time to wait for the answer; None waits as long as for anything.
 
         Raises:
             DependencyDown: MLflow does not answer, or not as MLflow does.
         """
-        response = await self._get("/api/2.0/mlflow/registered-models/alias", name=name, alias=alias)
+        try:
+            async with asyncio.timeout(patience_seconds):
+                response = await self._get("/api/2.0/mlflow/registered-models/alias", name=name, alias=alias)
+        except TimeoutError as error:
+            raise DependencyDown(
+                f"MLflow at {self._client.base_url} did not answer within {patience_seconds} s."
+            ) from error
         if response.status_code in (400, 404):
             code = _error_code(response)
             if code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
-        found = self._json(response)["model_version"]
-        tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
-        return VersionPointer(name, int(found["version"]), tags.get(MANIFEST_TAG, ""))
+        try:
+            found = self._json(response)["model_version"]
+            tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
+            return VersionPointer(name, int(found["version"]), tags.get(MANIFEST_TAG, ""))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DependencyDown(_NOT_MLFLOW) from error
 
     async def fetch(self, pointer: VersionPointer) -> dict[str, bytes]:
         """The files of a version.
@@ -163,7 +194,7 @@ class Registry:
         response = await self._get(
             "/api/2.0/mlflow/model-versions/get-download-uri", name=pointer.name, version=str(pointer.version)
         )
-        uri = str(self._json(response)["artifact_uri"])
+        uri = str(self._json(response).get("artifact_uri", ""))
         scheme, _, path = uri.partition(":/")
         if scheme != "mlflow-artifacts":
             raise _refused(pointer, f"its files are at {scheme}:, not behind MLflow's artifact proxy")
@@ -193,9 +224,11 @@ class Registry:
         if response.status_code != 200:
             raise DependencyDown(f"MLflow answered {response.status_code}.")
         try:
-            content: dict[str, Any] = response.json()
+            content = response.json()
         except ValueError as error:
-            raise DependencyDown("MLflow did not answer as MLflow does.") from error
+            raise DependencyDown(_NOT_MLFLOW) from error
+        if not isinstance(content, dict):
+            raise DependencyDown(_NOT_MLFLOW)
         return content
 
 
@@ -209,42 +242,53 @@ def _error_code(response: httpx2.Response) -> str:
 
 
 def keep(folder: Path, pointer: VersionPointer, files: Mapping[str, bytes]) -> None:
-    """Keep a good release for a start without MLflow; replaced as a whole, so a crash leaves the old one."""
+    """Keep a good release for a start without MLflow; replaced as a whole, so a crash leaves the old one or none."""
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{pointer.name}-{pointer.version}-{pointer.manifest_sha256[:16]}"
-    if not target.is_dir():
+    target = _place(folder, pointer)
+    if not _holds(target, files):
         writing = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
         for file, content in files.items():
             (writing / file).write_bytes(content)
+        shutil.rmtree(target, ignore_errors=True)
         writing.rename(target)
     fresh = folder / f"{_POINTER}.new"
-    fresh.write_text(
-        json.dumps(
-            {"name": pointer.name, "version": pointer.version, "manifest_sha256": pointer.manifest_sha256}
-        )
-    )
+    fresh.write_text(json.dumps(asdict(pointer)))
     fresh.replace(folder / _POINTER)
     for old in folder.iterdir():
         if old.is_dir() and old != target:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def kept(folder: Path, name: str) -> Release | None:
-    """The release kept in `folder`, checked like any; None when there is none of this model.
+def kept_pointer(folder: Path, name: str) -> VersionPointer | None:
+    """Which release is kept in `folder`; None when there is none of this model."""
+    try:
+        found = json.loads((folder / _POINTER).read_text())
+        pointer = VersionPointer(str(found["name"]), int(found["version"]), str(found["manifest_sha256"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pointer if pointer.name == name else None
+
+
+def kept(folder: Path, pointer: VersionPointer) -> Release:
+    """The release kept in `folder`, checked like any.
 
     Raises:
         ReleaseRefused: the kept files fail a check.
     """
-    try:
-        found = json.loads((folder / _POINTER).read_text())
-    except (OSError, ValueError):
-        return None
-    pointer = VersionPointer(found["name"], int(found["version"]), found["manifest_sha256"])
-    if pointer.name != name:
-        return None
-    source = folder / f"{pointer.name}-{pointer.version}-{pointer.manifest_sha256[:16]}"
+    source = _place(folder, pointer)
     try:
         files = {file: (source / file).read_bytes() for file in FILES}
     except OSError as error:
         raise _refused(pointer, f"its kept copy is incomplete ({error.strerror})") from error
     return check(pointer, files)
+
+
+def _place(folder: Path, pointer: VersionPointer) -> Path:
+    return folder / f"{pointer.name}-{pointer.version}-{pointer.manifest_sha256[:16]}"
+
+
+def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
+    try:
+        return all((folder / name).read_bytes() == content for name, content in files.items())
+    except OSError:
+        return False

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamflow.contract import Contract
+from streamflow.encoding import LARGEST
 from streamflow.scoring.read import Chunk
 
 NO_ROW, NULL_VALUES, STALE = "no_row", "null_values", "stale"
@@ -42,12 +43,14 @@ def judge(contract: Contract, chunk: Chunk, newest: Sequence[float], *, require_
     no_row = np.logical_or.reduce(without)
     nulls, stale = np.zeros_like(no_row), np.zeros_like(no_row)
     features: dict[str, int] = {}
-    for feature, absent in zip(contract.features, chunk.absent, strict=True):
-        # Lacking, because the row is not there, or because it holds null where the model needs a value.
-        lacking = without[position[feature.view]]
-        if not feature.nullable:
-            lacking = lacking | absent
-            nulls |= absent
+    for feature, column, absent in zip(contract.features, chunk.columns, chunk.absent, strict=True):
+        # Lacking, because the row is not there, or because it holds null, or no number, where the model needs one.
+        wanting = np.zeros_like(no_row) if feature.nullable else absent.copy()
+        if feature.type == "float":
+            # NaN compares false with everything.
+            wanting |= ~absent & ~(np.abs(column) <= LARGEST)
+        lacking = without[position[feature.view]] | wanting
+        nulls |= wanting
         if count := int(lacking.sum()):
             features[f"{feature.view}:{feature.name}"] = count
     nulls &= ~no_row

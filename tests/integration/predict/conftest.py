@@ -235,3 +235,31 @@ def users(simulated: Settings) -> list[str]:
         found = [row[0] for row in connection.execute(sa.text(statement))]
     assert len(found) > 300
     return found
+
+
+@pytest.fixture
+def copy_of(simulated: Settings, tmp_path: Path) -> Callable[[int, Callable[[Path, dict], dict]], int]:
+    """Register a copy of a version whose files were spoilt; `spoil` takes folder and tags, and gives the tags."""
+    import mlflow
+
+    from streamflow import tracking
+
+    def copy(version: int, spoil: Callable[[Path, dict], dict]) -> int:
+        source = versions.get(simulated, version)
+        folder = tmp_path / "copy"
+        folder.mkdir()
+        with tracking.client(simulated) as client:
+            for name in ("manifest.json", "contract.json", "golden.json", "model.onnx"):
+                mlflow.artifacts.download_artifacts(
+                    f"{source.source}/{name}",
+                    dst_path=str(folder),
+                    tracking_uri=simulated.mlflow.tracking_uri,
+                )
+            tags = spoil(folder, dict(source.tags))
+            run = client.create_run(client.get_run(source.run_id).info.experiment_id)
+            client.log_artifacts(run.info.run_id, str(folder), "model")
+        return versions.register(
+            simulated, run_id=run.info.run_id, source=f"{run.info.artifact_uri}/model", tags=tags
+        )
+
+    return copy

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -214,3 +216,71 @@ def test_the_pages_of_the_documentation_need_nothing_from_elsewhere(predict):
     for link in linked:
         assert link.startswith("/"), link
         assert predict.client.get(link).status_code == 200
+
+
+@contextlib.contextmanager
+def _as(simulated, change: str, back: str, **values):
+    """The online store changed for the duration."""
+    with transaction(simulated) as connection:
+        connection.execute(sa.text(change), values)
+    try:
+        yield
+    finally:
+        with transaction(simulated) as connection:
+            connection.execute(sa.text(back), values)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e300"])
+def test_a_value_that_is_no_number_is_refused_and_shown_as_null(simulated, predict, users, value):
+    user = users[7]
+    fee = predict.client.get(f"/features/{user}").json()["features"]["monthly_fee"]["value"]
+    update = "UPDATE online.subs_profile_fv SET monthly_fee = :{} WHERE user_id = :u"
+    with _as(simulated, update.format("now"), update.format("fee"), u=user, fee=fee, now=value):
+        answer = predict.predict(user)
+        assert (answer.status_code, answer.json()["reason"]) == (422, "null_values")
+        assert answer.json()["features"] == ["subs_profile_fv:monthly_fee"]
+        shown = predict.client.get(f"/features/{user}").json()
+        assert shown["features"]["monthly_fee"]["value"] == (1e300 if value == "1e300" else None)
+        assert shown["problem"]["reason"] == "null_values"
+    assert predict.predict(user).status_code == 200
+
+
+def test_a_column_of_another_type_is_a_schema_mismatch_with_its_name(simulated, predict, users):
+    alter = "ALTER TABLE online.usage_agg_30d_fv ALTER skips_7d TYPE "
+    to_text, back = alter + "text USING 'many ' || skips_7d", alter + "bigint USING substr(skips_7d, 6)::bigint"
+    counted = predict.metric("streamflow_problems_total", code="schema_mismatch", reason="online_schema")
+    with _as(simulated, to_text, back):
+        # At once by the value, and by the catalogue once that was asked again.
+        answers = [predict.predict(user) for user in users[:5]]
+        assert {(a.status_code, a.json()["code"]) for a in answers} == {(503, "schema_mismatch")}
+        answer = predict.until(lambda: (it := predict.predict(users[0])).json()["features"] and it)
+        assert answer.json()["features"] == ["usage_agg_30d_fv:skips_7d"]
+        assert "is text, not bigint" in answer.json()["detail"]
+        assert answer.headers["retry-after"]
+        assert predict.metric("streamflow_feature_missing_total", feature="usage_agg_30d_fv:skips_7d") > 0
+        assert (
+            predict.metric("streamflow_problems_total", code="schema_mismatch", reason="online_schema")
+            >= counted + 5
+        )
+    predict.until(lambda: predict.predict(users[0]).status_code == 200)
+
+
+def test_a_materialization_beside_a_long_reader_costs_no_request(simulated, predict, users):
+    """The reader is a backup, or somebody's psql; materialization waits for it, and nobody for materialization."""
+    from streamflow.jobs.materialize import materialize
+
+    done = []
+    writer = threading.Thread(target=lambda: done.append(materialize(simulated)))
+    with transaction(simulated) as reader:
+        reader.execute(sa.text("SELECT count(*) FROM online.payments_agg_90d_fv")).scalar_one()
+        writer.start()
+        waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'")
+        seen, statuses = 0, []
+        while seen < 5:
+            statuses.append(predict.predict(users[len(statuses) % len(users)]).status_code)
+            with transaction(simulated) as other:
+                seen += bool(other.execute(waiting).scalar_one())
+            assert len(statuses) < 20_000
+    writer.join(60)
+    assert set(statuses) == {200}
+    assert len(done) == 1

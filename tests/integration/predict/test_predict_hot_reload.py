@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
@@ -103,24 +102,6 @@ def test_a_move_made_in_mlflow_itself_is_served_too(simulated, predict):
     predict.until(lambda: predict.version() == 1)
 
 
-def _copy_of(settings, version: int, spoil, folder: Path) -> int:
-    """Register a copy of a version whose files were spoilt; its number."""
-    import mlflow
-
-    source = versions.get(settings, version)
-    with tracking.client(settings) as client:
-        for name in ("manifest.json", "contract.json", "golden.json", "model.onnx"):
-            mlflow.artifacts.download_artifacts(
-                f"{source.source}/{name}", dst_path=str(folder), tracking_uri=settings.mlflow.tracking_uri
-            )
-        tags = spoil(folder, dict(source.tags))
-        run = client.create_run(client.get_run(source.run_id).info.experiment_id)
-        client.log_artifacts(run.info.run_id, str(folder), "model")
-    return versions.register(
-        settings, run_id=run.info.run_id, source=f"{run.info.artifact_uri}/model", tags=tags
-    )
-
-
 def _flip_a_byte(folder, tags):
     path = folder / "model.onnx"
     content = bytearray(path.read_bytes())
@@ -133,28 +114,59 @@ def _no_tag(folder, tags):
     return {key: value for key, value in tags.items() if key != versions.MANIFEST_TAG}
 
 
-def _other_golden_rows(folder, tags):
-    """Consistent digests, but a model that does not give its own golden probabilities."""
-    golden = json.loads((folder / "golden.json").read_text())
+def _with(name, change):
+    """Consistent digests, but a file that is not what training wrote."""
+
+    def spoil(folder, tags):
+        (folder / name).write_text(change((folder / name).read_text()))
+        manifest = json.loads((folder / "manifest.json").read_text())
+        if name != "manifest.json":
+            manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            (folder / "manifest.json").write_text(json.dumps(manifest))
+        digest = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+        return {**tags, versions.MANIFEST_TAG: digest}
+
+    return spoil
+
+
+def _edited(edit):
+    def change(text):
+        document = json.loads(text)
+        edit(document)
+        return json.dumps(document)
+
+    return change
+
+
+def _move_the_first(golden):
     golden["probabilities"][0] = 1 - golden["probabilities"][0] + 0.01
-    (folder / "golden.json").write_text(json.dumps(golden))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["golden.json"] = hashlib.sha256((folder / "golden.json").read_bytes()).hexdigest()
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return {
-        **tags,
-        versions.MANIFEST_TAG: hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest(),
-    }
 
 
-@pytest.mark.parametrize(
-    ("spoil", "says"),
-    [(_flip_a_byte, "model.onnx"), (_no_tag, "nothing pins"), (_other_golden_rows, "golden rows")],
-)
+def _forget(golden):
+    golden["rows"], golden["probabilities"] = [], []
+
+
+SPOILT = [
+    (_flip_a_byte, "model.onnx"),
+    (_no_tag, "nothing pins"),
+    (_with("golden.json", _edited(_move_the_first)), "golden rows"),
+    (_with("golden.json", _edited(_forget)), "no golden rows"),
+    (
+        _with("golden.json", _edited(lambda golden: golden["probabilities"].pop())),
+        "not one probability for each",
+    ),
+    (_with("golden.json", lambda _: "no JSON"), "golden rows"),
+    (_with("manifest.json", lambda _: "{}"), "lists no files"),
+    (_with("contract.json", _edited(lambda contract: contract.update(threshold="high"))), "threshold"),
+    (_with("contract.json", _edited(lambda contract: contract.update(views=[]))), "does not list"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "says"), SPOILT)
 def test_a_version_that_fails_a_check_stays_out_and_the_old_one_serves_on(
-    simulated, predict, users, spoil, says, tmp_path
+    simulated, predict, users, copy_of, spoil, says
 ):
-    bad = _copy_of(simulated, 1, spoil, tmp_path)
+    bad = copy_of(1, spoil)
     with tracking.client(simulated) as client:
         client.set_registered_model_alias(simulated.mlflow.registered_model, "production", str(bad))
         try:
@@ -168,6 +180,30 @@ def test_a_version_that_fails_a_check_stays_out_and_the_old_one_serves_on(
         finally:
             client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "1")
     predict.until(lambda: predict.client.get("/model").json()["refused"] is None)
+
+
+def test_a_start_at_a_refused_version_serves_what_was_good_last(
+    simulated, start, users, copy_of, tmp_path, production
+):
+    production(simulated, 1)
+    kept = {"STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path)}
+    with start(simulated, path="/readyz", **kept) as service:
+        service.until(lambda: list(tmp_path.glob("release.json")))
+    bad = copy_of(1, _with("golden.json", lambda _: "no JSON"))
+    with tracking.client(simulated) as client:
+        client.set_registered_model_alias(simulated.mlflow.registered_model, "production", str(bad))
+        try:
+            with start(simulated, path="/readyz", **kept) as service:
+                document = service.client.get("/model").json()
+                assert (document["served"]["version"], document["served"]["source"]) == (1, "cache")
+                assert document["refused"]["version"] == bad
+                assert service.predict(users[0]).status_code == 200
+            with start(simulated) as service:
+                answer = service.predict(users[0])
+                assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
+                assert f"Version {bad}" in answer.json()["detail"]
+        finally:
+            client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "1")
 
 
 def test_without_mlflow_it_serves_on_and_starts_from_the_kept_release(
@@ -199,19 +235,56 @@ def test_without_mlflow_it_serves_on_and_starts_from_the_kept_release(
         service.until(lambda: service.predict(users[0]).status_code == 200)
 
 
-def test_a_kept_release_with_a_flipped_byte_is_not_served(simulated, start, tmp_path, production):
+NOWHERE = {"STREAMFLOW_MLFLOW__TRACKING_URI": "http://127.0.0.1:9"}
+
+
+def test_a_kept_release_with_a_flipped_byte_is_not_served_and_is_mended_by_the_registry(
+    simulated, start, tmp_path, production
+):
     production(simulated, 1)
     kept = {"STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path)}
     with start(simulated, path="/readyz", **kept) as service:
-        service.until(lambda: list(tmp_path.glob("*/model.onnx")))
+        service.until(lambda: list(tmp_path.glob("release.json")))
     (model,) = tmp_path.glob("*/model.onnx")
-    content = bytearray(model.read_bytes())
-    content[100] ^= 1
-    model.write_bytes(content)
-    nowhere = {"STREAMFLOW_MLFLOW__TRACKING_URI": "http://127.0.0.1:9"}
-    with start(simulated, **kept, **nowhere) as service:
+    good = model.read_bytes()
+    model.write_bytes(good[:100] + bytes([good[100] ^ 1]) + good[101:])
+    with start(simulated, **kept, **NOWHERE) as service:
         assert service.client.get("/readyz").status_code == 503
-        assert "kept release refused" in service.log.read_text()
+        assert "model.onnx is not the one" in service.client.get("/model").json()["refused"]["why"]
+    with start(simulated, path="/readyz", **kept) as service:
+        service.until(lambda: model.read_bytes() == good)
+    with start(simulated, path="/readyz", **kept, **NOWHERE) as service:
+        assert service.client.get("/model").json()["served"]["source"] == "cache"
+
+
+@pytest.mark.parametrize("pointer", ["", "null", "[]", "{}", '{"name": "streamflow_churn", "version": "x"}'])
+def test_a_note_of_the_kept_release_that_means_nothing_keeps_no_service_from_starting(
+    simulated, start, tmp_path, production, pointer
+):
+    production(simulated, 1)
+    (tmp_path / "release.json").write_text(pointer)
+    with start(simulated, path="/readyz", STREAMFLOW_PREDICT__CACHE_DIR=str(tmp_path)) as service:
+        assert service.version() == 1
+
+
+def test_an_mlflow_that_hangs_does_not_keep_a_kept_release_from_being_served(
+    simulated, start, switch, tmp_path, production, users
+):
+    production(simulated, 1)
+    mlflow = switch(urlsplit(simulated.mlflow.tracking_uri).port)
+    variables = {
+        "STREAMFLOW_MLFLOW__TRACKING_URI": f"http://127.0.0.1:{mlflow.port}",
+        "STREAMFLOW_MLFLOW__TIMEOUT_SECONDS": "600",
+        "STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path),
+    }
+    with start(simulated, path="/readyz", **variables) as service:
+        service.until(lambda: list(tmp_path.glob("release.json")))
+    mlflow.freeze()
+    with start(simulated, path="/readyz", **variables) as service:
+        assert service.client.get("/model").json()["served"]["source"] == "cache"
+        assert service.predict(users[0]).status_code == 200
+        # What ends the service must not wait for the registry either.
+        mlflow.cut()
 
 
 def test_connections_cut_by_postgresql_cost_no_request(simulated, predict, users):
@@ -243,6 +316,32 @@ def test_a_postgresql_that_is_away_is_a_clear_503_and_is_found_again(
         database.mend()
         service.until(lambda: service.predict(users[0]).status_code == 200)
         assert [service.predict(user).status_code for user in users[:20]] == [200] * 20
+
+
+def test_features_that_are_stale_are_so_also_right_after_a_start_without_postgresql(
+    simulated, start, switch, users, production
+):
+    """No poll comes here after the one at the start, so the first request has to learn the newest as-of."""
+    production(simulated, 1)
+    database = switch(simulated.database.port)
+    database.cut()
+    variables = {
+        "STREAMFLOW_DATABASE__PORT": str(database.port),
+        "STREAMFLOW_PREDICT__POLL_SECONDS": "3600",
+    }
+    with transaction(simulated) as connection:
+        old = connection.execute(
+            sa.text(
+                "SELECT user_id FROM online.subs_profile_fv WHERE event_timestamp < '2024-02-29' ORDER BY 1 LIMIT 1"
+            )
+        ).scalar_one()
+    with start(simulated, path="/readyz", **variables) as service:
+        assert service.predict(old).status_code == 503
+        database.mend()
+        answer = service.until(lambda: (it := service.predict(old)).status_code != 503 and it)
+        assert (answer.status_code, answer.json()["code"]) == (422, "stale_features")
+        assert service.predict("nobody").json()["reason"] == "unknown_entity"
+        assert service.predict(users[0]).status_code == 200
 
 
 def test_without_a_promoted_version_the_answer_says_how_to_promote(simulated, start):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 
 import pytest
@@ -12,7 +13,7 @@ from streamflow import tracking
 from streamflow.database import transaction
 from streamflow.errors import NotFound, Refused
 from streamflow.predict.trials import in_canary
-from streamflow.registry import history, trial
+from streamflow.registry import history, trial, versions
 
 
 @contextlib.contextmanager
@@ -105,6 +106,32 @@ def test_whom_the_canary_cannot_answer_production_does(simulated, start, product
         unknown = service.predict("nobody")
         assert (unknown.status_code, unknown.json()["reason"]) == (404, "unknown_entity")
         assert service.metric("streamflow_canary_fell_back_total", version="2") == 1
+
+
+def test_a_canary_that_wants_a_feature_which_is_not_there_leaves_every_user_to_production(
+    simulated, start, production, users, copy_of
+):
+    def want_another(folder, tags):
+        contract = json.loads((folder / "contract.json").read_text())
+        contract["features"][0]["name"] = "of_next_year"
+        (folder / "contract.json").write_text(json.dumps(contract))
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["files"]["contract.json"] = hashlib.sha256(
+            (folder / "contract.json").read_bytes()
+        ).hexdigest()
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        digest = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+        return {**tags, versions.MANIFEST_TAG: digest}
+
+    production(simulated, 1)
+    number = copy_of(2, want_another)
+    with (
+        alias(simulated, "canary", number),
+        start(simulated, path="/readyz", STREAMFLOW_PREDICT__CANARY_SHARE="1.0") as service,
+    ):
+        service.until(lambda: _trials(service) == {"canary": number})
+        assert service.predict(users[0]).json()["model"]["version"] == 1
+        assert service.metric("streamflow_canary_fell_back_total", version=str(number)) == 1
 
 
 def test_a_trial_that_fails_its_checks_is_told_and_does_no_harm(simulated, predict, users):

@@ -45,6 +45,49 @@ def test_a_null_with_a_meaning_is_no_problem_and_a_required_one_is():
     assert problem.members == {"reason": "null_values", "features": ["bills:fee", "bills:months"]}
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 1e300])
+def test_a_value_that_is_no_number_a_model_takes_is_no_value(value):
+    problem = judge((value, True, 3), FRESH)
+    assert problem.members == {"reason": "null_values", "features": ["bills:fee"]}
+
+
+COLUMNS = {
+    "bills": {"fee": "double precision", "months": "bigint", "event_timestamp": "timestamp with time zone"},
+    "plans": {"tv": "boolean"},
+}
+
+
+def test_tables_as_the_contract_says_have_no_misfit():
+    assert PLAN.misfit(COLUMNS) is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "features", "says"),
+    [
+        ({**COLUMNS, "plans": {}}, ["plans:tv"], "plans:tv is not there"),
+        ({"bills": COLUMNS["bills"]}, ["plans:tv"], "plans:tv is not there"),
+        (
+            {**COLUMNS, "bills": {"fee": "text", "months": "bigint"}},
+            ["bills:fee"],
+            "is text, not double precision",
+        ),
+        (
+            {**COLUMNS, "bills": {"fee": "real", "months": "numeric"}},
+            ["bills:months"],
+            "is numeric, not bigint",
+        ),
+    ],
+)
+def test_a_column_that_is_absent_or_of_another_type_is_a_misfit(columns, features, says):
+    problem = PLAN.misfit(columns)
+    assert (problem.code, problem.http_status) == ("schema_mismatch", 503)
+    assert problem.members == {"reason": "online_schema", "features": features}
+    assert says in problem.detail
+    # Asked again, and after a change, it answers for what it is asked about.
+    assert PLAN.misfit(columns) == problem
+    assert PLAN.misfit(COLUMNS) is None
+
+
 def test_an_entity_without_any_row_is_unknown():
     problem = judge((None, None, None), (None, None))
     assert (problem.http_status, problem.members["reason"]) == (404, "unknown_entity")
@@ -68,6 +111,7 @@ def test_values_behind_the_newest_as_of_are_stale_unless_allowed():
     behind = (99 * DAY, 100 * DAY)
     problem = judge((1.0, True, 3), behind)
     assert (problem.code, list(problem.members["views"])) == ("stale_features", ["bills"])
+    assert problem.members["features"] == ["bills:fee", "bills:months"]
     assert problem.members["views"]["bills"]["behind_newest_seconds"] == DAY
     assert judge((1.0, True, 3), behind, require_newest=False) is None
 

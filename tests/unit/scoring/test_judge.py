@@ -39,7 +39,7 @@ def chunk(*rows):
     return Chunk(
         keys=pa.array([f"u{i}" for i in range(len(rows))]),
         columns=(
-            np.nan_to_num(np.array(nan[0], dtype=np.float64)),
+            np.array([0.0 if v is None else v for v in columns[0]], dtype=np.float64),
             np.array(nan[1], dtype=np.float64),
             np.array(["" if v is None else v for v in columns[2]], dtype=object),
         ),
@@ -61,6 +61,10 @@ NEWEST = (100 * DAY, 100 * DAY)
         ((1.0, 2.0, None, 100 * DAY, 100 * DAY), "null_values", ["two:c"]),
         ((1.0, 2.0, "x", 99 * DAY, 100 * DAY), "stale", []),
         ((None, 2.0, "x", 99 * DAY, 100 * DAY), "null_values", ["one:a"]),
+        ((np.inf, 2.0, "x", 100 * DAY, 100 * DAY), "null_values", ["one:a"]),
+        ((1.0, -np.inf, "x", 100 * DAY, 100 * DAY), "null_values", ["two:b"]),
+        ((1.0, np.nan, "x", 100 * DAY, 100 * DAY), "null_values", ["two:b"]),
+        ((1e300, 2.0, "x", 100 * DAY, 100 * DAY), "null_values", ["one:a"]),
     ],
 )
 def test_a_row_is_refused_for_the_first_reason_and_names_what_it_lacks(row, reason, features):
