@@ -25,6 +25,10 @@ MISTAKES = {
         ["postgresql.enabled=false", "externalDatabase.host=db"],
         ["externalDatabase.existingSecret", "database.createRoles=false"],
     ),
+    "a server of our own without roles": (
+        ["database.createRoles=false"],
+        ["database.createRoles", "postgresql.enabled"],
+    ),
     "two limits for disruption": (
         ["predict.pdb.minAvailable=1", "predict.pdb.maxUnavailable=1"],
         ["predict.pdb.minAvailable", "predict.pdb.maxUnavailable"],

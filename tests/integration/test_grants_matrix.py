@@ -1,14 +1,12 @@
 """One role per component: each may do what it needs, and nothing else. On a real PostgreSQL."""
 
-import uuid
-
+import prepared
 import pytest
 import sqlalchemy as sa
 
 from streamflow.database import engine, quote, transaction
-from streamflow.errors import DependencyDown
+from streamflow.errors import DependencyDown, UsageError
 from streamflow.schema import prepare, roles
-from streamflow.settings import DatabaseSettings
 
 PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}
 READ, WRITE = "r", "w"
@@ -38,60 +36,45 @@ TABLES = (
 )
 
 
-_PREPARED = []
+_PREPARED = {}
+WAYS = {"by the migration Job": prepared.by_the_job, "by hand": prepared.by_hand}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _clean_up():
     yield
     while _PREPARED:
-        drop(_PREPARED.pop())
+        prepared.remove(_PREPARED.popitem()[1], PASSWORDS)
 
 
 @pytest.fixture
 def server(settings):
     """A database of its own with all roles, and tables as `features apply` makes them; made once."""
-    if not _PREPARED:
-        _PREPARED.append(make(settings))
-    return _PREPARED[0]
+    return made("by the migration Job", settings)
 
 
-def make(settings):
-    token = uuid.uuid4().hex[:8]
-    fields = settings.database.model_dump() | {
-        "name": f"roles_{token}",
-        "mlflow_name": f"roles_mlflow_{token}",
-        "role_prefix": f"sf_{token}_",
-    }
-    made = settings.model_copy(update={"database": DatabaseSettings(**fields)})
-    prepare.prepare(made, PASSWORDS)
-    with transaction(as_role(made, "feast_apply")) as connection:
+@pytest.fixture(params=WAYS)
+def either(request, settings):
+    """The same, and one whose roles an administrator made by hand."""
+    return made(request.param, settings)
+
+
+def made(way, settings):
+    if way not in _PREPARED:
+        _PREPARED[way] = prepared.named(settings)
+        WAYS[way](_PREPARED[way], PASSWORDS, tables)
+    return _PREPARED[way]
+
+
+def tables(settings):
+    with transaction(settings) as connection:
         for table in ("source.things", "online.things_fv", "feast.feature_views"):
             connection.exec_driver_sql(f"CREATE TABLE {table} (user_id text PRIMARY KEY)")
         connection.exec_driver_sql("CREATE VIEW features.things_snapshots AS SELECT * FROM source.things")
-    prepare.grant(made)
-    return made
-
-
-def drop(settings):
-    database = settings.database
-    for role in roles.ROLES:
-        name = database.mlflow_name if role == "mlflow" else None
-        engine(as_role(settings, role, name=name)).dispose()
-    engine(settings).dispose()
-    with prepare._autocommit(database, "postgres") as connection:
-        for name in (database.name, database.mlflow_name):
-            connection.exec_driver_sql(f"DROP DATABASE {quote(name)} WITH (FORCE)")
-        for role in roles.ROLES:
-            connection.exec_driver_sql(f"DROP ROLE {quote(database.role_prefix + role)}")
 
 
 def as_role(settings, role, name=None):
-    changed = prepare.as_role(settings, role, PASSWORDS[role])
-    fields = changed.database.model_dump() | {"password": PASSWORDS[role]}
-    if name:
-        fields["name"] = name
-    return changed.model_copy(update={"database": DatabaseSettings(**fields)})
+    return prepared.as_role(settings, PASSWORDS, role, name)
 
 
 def allowed(settings, role, table, privilege):
@@ -120,10 +103,10 @@ def refused(settings, role, statement):
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("role", MATRIX)
-def test_each_role_may_do_exactly_what_the_matrix_says(server, role):
+def test_each_role_may_do_exactly_what_the_matrix_says(either, role):
     found = tuple(
-        (READ if allowed(server, role, table, "SELECT") else "")
-        + (WRITE if allowed(server, role, table, "INSERT") else "")
+        (READ if allowed(either, role, table, "SELECT") else "")
+        + (WRITE if allowed(either, role, table, "INSERT") else "")
         for table in TABLES
     )
     assert dict(zip(TABLES, found, strict=True)) == dict(zip(TABLES, MATRIX[role], strict=True))
@@ -136,9 +119,9 @@ def test_every_role_is_in_the_matrix():
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("role", sorted(set(roles.ROLES) - {"owner"}))
-def test_no_role_but_the_owner_changes_the_platforms_tables(server, role):
-    name = server.database.role_prefix + role
-    with transaction(server) as connection:
+def test_no_role_but_the_owner_changes_the_platforms_tables(either, role):
+    name = either.database.role_prefix + role
+    with transaction(either) as connection:
         held = connection.execute(
             sa.text(
                 "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
@@ -156,12 +139,12 @@ def test_history_is_append_only_even_for_its_owner(server):
 
 
 @pytest.mark.postgres
-def test_materialize_builds_an_online_table_anew_and_swaps_it(server):
-    with transaction(as_role(server, "materialize")) as connection:
+def test_materialize_builds_an_online_table_anew_and_swaps_it(either):
+    with transaction(as_role(either, "materialize")) as connection:
         connection.exec_driver_sql("CREATE TABLE online.things_fv__2 (user_id text PRIMARY KEY)")
         connection.exec_driver_sql("DROP TABLE online.things_fv")
         connection.exec_driver_sql("ALTER TABLE online.things_fv__2 RENAME TO things_fv")
-    with transaction(as_role(server, "predict")) as connection:
+    with transaction(as_role(either, "predict")) as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM online.things_fv").scalar_one() == 0
 
 
@@ -248,8 +231,33 @@ def test_a_right_that_was_taken_out_of_the_table_is_revoked(server):
 
 
 @pytest.mark.postgres
+def test_everybody_waits_for_the_feature_repo_however_roles_were_made(either):
+    for role in sorted(set(roles.ROLES) - {"mlflow"}):
+        prepare.wait(as_role(either, role), "applied", 0)
+
+
+@pytest.mark.postgres
+def test_without_the_password_of_features_apply_grants_are_not_called_set(settings):
+    by_hand = made("by hand", settings)
+    with pytest.raises(UsageError, match="feast_apply"):
+        prepare.finish(as_role(by_hand, "owner"), {}, with_roles=False)
+
+
+@pytest.mark.postgres
+def test_a_right_that_was_taken_out_is_revoked_by_the_owner_too(settings):
+    by_hand = made("by hand", settings)
+    predict = quote(by_hand.database.role_prefix + "predict")
+    with transaction(as_role(by_hand, "feast_apply")) as connection:
+        connection.exec_driver_sql(f"GRANT SELECT ON source.things TO {predict}")
+    prepare.finish(as_role(by_hand, "owner"), PASSWORDS, with_roles=False)
+    assert not allowed(by_hand, "predict", "source.things", "SELECT")
+
+
+@pytest.mark.postgres
 def test_waiting_ends_when_the_feature_repo_is_marked_as_applied(server):
     waiter = as_role(server, "feast_serve")
+    with transaction(server) as connection:
+        connection.exec_driver_sql("COMMENT ON SCHEMA feast IS NULL")
     prepare.wait(waiter, "migrated", 0)
     with pytest.raises(DependencyDown, match="has not been applied"):
         prepare.wait(waiter, "applied", 0, pause=lambda seconds: None)

@@ -3,54 +3,44 @@
 import urllib.request
 import uuid
 
+import prepared
 import pytest
 import sqlalchemy as sa
 
-from streamflow.database import engine, quote, transaction
+from streamflow.database import transaction
 from streamflow.jobs import catalog, run
-from streamflow.schema import prepare, roles
-from streamflow.settings import BackupSettings, DatabaseSettings, IngestSettings, MlflowSettings
+from streamflow.schema import roles
+from streamflow.settings import BackupSettings, IngestSettings, MlflowSettings
 
 pytestmark = [pytest.mark.stack, pytest.mark.postgres]
 PASSWORDS = {name: f"{name}-{uuid.uuid4().hex}" for name in roles.ROLES}
 
 
-@pytest.fixture
-def installed(settings, mlflow_server, tmp_path):
+@pytest.fixture(params=[prepared.by_the_job, prepared.by_hand], ids=["roles by the Job", "roles by hand"])
+def installed(request, settings, mlflow_server, tmp_path):
     """A database as the migration Job leaves it, and an inbox with two generated months."""
+    from streamflow.jobs.apply import apply
     from streamflow.jobs.simulate import simulate
 
-    token = uuid.uuid4().hex[:8]
     inbox = tmp_path / "inbox"
     simulate(settings, inbox, users=800, months=2, seed=1)
-    database = settings.database.model_dump() | {
-        "name": f"jobs_{token}",
-        "mlflow_name": f"jobs_mlflow_{token}",
-        "role_prefix": f"sf_{token}_",
-    }
     mlflow = settings.mlflow.model_dump() | {"tracking_uri": mlflow_server}
-    made = settings.model_copy(
+    made = prepared.named(settings).model_copy(
         update={
-            "database": DatabaseSettings(**database),
             "mlflow": MlflowSettings(**mlflow),
             "ingest": IngestSettings(inbox=str(inbox)),
             "backup": BackupSettings(folder=tmp_path / "backups"),
         }
     )
-    prepare.prepare(made, PASSWORDS)
-    yield made
-    for role in roles.ROLES:
-        engine(as_role(made, role)).dispose()
-    engine(made).dispose()
-    with prepare._autocommit(made.database, "postgres") as connection:
-        for name in (made.database.name, made.database.mlflow_name):
-            connection.exec_driver_sql(f"DROP DATABASE {quote(name)} WITH (FORCE)")
-        for role in roles.ROLES:
-            connection.exec_driver_sql(f"DROP ROLE {quote(made.database.role_prefix + role)}")
+    try:
+        request.param(made, PASSWORDS, apply)
+        yield made
+    finally:
+        prepared.remove(made, PASSWORDS)
 
 
 def as_role(settings, role):
-    return prepare.as_role(settings, role, PASSWORDS[role])
+    return prepared.as_role(settings, PASSWORDS, role)
 
 
 def facts(settings, job):
@@ -68,15 +58,12 @@ def facts(settings, job):
 def test_every_job_does_its_work_with_its_own_role_alone(installed):
     from streamflow.jobs.apply import apply
 
-    apply(as_role(installed, "feast_apply"))
-    prepare.grant(installed)
     for _ in range(2):
         # A second round finds nothing to do, and tables that were swapped by the first.
         for job in ("ingest", "materialize", "train", "monitor", "backup"):
             code = run.run(as_role(installed, job), job, catalog.recipe(job))
             assert (job, code) == (job, 0), facts(installed, job)
         apply(as_role(installed, "feast_apply"))
-        prepare.grant(installed)
     assert facts(installed, "train")["why"] == "no drop is new since the last training"
     reads_online_features_as(as_role(installed, "feast_serve"))
     with transaction(as_role(installed, "predict")) as connection:

@@ -19,6 +19,9 @@ knob may hold is said in values.schema.json.
 {{- else if not (or .Values.postgresql.enabled $external.host) }}
 - "postgresql.enabled is false and externalDatabase.host is empty: name the server in externalDatabase.host."
 {{- end }}
+{{- if and .Values.postgresql.enabled (not .Values.database.createRoles) }}
+- "database.createRoles is false, but the server of postgresql.enabled=true starts without any role: set database.createRoles=true."
+{{- end }}
 {{- if and (not .Values.postgresql.enabled) .Values.database.createRoles (not $external.existingSecret) }}
 - "externalDatabase.existingSecret is empty, but database.createRoles is true: name a Secret with a role that may create roles, or make them yourself and set database.createRoles=false."
 {{- end }}

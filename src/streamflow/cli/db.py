@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from streamflow import settings as settings_module
+from streamflow.database import quote
 from streamflow.schema import migrate as migrations
 from streamflow.schema import prepare as preparing
 from streamflow.schema import roles as role_table
@@ -25,7 +26,9 @@ def migrate() -> None:
 @app.command()
 def prepare(
     passwords: Annotated[Path, typer.Option(help="Folder with a file ROLE-password per role.")],
-    roles: Annotated[bool, typer.Option(help="Make roles and grants too.")] = True,
+    roles: Annotated[
+        bool, typer.Option(help="Make roles, databases and schemas as the administrator.")
+    ] = True,
     admin_user_file: Annotated[Path | None, typer.Option(help="File with the administrator's name.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for PostgreSQL.")] = 300.0,
 ) -> None:
@@ -41,14 +44,16 @@ def prepare(
 
 @app.command()
 def finish(
-    roles: Annotated[bool, typer.Option(help="Set grants on the tables that `features apply` made.")] = True,
+    passwords: Annotated[
+        Path | None, typer.Option(help="With --no-roles: folder with a file feast_apply-password.")
+    ] = None,
+    roles: Annotated[bool, typer.Option(help="Set grants as the administrator; else as the owners.")] = True,
     admin_user_file: Annotated[Path | None, typer.Option(help="File with the administrator's name.")] = None,
 ) -> None:
     """After `features apply`: set grants on what it made, and tell those who wait."""
     settings = _as_admin(settings_module.load(), admin_user_file)
-    if roles:
-        preparing.grant(settings)
-    preparing.stamp(settings)
+    found = {} if passwords is None or roles else preparing.passwords_in(passwords)
+    preparing.finish(settings, found, with_roles=roles)
     typer.echo("Grants are set, and the feature repo is marked as applied.")
 
 
@@ -75,22 +80,35 @@ def show_roles(
     sql: Annotated[
         bool, typer.Option("--print", help="The SQL for a server without roles, to run by hand.")
     ] = False,
+    server: Annotated[
+        int, typer.Option("--postgresql", help="Major version of the server that the SQL is for.")
+    ] = 17,
 ) -> None:
-    """List the roles and what each is for; `--print` shows the SQL that makes them."""
+    """List the roles and what each is for; `--print` shows the SQL that makes them, for psql.
+
+    Grants on tables follow by themselves: `db prepare --no-roles` and `db finish --no-roles` set them as the owners.
+    """
     database = settings_module.load().database
     if not sql:
         for name, role in role_table.ROLES.items():
             typer.echo(f"{database.role_prefix + name:<28} {role.summary}")
         return
-    plan = role_table.Plan(database.name, database.mlflow_name, database.role_prefix)
-    for title, statements in (
-        ("In any database, as an administrator", role_table.role_statements(plan, set())),
-        ("In any database, outside a transaction", role_table.database_statements(plan, set())),
-        (f"In {database.name}", role_table.schema_statements(plan)),
+    plan = role_table.Plan(database.name, database.mlflow_name, database.role_prefix, server * 10_000)
+    for lines in (
+        ["-- Once, as an administrator: streamflow db roles --print | psql postgres"],
+        _ended(role_table.role_statements(plan, set())),
+        ["-- A password for each, the same as in the Secret with a key ROLE-password per role:"],
+        [f"-- ALTER ROLE {plan.role(name)} PASSWORD '...';" for name in role_table.ROLES],
+        _ended(role_table.database_statements(plan, set())),
+        [f"\\connect {quote(database.name)}"],
+        _ended(role_table.schema_statements(plan)),
     ):
-        typer.echo(f"-- {title}:")
-        for statement in statements:
-            typer.echo(f"{statement};")
+        typer.echo("\n".join(lines))
+
+
+def _ended(statements: list[str]) -> list[str]:
+    """SQL statements, each with its semicolon. Pure."""
+    return [f"{statement};" for statement in statements]
 
 
 @app.command()

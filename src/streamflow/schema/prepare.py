@@ -45,13 +45,16 @@ def prepare(settings: Settings, passwords: Mapping[str, str], *, with_roles: boo
 
     Args:
         passwords: Password per role.
-        with_roles: False when somebody else makes roles and grants; `settings` is then the owner's login.
+        with_roles: False when somebody else made roles, databases and schemas (`streamflow db roles --print`);
+            `settings` is then the owner's login, and the owner sets grants on what it owns.
 
     Returns:
         The revision the database is at.
     """
     if not with_roles:
-        return migrate(settings)
+        revision = migrate(settings)
+        grant_own(settings)
+        return revision
     plan = make_plan(settings, passwords)
     with _autocommit(settings.database, MAINTENANCE_DATABASE) as connection:
         roles.ensure_cluster(connection, plan)
@@ -68,11 +71,21 @@ def grant(settings: Settings) -> None:
         roles.ensure_grants(connection, make_plan(settings, {}))
 
 
+def grant_own(settings: Settings) -> None:
+    """The same for the tables that belong to the role in `settings`, which need be no administrator."""
+    with transaction(settings) as connection:
+        roles.ensure_grants(connection, _plan(settings, connection, {}), own=True)
+
+
 def make_plan(settings: Settings, passwords: Mapping[str, str]) -> roles.Plan:
     """What the SQL of roles depends on, for the server in `settings`."""
+    with _autocommit(settings.database, MAINTENANCE_DATABASE) as connection:
+        return _plan(settings, connection, passwords)
+
+
+def _plan(settings: Settings, connection: sa.Connection, passwords: Mapping[str, str]) -> roles.Plan:
     database = settings.database
-    with _autocommit(database, MAINTENANCE_DATABASE) as connection:
-        version = int(connection.execute(sa.text("SHOW server_version_num")).scalar_one())
+    version = int(connection.execute(sa.text("SHOW server_version_num")).scalar_one())
     return roles.Plan(database.name, database.mlflow_name, database.role_prefix, version, passwords)
 
 
@@ -83,6 +96,29 @@ def as_role(settings: Settings, name: str, password: str) -> Settings:
     )
     fields = database.model_dump() | {"password": password}
     return settings.model_copy(update={"database": DatabaseSettings(**fields)})
+
+
+def finish(settings: Settings, passwords: Mapping[str, str], *, with_roles: bool = True) -> None:
+    """After `features apply`: set grants on what it made, and note that it ran.
+
+    Args:
+        passwords: Password per role; without roles, the one of `feast_apply`, who sets grants on its own tables.
+        with_roles: As for `prepare`.
+
+    Raises:
+        UsageError: without roles, and the password of `feast_apply` is not among `passwords`.
+    """
+    if with_roles:
+        grant(settings)
+    elif roles.APPLY in passwords:
+        grant_own(settings)
+        grant_own(as_role(settings, roles.APPLY, passwords[roles.APPLY]))
+    else:
+        raise UsageError(
+            f"Without the password of '{roles.APPLY}', nobody may set grants on its tables.",
+            hint=f"Name a folder that holds {roles.APPLY}-password with --passwords.",
+        )
+    stamp(settings)
 
 
 def stamp(settings: Settings) -> None:

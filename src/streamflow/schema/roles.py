@@ -228,8 +228,9 @@ def table_statements(
         if not role.creates:
             # What a former version granted is taken back first. Owners would lose what is theirs.
             statements += [
-                f"REVOKE ALL ON ALL TABLES IN SCHEMA {quote(schema)} FROM {plan.role(name)}"
-                for schema in SCHEMAS
+                f"REVOKE ALL ON {_listed(schema, tables)} FROM {plan.role(name)}"
+                for schema, tables in sorted(existing.items())
+                if tables
             ]
         for privileges, schema, tables in role.grants:
             names = (
@@ -238,8 +239,8 @@ def table_statements(
                 else set(tables or ()) & existing.get(schema, set())
             )
             if names:
-                listed = ", ".join(quote(schema, table) for table in sorted(names))
-                statements.append(f"GRANT {_known(plan, privileges)} ON {listed} TO {plan.role(name)}")
+                granted = _known(plan, privileges)
+                statements.append(f"GRANT {granted} ON {_listed(schema, names)} TO {plan.role(name)}")
     return statements
 
 
@@ -255,13 +256,18 @@ def ensure_schemas(connection: sa.Connection, plan: Plan) -> None:
     _run(connection, schema_statements(plan))
 
 
-def ensure_grants(connection: sa.Connection, plan: Plan) -> None:
-    """Bring rights on existing tables to what ROLES says."""
+def ensure_grants(connection: sa.Connection, plan: Plan, *, own: bool = False) -> None:
+    """Bring rights on existing tables to what ROLES says.
+
+    Args:
+        own: Only on tables whose owner's rights the login has; the others are left to their own owners.
+    """
+    mine = " AND pg_has_role(relowner, 'USAGE')" if own else ""
     rows = connection.execute(
         sa.text(
             "SELECT nspname, relname, pg_get_userbyid(relowner) AS owner"
             " FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-            " WHERE relkind IN ('r', 'v', 'p', 'm') AND nspname = ANY(:schemas)"
+            f" WHERE relkind IN ('r', 'v', 'p', 'm') AND nspname = ANY(:schemas){mine}"
         ),
         {"schemas": list(SCHEMAS)},
     )
@@ -282,6 +288,10 @@ def _run(connection: sa.Connection, statements: list[str]) -> None:
 
 def _creators(schema: str) -> list[str]:
     return [name for name, role in ROLES.items() if schema in role.creates]
+
+
+def _listed(schema: str, tables: Set[str]) -> str:
+    return ", ".join(quote(schema, table) for table in sorted(tables))
 
 
 def _known(plan: Plan, privileges: str) -> str:

@@ -1,0 +1,82 @@
+"""A database with its roles and tables: as the migration Job makes it, or as an administrator does by hand."""
+
+import subprocess
+import uuid
+
+from typer.testing import CliRunner
+
+from streamflow.cli.db import app
+from streamflow.database import engine, quote
+from streamflow.local.postgres import binary
+from streamflow.schema import prepare, roles
+from streamflow.settings import DatabaseSettings
+
+
+def named(settings):
+    """The administrator's settings, for databases and roles that nobody else has."""
+    token = uuid.uuid4().hex[:8]
+    names = {
+        "name": f"install_{token}",
+        "mlflow_name": f"install_mlflow_{token}",
+        "role_prefix": f"sf_{token}_",
+    }
+    database = DatabaseSettings(**settings.database.model_dump() | names)
+    return settings.model_copy(update={"database": database})
+
+
+def by_the_job(admin, passwords, apply):
+    """Roles and grants as the administrator; `apply` is called with the settings of feast_apply."""
+    prepare.prepare(admin, passwords)
+    apply(as_role(admin, passwords, "feast_apply"))
+    prepare.finish(admin, {})
+
+
+def by_hand(admin, passwords, apply):
+    """The administrator runs what `streamflow db roles --print` says; all else is done by owners."""
+    database = admin.database
+    names = {"NAME": database.name, "MLFLOW_NAME": database.mlflow_name, "ROLE_PREFIX": database.role_prefix}
+    printed = CliRunner().invoke(
+        app,
+        ["roles", "--print", "--postgresql", "18"],
+        env={f"STREAMFLOW_DATABASE__{key}": value for key, value in names.items()},
+        catch_exceptions=False,
+    )
+    text = printed.stdout
+    for name, password in passwords.items():
+        text = text.replace(
+            f"-- ALTER ROLE {quote(database.role_prefix + name)} PASSWORD '...'",
+            f"ALTER ROLE {quote(database.role_prefix + name)} PASSWORD '{password}'",
+        )
+    command = [binary("psql"), "-v", "ON_ERROR_STOP=1", "-q", "-h", database.host, "-p", str(database.port)]
+    subprocess.run(
+        [*command, "-U", database.user, "postgres"],
+        input=text,
+        env={"PGPASSWORD": database.secret},
+        check=True,
+        text=True,
+    )
+    owner = as_role(admin, passwords, roles.OWNER)
+    prepare.prepare(owner, {}, with_roles=False)
+    apply(as_role(admin, passwords, "feast_apply"))
+    prepare.finish(owner, passwords, with_roles=False)
+
+
+def as_role(settings, passwords, role, name=None):
+    """The settings of one role, for its database or the one named."""
+    made = prepare.as_role(settings, role, passwords[role])
+    fields = made.database.model_dump() | {"password": passwords[role]} | ({"name": name} if name else {})
+    return made.model_copy(update={"database": DatabaseSettings(**fields)})
+
+
+def remove(admin, passwords):
+    """Drop the databases and the roles."""
+    database = admin.database
+    for role in roles.ROLES:
+        name = database.mlflow_name if role == "mlflow" else None
+        engine(as_role(admin, passwords, role, name=name)).dispose()
+    engine(admin).dispose()
+    with prepare._autocommit(database, "postgres") as connection:
+        for name in (database.name, database.mlflow_name):
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")
+        for role in roles.ROLES:
+            connection.exec_driver_sql(f"DROP ROLE IF EXISTS {quote(database.role_prefix + role)}")
