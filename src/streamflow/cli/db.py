@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from streamflow import settings as settings_module
-from streamflow.database import quote
+from streamflow.database import quote, transaction
 from streamflow.schema import migrate as migrations
 from streamflow.schema import prepare as preparing
 from streamflow.schema import roles as role_table
@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="The database: migrations, roles, r
 @app.command()
 def migrate() -> None:
     """Bring the platform's tables to the newest revision."""
-    typer.echo(f"The database is at revision {migrations.migrate(settings_module.load())}.")
+    typer.echo(_revision(migrations.migrate(settings_module.load())))
 
 
 @app.command()
@@ -39,7 +39,7 @@ def prepare(
         server, "login", timeout, on_wait=lambda reason: typer.echo(f"Waiting: {reason}", err=True)
     )
     revision = preparing.prepare(settings, preparing.passwords_in(passwords), with_roles=roles)
-    typer.echo(f"The database is at revision {revision}.")
+    typer.echo(_revision(revision))
 
 
 @app.command()
@@ -114,8 +114,20 @@ def _ended(statements: list[str]) -> list[str]:
 @app.command()
 def check() -> None:
     """Say whether the database answers and is at this version's revision; exit 4 when not."""
-    preparing.wait(settings_module.load(), "migrated", 0.0)
-    typer.echo(f"The database answers and is at revision {migrations.newest()}.")
+    settings = settings_module.load()
+    preparing.wait(settings, "migrated", 0.0)
+    with transaction(settings) as connection:
+        revision = migrations.current(connection)
+    typer.echo(f"The database answers. {_revision(revision)}")
+
+
+def _revision(held: str) -> str:
+    if migrations.is_newer(held):
+        return (
+            f"The database is at revision {held}, which a newer version made; this one knows {migrations.newest()}."
+            " It is left as it is."
+        )
+    return f"The database is at revision {held}."
 
 
 def _as_admin(settings: Settings, user_file: Path | None, *, name: str | None = None) -> Settings:

@@ -17,6 +17,8 @@ from streamflow.settings import Settings
 def migrate(settings: Settings) -> str:
     """Run the missing migrations in one transaction.
 
+    A database that newer code has migrated is left as it is: an older version works on it, see docs/kubernetes.md.
+
     Returns:
         The revision the database is at afterwards.
 
@@ -30,7 +32,8 @@ def migrate(settings: Settings) -> str:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("migrate")})
         connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS streamflow"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        if not is_newer(current(connection)):
+            command.upgrade(config, "head")
         return current(connection)
 
 
@@ -43,6 +46,12 @@ def current(connection: sa.Connection) -> str:
 def newest() -> str:
     """The newest revision that this code knows."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def is_newer(revision: str) -> bool:
+    """Whether a database's revision is of code newer than this, which does not know it."""
+    script = ScriptDirectory.from_config(_config())
+    return bool(revision) and revision not in {item.revision for item in script.walk_revisions()}
 
 
 def _config() -> Config:

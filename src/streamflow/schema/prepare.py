@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from streamflow.database import transaction
 from streamflow.errors import DependencyDown, UsageError
 from streamflow.schema import roles
-from streamflow.schema.migrate import current, migrate, newest
+from streamflow.schema.migrate import current, is_newer, migrate, newest
 from streamflow.settings import DatabaseSettings, Settings
 
 Stage = Literal["login", "migrated", "applied"]
@@ -164,7 +164,8 @@ def _missing(settings: Settings, until: Stage) -> str:
     """What is missing for a stage, in a sentence; "" when nothing is."""
     try:
         with transaction(settings) as connection:
-            if until != "login" and (held := current(connection)) != newest():
+            held = current(connection) if until != "login" else newest()
+            if held != newest() and not is_newer(held):
                 return f"it is at revision '{held}', this code needs '{newest()}'."
             comment = "SELECT obj_description(to_regnamespace('feast'), 'pg_namespace')"
             if until == "applied" and connection.execute(sa.text(comment)).scalar() != _STAMP + repo_digest(
