@@ -26,6 +26,7 @@ from streamflow.settings import DatabaseSettings, Settings
 
 @lru_cache(maxsize=8)
 def _engine(url: str) -> sa.Engine:
+    # A rotated password is another URL, and so another engine.
     # pre_ping: a restarted PostgreSQL costs one reconnect, never a lost pool slot.
     return sa.create_engine(url, pool_size=2, max_overflow=4, pool_pre_ping=True, pool_recycle=1800)
 

@@ -65,9 +65,9 @@ class DatabaseSettings(_Section):
     role_prefix: str = "streamflow_"
     """Put before the name of every component's role (`streamflow_predict`), so that installs can share a server."""
 
-    @cached_property
+    @property
     def secret(self) -> str:
-        """The password in clear, from the file when one is named."""
+        """The password in clear, from the file when one is named: read each time, because a mounted Secret changes."""
         if self.password_file is None:
             return self.password.get_secret_value()
         return _text_of(self.password_file, "STREAMFLOW_DATABASE__PASSWORD_FILE")
@@ -78,21 +78,23 @@ class DatabaseSettings(_Section):
 
         Feast puts variables into that file as they are, so what stands in an URL needs a form of its own.
         """
+        secret = self.secret
         return {
             "STREAMFLOW_DATABASE__HOST": self.host,
             "STREAMFLOW_DATABASE__PORT": str(self.port),
             "STREAMFLOW_DATABASE__NAME": self.name,
             "STREAMFLOW_DATABASE__USER": self.user,
-            "STREAMFLOW_DATABASE__PASSWORD": self.secret,
+            "STREAMFLOW_DATABASE__PASSWORD": secret,
             "STREAMFLOW_DATABASE__SSLMODE": self.sslmode,
-            URL_PASSWORD: quote(self.secret, safe=""),
+            URL_PASSWORD: quote(secret, safe=""),
         }
 
     def url(
         self, driver: str = "postgresql+psycopg", *, name: str | None = None, search_path: str = ""
     ) -> str:
         """SQLAlchemy URL with the driver always named (a bare `postgresql://` changed its meaning in 2.1)."""
-        auth = quote(self.user, safe="") + (f":{quote(self.secret, safe='')}" if self.secret else "")
+        secret = self.secret
+        auth = quote(self.user, safe="") + (f":{quote(secret, safe='')}" if secret else "")
         options = f"&options=-csearch_path%3D{quote(search_path, safe='')}" if search_path else ""
         return (
             f"{driver}://{auth}@{self.host}:{self.port}/{name or self.name}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from streamflow.errors import UsageError
 from streamflow.predict.online import schema_mismatch
 from streamflow.predict.problems import Problem, ProblemError
 from streamflow.settings import DatabaseSettings
@@ -58,6 +59,8 @@ class Lane:
             return await self._fetch(statement, arguments, loop.time() + timeout)
         except _MISSING as error:
             raise ProblemError(schema_mismatch(str(error))) from error
+        except UsageError as error:
+            raise _unavailable(error.what) from error
         except (*_LOST, asyncpg.PostgresError, TimeoutError) as error:
             self.drop()
             late = self._ended or isinstance(error, TimeoutError)
@@ -95,6 +98,7 @@ class Lane:
             port=database.port,
             database=database.name,
             user=database.user,
+            # Read anew: the password may have been changed since the last connection.
             password=database.secret or None,
             ssl=database.sslmode,
             timeout=min(max(left, 0.001), database.connect_timeout_seconds),

@@ -1,0 +1,73 @@
+"""A database password that changes while processes run: the role's, and the file of the mounted Secret."""
+
+import asyncio
+import uuid
+
+import pytest
+import sqlalchemy as sa
+
+from streamflow.database import quote, transaction
+from streamflow.errors import DependencyDown
+from streamflow.predict.problems import ProblemError
+from streamflow.predict.store import Lane
+from streamflow.settings import DatabaseSettings
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def role(settings, tmp_path):
+    """Settings of a role of its own, whose password is in a file."""
+    name, file = f"rotated_{uuid.uuid4().hex[:8]}", tmp_path / "password"
+    file.write_text("old")
+    with transaction(settings) as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN PASSWORD 'old'")
+    yield DatabaseSettings(**settings.database.model_dump() | {"user": name, "password_file": file})
+    with transaction(settings) as connection:
+        connection.exec_driver_sql(f"DROP ROLE {name}")
+
+
+def rotate(settings, role):
+    """What the migration Job and the kubelet do, and then every connection is lost."""
+    with transaction(settings) as connection:
+        connection.exec_driver_sql(f"ALTER ROLE {quote(role.user)} PASSWORD 'new'")
+        connection.execute(
+            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :user"),
+            {"user": role.user},
+        )
+
+
+def test_predicts_lane_reconnects_with_the_new_password(settings, role):
+    async def ask(lane):
+        return (await lane.fetch("SELECT current_user::text", timeout=5))[0][0]
+
+    async def through_a_rotation():
+        lane = Lane(role)
+        try:
+            first = await ask(lane)
+            rotate(settings, role)
+            with pytest.raises(ProblemError, match="InvalidPassword"):
+                await ask(lane)
+            role.password_file.write_text("new")
+            return first, await ask(lane)
+        finally:
+            lane.drop()
+
+    assert asyncio.run(through_a_rotation()) == (role.user, role.user)
+
+
+def test_a_file_that_is_gone_is_a_database_that_cannot_be_read(role):
+    role.password_file.unlink()
+    with pytest.raises(ProblemError, match="cannot be read"):
+        asyncio.run(Lane(role).fetch("SELECT 1", timeout=5))
+
+
+def test_jobs_and_the_exporter_log_in_with_the_new_password(settings, role):
+    with transaction(role) as connection:
+        connection.exec_driver_sql("SELECT 1")
+    rotate(settings, role)
+    with pytest.raises(DependencyDown, match="does not let"), transaction(role):
+        pass
+    role.password_file.write_text("new")
+    with transaction(role) as connection:
+        assert connection.exec_driver_sql("SELECT current_user").scalar_one() == role.user
