@@ -20,27 +20,31 @@ Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Namespace; default: the current one.")
 ]
 Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig; default: the current one.")]
+Release = Annotated[str | None, typer.Option(help="Helm release, when several are in the namespace.")]
 JobName = Annotated[str, typer.Argument(metavar="NAME", help="Name of a job; 'streamflow jobs list'.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 @app.command("list")
-def list_jobs(namespace: Namespace = None, context: Context = None, as_json: AsJson = False) -> None:
+def list_jobs(
+    namespace: Namespace = None, context: Context = None, release: Release = None, as_json: AsJson = False
+) -> None:
     """List the jobs, their schedules and when they last ran."""
     from streamflow.jobs.kubernetes import Cluster
 
-    jobs = Cluster(namespace, context).jobs()
+    jobs = Cluster(namespace, context, release).jobs()
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(job) for job in jobs], default=str))
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("job", "schedule", "suspended", "running", "last success", "what it does")
+    table = Table("release", "job", "schedule", "suspended", "running", "last success", "what it does")
     for job in jobs:
         when = job.last_succeeded.isoformat(timespec="minutes") if job.last_succeeded else "-"
         state = "yes" if job.suspended else ""
-        table.add_row(job.name, job.schedule, state, str(job.running or ""), when, job.summary)
+        running = str(job.running or "")
+        table.add_row(job.release, job.name, job.schedule, state, running, when, job.summary)
     Console().print(table)
 
 
@@ -50,6 +54,7 @@ def run_on_cluster(
     *,
     namespace: Namespace = None,
     context: Context = None,
+    release: Release = None,
     follow: Annotated[bool, typer.Option(help="Follow its log until it ends.")] = True,
     timeout: Annotated[float, typer.Option(help="Longest time to follow, in seconds.")] = 3600.0,
     as_json: AsJson = False,
@@ -57,7 +62,7 @@ def run_on_cluster(
     """Start a job on the cluster now, from its CronJob, and follow it; exit 1 when it fails."""
     from streamflow.jobs.kubernetes import Cluster
 
-    cluster = Cluster(namespace, context)
+    cluster = Cluster(namespace, context, release)
     job_name = cluster.start(name, getpass.getuser())
     if as_json:
         typer.echo(json.dumps({"job": job_name, "namespace": cluster.namespace}))
@@ -73,12 +78,13 @@ def logs(
     name: JobName,
     namespace: Namespace = None,
     context: Context = None,
+    release: Release = None,
     timeout: Annotated[float, typer.Option(help="Longest time to follow, in seconds.")] = 3600.0,
 ) -> None:
     """Show the log of a job's newest run, and follow it while it runs."""
     from streamflow.jobs.kubernetes import Cluster
 
-    cluster = Cluster(namespace, context)
+    cluster = Cluster(namespace, context, release)
     for line in cluster.follow(cluster.newest(name), timeout):
         typer.echo(line)
 

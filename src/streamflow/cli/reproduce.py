@@ -26,6 +26,9 @@ def reproduce(
         str | None,
         typer.Option("--namespace", "-n", help="With --in-image: where; default: the current one."),
     ] = None,
+    release: Annotated[
+        str | None, typer.Option(help="With --in-image: Helm release, when several are in the namespace.")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="With --in-image: longest time, in seconds.")] = 3600.0,
     as_json: AsJson = False,
 ) -> None:
@@ -43,7 +46,7 @@ def reproduce(
         from streamflow.jobs.kubernetes import Cluster
         from streamflow.jobs.reproduce_in_image import recorded_image, reproduce_in_image
 
-        cluster = Cluster(namespace)
+        cluster = Cluster(namespace, release=release)
         wanted = image or recorded_image(settings, run_id)
         if not as_json:
             typer.echo(f"In image {wanted}, namespace {cluster.namespace}:", err=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from streamflow.errors import DependencyDown, NotFound, StreamFlowError
+from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageError
 
 JOB_LABEL = "streamflow.io/job"
+RELEASE_LABEL = "app.kubernetes.io/instance"
 SUMMARY = "streamflow.io/summary"
 _NAME_LENGTH = 63
 _POLL_SECONDS = 1.0
@@ -29,6 +30,7 @@ class ClusterJob:
         schedule: Its schedule and time zone.
         suspended: Whether the schedule is off.
         summary: What it does.
+        release: Helm release that it belongs to.
         last_started: When the schedule last started it.
         last_succeeded: When a scheduled run last ended well.
         running: Jobs of it that run now.
@@ -39,15 +41,18 @@ class ClusterJob:
     schedule: str
     suspended: bool
     summary: str
+    release: str
     last_started: datetime | None
     last_succeeded: datetime | None
     running: int
 
 
 class Cluster:
-    """One namespace of a cluster: the one we run in, else the kubeconfig's."""
+    """One namespace of a cluster: the one we run in, else the kubeconfig's; and one release in it, if named."""
 
-    def __init__(self, namespace: str | None = None, context: str | None = None) -> None:
+    def __init__(
+        self, namespace: str | None = None, context: str | None = None, release: str | None = None
+    ) -> None:
         from kubernetes import client, config
 
         try:
@@ -63,6 +68,7 @@ class Cluster:
                     hint="Set KUBECONFIG, or name a context with --context.",
                 ) from error
             self.namespace = namespace or active["context"].get("namespace") or "default"
+        self.release = release
         self._batch, self._core = client.BatchV1Api(), client.CoreV1Api()
 
     def jobs(self) -> list[ClusterJob]:
@@ -71,23 +77,32 @@ class Cluster:
         Raises:
             DependencyDown: the API server does not answer.
         """
-        found = _ask(self._batch.list_namespaced_cron_job, self.namespace, label_selector=JOB_LABEL)
-        return sorted((as_job(item) for item in found.items), key=lambda job: job.name)
+        found = _ask(
+            self._batch.list_namespaced_cron_job,
+            self.namespace,
+            label_selector=selector(JOB_LABEL, self.release),
+        )
+        return sorted((as_job(item) for item in found.items), key=lambda job: (job.release, job.name))
 
     def cron_job(self, name: str) -> Any:
         """The CronJob of a job, as the API has it.
 
         Raises:
             NotFound: there is no such job here.
+            UsageError: several releases in the namespace have one.
         """
         held = _ask(
-            self._batch.list_namespaced_cron_job, self.namespace, label_selector=f"{JOB_LABEL}={name}"
+            self._batch.list_namespaced_cron_job,
+            self.namespace,
+            label_selector=selector(f"{JOB_LABEL}={name}", self.release),
         ).items
         if not held:
+            of = f" of release '{self.release}'" if self.release else ""
             raise NotFound(
-                f"There is no job '{name}' in namespace '{self.namespace}'.",
+                f"There is no job '{name}'{of} in namespace '{self.namespace}'.",
                 hint="List them with 'streamflow jobs list'; choose the namespace with --namespace.",
             )
+        refuse_several(name, self.namespace, held)
         return held[0]
 
     def start(self, name: str, by: str) -> str:
@@ -95,6 +110,7 @@ class Cluster:
 
         Raises:
             NotFound: there is no such job here.
+            UsageError: several releases in the namespace have one.
         """
         return self.create(manual_job(self.cron_job(name), by, secrets.token_hex(3)))
 
@@ -107,15 +123,19 @@ class Cluster:
 
         Raises:
             NotFound: it has not run, or its Jobs were cleaned up.
+            UsageError: several releases in the namespace have run it.
         """
         found = _ask(
-            self._batch.list_namespaced_job, self.namespace, label_selector=f"{JOB_LABEL}={name}"
+            self._batch.list_namespaced_job,
+            self.namespace,
+            label_selector=selector(f"{JOB_LABEL}={name}", self.release),
         ).items
         if not found:
             raise NotFound(
                 f"No run of '{name}' is left in namespace '{self.namespace}'.",
                 hint=f"Start one with 'streamflow jobs run {name}'.",
             )
+        refuse_several(name, self.namespace, found)
         return str(max(found, key=lambda item: item.metadata.creation_timestamp).metadata.name)
 
     def follow(self, job_name: str, timeout_seconds: float) -> Iterator[str]:
@@ -161,6 +181,29 @@ class Cluster:
             yield line.decode(errors="replace").rstrip("\n")
 
 
+def selector(job: str, release: str | None) -> str:
+    """Label selector of a job, or of all, in one release or in any. Pure."""
+    return f"{job},{RELEASE_LABEL}={release}" if release else job
+
+
+def refuse_several(name: str, namespace: str, found: Sequence[Any]) -> None:
+    """Make sure that all objects of a job belong to one release. Pure.
+
+    Raises:
+        UsageError: they do not; names the releases.
+    """
+    releases = sorted({_release(item) for item in found})
+    if len(releases) > 1:
+        raise UsageError(
+            f"{len(releases)} releases in namespace '{namespace}' have a job '{name}': {', '.join(releases)}.",
+            hint="Choose one with --release.",
+        )
+
+
+def _release(item: Any) -> str:
+    return str((item.metadata.labels or {}).get(RELEASE_LABEL, ""))
+
+
 def as_job(item: Any) -> ClusterJob:
     """A CronJob of the API as ours. Pure."""
     zone = f" {item.spec.time_zone}" if item.spec.time_zone else ""
@@ -170,6 +213,7 @@ def as_job(item: Any) -> ClusterJob:
         schedule=f"{item.spec.schedule}{zone}",
         suspended=bool(item.spec.suspend),
         summary=(item.metadata.annotations or {}).get(SUMMARY, ""),
+        release=_release(item),
         last_started=item.status.last_schedule_time if item.status else None,
         last_succeeded=item.status.last_successful_time if item.status else None,
         running=len((item.status and item.status.active) or []),

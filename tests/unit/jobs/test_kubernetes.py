@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes import client
 
-from streamflow.jobs.kubernetes import as_job, job_object_name, manual_job, outcome
+from streamflow.errors import NotFound, UsageError
+from streamflow.jobs.kubernetes import Cluster, as_job, job_object_name, manual_job, outcome
 
 
 def cron_job(**status):
@@ -28,6 +29,57 @@ def cron_job(**status):
         ),
         status=client.V1CronJobStatus(**status) if status else None,
     )
+
+
+class Namespace:
+    """The part of the API that lists, with the objects of two releases; it selects by labels as the API does."""
+
+    def __init__(self, *releases):
+        self.objects = [
+            client.V1CronJob(
+                metadata=client.V1ObjectMeta(
+                    name=f"{release}-train",
+                    labels={"streamflow.io/job": "train", "app.kubernetes.io/instance": release},
+                    creation_timestamp=datetime(2024, 1, number + 1, tzinfo=UTC),
+                ),
+                spec=cron_job().spec,
+            )
+            for number, release in enumerate(releases)
+        ]
+
+    def listed(self, namespace, label_selector):
+        wanted = [item.partition("=") for item in label_selector.split(",")]
+        return SimpleNamespace(
+            items=[
+                item
+                for item in self.objects
+                if all(not value or item.metadata.labels.get(key) == value for key, _, value in wanted)
+            ]
+        )
+
+    list_namespaced_cron_job = list_namespaced_job = listed
+
+
+def cluster(*releases, release=None):
+    made = object.__new__(Cluster)
+    made.namespace, made.release, made._batch = "churn", release, Namespace(*releases)
+    return made
+
+
+@pytest.mark.parametrize("question", [Cluster.cron_job, Cluster.newest])
+def test_a_job_of_several_releases_is_refused_with_their_names(question):
+    with pytest.raises(UsageError, match="'churn' have a job 'train': blue, green") as refused:
+        question(cluster("green", "blue"), "train")
+    assert "--release" in str(refused.value)
+
+
+def test_a_release_that_is_named_is_the_only_one_looked_at():
+    assert cluster("green", "blue", release="blue").cron_job("train").metadata.name == "blue-train"
+    assert cluster("green", "blue", release="green").newest("train") == "green-train"
+    assert [job.release for job in cluster("green", "blue").jobs()] == ["blue", "green"]
+    assert [job.release for job in cluster("green", "blue", release="green").jobs()] == ["green"]
+    with pytest.raises(NotFound, match="of release 'red'"):
+        cluster("green", "blue", release="red").cron_job("train")
 
 
 def test_a_cron_job_becomes_ours_with_its_last_success():
