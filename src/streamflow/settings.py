@@ -163,6 +163,20 @@ class TrainingSettings(_Section):
     """Threads used for fitting; results do not depend on it."""
 
 
+class ScoringSettings(_Section):
+    """Scores of every entity."""
+
+    keep: int = Field(24, ge=1)
+    """Newest scorings of a model whose scores are kept; of older ones, that and of what they were made stays."""
+
+
+class JobsSettings(_Section):
+    """The record of jobs."""
+
+    history_days: int = Field(90, ge=1)
+    """Days after which the outcome of a job's run is forgotten; the newest one of each job stays."""
+
+
 class PredictSettings(_Section):
     """The predict service."""
 
@@ -277,6 +291,8 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     backup: BackupSettings = BackupSettings()
     training: TrainingSettings = TrainingSettings()
+    scoring: ScoringSettings = ScoringSettings()
+    jobs: JobsSettings = JobsSettings()
     promotion: PromotionSettings = PromotionSettings()
     predict: PredictSettings = PredictSettings()
     parity: ParitySettings = ParitySettings()

@@ -13,7 +13,7 @@ from streamflow import repo as repos
 from streamflow.database import transaction
 from streamflow.errors import NotFound
 from streamflow.features import training_set
-from streamflow.jobs.score import score, served_release
+from streamflow.jobs.score import Scored, Unchanged, score, score_what_is_new, served_release
 from streamflow.registry.promote import promote
 from streamflow.registry.versions import by_alias
 
@@ -100,6 +100,46 @@ def test_later_drops_and_later_loads_do_not_reach_an_earlier_view(promoted):
     then = score(promoted, known_at=before)
     assert then.as_of == datetime(2024, 1, 31, tzinfo=UTC)
     assert scores(promoted, then.scoring_id) == scores(promoted, january.scoring_id)
+
+
+def number_of_scores(settings):
+    with transaction(settings) as connection:
+        return connection.exec_driver_sql("SELECT count(*) FROM streamflow.scores").scalar_one()
+
+
+def test_the_schedule_scores_only_what_is_new(promoted):
+    assert isinstance(score_what_is_new(promoted), Scored)
+    before = number_of_scores(promoted)
+    again = score_what_is_new(promoted)
+    assert isinstance(again, Unchanged)
+    assert again.as_of == datetime(2024, 2, 29, tzinfo=UTC)
+    assert number_of_scores(promoted) == before
+    # Somebody looked at January meanwhile: the newest scores are to be those of the newest drop.
+    score(promoted, JANUARY)
+    assert isinstance(score_what_is_new(promoted), Scored)
+
+
+def test_the_schedule_scores_again_when_a_drop_was_corrected(promoted):
+    score_what_is_new(promoted)
+    with transaction(promoted) as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO streamflow.drops SELECT 'corrected', as_of, sequence + 1, 'x', clock_timestamp(),"
+            " loaded_by, origin, 0, 0 FROM streamflow.drops WHERE as_of = '2024-02-29+00'"
+        )
+    assert isinstance(score_what_is_new(promoted), Scored)
+    assert isinstance(score_what_is_new(promoted), Unchanged)
+
+
+def test_the_schedule_scores_again_when_another_version_was_promoted(promoted):
+    from streamflow.jobs.train import train
+
+    first = score_what_is_new(promoted)
+    version = train(promoted, FEBRUARY, estimator="logistic_regression").version
+    for alias in ("staging", "production"):
+        promote(promoted, version, alias, why="a test", by="tests")
+    second = score_what_is_new(promoted)
+    assert isinstance(second, Scored)
+    assert second.version == version != first.version
 
 
 def test_a_date_before_all_drops_is_not_found(promoted):

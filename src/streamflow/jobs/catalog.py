@@ -33,9 +33,9 @@ def _train(settings: Settings) -> object:
 
 
 def _score(settings: Settings) -> object:
-    from streamflow.jobs.score import score
+    from streamflow.jobs.score import score_what_is_new
 
-    return score(settings)
+    return score_what_is_new(settings)
 
 
 def _parity(settings: Settings) -> object:

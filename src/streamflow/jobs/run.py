@@ -135,9 +135,14 @@ def _record(settings: Settings, name: str, started_at: datetime, ended: _Ended, 
                     "facts": json.dumps(ended.facts),
                 },
             )
+        with transaction(settings) as connection:
+            connection.execute(
+                sa.text("SELECT streamflow.keep_job_runs(:job, :days)"),
+                {"job": name, "days": settings.jobs.history_days},
+            )
     except (StreamFlowError, sa.exc.DBAPIError) as error:
         # The work is done or not whatever the record says; its absence raises an alert by itself.
-        logger.error("outcome not recorded", error=str(error).splitlines()[0])
+        logger.error("outcome not recorded, or old ones not forgotten", error=str(error).splitlines()[0])
 
 
 @contextlib.contextmanager

@@ -48,6 +48,22 @@ class Scored:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Unchanged:
+    """A scheduled scoring that had nothing to do.
+
+    Attributes:
+        scoring_id: The newest scoring, which another one would equal; version: the version that made it.
+        as_of: When the world was looked at.
+        why: The reason.
+    """
+
+    scoring_id: int
+    version: int
+    as_of: datetime
+    why: str
+
+
 def score(settings: Settings, as_of: date | None = None, known_at: datetime | None = None) -> Scored:
     """Score all entities as of a date, with the features that a training as of that date would join.
 
@@ -64,14 +80,47 @@ def score(settings: Settings, as_of: date | None = None, known_at: datetime | No
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     began = time.monotonic()
-    repo = repos.load(settings)
     release = asyncio.run(served_release(settings))
-    contract = release.contract
-    read.check_fits(repo, contract)
     with transaction(settings) as connection:
         known = known_at or ledger.known_now(connection)
         at = ledger.newest_as_of(ledger.drops(connection, known), as_of)
-    model = scoring.Model(release.pointer.version, contract, release.encoder, release.infer)
+    return _score(settings, release, at, known, began)
+
+
+def score_what_is_new(settings: Settings) -> Scored | Unchanged:
+    """Recipe of the scheduled scoring: `score`, unless the newest scoring is the same version's on the same data.
+
+    Raises:
+        As `score`.
+    """
+    began = time.monotonic()
+    release = asyncio.run(served_release(settings))
+    with transaction(settings) as connection:
+        known = ledger.known_now(connection)
+        loaded = ledger.drops(connection, known)
+        at = ledger.newest_as_of(loaded)
+        held = scoring.newest(connection, release.contract.model)
+    loaded_at = max(drop.loaded_at for drop in loaded)
+    if held is not None and scoring.is_current(held, _model(release), at, loaded_at):
+        return Unchanged(
+            held.scoring_id,
+            held.version,
+            at,
+            "neither the version nor a drop is new since that scoring",
+        )
+    return _score(settings, release, at, known, began)
+
+
+def _model(release: releases.Release) -> scoring.Model:
+    return scoring.Model(release.pointer.version, release.contract, release.encoder, release.infer)
+
+
+def _score(
+    settings: Settings, release: releases.Release, at: datetime, known: datetime, began: float
+) -> Scored:
+    repo = repos.load(settings)
+    contract, model = release.contract, _model(release)
+    read.check_fits(repo, contract)
     with views.frozen(settings, repo, known) as schema, transaction(settings) as source:
         rules = scoring.Rules(
             newest=read.newest_as_of(source, repo, contract, schema, at),
@@ -82,6 +131,8 @@ def score(settings: Settings, as_of: date | None = None, known_at: datetime | No
         with transaction(settings) as target:
             number = scoring.begin(target, model, at, known)
             tally = scoring.write(target, number, scoring.score_all(model, rules, chunks))
+    with transaction(settings) as connection:
+        scoring.forget(connection, contract.model, settings.scoring.keep)
     return Scored(
         scoring_id=number,
         model=contract.model,

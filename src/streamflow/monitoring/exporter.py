@@ -94,9 +94,14 @@ def _jobs(connection: sa.Connection) -> list[Metric]:
         if row.success is not None:
             success.add_metric([row.job], row.success.timestamp())
     for row in connection.execute(
-        sa.text("SELECT job, outcome, count(*) AS n FROM streamflow.job_runs GROUP BY job, outcome")
+        sa.text(
+            "SELECT job, outcome, sum(n) AS n FROM ("
+            "SELECT job, outcome, count(*) AS n FROM streamflow.job_runs GROUP BY job, outcome"
+            " UNION ALL SELECT job, outcome, runs FROM streamflow.job_runs_forgotten) AS all_runs"
+            " GROUP BY job, outcome"
+        )
     ):
-        runs.add_metric([row.job, row.outcome], row.n)
+        runs.add_metric([row.job, row.outcome], float(row.n))
     return [success, duration, ended, good, runs]
 
 

@@ -77,6 +77,17 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """A row of `streamflow.scorings`: which version scored, and on what data."""
+
+    scoring_id: int
+    version: int
+    fingerprint: str
+    as_of: datetime
+    known_at: datetime
+
+
+@dataclass(frozen=True)
 class Scores:
     """The scores of one chunk."""
 
@@ -139,6 +150,39 @@ def begin(connection: sa.Connection, model: Model, as_of: datetime, known_at: da
         },
     ).scalar_one()
     return number
+
+
+def newest(connection: sa.Connection, model: str) -> Scoring | None:
+    """The newest scoring of a model; None before the first."""
+    row = connection.execute(
+        sa.text(
+            "SELECT scoring_id, version, fingerprint, as_of, known_at FROM streamflow.scorings"
+            " WHERE model = :model ORDER BY scoring_id DESC LIMIT 1"
+        ),
+        {"model": model},
+    ).first()
+    return Scoring(*row) if row else None
+
+
+def is_current(held: Scoring | None, model: Model, as_of: datetime, loaded_at: datetime) -> bool:
+    """Whether a scoring is what another one would be: the same version on the same data. Pure.
+
+    Args:
+        loaded_at: Newest load time of all drops.
+    """
+    return (
+        held is not None
+        and (held.version, held.fingerprint) == (model.version, model.contract.fingerprint)
+        and held.as_of == as_of
+        and held.known_at >= loaded_at
+    )
+
+
+def forget(connection: sa.Connection, model: str, keep: int) -> None:
+    """Remove the scores of all but the newest `keep` scorings of a model."""
+    connection.execute(
+        sa.text("SELECT streamflow.keep_scores(:model, :keep)"), {"model": model, "keep": keep}
+    )
 
 
 def write(connection: sa.Connection, number: int, results: Iterable[Scores]) -> Tally:

@@ -1,0 +1,122 @@
+"""History that is forgotten after a while: scores and outcomes of jobs. On a real PostgreSQL."""
+
+import prepared
+import pytest
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
+
+from streamflow.database import transaction
+from streamflow.jobs.run import run
+from streamflow.monitoring.exporter import PlatformCollector
+from streamflow.schema import roles
+from streamflow.scoring.score import forget
+
+pytestmark = pytest.mark.postgres
+PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}
+
+
+@pytest.fixture
+def installed(settings):
+    """A database of its own with all roles."""
+    made = prepared.named(settings)
+    try:
+        prepared.by_the_job(made, PASSWORDS, lambda _: None)
+        yield made
+    finally:
+        prepared.remove(made, PASSWORDS)
+
+
+def as_role(settings, role):
+    return prepared.as_role(settings, PASSWORDS, role)
+
+
+def scored(settings, model):
+    with transaction(settings) as connection:
+        number = connection.execute(
+            sa.text(
+                "INSERT INTO streamflow.scorings (model, version, fingerprint, as_of, known_at)"
+                " VALUES (:model, 1, 'f', now(), now()) RETURNING scoring_id"
+            ),
+            {"model": model},
+        ).scalar_one()
+        connection.execute(
+            sa.text("INSERT INTO streamflow.scores VALUES (:n, 'ada', 0.5, true)"), {"n": number}
+        )
+        connection.execute(
+            sa.text("INSERT INTO streamflow.scoring_refusals VALUES (:n, 'stale', 1)"), {"n": number}
+        )
+    return number
+
+
+def column(settings, statement):
+    with transaction(settings) as connection:
+        return list(connection.execute(sa.text(statement)).scalars())
+
+
+def test_the_newest_scores_of_each_model_stay_and_all_scorings_stay_on_record(installed):
+    score = as_role(installed, "score")
+    churn = [scored(score, "churn") for _ in range(4)]
+    other = scored(score, "other")
+    for _ in range(2):
+        with transaction(score) as connection:
+            forget(connection, "churn", 2)
+    for table in ("scores", "scoring_refusals"):
+        held = column(installed, f"SELECT scoring_id FROM streamflow.{table} ORDER BY scoring_id")
+        assert held == [*churn[2:], other]
+    removed = "SELECT scoring_id FROM streamflow.scorings WHERE removed_at IS NOT NULL ORDER BY scoring_id"
+    assert column(installed, removed) == churn[:2]
+
+
+@pytest.mark.parametrize(
+    "call", ["keep_scores('churn', 1)", "keep_job_runs('train', 1)"], ids=["scores", "job runs"]
+)
+def test_who_may_not_write_history_may_not_shorten_it(installed, call):
+    with (
+        pytest.raises(sa.exc.ProgrammingError, match="_predict may not write"),
+        transaction(as_role(installed, "predict")) as connection,
+    ):
+        connection.exec_driver_sql(f"SELECT streamflow.{call}")
+
+
+@pytest.mark.parametrize("call", ["keep_scores('churn', 0)", "keep_job_runs('train', 0)"])
+def test_nothing_is_forgotten_whole(installed, call):
+    with pytest.raises(sa.exc.DBAPIError, match="not possible"), transaction(installed) as connection:
+        connection.exec_driver_sql(f"SELECT streamflow.{call}")
+
+
+def ran(settings, job, outcome, days):
+    with transaction(settings) as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO streamflow.job_runs (job, started_at, ended_at, outcome, message) VALUES"
+                " (:job, now() - make_interval(days => :days), now() - make_interval(days => :days), :outcome, :days)"
+            ),
+            {"job": job, "outcome": outcome, "days": days},
+        )
+
+
+def counted(settings, job):
+    registry = CollectorRegistry()
+    registry.register(PlatformCollector(settings))
+    return {
+        sample.labels["outcome"]: sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "streamflow_job_runs_total" and sample.labels["job_name"] == job
+    }
+
+
+def test_a_job_forgets_its_old_runs_but_not_its_last_success_nor_how_many_there_were(installed):
+    for days in (400, 300, 200):
+        ran(installed, "train", "done", days)
+    for days in (190, 180, 10):
+        ran(installed, "train", "failed", days)
+    ran(installed, "ingest", "done", 400)
+    train = as_role(installed, "train")
+    assert run(train, "train", lambda _: 1 / 0) == 1
+    left = "SELECT message FROM streamflow.job_runs WHERE job = 'train' ORDER BY run_id"
+    assert column(installed, left) == ["200", "10", "ZeroDivisionError: division by zero"]
+    assert column(installed, "SELECT job FROM streamflow.job_runs WHERE job = 'ingest'") == ["ingest"]
+    assert counted(as_role(installed, "exporter"), "train") == {"done": 3, "failed": 4}
+    assert run(train, "train", lambda _: None) == 0
+    assert counted(as_role(installed, "exporter"), "train") == {"done": 4, "failed": 4}
