@@ -1,7 +1,7 @@
 """Exactly these objects come out of an install."""
 
 import pytest
-from render import configuration, render
+from render import configuration, pick, pod_specs, render
 
 JOBS = ("ingest", "materialize", "train", "score", "parity", "monitor", "backup")
 COMPONENTS = ("postgresql", "mlflow", "feast", "predict", "exporter", "migrate", "test")
@@ -72,6 +72,37 @@ def test_without_an_existing_secret_one_is_made_with_a_password_per_role():
     assert set(secrets[0]["data"]) == {f"{role}-password" for role in ("admin", *ROLES)}
     assert len(set(secrets[0]["data"].values())) == len(secrets[0]["data"])
     assert secrets[0]["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ["predict.serviceAccount.name=foo"],
+        ["pods.serviceAccount.name=foo", "pods.serviceAccount.annotations.a=b"],
+        ["predict.serviceAccount.name=foo", "jobs.train.serviceAccount.name=foo", "demo.enabled=true"],
+    ],
+)
+def test_every_account_that_a_pod_names_is_made_once_and_no_other(sets):
+    objects = render(*sets)
+    made = [o["metadata"]["name"] for o in objects if o["kind"] == "ServiceAccount"]
+    assert "foo" in made
+    assert sorted(made) == sorted({t["spec"]["serviceAccountName"] for t in pod_specs(objects).values()})
+
+
+def test_an_account_that_components_share_has_the_annotations_of_all():
+    objects = render(
+        "predict.serviceAccount.name=foo",
+        "predict.serviceAccount.annotations.a=b",
+        "feast.serviceAccount.name=foo",
+        "feast.serviceAccount.annotations.c=d",
+    )
+    assert pick(objects, "ServiceAccount", "foo")["metadata"]["annotations"] == {"a": "b", "c": "d"}
+
+
+def test_a_pod_gets_a_token_only_when_told_to():
+    objects = pod_specs(render("jobs.train.serviceAccount.automount=true"))
+    given = {where for where, t in objects.items() if t["spec"]["automountServiceAccountToken"]}
+    assert given == {"CronJob streamflow-train"}
 
 
 def test_the_demo_runs_at_install_only():

@@ -39,9 +39,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
-{{- /* `metadata` of a component's object. Arguments: root, component, suffix, annotations. */ -}}
+{{- /* `metadata` of a component's object. Arguments: root, component, suffix, annotations; `name` to have another one. */ -}}
 {{- define "streamflow.metadata" -}}
-name: {{ include "streamflow.object" . }}{{ with .suffix }}-{{ . }}{{ end }}
+name: {{ .name | default (include "streamflow.object" .) }}{{ with .suffix }}-{{ . }}{{ end }}
 namespace: {{ .namespace | default .root.Release.Namespace }}
 labels:
   {{- include "streamflow.labels" . | nindent 2 }}

@@ -59,7 +59,7 @@ annotations:
 {{- define "streamflow.podSpec" -}}
 {{- $pod := fromYaml (include "streamflow.pod" .) -}}
 serviceAccountName: {{ include "streamflow.serviceAccount" . }}
-automountServiceAccountToken: false
+automountServiceAccountToken: {{ $pod.serviceAccount.automount }}
 {{- /* Variables like STREAMFLOW_PREDICT_PORT=tcp://… would read like settings. */}}
 enableServiceLinks: false
 {{- with .root.Values.global.imagePullSecrets }}
