@@ -52,12 +52,13 @@ def program(name: str) -> str:
 
 
 @functools.cache
-def render_text(*sets: str, values: tuple[str, ...] = (), upgrade: bool = False) -> str:
+def render_text(*sets: str, values: tuple[str, ...] = (), given: str = "", upgrade: bool = False) -> str:
     """Manifests of the chart as text.
 
     Args:
         sets: `knob=value` each.
         values: Names of files in the chart's folder.
+        given: Further values, as YAML.
         upgrade: Render as an upgrade instead of an install.
 
     Raises:
@@ -66,20 +67,22 @@ def render_text(*sets: str, values: tuple[str, ...] = (), upgrade: bool = False)
     command = [program("helm"), "template", RELEASE, str(CHART), "--namespace", NAMESPACE]
     for name in values:
         command += ["--values", str(CHART / name)]
+    if given:
+        command += ["--values", "-"]
     for item in sets:
         command += ["--set", item]
     if upgrade:
         command.append("--is-upgrade")
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
         raise RefusedError(done.stderr)
     return done.stdout
 
 
-def render(*sets: str, values: tuple[str, ...] = (), upgrade: bool = False) -> list[dict]:
+def render(*sets: str, values: tuple[str, ...] = (), given: str = "", upgrade: bool = False) -> list[dict]:
     """Objects of the chart; with an existing Secret unless the values name one."""
-    given = sets if values else (*EXISTING, *sets)
-    return parsed(render_text(*given, values=values, upgrade=upgrade))
+    wanted = sets if values else (*EXISTING, *sets)
+    return parsed(render_text(*wanted, values=values, given=given, upgrade=upgrade))
 
 
 @functools.cache

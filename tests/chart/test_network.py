@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from render import CHART, NAMESPACE, RELEASE, configuration, render
+import yaml
+from render import CHART, NAMESPACE, RELEASE, ROOT, configuration, render
 
 PORTS = {"postgresql": 5432, "mlflow": 5000, "feast": 6566, "predict": 8000, "exporter": 9100}
 COMPONENTS = (
@@ -129,6 +130,49 @@ def test_an_external_database_is_reached_at_its_address_alone():
     ]
     assert rules
     assert all(rule["to"] == [{"ipBlock": {"cidr": "10.20.0.0/16"}}] for rule in rules)
+
+
+def policy_of(objects, component):
+    found = [p for p in policies(objects) if p["podSelector"]["matchLabels"] == labels(component)]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_every_component_can_be_let_out_and_be_let_into(component):
+    block = component if component in ("demo", "test", "migrate", *PORTS) else f"jobs.{component}"
+    knob = f"{block}.networkPolicy"
+    objects = render(
+        "demo.enabled=true",
+        "predict.networkPolicy.allowExternal=false",
+        f"{knob}.extraEgress[0].ports[0].port=9000",
+        f"{knob}.extraIngress[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=mesh",
+    )
+    policy = policy_of(objects, component)
+    assert {"ports": [{"port": 9000}]} in policy["egress"]
+    assert allows(policy["ingress"], "from", {}, "mesh", PORTS.get(component, 15090))
+    others = [policy_of(objects, name) for name in COMPONENTS if name != component]
+    assert not [p for p in others if "9000" in str(p) or "mesh" in str(p)]
+
+
+def test_an_object_store_on_a_port_of_its_own_is_opened_for_the_ingest_job_as_the_docs_say():
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    [block] = [part for part in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "drops:" in part]
+    values = yaml.safe_load(block)
+    policy = policy_of(render(values=("ci/existing-secrets.yaml",), given=block), "ingest")
+    for rule in values["jobs"]["ingest"]["networkPolicy"]["extraEgress"]:
+        assert rule in policy["egress"]
+    assert {"ports": [{"port": 443}]} in policy["egress"]
+
+
+def test_what_all_pods_or_all_jobs_may_reach_can_be_said_once():
+    objects = render(
+        "pods.networkPolicy.extraEgress[0].ports[0].port=4317",
+        "jobDefaults.networkPolicy.extraEgress[0].ports[0].port=9000",
+    )
+    assert {"ports": [{"port": 9000}]} in policy_of(objects, "train")["egress"]
+    assert {"ports": [{"port": 4317}]} in policy_of(objects, "predict")["egress"]
+    assert policy_of(objects, "predict")["ingress"][0] == {"ports": [{"port": 8000}]}
 
 
 def test_policies_can_be_left_out():

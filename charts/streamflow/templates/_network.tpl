@@ -10,16 +10,17 @@
       - {key: app.kubernetes.io/component, operator: In, values: {{ toJson .components }}}
 {{- end -}}
 
+{{- /* What others may open is the port of the component's server; a component without one has none of its own to name. */ -}}
 {{- define "streamflow.ingressRules" -}}
-{{- $port := get (fromYaml (include "streamflow.ports" .root)) .component -}}
 {{- $metrics := get (fromYaml (include "streamflow.metricsPorts" .root)) .component -}}
+{{- $port := get (fromYaml (include "streamflow.ports" .root)) .component | default $metrics -}}
 {{- $callers := list -}}
 {{- range $caller, $targets := .talks -}}
 {{-   if has $.component $targets }}{{ $callers = append $callers $caller }}{{ end -}}
 {{- end -}}
-{{- if and $port .policy.allowExternal }}
-- ports: [{port: {{ $port }}}]
-{{- else if and $port (or $callers .policy.extraIngress) }}
+{{- if .policy.allowExternal }}
+- {{ with $port }}ports: [{port: {{ . }}}]{{ else }}{}{{ end }}
+{{- else if or $callers .policy.extraIngress }}
 - from:
     {{- with $callers }}
     {{- include "streamflow.peers" (dict "root" $.root "components" .) | nindent 4 }}
@@ -27,7 +28,9 @@
     {{- with .policy.extraIngress }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  ports: [{port: {{ $port }}}]
+  {{- with $port }}
+  ports: [{port: {{ . }}}]
+  {{- end }}
 {{- end }}
 {{- with .root.Values.networkPolicy.monitoringPeers }}
 {{- if $metrics }}
