@@ -7,6 +7,7 @@
     │   ├── ReleaseRefused                              a model version may not be served
     │   └── PromotionConflict                http 409   somebody else promoted first
     ├── NotFound                    exit 3   http 404   the named thing does not exist
+    │   └── NotYet                                      nothing of its kind has ever been there; no failure of a job
     └── DependencyDown              exit 4   http 503   PostgreSQL, MLflow or Feast does not answer
 
 The exit codes are those of the CLI; the HTTP statuses those of the predict service.
@@ -83,6 +84,10 @@ class NotFound(StreamFlowError):
     exit_code = 3
     http_status = 404
     code = "not_found"
+
+
+class NotYet(NotFound):
+    """Nothing of the kind has ever been there, as after an install: a scheduled job has nothing to do yet."""
 
 
 class DependencyDown(StreamFlowError):

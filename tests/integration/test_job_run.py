@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from streamflow import settings as settings_module
 from streamflow.database import transaction
-from streamflow.errors import DependencyDown, Refused
+from streamflow.errors import DependencyDown, NotYet, Refused
 from streamflow.jobs.run import run
 
 pytestmark = pytest.mark.postgres
@@ -46,6 +46,14 @@ def test_refused_and_down_and_a_bug_have_their_own_exit_codes(settings):
     ]
     assert "users.csv has no column user_id" in found[0][2]
     assert found[2][2] == "ZeroDivisionError: division by zero"
+
+
+def test_a_job_that_has_nothing_to_do_yet_ends_well_and_says_why(settings):
+    def idle(_):
+        raise NotYet("There is no drop.", hint="Load one.")
+
+    assert run(settings, "materialize", idle) == 0
+    assert outcomes(settings) == [("materialize", "done", "", {"idle": "There is no drop."})]
 
 
 def test_a_second_run_says_so_and_ends_well_while_the_first_works(settings):

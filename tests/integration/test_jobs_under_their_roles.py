@@ -6,9 +6,11 @@ import uuid
 import prepared
 import pytest
 import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
 
 from streamflow.database import transaction
 from streamflow.jobs import catalog, run
+from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.schema import roles
 from streamflow.settings import BackupSettings, IngestSettings, MlflowSettings
 
@@ -71,6 +73,35 @@ def test_every_job_does_its_work_with_its_own_role_alone(installed):
     assert online == entities(installed) >= 800
     with urllib.request.urlopen(f"{installed.mlflow.tracking_uri}/health") as response:
         assert response.status == 200
+
+
+def test_before_the_first_drop_no_job_fails(installed, tmp_path):
+    """After an install the schedules run, and nobody is to be woken because no drop has come yet."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    waiting = installed.model_copy(update={"ingest": IngestSettings(inbox=str(empty))})
+    for job in ("ingest", "materialize", "train", "score", "parity", "monitor"):
+        role = "score" if job == "parity" else job
+        code = run.run(as_role(waiting, role), job, catalog.recipe(job))
+        assert (job, code) == (job, 0), facts(waiting, job)
+        assert job == "ingest" or facts(waiting, job)["idle"]
+    registry = CollectorRegistry()
+    registry.register(PlatformCollector(as_role(waiting, "exporter")))
+    samples = [sample for metric in registry.collect() for sample in metric.samples]
+    good = {s.labels["job_name"]: s.value for s in samples if s.name == "streamflow_job_last_run_ok"}
+    assert good == dict.fromkeys(("ingest", "materialize", "train", "score", "parity", "monitor"), 1.0)
+
+
+def test_a_version_that_is_no_longer_promoted_is_a_failure_of_the_jobs_that_need_it(installed):
+    with transaction(installed) as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO streamflow.promotions (moved_at, moved_by, model, alias, to_version, action, why)"
+                " VALUES (now(), 'me', :model, 'production', 1, 'promote', 'first')"
+            ),
+            {"model": installed.mlflow.registered_model},
+        )
+    assert run.run(as_role(installed, "score"), "score", catalog.recipe("score")) == 3
 
 
 def entities(settings):

@@ -16,7 +16,7 @@ def materialize(settings: Settings, as_of: date | None = None) -> list[Materiali
     """Bring the online store to the newest drop up to `as_of` (default: the newest of all).
 
     Raises:
-        NotFound: there is no such drop.
+        NotFound: there is no such drop (`NotYet`: there is none at all).
         Refused: another materialization is running.
     """
     repo = repos.load(settings)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from streamflow.database import transaction
-from streamflow.errors import Refused
+from streamflow.errors import NotYet, Refused
 from streamflow.monitoring.freshness import Freshness, read
 from streamflow.settings import Settings
 
@@ -25,11 +25,14 @@ def monitor(settings: Settings) -> Monitored:
     """Compare drops, source tables and online tables with each other.
 
     Raises:
+        NotYet: no drop has been ingested.
         Refused: something is missing or behind; `details` says each.
     """
     with transaction(settings) as connection:
         connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         found = read(connection)
+    if found.newest_drop is None:
+        raise NotYet("No drop has been ingested.", hint="Put one into the inbox and run the job 'ingest'.")
     problems = judge(found)
     if problems:
         raise Refused(
@@ -38,7 +41,7 @@ def monitor(settings: Settings) -> Monitored:
             hint="Run the jobs 'ingest' and 'materialize', and look at their logs.",
         )
     return Monitored(
-        newest_drop=found.newest_drop.date().isoformat() if found.newest_drop else "",
+        newest_drop=found.newest_drop.date().isoformat(),
         tables={name: item.rows for name, item in found.tables.items()},
         views={name: item.rows for name, item in found.views.items()},
     )

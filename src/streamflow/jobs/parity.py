@@ -56,7 +56,7 @@ def parity(settings: Settings) -> Parity:
     """Compare both paths on a random sample.
 
     Raises:
-        NotFound: nothing was materialized, or nothing is in production.
+        NotFound: nothing was materialized, or nothing is in production (`NotYet`: nothing ever was).
         DependencyDown: PostgreSQL, MLflow or predict does not answer.
     """
     repo = repos.load(settings)

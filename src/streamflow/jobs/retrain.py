@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from streamflow import log
 from streamflow.database import transaction
-from streamflow.errors import NotFound
+from streamflow.errors import NotYet
 from streamflow.jobs import promote as promotion
 from streamflow.jobs.gate import GateReport, gate
 from streamflow.jobs.train import train
@@ -47,15 +47,13 @@ def retrain(settings: Settings) -> Retrained:
     With the policy `automatic` what passes goes to production; with `manual` it waits at staging for a person.
 
     Raises:
-        NotFound: there is no drop at all.
+        NotYet: there is no drop at all.
     """
     with transaction(settings) as connection:
         known = tuple(drop.drop_id for drop in ledger.drops(connection, ledger.known_now(connection)))
         seen = _seen(connection)
     if not known:
-        raise NotFound(
-            "There is no drop to train on.", hint="Put one into the inbox and run the job 'ingest'."
-        )
+        raise NotYet("There is no drop to train on.", hint="Put one into the inbox and run the job 'ingest'.")
     # The job runs every day, so a move made past us is noticed even when nobody promotes.
     settle.settle(settings)
     if set(known) <= seen:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from streamflow import log
 from streamflow.database import engine, lock_key, transaction
-from streamflow.errors import DependencyDown, Refused, StreamFlowError
+from streamflow.errors import DependencyDown, NotYet, Refused, StreamFlowError
 from streamflow.settings import Settings
 
 _MESSAGE_LENGTH = 2000
@@ -65,6 +65,10 @@ def _attempt(settings: Settings, recipe: Callable[[Settings], object], logger: A
     try:
         with _terminated():
             return _Ended("done", 0, facts=as_facts(recipe(settings)))
+    except NotYet as error:
+        # A fresh install waits for its first drop, which is nobody's failure.
+        logger.info("nothing to do yet", why=str(error))
+        return _Ended("done", 0, facts={"idle": error.what})
     except Refused as error:
         logger.error("refused", error=str(error))
         return _Ended("refused", error.exit_code, str(error))

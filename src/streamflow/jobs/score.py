@@ -7,9 +7,11 @@ import time
 from dataclasses import dataclass
 from datetime import date, datetime
 
+import sqlalchemy as sa
+
 from streamflow import repo as repos
 from streamflow.database import transaction
-from streamflow.errors import NotFound
+from streamflow.errors import NotFound, NotYet
 from streamflow.registry import release as releases
 from streamflow.scoring import read
 from streamflow.scoring import score as scoring
@@ -75,7 +77,7 @@ def score(settings: Settings, as_of: date | None = None, known_at: datetime | No
         known_at: Newest load time that may be seen; default: now.
 
     Raises:
-        NotFound: no drop of that date, or no version is in production.
+        NotFound: no drop of that date, or no version is in production (`NotYet`: none ever was).
         Refused: the version fails a check (`ReleaseRefused`), or needs features that are gone.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
@@ -152,7 +154,7 @@ async def served_release(settings: Settings) -> releases.Release:
     """The release behind the alias that predict serves, checked as predict checks it.
 
     Raises:
-        NotFound: nothing is promoted.
+        NotFound: nothing is promoted (`NotYet`: nothing ever was).
         ReleaseRefused: it fails a check.
         DependencyDown: MLflow does not answer.
     """
@@ -161,10 +163,24 @@ async def served_release(settings: Settings) -> releases.Release:
     try:
         pointer = await registry.resolve(name, alias)
         if pointer is None:
-            raise NotFound(
+            # One that is no more is missed; before the first there is nothing to be done.
+            kind = NotFound if _ever_promoted(settings, name, alias) else NotYet
+            raise kind(
                 f"No version of {name} is promoted to '{alias}'.",
                 hint=f'Promote one: streamflow models promote VERSION --to {alias} --why "…".',
             )
         return releases.check(pointer, await registry.fetch(pointer))
     finally:
         await registry.close()
+
+
+def _ever_promoted(settings: Settings, model: str, alias: str) -> bool:
+    with transaction(settings) as connection:
+        return bool(
+            connection.execute(
+                sa.text(
+                    "SELECT EXISTS (SELECT FROM streamflow.promotions WHERE model = :model AND alias = :alias)"
+                ),
+                {"model": model, "alias": alias},
+            ).scalar_one()
+        )

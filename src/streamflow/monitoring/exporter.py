@@ -151,7 +151,8 @@ def _parity(connection: sa.Connection) -> list[Metric]:
     row = connection.execute(
         sa.text(
             "SELECT (facts->>'compared')::float8 AS compared, (facts->>'differences')::float8 AS differences"
-            " FROM streamflow.job_runs WHERE job = 'parity' AND outcome = 'done' ORDER BY run_id DESC LIMIT 1"
+            " FROM streamflow.job_runs WHERE job = 'parity' AND outcome = 'done' AND facts ? 'compared'"
+            " ORDER BY run_id DESC LIMIT 1"
         )
     ).first()
     if row is not None:

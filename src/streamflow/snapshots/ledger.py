@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 import sqlalchemy as sa
 
 from streamflow.database import lock_key
-from streamflow.errors import NotFound, UsageError
+from streamflow.errors import NotFound, NotYet, UsageError
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,16 @@ def newest_as_of(loaded: list[LoadedDrop], as_of: date | None = None) -> datetim
     """The newest drop date up to `as_of` (or at all).
 
     Raises:
-        NotFound: no drop is that old, or none was loaded.
+        NotFound: no drop is that old.
+        NotYet: none was ever loaded.
     """
     dates = [drop.as_of for drop in loaded if as_of is None or drop.as_of <= midnight(as_of)]
     if not dates:
-        when = f" as of {as_of}" if as_of else ""
-        known = (
-            f"Loaded as-of dates: {', '.join(sorted({str(d.as_of.date()) for d in loaded}))}. "
-            if loaded
-            else ""
-        )
-        raise NotFound(
-            f"There is no drop{when}.", hint=f"{known}Load one with 'streamflow ingest DIR --as-of DATE'."
-        )
+        load = "Load one with 'streamflow ingest DIR --as-of DATE'."
+        if not loaded:
+            raise NotYet("There is no drop.", hint=load)
+        known = ", ".join(sorted({str(drop.as_of.date()) for drop in loaded}))
+        raise NotFound(f"There is no drop as of {as_of}.", hint=f"Loaded as-of dates: {known}. {load}")
     return max(dates)
 
 
