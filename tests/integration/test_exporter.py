@@ -7,15 +7,16 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from streamflow import settings as settings_module
 from streamflow.database import transaction
+from streamflow.errors import NotYet
 from streamflow.jobs import run
 from streamflow.monitoring.exporter import PlatformCollector, application
 
 pytestmark = pytest.mark.postgres
 
 
-def values(settings):
+def values(settings, scheduled=()):
     registry = CollectorRegistry()
-    registry.register(PlatformCollector(settings))
+    registry.register(PlatformCollector(settings, scheduled))
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for metric in registry.collect()
@@ -71,6 +72,24 @@ def test_the_last_run_of_each_job_is_told_and_its_last_success_is_kept(settings)
     assert bad[success] == good[success]
     assert bad[("streamflow_job_last_run_timestamp_seconds", "ingest")] > good[success]
     assert bad[("streamflow_job_runs_total", "failed", "ingest")] == 1
+
+
+def test_a_scheduled_job_that_has_not_run_is_told_and_only_when_the_database_is_read(settings):
+    found = values(settings, ["backup"])
+    assert found[("streamflow_job_scheduled", "backup")] == 1
+    assert ("streamflow_job_last_success_timestamp_seconds", "backup") not in found
+    away = settings_module.load(database={"port": 1, "connect_timeout_seconds": 1})
+    assert values(away, ["backup"]) == {("streamflow_database_up",): 0.0}
+
+
+def test_a_job_with_nothing_to_do_yet_ended_well(settings):
+    def idle(_):
+        raise NotYet("Nothing is promoted.")
+
+    assert run.run(settings, "parity", idle) == 0
+    found = values(settings)
+    assert found[("streamflow_job_last_run_ok", "parity")] == 1
+    assert ("streamflow_parity_compared",) not in found
 
 
 def test_a_database_that_is_away_is_a_metric():

@@ -1,9 +1,10 @@
 """Job outcomes, freshness and the production model, out of PostgreSQL, for Prometheus.
 
-    python -m streamflow.monitoring.exporter --port 9100
+    python -m streamflow.monitoring.exporter --port 9100 --jobs ingest,backup
 
 Jobs end before anybody could scrape them, so they leave rows and this process serves them. It reads at each
-scrape and keeps nothing. The label is `job_name`, not `job`: that one is Prometheus' own.
+scrape and keeps nothing. `--jobs` names those that run by schedule, so that one that never ended well is told
+from one that is not to run. The label is `job_name`, not `job`: that one is Prometheus' own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -33,8 +34,9 @@ from streamflow.settings import Settings
 class PlatformCollector(Collector):
     """Reads everything in one transaction per scrape; a database that is down is a metric, not an error."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, scheduled: Sequence[str] = ()) -> None:
         self._settings = settings
+        self._scheduled = tuple(scheduled)
         self._lock = threading.Lock()
 
     def describe(self) -> list[Metric]:
@@ -60,7 +62,18 @@ class PlatformCollector(Collector):
             return
         up.add_metric([], 1)
         yield up
+        yield _scheduled(self._scheduled)
         yield from metrics
+
+
+def _scheduled(jobs: Sequence[str]) -> Metric:
+    """Only beside what the database says: without it nobody knows whether a job has ended well."""
+    scheduled = GaugeMetricFamily(
+        "streamflow_job_scheduled", "Jobs that run by schedule, each 1.", labels=["job_name"]
+    )
+    for job in jobs:
+        scheduled.add_metric([job], 1)
+    return scheduled
 
 
 def _jobs(connection: sa.Connection) -> list[Metric]:
@@ -192,10 +205,10 @@ def _add_time(metric: GaugeMetricFamily, labels: list[str], moment: datetime | N
         metric.add_metric(labels, moment.timestamp())
 
 
-def application(settings: Settings) -> Any:
+def application(settings: Settings, scheduled: Sequence[str] = ()) -> Any:
     """WSGI application: `/metrics`, and `/healthz` which asks nobody."""
     registry = CollectorRegistry()
-    registry.register(PlatformCollector(settings))
+    registry.register(PlatformCollector(settings, scheduled))
     metrics = make_wsgi_app(registry)
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
@@ -223,10 +236,12 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m streamflow.monitoring.exporter")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9100)
+    parser.add_argument("--jobs", default="", help="Jobs that run by schedule: names between commas.")
     options = parser.parse_args(arguments)
     settings = settings_module.load()
     log.configure(settings.log)
-    with make_server(options.host, options.port, application(settings), _Server, _QuietHandler) as server:
+    serve = application(settings, [job for job in options.jobs.split(",") if job])
+    with make_server(options.host, options.port, serve, _Server, _QuietHandler) as server:
         log.get("streamflow.exporter").info("serving", host=options.host, port=options.port)
         server.serve_forever()
 
