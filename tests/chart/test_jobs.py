@@ -45,6 +45,14 @@ def test_a_job_becomes_a_cron_job_that_never_overlaps_and_cleans_up(name):
     assert job["template"]["spec"]["containers"][0]["name"] == "job"
 
 
+def test_the_hourly_check_never_falls_between_ingest_and_materialize():
+    """There it would find the features behind the new month, and raise an alert each time one comes."""
+    minute = {name: SPECS[name]["schedule"].split()[:2] for name in ("ingest", "materialize", "monitor")}
+    (start, hour), (end, same_hour), (check, every_hour) = minute.values()
+    assert (hour, every_hour) == (same_hour, "*")
+    assert not int(start) <= int(check) <= int(end)
+
+
 def test_refused_data_is_not_tried_again():
     rules = pick(render(), "CronJob", "streamflow-ingest")["spec"]["jobTemplate"]["spec"]["podFailurePolicy"][
         "rules"
