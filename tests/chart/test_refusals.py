@@ -1,7 +1,10 @@
 """Seeded mistakes in values: refused, in words that name the knob and what to do."""
 
+import json
+import zoneinfo
+
 import pytest
-from render import EXISTING, RefusedError, render_text
+from render import EXISTING, RefusedError, pick, render, render_text
 
 MISTAKES = {
     "more connections than the database has": (
@@ -18,6 +21,10 @@ MISTAKES = {
     ),
     "a schedule that is none": (["jobs.train.schedule=every month"], ["jobs.train.schedule", "0 3 2 * *"]),
     "a schedule out of range": (["jobs.backup.schedule=61 * * * *"], ["jobs.backup.schedule"]),
+    "Sunday as 7": (["jobs.train.schedule=0 3 * * 7"], ["jobs.train.schedule", "0 3 2 * *"]),
+    "a range that runs backwards": (["jobs.train.schedule=0 3 * * 5-2"], ["jobs.train.schedule"]),
+    "a schedule of four fields and two spaces": (["jobs.train.schedule=0  3 * *"], ["jobs.train.schedule"]),
+    "a time zone of another planet": (["jobDefaults.timeZone=Mars/Olympus"], ["jobDefaults.timeZone"]),
     "a time zone that is none": (["jobDefaults.timeZone=Mars"], ["jobDefaults.timeZone", "Etc/UTC"]),
     "two databases": (["externalDatabase.host=db"], ["externalDatabase.host", "postgresql.enabled"]),
     "no database": (["postgresql.enabled=false"], ["externalDatabase.host"]),
@@ -37,6 +44,27 @@ MISTAKES = {
         ["predict.pdb.minAvailable=2", "predict.pdb.maxUnavailable=null"],
         ["predict.pdb.minAvailable", "predict.pdb.maxUnavailable=1"],
     ),
+    "a budget of all pods": (
+        ["predict.pdb.minAvailable=100%", "predict.pdb.maxUnavailable=null"],
+        ["predict.pdb.minAvailable=100%", "predict.pdb.maxUnavailable=1"],
+    ),
+    "a budget that comes to all pods when it is rounded up": (
+        ["predict.pdb.minAvailable=51%", "predict.pdb.maxUnavailable=null"],
+        ["predict.pdb.minAvailable=51% of 2 pods"],
+    ),
+    "a budget that lets no pod go": (
+        ["predict.pdb.maxUnavailable=0"],
+        ["predict.pdb.maxUnavailable=0", "predict.pdb.enabled=false"],
+    ),
+    "a budget that lets no per cent go": (
+        ["predict.pdb.maxUnavailable=0%"],
+        ["predict.pdb.maxUnavailable=0%"],
+    ),
+    "a budget that says nothing": (
+        ["predict.pdb.maxUnavailable=null"],
+        ["predict.pdb.minAvailable", "predict.pdb.maxUnavailable=1"],
+    ),
+    "a budget that is no number": (["predict.pdb.maxUnavailable=few"], ["/predict/pdb/maxUnavailable"]),
     "fewer pods at most than at least": (
         ["predict.autoscaling.minReplicas=9"],
         ["predict.autoscaling.minReplicas", "predict.autoscaling.maxReplicas"],
@@ -89,9 +117,43 @@ def test_all_mistakes_are_told_at_once():
     assert str(refused.value).count("\n  - ") == 3
 
 
-@pytest.mark.parametrize(
-    "schedule",
-    ["@daily", "*/15 * * * *", "0 3 2 * *", "0 0 1\\,15 * 1-5", "30 1 * jan-mar mon", "5 4 * * sun"],
-)
-def test_good_schedules_pass(schedule):
-    assert render_text(*EXISTING, f"jobs.train.schedule={schedule}")
+def told(template, texts):
+    """Which of the texts a template of the chart says "yes" to."""
+    asked = {f"t{i}": f'{{{{ include "{template}" {json.dumps(text)} }}}}' for i, text in enumerate(texts)}
+    told = {"kind": "ConfigMap", "metadata": {"name": "told"}, "data": asked}
+    answers = pick(render(given=json.dumps({"extraObjects": [told]})), "ConfigMap", "told")["data"]
+    assert set(answers.values()) <= {"yes", ""}
+    return {text for i, text in enumerate(texts) if answers[f"t{i}"] == "yes"}
+
+
+GOOD_SCHEDULES = {
+    "@daily", "@every 1h30m", "*/15 * * * *", "0 3 2 * *", "0  3 2 * *", " 0 3 2 * * ", "0 0 1,15 * 1-5",
+    "30 1 * jan-mar mon", "30 1 * JAN Mon-FRI", "5 4 * * sun", "0 08 * * 0-6/2", "09 7-9 * * *", "0 3 ? * *",
+}  # fmt: skip
+BAD_SCHEDULES = {
+    "", "@never", "@every hour", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *",
+    "* * * * 7", "* * * * 5-2", "* * * * fri-mon", "30-10 * * * *", "* * * nov-feb *", "*/0 * * * *",
+    "1,,2 * * * *", "a * * * *", "*-5 * * * *",
+}  # fmt: skip
+
+
+def test_schedules_are_taken_and_refused_as_kubernetes_does():
+    assert told("streamflow.isCron", sorted(GOOD_SCHEDULES | BAD_SCHEDULES)) == GOOD_SCHEDULES
+
+
+def test_every_name_of_the_time_zone_database_passes_and_nonsense_does_not():
+    names = {name for name in zoneinfo.available_timezones() if name not in ("Factory", "localtime")}
+    assert {"CET", "GMT", "UTC", "Europe/Berlin", "Etc/GMT+5", "America/Argentina/Buenos_Aires"} <= names
+    nonsense = {
+        "",
+        "Local",
+        "Mars",
+        "Mars/Olympus",
+        "Europe",
+        "Europe/",
+        "UTC+2",
+        "utc",
+        "/Etc/UTC",
+        "Etc//UTC",
+    }
+    assert told("streamflow.isTimeZone", sorted(names | nonsense)) == names

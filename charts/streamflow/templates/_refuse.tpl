@@ -55,10 +55,18 @@ knob may hold is said in values.schema.json.
 {{- if and .pdb.enabled (not (kindIs "invalid" .pdb.minAvailable)) (not (kindIs "invalid" .pdb.maxUnavailable)) }}
 - "predict.pdb.minAvailable and predict.pdb.maxUnavailable exclude each other: set one of them to null."
 {{- end }}
-{{- if and .pdb.enabled (not (or (kindIs "string" .pdb.minAvailable) (kindIs "invalid" .pdb.minAvailable))) }}
-{{- if ge (int .pdb.minAvailable) (int $fewest) }}
+{{- if and .pdb.enabled (kindIs "invalid" .pdb.minAvailable) (kindIs "invalid" .pdb.maxUnavailable) }}
+- "predict.pdb.minAvailable and predict.pdb.maxUnavailable are both null, so the budget says nothing: set one of them, for example predict.pdb.maxUnavailable=1, or predict.pdb.enabled=false."
+{{- end }}
+{{- if and .pdb.enabled (not (kindIs "invalid" .pdb.minAvailable)) }}
+{{- $stay := int .pdb.minAvailable -}}
+{{- if kindIs "string" .pdb.minAvailable }}{{ $stay = divf (mulf (trimSuffix "%" .pdb.minAvailable | float64) $fewest) 100 | ceil | int }}{{ end }}
+{{- if and (gt $stay 0) (ge $stay (int $fewest)) }}
 - "predict.pdb.minAvailable={{ .pdb.minAvailable }} of {{ $fewest }} pods lets no node be drained: lower it, or use predict.pdb.maxUnavailable=1."
 {{- end }}
+{{- end }}
+{{- if and .pdb.enabled (has (toString .pdb.maxUnavailable) (list "0" "0%")) }}
+- "predict.pdb.maxUnavailable={{ .pdb.maxUnavailable }} lets no node be drained: raise it to 1 at least, or set predict.pdb.enabled=false."
 {{- end }}
 {{- if and .ingress.enabled (not .ingress.hosts) }}
 - "predict.ingress.enabled is true without a host: list host names in predict.ingress.hosts."
@@ -93,7 +101,7 @@ knob may hold is said in values.schema.json.
 {{- if not (include "streamflow.isCron" $job.schedule) }}
 - {{ printf "jobs.%s.schedule='%s' is no cron schedule: give five fields, for example '0 3 2 * *' (03:00 on the 2nd of each month)." $name $job.schedule | quote }}
 {{- end }}
-{{- if not (regexMatch "^(UTC|[A-Za-z_]+/[A-Za-z0-9_+/-]+)$" $job.timeZone) }}
+{{- if not (include "streamflow.isTimeZone" $job.timeZone) }}
 - {{ printf "jobDefaults.timeZone (or jobs.%s.timeZone)='%s' is no time zone: give a name like Etc/UTC or Europe/Berlin." $name $job.timeZone | quote }}
 {{- end }}
 {{- end }}
