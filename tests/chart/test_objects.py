@@ -1,5 +1,9 @@
 """Exactly these objects come out of an install."""
 
+import base64
+import json
+import re
+
 import pytest
 from render import configuration, pick, pod_specs, render
 
@@ -8,7 +12,8 @@ COMPONENTS = ("postgresql", "mlflow", "feast", "predict", "exporter", "migrate",
 
 
 def named(objects, prefix):
-    return sorted(f"{o['kind']} {o['metadata']['name'].removeprefix(prefix)}" for o in objects)
+    names = [f"{o['kind']} {o['metadata']['name'].removeprefix(prefix)}" for o in objects]
+    return sorted(re.sub(r"^Job demo-[0-9a-f]{8}$", "Job demo", name) for name in names)
 
 
 def every(kind, names):
@@ -105,9 +110,42 @@ def test_a_pod_gets_a_token_only_when_told_to():
     assert given == {"CronJob streamflow-train"}
 
 
-def test_the_demo_runs_at_install_only():
-    objects = render("demo.enabled=true", upgrade=True)
-    assert not [o for o in objects if o["metadata"]["name"] == "streamflow-demo"]
+def demo(*sets, **options):
+    jobs = [o for o in render("demo.enabled=true", *sets, **options) if o["kind"] == "Job"]
+    [job] = [o for o in jobs if o["metadata"]["labels"]["app.kubernetes.io/component"] == "demo"]
+    return job
+
+
+def test_an_upgrade_leaves_the_demo_as_it_is_or_starts_another_one_but_never_changes_its_job():
+    """A Job's pods cannot be changed, and a Job that is no longer rendered is taken away while it runs."""
+    first = demo()
+    assert demo(upgrade=True) == first
+    assert demo("settings.predict.maxQueue=5", "predict.autoscaling.maxReplicas=3", upgrade=True) == first
+    for change in ("demo.users=800", "images.platform.tag=0.2.0", "demo.nodeSelector.disk=ssd"):
+        other = demo(change, upgrade=True)
+        assert other["spec"] != first["spec"]
+        assert other["metadata"]["name"] != first["metadata"]["name"]
+
+
+def test_what_the_demo_needs_is_there_after_an_upgrade_too():
+    names = named(render("demo.enabled=true", upgrade=True), "streamflow-")
+    assert set(names) >= DEMO
+    assert set(named(render(upgrade=True), "streamflow-")).isdisjoint(DEMO)
+
+
+def notes(*sets, **options):
+    """What a user reads after an install."""
+    told = '{{ include "streamflow/templates/NOTES.txt" . | b64enc }}'
+    extra = {"kind": "ConfigMap", "metadata": {"name": "notes"}, "data": {"text": told}}
+    objects = render(*sets, given=json.dumps({"extraObjects": [extra]}), **options)
+    return base64.b64decode(pick(objects, "ConfigMap", "notes")["data"]["text"]).decode()
+
+
+@pytest.mark.parametrize("upgrade", [False, True])
+def test_the_notes_wait_for_the_demo_that_runs(upgrade):
+    name = demo(upgrade=upgrade)["metadata"]["name"]
+    assert f"job/{name} " in notes("demo.enabled=true", upgrade=upgrade)
+    assert "job/" not in notes(upgrade=upgrade).split("then wait for the schedules")[0]
 
 
 def test_data_is_kept_unless_told_otherwise():

@@ -5,7 +5,6 @@
 {{-   $values := get $.Values $name -}}
 {{-   if $values.enabled }}{{ $_ := set $all $name $values }}{{ end -}}
 {{- end -}}
-{{- if not .Release.IsInstall }}{{ $_ := unset $all "demo" }}{{ end -}}
 {{- range $name, $job := fromYaml (include "streamflow.jobs" .) -}}
 {{-   $_ := set $all $name $job -}}
 {{- end -}}
@@ -43,7 +42,7 @@ feast: [postgresql]
 {{- if .Values.exporter.enabled }}
 exporter: [postgresql]
 {{- end }}
-{{- if and .Values.demo.enabled .Release.IsInstall }}
+{{- if .Values.demo.enabled }}
 demo: [postgresql, mlflow]
 {{- end }}
 {{- range $name, $job := fromYaml (include "streamflow.jobs" .) }}

@@ -5,6 +5,7 @@ What all pods share. Every helper takes one context:
   role        its database role, or none   env         environment variables, name -> value
   volumes     name -> volume source        mounts      volume -> path in the main container
   readOnly    volumes mounted read-only    metrics     port of its metrics, or none
+  once        a Job that a changed setting does not start anew
 */ -}}
 
 {{- /* `pods` of values.yaml under the component's own keys: maps are merged, the rest is replaced. */ -}}
@@ -40,7 +41,7 @@ labels:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- $annotations := dict -}}
-{{- if ne .image "postgresql" -}}
+{{- if not (or .once (eq .image "postgresql")) -}}
 {{-   $_ := set $annotations "checksum/settings" (include "streamflow.settingsData" .root | sha256sum) -}}
 {{- end -}}
 {{- if and .metrics .root.Values.metrics.annotations -}}
