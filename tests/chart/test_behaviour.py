@@ -1,7 +1,20 @@
 """Facts of the render that an install depends on."""
 
+import json
+
 import pytest
-from render import CONFIGURATIONS, EXISTING, configuration, containers, pick, pod_specs, render, render_text
+import yaml
+from render import (
+    CHART,
+    CONFIGURATIONS,
+    EXISTING,
+    configuration,
+    containers,
+    pick,
+    pod_specs,
+    render,
+    render_text,
+)
 
 
 def predict(objects):
@@ -90,6 +103,93 @@ def test_a_component_overrides_what_all_pods_have():
     assert {"name": "tmp", "emptyDir": {"sizeLimit": "8Mi"}} in pods["Deployment streamflow-exporter"][
         "spec"
     ]["volumes"]
+
+
+# What `pods` of values.yaml offers, each with a value that can be found again, and where it must be.
+POD_KEYS = {
+    "podLabels": {"tier": "x"},
+    "podAnnotations": {"note": "x"},
+    "podSecurityContext": {"supplementalGroups": [7]},
+    "securityContext": {"runAsUser": 7},
+    "nodeSelector": {"disk": "x"},
+    "tolerations": [{"key": "x", "operator": "Exists"}],
+    "affinity": {"podAntiAffinity": {}},
+    "topologySpreadConstraints": [{"maxSkew": 7, "topologyKey": "x", "whenUnsatisfiable": "ScheduleAnyway"}],
+    "priorityClassName": "x",
+    "resources": {"limits": {"memory": "7Gi"}},
+    "extraEnv": [{"name": "X", "value": "x"}],
+    "extraEnvFrom": [{"secretRef": {"name": "x"}}],
+    "extraVolumes": [{"name": "x", "emptyDir": {"sizeLimit": "7Mi"}}],
+    "extraVolumeMounts": [{"name": "x", "mountPath": "/x"}],
+    "initContainers": [{"name": "x-first", "image": "x:1"}],
+    "extraContainers": [{"name": "x-beside", "image": "x:1"}],
+    "tmpSize": "7Mi",
+    "serviceAccount": {"automount": True},
+    "networkPolicy": {"extraEgress": [{"ports": [{"port": 7}]}]},
+}
+PODS = {
+    "postgresql": "StatefulSet", "mlflow": "Deployment", "feast": "Deployment", "predict": "Deployment",
+    "exporter": "Deployment", "migrate": "Job", "demo": "Job", "test": "Pod", "train": "CronJob",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("component", PODS)
+def test_every_key_of_pods_does_something_for_every_component(component):
+    values = {component: POD_KEYS} if component != "train" else {"jobs": {"train": POD_KEYS}}
+    objects = render("demo.enabled=true", given=json.dumps(values))
+    ours = {"app.kubernetes.io/component": component}.items()
+    [item] = [o for o in objects if o["kind"] == PODS[component] and ours <= o["metadata"]["labels"].items()]
+    [template] = pod_specs([item]).values()
+    [policy] = [
+        o for o in objects if o["kind"] == "NetworkPolicy" and ours <= o["metadata"]["labels"].items()
+    ]
+    meta, spec = template["metadata"], template["spec"]
+    main = next(c for c in spec["containers"] if c["name"] != "x-beside")
+    found = {
+        "podLabels": {"tier": meta["labels"].get("tier")},
+        "podAnnotations": {"note": meta.get("annotations", {}).get("note")},
+        "podSecurityContext": {"supplementalGroups": spec["securityContext"].get("supplementalGroups")},
+        "securityContext": {"runAsUser": main["securityContext"].get("runAsUser")},
+        "resources": {"limits": {"memory": main["resources"]["limits"]["memory"]}},
+        "extraEnv": [item for item in main["env"] if item["name"] == "X"],
+        "extraEnvFrom": [item for item in main["envFrom"] if "secretRef" in item],
+        "extraVolumes": [item for item in spec["volumes"] if item["name"] == "x"],
+        "extraVolumeMounts": [item for item in main["volumeMounts"] if item["name"] == "x"],
+        "initContainers": spec.get("initContainers", [])[:1],
+        "extraContainers": spec["containers"][1:],
+        "tmpSize": next(item["emptyDir"]["sizeLimit"] for item in spec["volumes"] if item["name"] == "tmp"),
+        "serviceAccount": {"automount": spec["automountServiceAccountToken"]},
+        "networkPolicy": {"extraEgress": policy["spec"]["egress"][-1:]},
+    }
+    for key in set(POD_KEYS) - set(found):
+        found[key] = spec.get(key)
+    assert found == POD_KEYS
+    document = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    assert set(document["pods"]) == set(POD_KEYS)
+
+
+def test_a_database_proxy_runs_before_whatever_asks_the_database():
+    """A native sidecar is an init container: those that come after it find it up."""
+    proxy = {"name": "proxy", "image": "proxy:1", "restartPolicy": "Always"}
+    values = {"pods": {"initContainers": [proxy]}}
+    for where, template in pod_specs(render("demo.enabled=true", given=json.dumps(values))).items():
+        assert [c["name"] for c in containers(template)].index("proxy") == 0, where
+
+
+def test_a_label_that_all_objects_and_some_pods_have_comes_once_and_the_pods_wins():
+    labels = [
+        "commonLabels.tier=all",
+        "predict.podLabels.tier=own",
+        "commonLabels.app\\.kubernetes\\.io/part-of=us",
+    ]
+    text = render_text(*EXISTING, *labels, "commonLabels.app\\.kubernetes\\.io/component=mine")
+    deployment = text[text.index("kind: Deployment\nmetadata:\n  name: streamflow-predict") :]
+    deployment = deployment[: deployment.index("\n---")]
+    assert deployment.count(" tier: all") == 1
+    assert deployment.count(" tier: own") == 1
+    assert deployment.count("part-of: us") == deployment.count("part-of:") == 2
+    # What a selector looks for cannot be taken from it.
+    assert "component: mine" not in text
 
 
 def test_images_come_from_the_registry_that_is_named():

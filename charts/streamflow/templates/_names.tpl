@@ -27,16 +27,15 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{- /* Labels of every object. Arguments: root, component. */ -}}
+{{- /*
+Labels of every object, each key once: `more` wins over commonLabels, and what selects or owns the object over both.
+Arguments: root, component, more.
+*/ -}}
 {{- define "streamflow.labels" -}}
-{{ include "streamflow.selector" . }}
-app.kubernetes.io/part-of: streamflow
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $chart := printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" -}}
+{{- $labels := dict "app.kubernetes.io/part-of" "streamflow" "app.kubernetes.io/version" .root.Chart.AppVersion "helm.sh/chart" $chart -}}
+{{- $own := merge (dict "app.kubernetes.io/managed-by" .root.Release.Service) (include "streamflow.selector" . | fromYaml) -}}
+{{- toYaml (mergeOverwrite $labels .root.Values.commonLabels (.more | default dict) $own) -}}
 {{- end -}}
 
 {{- /* `metadata` of a component's object. Arguments: root, component, suffix, annotations; `name` to have another one. */ -}}
@@ -44,10 +43,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 name: {{ .name | default (include "streamflow.object" .) }}{{ with .suffix }}-{{ . }}{{ end }}
 namespace: {{ .namespace | default .root.Release.Namespace }}
 labels:
-  {{- include "streamflow.labels" . | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "streamflow.labels" (merge (dict "more" .labels) .) | nindent 2 }}
 {{- with .annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}

@@ -36,10 +36,7 @@ What all pods share. Every helper takes one context:
 {{- define "streamflow.podMetadata" -}}
 {{- $pod := fromYaml (include "streamflow.pod" .) -}}
 labels:
-  {{- include "streamflow.labels" . | nindent 2 }}
-  {{- with $pod.podLabels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "streamflow.labels" (merge (dict "more" $pod.podLabels) .) | nindent 2 }}
 {{- $annotations := dict -}}
 {{- if not (or .once (eq .image "postgresql")) -}}
 {{-   $_ := set $annotations "checksum/settings" (include "streamflow.settingsData" .root | sha256sum) -}}

@@ -30,6 +30,7 @@ template:
     {{- include "streamflow.podSpec" (merge (dict "volumes" $volumes) $common) | nindent 4 }}
     restartPolicy: Never
     initContainers:
+      {{- include "streamflow.initContainers" $common | trim | nindent 6 }}
       - name: simulate
         {{- include "streamflow.container" $common | nindent 8 }}
         command: [streamflow, simulate, /drops, --users, {{ $values.users | toString | quote }}, --months, {{ $values.months | toString | quote }}, --seed, {{ $values.seed | toString | quote }}]
@@ -46,6 +47,7 @@ template:
       - name: job
         {{- include "streamflow.demoStep" (dict "context" $common "role" "train") | nindent 8 }}
         command: [streamflow, jobs, exec, train]
+      {{- include "streamflow.extraContainers" $common | trim | nindent 6 }}
 {{- end -}}
 
 {{- /*
