@@ -192,6 +192,38 @@ def test_a_label_that_all_objects_and_some_pods_have_comes_once_and_the_pods_win
     assert "component: mine" not in text
 
 
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [
+        (["a.example.com"], [("a.example.com", "/", "Prefix")]),
+        ([{"host": "a.example.com"}], [("a.example.com", "/", "Prefix")]),
+        (
+            [
+                {
+                    "host": "a.example.com",
+                    "paths": [{"path": "/predict", "pathType": "Exact"}, {"path": "/v2"}],
+                }
+            ],
+            [("a.example.com", "/predict", "Exact"), ("a.example.com", "/v2", "Prefix")],
+        ),
+    ],
+)
+def test_an_ingress_takes_host_names_and_the_usual_hosts_with_paths(hosts, expected):
+    values = {"predict": {"ingress": {"enabled": True, "hosts": hosts}}}
+    rules = pick(render(given=json.dumps(values)), "Ingress")["spec"]["rules"]
+    paths = [
+        (rule["host"], path["path"], path["pathType"]) for rule in rules for path in rule["http"]["paths"]
+    ]
+    assert paths == expected
+
+
+@pytest.mark.parametrize("secrets", [["login"], [{"name": "login"}]])
+def test_pull_secrets_are_named_either_way(secrets):
+    objects = render(given=json.dumps({"global": {"imagePullSecrets": secrets}}))
+    for where, template in pod_specs(objects).items():
+        assert template["spec"]["imagePullSecrets"] == [{"name": "login"}], where
+
+
 def test_images_come_from_the_registry_that_is_named():
     objects = render("global.imageRegistry=r.example.com", "images.platform.digest=sha256:" + "a" * 64)
     images = {c["image"] for template in pod_specs(objects).values() for c in containers(template)}

@@ -88,7 +88,17 @@ MISTAKES = {
         ["images.predict.tag=latest"],
         ["images.predict.tag", "images.predict.digest"],
     ),
+    "two ports of Feast in one": (["feast.service.port=8000"], ["feast.service.port=8000", "metrics"]),
     # By the schema:
+    "a host without a name": (
+        ["predict.ingress.enabled=true", "predict.ingress.hosts[0].name=a"],
+        ["/predict/ingress/hosts/0", "host"],
+    ),
+    "a variable that is no map": (["pods.extraEnv[0]=A=B"], ["/pods/extraEnv/0", "object"]),
+    "an access mode that is none": (
+        ["drops.persistence.accessModes[0]=RWX"],
+        ["/drops/persistence/accessModes/0", "ReadWriteMany"],
+    ),
     "a knob that does not exist": (["predict.replicas=3"], ["/predict", "replicas"]),
     "a wrong type": (
         ["predict.autoscaling.maxReplicas=many"],

@@ -77,6 +77,11 @@ def test_every_knob_is_described():
     )
 
 
+def test_every_list_says_what_it_holds():
+    lists = [path for path, node in nodes(SCHEMA) if node.get("type") == "array" and "items" not in node]
+    assert lists == []
+
+
 def test_there_are_neither_too_few_knobs_nor_too_many():
     assert 150 <= len(LEAVES) <= 290
 

@@ -62,7 +62,9 @@ automountServiceAccountToken: {{ $pod.serviceAccount.automount }}
 enableServiceLinks: false
 {{- with .root.Values.global.imagePullSecrets }}
 imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+  {{- range . }}
+  - name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
+  {{- end }}
 {{- end }}
 securityContext:
   {{- toYaml $pod.podSecurityContext | nindent 2 }}

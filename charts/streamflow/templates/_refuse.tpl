@@ -4,7 +4,7 @@ knob may hold is said in values.schema.json.
 */ -}}
 {{- define "streamflow.refuse" -}}
 {{- $problems := list -}}
-{{- range list "refuseDatabase" "refuseSecrets" "refusePredict" "refuseMlflow" "refuseJobs" "refuseImages" -}}
+{{- range list "refuseDatabase" "refuseSecrets" "refusePredict" "refuseMlflow" "refuseFeast" "refuseJobs" "refuseImages" -}}
 {{-   $problems = concat $problems (fromYamlArray (include (printf "streamflow.%s" .) $)) -}}
 {{- end -}}
 {{- if $problems -}}
@@ -86,6 +86,13 @@ knob may hold is said in values.schema.json.
 {{- if and (gt (int .replicaCount) 1) (not .artifactsUrl) (not (has "ReadWriteMany" .persistence.accessModes)) }}
 - "mlflow.replicaCount={{ .replicaCount }} needs artifacts that all pods reach: set mlflow.artifactsUrl, or mlflow.persistence.accessModes=[ReadWriteMany]."
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "streamflow.refuseFeast" -}}
+{{- $metrics := get (fromYaml (include "streamflow.metricsPorts" .)) "feast" -}}
+{{- if and .Values.feast.enabled (eq (int .Values.feast.service.port) (int $metrics)) }}
+- "feast.service.port={{ $metrics }} is the port of Feast's metrics in the same Service: take another one, for example 80."
 {{- end }}
 {{- end -}}
 
