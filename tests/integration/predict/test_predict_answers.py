@@ -247,7 +247,10 @@ def test_a_value_that_is_no_number_is_refused_and_shown_as_null(simulated, predi
 
 def test_a_column_of_another_type_is_a_schema_mismatch_with_its_name(simulated, predict, users):
     alter = "ALTER TABLE online.usage_agg_30d_fv ALTER skips_7d TYPE "
-    to_text, back = alter + "text USING 'many ' || skips_7d", alter + "bigint USING substr(skips_7d, 6)::bigint"
+    to_text, back = (
+        alter + "text USING 'many ' || skips_7d",
+        alter + "bigint USING substr(skips_7d, 6)::bigint",
+    )
     counted = predict.metric("streamflow_problems_total", code="schema_mismatch", reason="online_schema")
     with _as(simulated, to_text, back):
         # At once by the value, and by the catalogue once that was asked again.
