@@ -1,6 +1,8 @@
 """Facts of the render that an install depends on."""
 
+import csv
 import json
+import re
 
 import pytest
 import yaml
@@ -8,6 +10,7 @@ from render import (
     CHART,
     CONFIGURATIONS,
     EXISTING,
+    ROOT,
     configuration,
     containers,
     pick,
@@ -222,6 +225,33 @@ def test_pull_secrets_are_named_either_way(secrets):
     objects = render(given=json.dumps({"global": {"imagePullSecrets": secrets}}))
     for where, template in pod_specs(objects).items():
         assert template["spec"]["imagePullSecrets"] == [{"name": "login"}], where
+
+
+def test_the_user_that_the_docs_ask_for_is_one_that_the_demo_has(tmp_path):
+    from streamflow import settings
+    from streamflow.jobs.simulate import simulate
+
+    pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/kubernetes.md")]
+    asked = set(re.findall(r"\b\d{4}-[A-Z]{5}\b", "".join(pages)))
+    assert asked
+    commands = set()
+    for objects in (configuration("small"), render("demo.enabled=true")):
+        [job] = [t for w, t in pod_specs(objects).items() if w.startswith("Job streamflow-demo")]
+        [step] = [c for c in job["spec"]["initContainers"] if c["name"] == "simulate"]
+        commands.add(tuple(step["command"][3:]))
+    for number, command in enumerate(commands):
+        numbers = {k.removeprefix("--"): int(v) for k, v in zip(command[::2], command[1::2], strict=True)}
+        drops = simulate(settings.load(home=tmp_path), tmp_path / str(number), **numbers)
+        with (drops[-1].folder / "users.csv").open(encoding="utf-8", newline="") as file:
+            users = {row["user_id"] for row in csv.DictReader(file)}
+        assert asked <= users, command
+
+
+def test_the_docs_upgrade_to_a_new_chart_without_losing_its_new_knobs():
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    upgrades = re.findall(r"^helm .*upgrade.*$", page, re.MULTILINE)
+    assert upgrades
+    assert all("--reset-then-reuse-values" in line for line in upgrades)
 
 
 def test_images_come_from_the_registry_that_is_named():
