@@ -90,6 +90,7 @@ MISTAKES = {
     ),
     "two ports of Feast in one": (["feast.service.port=8000"], ["feast.service.port=8000", "metrics"]),
     # By the schema:
+    "a size that is none": (["backups.persistence.size=8GB"], ["/backups/persistence/size"]),
     "a host without a name": (
         ["predict.ingress.enabled=true", "predict.ingress.hosts[0].name=a"],
         ["/predict/ingress/hosts/0", "host"],

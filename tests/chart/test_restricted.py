@@ -61,6 +61,40 @@ def test_every_empty_dir_has_a_size(name):
             assert volume.get("emptyDir", {"sizeLimit": 1}).get("sizeLimit"), (where, volume["name"])
 
 
+def mebi(text):
+    units = {"Ki": 1 / 1024, "Mi": 1, "Gi": 1024, "Ti": 1024**2, "G": 1e9 / 2**20, "": 1 / 2**20}
+    number, unit = re.fullmatch(r"([0-9.]+)(\w*)", str(text)).groups()
+    return float(number) * units[unit]
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        [],
+        ["demo.enabled=true"],
+        [f"{name}.persistence.enabled=false" for name in ("postgresql", "mlflow", "drops", "backups")],
+        [
+            *(f"{name}.persistence.enabled=false" for name in ("postgresql", "mlflow", "drops", "backups")),
+            *(
+                "postgresql.persistence.size=1.5Ti",
+                "mlflow.persistence.size=20G",
+                "drops.persistence.size=10Ki",
+            ),
+        ],
+    ],
+)
+def test_no_pod_is_evicted_for_what_its_own_volumes_may_hold(sets):
+    """The kubelet counts emptyDirs, against the limits of all containers, or of the largest init container."""
+    for where, template in pod_specs(render(*sets)).items():
+
+        def limits(key, spec=template["spec"]):
+            return [mebi(c["resources"]["limits"]["ephemeral-storage"]) for c in spec.get(key, [])]
+
+        sizes = [mebi(v["emptyDir"]["sizeLimit"]) for v in template["spec"]["volumes"] if "emptyDir" in v]
+        allowed = max(sum(limits("containers")), max(limits("initContainers"), default=0))
+        assert sum(sizes) <= allowed, where
+
+
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_no_secret_is_in_a_variable_or_a_config_map(name):
     suspicious = re.compile(r"PASSWORD|SECRET|TOKEN|KEY(?!_)", re.IGNORECASE)

@@ -5,6 +5,7 @@ What all pods share. Every helper takes one context:
   role        its database role, or none   env         environment variables, name -> value
   volumes     name -> volume source        mounts      volume -> path in the main container
   readOnly    volumes mounted read-only    metrics     port of its metrics, or none
+  onNode      sizes of its volumes that lie on the node, besides /tmp and what is small
   once        a Job that a changed setting does not start anew
 */ -}}
 
@@ -99,6 +100,12 @@ image: {{ include "streamflow.image" . }}
 imagePullPolicy: {{ (get .root.Values.images .image).pullPolicy }}
 securityContext:
   {{- toYaml $pod.securityContext | nindent 2 }}
+{{- $limits := $pod.resources.limits | default dict }}
+{{- with get $limits "ephemeral-storage" }}
+{{- $sum := include "streamflow.mebibytes" (toString .) | int64 }}
+{{- range $.onNode }}{{ $sum = add $sum (include "streamflow.mebibytes" .) }}{{ end }}
+{{- if $.onNode }}{{ $_ := set $limits "ephemeral-storage" (printf "%dMi" $sum) }}{{ end }}
+{{- end }}
 resources:
   {{- toYaml $pod.resources | nindent 2 }}
 {{- if or (ne .image "postgresql") $pod.extraEnvFrom }}

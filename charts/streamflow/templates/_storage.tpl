@@ -8,6 +8,24 @@ emptyDir: {sizeLimit: {{ .persistence.size }}}
 {{- end -}}
 {{- end -}}
 
+{{- /* A quantity of bytes in Mi, rounded up. Argument: the text. */ -}}
+{{- define "streamflow.mebibytes" -}}
+{{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18
+      "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 -}}
+{{- $unit := regexFind "[A-Za-z]*$" . -}}
+{{- divf (mulf (trimSuffix $unit . | float64) (get $units $unit)) 1048576 | ceil | int64 -}}
+{{- end -}}
+
+{{- /*
+Adds to a pod's context how much of the node's disk a volume takes that is no claim: the container's limit of
+ephemeral storage counts it, and a pod above it is evicted. Arguments: context (see _pod.tpl), persistence.
+*/ -}}
+{{- define "streamflow.countVolume" -}}
+{{- if not .persistence.enabled -}}
+{{- $_ := set .context "onNode" (append (.context.onNode | default list) .persistence.size) -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Names of all claims that the release's pods use, as a list. */ -}}
 {{- define "streamflow.claimNames" -}}
 {{- $volumes := dict "backups" .Values.backups.persistence -}}

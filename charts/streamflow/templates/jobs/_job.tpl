@@ -29,20 +29,21 @@ template:
       {{- include "streamflow.extraContainers" .context | nindent 6 }}
 {{- end -}}
 
-{{- /* Volumes that a job's file names -> sources, mounts, readOnly. Arguments: root, job. */ -}}
+{{- /* Volumes that a job's file names -> sources, mounts, readOnly, onNode. Arguments: root, job. */ -}}
 {{- define "streamflow.jobVolumes" -}}
 {{- $known := dict "drops" .root.Values.drops "backups" .root.Values.backups -}}
-{{- $sources := dict }}{{ $mounts := dict }}{{ $readOnly := list -}}
+{{- $sources := dict }}{{ $mounts := dict }}{{ $readOnly := list }}{{ $counted := dict "onNode" list -}}
 {{- range $name, $access := .job.volumes | default dict -}}
 {{-   $values := get $known $name -}}
 {{-   if not $values.url -}}
 {{-     $_ := set $mounts $name (printf "/%s" $name) -}}
 {{-     $claim := dict "root" $.root "component" $name "persistence" $values.persistence -}}
 {{-     $_ := set $sources $name (fromYaml (include "streamflow.claimVolume" $claim)) -}}
+{{-     include "streamflow.countVolume" (dict "context" $counted "persistence" $values.persistence) -}}
 {{-     if eq $access "read" }}{{ $readOnly = append $readOnly $name }}{{ end -}}
 {{-   end -}}
 {{- end -}}
-{{- toYaml (dict "sources" $sources "mounts" $mounts "readOnly" $readOnly) -}}
+{{- toYaml (dict "sources" $sources "mounts" $mounts "readOnly" $readOnly "onNode" $counted.onNode) -}}
 {{- end -}}
 
 {{- define "streamflow.jobEnv" -}}
