@@ -254,6 +254,18 @@ def test_the_docs_upgrade_to_a_new_chart_without_losing_its_new_knobs():
     assert all("--reset-then-reuse-values" in line for line in upgrades)
 
 
+def test_settings_of_postgresql_arrive_as_they_are_written():
+    parameters = {"log_line_prefix": '%m: [%p] "q" ', "work_mem": 1000000, "jit": False, "seq_page_cost": 1.5}
+    objects = render(given=json.dumps({"postgresql": {"parameters": parameters}}))
+    args = pick(objects, "StatefulSet")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert 'log_line_prefix=%m: [%p] "q" ' in args
+    assert {"work_mem=1000000", "jit=false", "seq_page_cost=1.5", "shared_buffers=128MB"} <= set(args)
+
+
+def test_predict_can_be_recreated_instead_of_rolled():
+    assert predict(render("predict.strategy.type=Recreate"))["strategy"] == {"type": "Recreate"}
+
+
 def test_images_come_from_the_registry_that_is_named():
     objects = render("global.imageRegistry=r.example.com", "images.platform.digest=sha256:" + "a" * 64)
     images = {c["image"] for template in pod_specs(objects).values() for c in containers(template)}

@@ -1,3 +1,12 @@
+{{- /* A value as text. Numbers come as floats; a million must not read 1e+06. Argument: the value. */ -}}
+{{- define "streamflow.plain" -}}
+{{- if kindIs "slice" . }}{{ toJson . }}
+{{- else if not (kindIs "float64" .) }}{{ toString . }}
+{{- else if eq . (floor .) }}{{ int64 . }}
+{{- else }}{{ toString . }}
+{{- end -}}
+{{- end -}}
+
 {{- /*
 Environment of every process. `settings.predict.poolSize` -> STREAMFLOW_PREDICT__POOL_SIZE -> settings.predict.pool_size:
 the name follows from the key, so a new setting needs a line in values.yaml and none here.
@@ -5,11 +14,7 @@ the name follows from the key, so a new setting needs a line in values.yaml and 
 {{- define "streamflow.settingsData" -}}
 {{- range $section, $settings := .Values.settings }}
 {{- range $key, $value := $settings }}
-{{- $text := toString $value }}
-{{- if kindIs "slice" $value }}{{ $text = toJson $value }}{{ end }}
-{{- /* Numbers come as floats; a million must not read 1e+06. */}}
-{{- if kindIs "float64" $value }}{{ if eq $value (floor $value) }}{{ $text = int64 $value | toString }}{{ end }}{{ end }}
-STREAMFLOW_{{ upper $section }}__{{ snakecase $key | upper }}: {{ quote $text }}
+STREAMFLOW_{{ upper $section }}__{{ snakecase $key | upper }}: {{ include "streamflow.plain" $value | quote }}
 {{- end }}
 {{- end }}
 STREAMFLOW_DATABASE__HOST: {{ include "streamflow.databaseHost" . | quote }}
