@@ -114,6 +114,16 @@ def test_prometheus_in_its_namespace_scrapes_everything(target, port):
     assert open_between(found, "prometheus", target, port, namespace="monitoring")
 
 
+def test_prometheus_alone_can_be_let_in_as_the_docs_say():
+    """MLflow's metrics share the port of its API: others of that namespace have no business there."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    [block] = [b for b in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "monitoringPeers" in b]
+    policy = policy_of(render(given=block), "mlflow")
+    prometheus = {"app.kubernetes.io/name": "prometheus"}
+    assert allows(policy["ingress"], "from", prometheus, "monitoring", 5000)
+    assert not allows(policy["ingress"], "from", {"app": "grafana"}, "monitoring", 5000)
+
+
 def test_predict_can_be_shut_to_all_but_named_peers():
     found = policies(configuration("production"))
     assert not open_between(found, "stranger", "predict", 8000, namespace="elsewhere")
