@@ -8,9 +8,12 @@
 [admin, owner, feast_apply, feast_serve, ingest, materialize, train, score, monitor, predict, mlflow, backup, exporter]
 {{- end -}}
 
-{{- /* Whether there is a cluster to look things up in; every cluster has the namespace `default`. */ -}}
+{{- /*
+Whether there is a cluster to look things up in. Asked of the release's own namespace, because who installs may see no more;
+a list of its Secrets, which Helm reads there as well, is an answer even when it is empty or the namespace is yet to be made.
+*/ -}}
 {{- define "streamflow.hasCluster" -}}
-{{- if lookup "v1" "Namespace" "" "default" }}yes{{ end -}}
+{{- if or (lookup "v1" "Secret" .Release.Namespace (include "streamflow.databaseSecret" .)) (lookup "v1" "Secret" .Release.Namespace "") }}yes{{ end -}}
 {{- end -}}
 
 {{- /* Values of that Secret: what the cluster holds, else made once. */ -}}

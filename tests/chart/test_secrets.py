@@ -1,0 +1,113 @@
+"""Passwords that are looked up in a cluster, by somebody who may see the release's namespace alone."""
+
+import base64
+import contextlib
+import http.server
+import json
+import subprocess
+import threading
+
+import pytest
+import yaml
+from render import CHART, NAMESPACE, RELEASE, parsed, pick, program
+
+SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
+DISCOVERY = {
+    "/api/v1": {
+        "kind": "APIResourceList",
+        "groupVersion": "v1",
+        "resources": [
+            {"name": "secrets", "kind": "Secret", "namespaced": True, "verbs": ["get", "list"]},
+            {"name": "namespaces", "kind": "Namespace", "namespaced": False, "verbs": ["get", "list"]},
+        ],
+    }
+}
+
+
+def failure(code, reason):
+    return code, {"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": reason}
+
+
+@contextlib.contextmanager
+def cluster(answers, tmp_path):
+    """An API server that answers these paths and forbids all others; yields what it was asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = self.path.split("?")[0]
+            asked.append(path)
+            code, body = answers.get(path, failure(403, "Forbidden"))
+            if path in DISCOVERY:
+                code, body = 200, DISCOVERY[path]
+            text = json.dumps({"apiVersion": "v1", **body}).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            """Nothing: what was asked is in `asked`."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_address[1]}"}}
+        context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
+        config = {"apiVersion": "v1", "kind": "Config", "clusters": [address], "contexts": [context]}
+        file = tmp_path / "kubeconfig"
+        file.write_text(
+            yaml.safe_dump(config | {"users": [{"name": "u", "user": {}}], "current-context": "x"})
+        )
+        try:
+            yield asked, str(file)
+        finally:
+            server.shutdown()
+
+
+def rendered(kubeconfig):
+    """The chart as it is installed: with a cluster to look things up in."""
+    seeing = ("--dry-run=server", "--kubeconfig", kubeconfig)
+    done = subprocess.run(
+        [program("helm"), "template", RELEASE, str(CHART), "--namespace", NAMESPACE, *seeing],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return {
+        key: base64.b64decode(value).decode()
+        for key, value in pick(parsed(done.stdout), "Secret")["data"].items()
+    }
+
+
+MISSING = failure(404, "NotFound")
+NO_SECRETS = (200, {"kind": "SecretList", "metadata": {}, "items": []})
+
+
+def test_a_first_install_makes_passwords_and_asks_for_nothing_outside_its_namespace(tmp_path):
+    """Also where the namespace is yet to be made: what is in it can be listed, and is nothing."""
+    with cluster({f"{SECRETS}/streamflow-database": MISSING, SECRETS: NO_SECRETS}, tmp_path) as (
+        asked,
+        config,
+    ):
+        first, second = rendered(config), rendered(config)
+    assert first != second
+    assert all(len(password) == 32 for password in first.values())
+    assert set(asked) - set(DISCOVERY) == {SECRETS, f"{SECRETS}/streamflow-database"}
+
+
+def test_an_upgrade_keeps_the_passwords_that_there_are_and_lists_no_secret(tmp_path):
+    held = {"predict-password": base64.b64encode(b"of-yesterday").decode()}
+    secret = (200, {"kind": "Secret", "metadata": {"name": "streamflow-database"}, "data": held})
+    with cluster({f"{SECRETS}/streamflow-database": secret}, tmp_path) as (asked, config):
+        passwords = rendered(config)
+    assert passwords["predict-password"] == "of-yesterday"
+    assert len(passwords["train-password"]) == 32
+    assert set(asked) - set(DISCOVERY) == {f"{SECRETS}/streamflow-database"}
+
+
+def test_who_may_not_read_secrets_is_told_so_and_gets_no_new_passwords(tmp_path):
+    with cluster({}, tmp_path) as (_, config), pytest.raises(AssertionError, match=r"(?i)forbidden"):
+        rendered(config)
