@@ -266,6 +266,33 @@ def test_predict_can_be_recreated_instead_of_rolled():
     assert predict(render("predict.strategy.type=Recreate"))["strategy"] == {"type": "Recreate"}
 
 
+@pytest.mark.parametrize("component", ["predict", "mlflow", "feast"])
+def test_a_service_can_be_labelled_and_put_outside_for_some(component):
+    service = f"{component}.service"
+    objects = render(
+        f"{service}.type=LoadBalancer",
+        f"{service}.nodePort=30123",
+        f"{service}.loadBalancerSourceRanges[0]=10.0.0.0/8",
+        f"{service}.labels.tier=edge",
+    )
+    made = pick(objects, "Service", f"streamflow-{component}")
+    assert made["metadata"]["labels"]["tier"] == "edge"
+    assert "tier" not in made["spec"]["selector"]
+    assert made["spec"]["ports"][0]["nodePort"] == 30123
+    assert made["spec"]["loadBalancerSourceRanges"] == ["10.0.0.0/8"]
+
+
+def test_every_server_keeps_as_many_old_revisions_as_told():
+    servers = [o for o in render("revisionHistoryLimit=2") if o["kind"] in ("Deployment", "StatefulSet")]
+    assert {o["spec"]["revisionHistoryLimit"] for o in servers} == {2}
+
+
+def test_the_charts_description_lists_the_images_that_it_installs():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    listed = {item["image"] for item in yaml.safe_load(chart["annotations"]["artifacthub.io/images"])}
+    assert listed == {c["image"] for t in pod_specs(configuration("small")).values() for c in containers(t)}
+
+
 def test_images_come_from_the_registry_that_is_named():
     objects = render("global.imageRegistry=r.example.com", "images.platform.digest=sha256:" + "a" * 64)
     images = {c["image"] for template in pod_specs(objects).values() for c in containers(template)}

@@ -89,6 +89,14 @@ MISTAKES = {
         ["images.predict.tag", "images.predict.digest"],
     ),
     "two ports of Feast in one": (["feast.service.port=8000"], ["feast.service.port=8000", "metrics"]),
+    "a port of the nodes for a Service that has none": (
+        ["mlflow.service.nodePort=30500"],
+        ["mlflow.service.nodePort=30500", "mlflow.service.type=NodePort"],
+    ),
+    "ranges of a load balancer without one": (
+        ["predict.service.loadBalancerSourceRanges[0]=10.0.0.0/8"],
+        ["predict.service.loadBalancerSourceRanges", "predict.service.type=ClusterIP"],
+    ),
     # By the schema:
     "a size that is none": (["backups.persistence.size=8GB"], ["/backups/persistence/size"]),
     "a host without a name": (

@@ -187,11 +187,15 @@ volumeMounts:
 apiVersion: v1
 kind: Service
 metadata:
-  {{- include "streamflow.metadata" (merge (dict "annotations" .values.service.annotations) .) | nindent 2 }}
+  {{- include "streamflow.metadata" (merge (dict "annotations" .values.service.annotations "labels" .values.service.labels) .) | nindent 2 }}
 spec:
   type: {{ .values.service.type }}
+  {{- with .values.service.loadBalancerSourceRanges }}
+  loadBalancerSourceRanges:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   ports:
-    - {name: http, port: {{ .values.service.port }}, targetPort: http, appProtocol: http}
+    - {name: http, port: {{ .values.service.port }}, targetPort: http, appProtocol: http{{ with .values.service.nodePort }}, nodePort: {{ . }}{{ end }}}
     {{- if .metricsPort }}
     - {name: metrics, port: {{ .metricsPort }}, targetPort: metrics, appProtocol: http}
     {{- end }}

@@ -4,7 +4,7 @@ knob may hold is said in values.schema.json.
 */ -}}
 {{- define "streamflow.refuse" -}}
 {{- $problems := list -}}
-{{- range list "refuseDatabase" "refuseSecrets" "refusePredict" "refuseMlflow" "refuseFeast" "refuseJobs" "refuseImages" -}}
+{{- range list "refuseDatabase" "refuseSecrets" "refusePredict" "refuseMlflow" "refuseFeast" "refuseServices" "refuseJobs" "refuseImages" -}}
 {{-   $problems = concat $problems (fromYamlArray (include (printf "streamflow.%s" .) $)) -}}
 {{- end -}}
 {{- if $problems -}}
@@ -93,6 +93,19 @@ knob may hold is said in values.schema.json.
 {{- $metrics := get (fromYaml (include "streamflow.metricsPorts" .)) "feast" -}}
 {{- if and .Values.feast.enabled (eq (int .Values.feast.service.port) (int $metrics)) }}
 - "feast.service.port={{ $metrics }} is the port of Feast's metrics in the same Service: take another one, for example 80."
+{{- end }}
+{{- end -}}
+
+{{- define "streamflow.refuseServices" -}}
+{{- range $component := list "predict" "mlflow" "feast" }}
+{{- with (get $.Values $component).service }}
+{{- if and .nodePort (eq .type "ClusterIP") }}
+- "{{ $component }}.service.nodePort={{ .nodePort }} needs a port on the nodes: set {{ $component }}.service.type=NodePort, or nodePort=null."
+{{- end }}
+{{- if and .loadBalancerSourceRanges (ne .type "LoadBalancer") }}
+- "{{ $component }}.service.loadBalancerSourceRanges bounds nothing with {{ $component }}.service.type={{ .type }}: set LoadBalancer, or leave the ranges out."
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
