@@ -45,7 +45,9 @@ def program(name: str) -> str:
         part.chmod(0o755)
         part.rename(target)
         return str(target)
-    message = f"{name} is not on PATH: the chart is NOT tested. Install it and run again."
+    untested = "the rules of the alerts are" if name == "promtool" else "the chart is"
+    way = "'scripts/promtool' fetches it" if name == "promtool" else "Install it"
+    message = f"{name} is not on PATH: {untested} NOT tested. {way}; then run again."
     if os.environ.get("CI") == "true" and name == "helm":
         pytest.fail(message)
     pytest.skip(message)
