@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 
+import psycopg
 import sqlalchemy as sa
 from psycopg.errors import UndefinedTable
 
@@ -28,7 +29,16 @@ from streamflow.settings import DatabaseSettings, Settings
 def _engine(url: str) -> sa.Engine:
     # A rotated password is another URL, and so another engine.
     # pre_ping: a restarted PostgreSQL costs one reconnect, never a lost pool slot.
-    return sa.create_engine(url, pool_size=2, max_overflow=4, pool_pre_ping=True, pool_recycle=1800)
+    made = sa.create_engine(url, pool_size=2, max_overflow=4, pool_pre_ping=True, pool_recycle=1800)
+    sa.event.listen(made, "connect", _speak_utc)
+    return made
+
+
+def _speak_utc(connection: psycopg.Connection, _record: object) -> None:
+    """Times come in UTC, whatever PGTZ and the server's own zone say: that is what we print them as."""
+    connection.autocommit = True
+    connection.execute("SET TIME ZONE 'UTC'")
+    connection.autocommit = False
 
 
 def engine(settings: Settings | DatabaseSettings) -> sa.Engine:

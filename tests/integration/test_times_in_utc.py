@@ -1,0 +1,16 @@
+"""Times that are printed as UTC are in UTC, whatever zone the session with PostgreSQL would have."""
+
+import sqlalchemy as sa
+
+from streamflow.database import engine, transaction
+
+
+def test_a_time_comes_in_utc_whatever_zone_the_environment_names(settings, monkeypatch):
+    monkeypatch.setenv("PGTZ", "America/New_York")
+    engine(settings).dispose()
+    for _ in range(2):
+        # The second one gets a connection that was used before.
+        with transaction(settings) as connection:
+            moment = connection.execute(sa.text("SELECT TIMESTAMPTZ '2024-03-01T12:00:00Z'")).scalar_one()
+            assert moment.isoformat() == "2024-03-01T12:00:00+00:00"
+    engine(settings).dispose()
