@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from streamflow.errors import StreamFlowError
+from streamflow.errors import StreamFlowError, UsageError
 
 LAPTOP, DATA, MODELS, PLATFORM = "Laptop", "Data", "Models", "Platform"
 _HELP_NAMES = {"help_option_names": ["-h", "--help"]}
@@ -174,7 +174,20 @@ def root(
 
 def main() -> None:
     """Entry point of the console script."""
-    sys.exit(run(lambda: typer.main.get_command(app)(prog_name="streamflow")))
+    sys.exit(run(_command_line))
+
+
+def _command_line() -> None:
+    for position, word in enumerate(sys.argv[1:], start=1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            shown = word.encode("utf-8", "backslashreplace").decode()
+            raise UsageError(
+                f"Argument {position} is no UTF-8 text: '{shown}'.",
+                hint="Type it again, in a terminal whose encoding is UTF-8.",
+            ) from None
+    typer.main.get_command(app)(prog_name="streamflow")
 
 
 def run(command: Callable[[], Any]) -> int:
@@ -221,12 +234,19 @@ def _tell_unexpected(error: Exception) -> None:
 
 def _keep_trace(text: str) -> Path:
     name = f"cli-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
-    home = Path(os.environ.get("STREAMFLOW_HOME") or ".streamflow").expanduser().resolve()
-    for folder in (home / "logs", Path(tempfile.mkdtemp(prefix="streamflow-"))):
+    home = Path(os.environ.get("STREAMFLOW_HOME") or ".streamflow")
+    # Neither a folder that cannot be written nor a character that cannot be encoded hides the error itself.
+    content = (" ".join(sys.argv) + "\n\n" + text).encode("utf-8", "backslashreplace")
+    for folder in (home, None):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(" ".join(sys.argv) + "\n\n" + text, encoding="utf-8")
-            return folder / name
-        except OSError:
+            where = (
+                folder.expanduser().resolve() / "logs"
+                if folder
+                else Path(tempfile.mkdtemp(prefix="streamflow-"))
+            )
+            where.mkdir(parents=True, exist_ok=True)
+            (where / name).write_bytes(content)
+            return where / name
+        except (OSError, RuntimeError, ValueError):
             continue
     return Path(os.devnull)
