@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -65,11 +66,18 @@ def status(as_json: AsJson = False) -> None:
     Example: streamflow status --json
     """
     from streamflow import settings as settings_module
-    from streamflow.local import stack
+    from streamflow.errors import StreamFlowError
+    from streamflow.local import services, stack
+    from streamflow.registry import versions
 
     settings = settings_module.load()
     found = stack.status(settings)
     _show_status(found, settings.home.expanduser().resolve(), as_json)
+    if not as_json and any(item.name == services.MLFLOW and item.state == "running" for item in found):
+        # The registry has its own error where it belongs, at the commands that need it.
+        with contextlib.suppress(StreamFlowError):
+            if notice := versions.waiting(versions.list_versions(settings)):
+                typer.echo(notice)
     if any(service.state != "running" for service in found):
         if not as_json:
             typer.echo("Start what does not run with 'streamflow up'.", err=True)

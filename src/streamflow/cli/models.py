@@ -98,6 +98,8 @@ def list_versions(as_json: AsJson = False) -> None:
         for item in found
     ]
     print_table(("version", "alias", "estimator", "as-of", "auc", "registered (UTC)"), rows)
+    if notice := versions.waiting(found):
+        typer.echo(notice)
 
 
 @app.command()

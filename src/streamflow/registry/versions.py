@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,8 @@ MANIFEST_TAG = "streamflow.manifest_sha256"
 FINGERPRINT_TAG = "streamflow.fingerprint"
 ESTIMATOR_TAG = "streamflow.estimator"
 AS_OF_TAG = "streamflow.as_of"
+GATE_TAG = "streamflow.gate"
+"""Tag of a version with the gate's last verdict: `passed` or `failed`."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,22 @@ def list_versions(settings: Settings) -> list[Version]:
     with registry(settings) as client:
         aliases = {alias: client.alias(name, alias) for alias in ALIASES}
         return [_version(item, aliases) for item in client.versions(name)]
+
+
+def waiting(found: Sequence[Version]) -> str:
+    """Which version waits at staging for a person, and what to do about it; "" when none does. Pure."""
+    item = next((item for item in found if "staging" in item.aliases), None)
+    if item is None:
+        return ""
+    verdict = item.tags.get(GATE_TAG)
+    number = item.version
+    if verdict == "passed":
+        step = f'passed the gate; promote it with: streamflow models promote {number} --why "…"'
+    elif verdict == "failed":
+        step = f"the gate refused it; see: streamflow gate {number}"
+    else:
+        step = f"not judged yet; see: streamflow gate {number}"
+    return f"Version {number} waits at staging: {step}"
 
 
 def get(settings: Settings, version: int) -> Version:

@@ -1,0 +1,27 @@
+"""A version that waits at staging for a person: the commands that people look at say so."""
+
+from typer.testing import CliRunner
+
+from streamflow.cli.main import app
+from streamflow.registry import versions
+from streamflow.registry.client import registry
+from streamflow.registry.promote import promote
+
+WHO = {"why": "a test", "by": "ada"}
+
+
+def listed():
+    return CliRunner().invoke(app, ["models", "list"]).output.replace("\n", " ")
+
+
+def test_a_version_that_waits_at_staging_is_told_of(settings, make):
+    (first,) = make(1)
+    assert "waits" not in listed()
+    promote(settings, first, "staging", **WHO)
+    assert f"Version {first} waits at staging: not judged yet" in listed()
+    with registry(settings) as client:
+        client.set_version_tag(settings.mlflow.registered_model, first, versions.GATE_TAG, "passed")
+    told = f"passed the gate; promote it with: streamflow models promote {first} --why"
+    assert told in listed()
+    # Only MLflow runs for this home, and not as its own: `status` asks nobody then.
+    assert "waits" not in CliRunner().invoke(app, ["status"]).output
