@@ -123,10 +123,12 @@ def append(
     moved_at: datetime | None = None,
 ) -> Move:
     """Write one row; the database numbers it, dates it and links it to the one before."""
+    # Never before the newest row, which the database refuses: its clock may have been set back.
     row = connection.execute(
         sa.text(
             "INSERT INTO streamflow.promotions (moved_at, moved_by, model, alias, from_version, to_version,"
-            " action, why, facts, release, gate, intent_id) VALUES (coalesce(:moved_at, clock_timestamp()), :by,"
+            " action, why, facts, release, gate, intent_id) VALUES (greatest(coalesce(:moved_at, clock_timestamp()),"
+            " (SELECT max(moved_at) FROM streamflow.promotions WHERE model = :model)), :by,"
             " :model, :alias, :from_version, :to_version, :action, :why, CAST(:facts AS jsonb),"
             f" CAST(:release AS jsonb), CAST(:gate AS jsonb), :intent_id) RETURNING {_COLUMNS}"
         ),

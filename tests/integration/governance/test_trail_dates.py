@@ -1,0 +1,48 @@
+"""No row of the audit trail is dated back, or ahead."""
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from streamflow.database import transaction
+from streamflow.registry import history
+from streamflow.registry.promote import promote, rollback
+
+WHO = {"why": "a test", "by": "ada"}
+
+
+def into_production(settings, version):
+    promote(settings, version, "staging", **WHO)
+    return promote(settings, version, "production", **WHO)
+
+
+@pytest.mark.parametrize(
+    ("moved_at", "problem"),
+    [(timedelta(hours=-1), "before the newest"), (timedelta(hours=1), "in the future")],
+)
+def test_no_row_is_dated_back_or_ahead(settings, make, moved_at, problem):
+    (first,) = make(1)
+    move = into_production(settings, first)
+    with pytest.raises(sa.exc.DBAPIError, match=problem), transaction(settings) as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO streamflow.promotions (moved_at, moved_by, model, alias, to_version, action, why)"
+                " VALUES (:moved_at, 'eve', :model, 'production', 7, 'promote', 'made up')"
+            ),
+            {"moved_at": move.moved_at + moved_at, "model": move.model},
+        )
+    assert len(history.history(settings)) == 2
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_from_rolling_back(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    into_production(settings, second)
+    # What the newest row looks like when the clock was ahead by an hour when it was written.
+    with transaction(settings) as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql(
+            "UPDATE streamflow.promotions SET moved_at = moved_at + interval '1 hour' WHERE promotion_id = 4"
+        )
+    assert rollback(settings, **WHO).to_version == first
