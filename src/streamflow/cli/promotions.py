@@ -93,11 +93,21 @@ def rollback(
     """
     from streamflow import settings as settings_module
     from streamflow.registry import promote as registry
+    from streamflow.registry import versions
 
-    _show_move(registry.rollback(settings_module.load(), why=why, by=by or me(), to=to), as_json)
+    settings = settings_module.load()
+    # What is in production now is what the caller wants to leave: of two at once, the second goes back no further.
+    expected = versions.by_alias(settings, "production")
+    _show_move(registry.rollback(settings, why=why, by=by or me(), to=to, expected=expected), as_json)
 
 
-def history(as_json: AsJson = False) -> None:
+def history(
+    acknowledge: Annotated[
+        str | None,
+        typer.Option(metavar="WHY", help="Record that rows were lost, and why; the chain then holds again."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """List every promotion and rollback: who, when, from, to and why; and verify that nothing was changed since.
 
     Example: streamflow models history
@@ -108,10 +118,15 @@ def history(as_json: AsJson = False) -> None:
     from streamflow.registry import settle
 
     settings = settings_module.load()
+    if acknowledge is not None:
+        settle.acknowledge(settings, why=acknowledge, by=me())
     note, anchor = "", ""
     try:
-        settle.settle(settings)
+        # Read before anything is written, for what is written names a newest row of its own.
         anchor = settle.anchor(settings)
+        if not anchor and trail.history(settings):
+            note = "MLflow names no newest row, so rows cut off at the end would not be noticed."
+        settle.settle(settings)
     except DependencyDown as error:
         note = f"{error.what} So moves made past StreamFlow would not show here."
     moves = trail.history(settings)
@@ -127,7 +142,7 @@ def history(as_json: AsJson = False) -> None:
                     f"{move.action} {move.alias}",
                     f"{move.from_version or '-'} → {move.to_version or '-'}",
                     move.gate.get("verdict"),
-                    move.why,
+                    move.why + _since(move),
                 )
                 for move in moves
             ],
@@ -152,16 +167,39 @@ def at(
     Example: streamflow models at 2024-03-01T12:00
     """
     from streamflow import settings as settings_module
+    from streamflow.errors import DependencyDown
     from streamflow.registry import history as trail
+    from streamflow.registry import settle, transitions
     from streamflow.snapshots import ledger
 
-    move = trail.at(settings_module.load(), ledger.parse_known_at(moment))
+    settings, when = settings_module.load(), ledger.parse_known_at(moment)
+    try:
+        settle.settle(settings)
+    except DependencyDown as error:
+        typer.echo(
+            f"{error.what} So moves made past StreamFlow since its last command are not known.", err=True
+        )
+    move = trail.at(settings, when)
+    if perhaps := trail.uncertain(trail.history(settings), when):
+        typer.echo(
+            f"Perhaps {transitions.named(perhaps.to_version)} was there already: it was put there in MLflow itself"
+            f"{_since(perhaps)}, and found at {perhaps.moved_at:%Y-%m-%d %H:%M:%S} UTC.",
+            err=True,
+        )
     if as_json:
         print_json(move)
         return
-    typer.echo(f"Version {move.to_version} was in production, since {move.moved_at:%Y-%m-%d %H:%M:%S} UTC,")
+    typer.echo(
+        f"Version {move.to_version} was in production, since {move.moved_at:%Y-%m-%d %H:%M:%S} UTC{_since(move)},"
+    )
     typer.echo(f"put there by {move.moved_by} (login {move.login}): {move.why}")
     print_table(("release", "value"), list(move.release.items()))
+
+
+def _since(move: Any) -> str:
+    """When a move made past us was done at the earliest, which is all that is known of it."""
+    since = move.facts.get("not_before")
+    return f" (done after {since[:19].replace('T', ' ')} UTC)" if since else ""
 
 
 def _show_move(move: Any, as_json: bool) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import sqlalchemy as sa
 from sklearn.metrics import roc_auc_score
 
 from streamflow import repo as repos
@@ -28,6 +27,7 @@ from streamflow.registry import artifacts, gate_page, versions
 from streamflow.registry import gate as rules
 from streamflow.registry.client import registry
 from streamflow.registry.gate import Compared, Facts, Figures, Rule, SliceFigures
+from streamflow.registry.online_schema import columns as _online
 from streamflow.registry.release import Release
 from streamflow.registry.versions import Version
 from streamflow.repo import FeatureRepo
@@ -343,23 +343,6 @@ def _enough(labels: npt.NDArray[np.bool_]) -> bool:
     return (
         len(labels) >= _LEAST_SLICE_ROWS and min(positives, len(labels) - positives) >= rules.LEAST_OF_A_CLASS
     )
-
-
-def _online(settings: Settings, contract: Contract) -> dict[str, dict[str, str]]:
-    """Type per column of the online tables, from the catalog, which needs no right to read the tables."""
-    with transaction(settings) as connection:
-        rows = connection.execute(
-            sa.text(
-                "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a"
-                " JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-                " WHERE n.nspname = 'online' AND c.relname = ANY(:views) AND a.attnum > 0 AND NOT a.attisdropped"
-            ),
-            {"views": [view.name for view in contract.views]},
-        )
-        found: dict[str, dict[str, str]] = {}
-        for view, column, kind in rows:
-            found.setdefault(view, {})[column] = kind
-        return found
 
 
 def _latency(judged: _Judged, frame: pd.DataFrame) -> float:

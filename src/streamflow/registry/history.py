@@ -55,8 +55,9 @@ class Move:
         alias: Which alias was moved.
         from_version: Where it pointed; None for the first time.
         to_version: Where it points since.
-        action: `promote`, `rollback`, `outside` (moved past StreamFlow), `revert` (an outside move taken back) or
-            `abandon` (announced, but never done).
+        action: `promote`, `rollback`, `outside` (moved past StreamFlow), `revert` (an outside move taken back),
+            `abandon` (announced, but never done), `trial`, `end trial` or `acknowledge` (rows were lost, and somebody
+            says why).
         why: The reason given.
         facts: What else was known.
         promotion_id: Number of the row, without gaps.
@@ -169,6 +170,16 @@ def in_production(moves: Sequence[Move], moment: datetime) -> Move | None:
     return found if found is not None and found.to_version is not None else None
 
 
+def uncertain(moves: Sequence[Move], moment: datetime) -> Move | None:
+    """The row of a move made past us that may have been done by that moment, though it was found later. Pure."""
+    for move in moves:
+        since = move.facts.get("not_before")
+        moved = move.alias == "production" and move.from_version != move.to_version
+        if since and moved and datetime.fromisoformat(since) < moment < move.moved_at:
+            return move
+    return None
+
+
 def at(settings: Settings, moment: datetime) -> Move:
     """The row that says what was in production at a moment.
 
@@ -193,6 +204,18 @@ def chain(connection: sa.Connection) -> list[Link]:
         )
     )
     return [Link(row[0], tuple(row[3:]), row[1], row[2]) for row in rows]
+
+
+def has_row(connection: sa.Connection, anchor: str) -> bool:
+    """Whether the chain still has the row that an anchor names; true for no anchor."""
+    number, _, held = anchor.partition(":")
+    if not number.isdigit():
+        return True
+    found = connection.execute(
+        sa.text("SELECT hash FROM streamflow.promotions WHERE promotion_id = :number"),
+        {"number": int(number)},
+    ).scalar()
+    return bool(found == held)
 
 
 def link_hash(link: Link) -> str:
@@ -246,6 +269,7 @@ def verify(settings: Settings, anchor: str = "") -> str:
         raise StreamFlowError(
             "The audit trail of promotions was tampered with.",
             details=problems,
-            hint="Compare it with a backup ('streamflow db' and docs/governance.md), and find out who owns the database.",
+            hint="Compare it with a backup (docs/governance.md), and find out who owns the database. Rows that are lost"
+            " for a known reason: streamflow models history --acknowledge WHY",
         )
     return links[-1].hash if links else GENESIS

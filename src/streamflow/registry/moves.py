@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from streamflow.database import held
 from streamflow.errors import StreamFlowError
-from streamflow.registry import history
+from streamflow.registry import history, transitions
 from streamflow.registry.client import RegistryClient, registry
 from streamflow.registry.history import Move
 from streamflow.settings import Settings
@@ -86,8 +86,35 @@ def move(
         gate=gate,
         intent_id=intent_id,
     )
-    anchor(client, done)
+    anchor(connection, client, done)
     return done
+
+
+def end_trials(
+    connection: sa.Connection,
+    client: RegistryClient,
+    *,
+    model: str,
+    current: transitions.Aliases,
+    of: set[int | None],
+    by: str,
+    why: str,
+) -> None:
+    """End the trials of some versions: what comes into production or leaves it is on trial no more."""
+    for alias in transitions.TRIALS:
+        version = current.get(alias)
+        if version is not None and version in of:
+            move(
+                connection,
+                client,
+                model=model,
+                alias=alias,
+                from_version=version,
+                to_version=None,
+                action="end trial",
+                by=by,
+                why=why,
+            )
 
 
 def open_intents(connection: sa.Connection, model: str) -> list[Any]:
@@ -125,7 +152,7 @@ def end(connection: sa.Connection, client: RegistryClient, intent: Any) -> Move:
         intent_id=intent.intent_id,
         moved_at=begun,
     )
-    anchor(client, done)
+    anchor(connection, client, done)
     return done
 
 
@@ -146,11 +173,12 @@ def mirror(client: RegistryClient, model: str) -> list[str]:
     Returns:
         What had to be put right, a sentence each.
     """
-    wanted = {alias: client.alias(model, alias) for alias in STAGES}
+    wanted = {at: STAGES[alias] for alias in reversed(STAGES) if (at := client.alias(model, alias))}
     changed = []
-    for item in client.versions(model):
+    # Versions that an alias names come first: at no time is a stage empty that is to have one.
+    for item in sorted(client.versions(model), key=lambda item: int(item["version"]) not in wanted):
         version, stage = int(item["version"]), str(item.get("current_stage", "None"))
-        should = next((STAGES[alias] for alias, at in wanted.items() if at == version), None)
+        should = wanted.get(version)
         if should == stage or (should is None and stage not in STAGES.values()):
             continue
         client.set_stage(model, version, should or "Archived")
@@ -158,10 +186,17 @@ def mirror(client: RegistryClient, model: str) -> list[str]:
     return changed
 
 
-def anchor(client: RegistryClient, done: Move) -> None:
-    """Name the newest row in MLflow's database, so that rows cut off at the end are missed. Not worth a failure."""
+def anchor(
+    connection: sa.Connection, client: RegistryClient, done: Move, *, acknowledged: bool = False
+) -> None:
+    """Name the newest row in MLflow's database, so that rows cut off at the end are missed. Not worth a failure.
+
+    Args:
+        acknowledged: Forget a row that the chain has lost. Else the anchor goes on naming that one.
+    """
     with contextlib.suppress(StreamFlowError):
-        client.set_model_tag(done.model, history.ANCHOR_TAG, f"{done.promotion_id}:{done.hash}")
+        if acknowledged or history.has_row(connection, read_anchor(client, done.model)):
+            client.set_model_tag(done.model, history.ANCHOR_TAG, f"{done.promotion_id}:{done.hash}")
 
 
 def read_anchor(client: RegistryClient, model: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamflow.errors import NotFound, Refused
-from streamflow.registry import artifacts, history, moves, transitions, versions
+from streamflow.errors import NotFound, Refused, ReleaseRefused
+from streamflow.registry import artifacts, history, moves, online_schema, transitions, versions
 from streamflow.registry.client import registry
 from streamflow.registry.history import Move
 from streamflow.registry.settle import settled
 from streamflow.registry.transitions import ANY, Alias
+from streamflow.registry.versions import MANIFEST_TAG, Version
 from streamflow.settings import Settings
 
 
@@ -42,6 +43,16 @@ def promote(
         current = settled(settings, connection, client)
         transitions.check_expected(alias, current[alias], expected)
         transitions.check_step(current, version, alias)
+        if alias == "production":
+            moves.end_trials(
+                connection,
+                client,
+                model=settings.mlflow.registered_model,
+                current=current,
+                of={version, current[alias]},
+                by=by,
+                why=f"version {version} goes to production: {why.strip()}",
+            )
         return moves.move(
             connection,
             client,
@@ -57,23 +68,31 @@ def promote(
         )
 
 
-def rollback(settings: Settings, *, why: str, by: str, to: int | None = None) -> Move:
+def rollback(
+    settings: Settings, *, why: str, by: str, to: int | None = None, expected: int | None = ANY
+) -> Move:
     """Point `production` back at the version it pointed at before the last promotion.
 
-    Rolling back twice goes back two promotions. Needs no training, no feature store and no gate.
+    Rolling back twice goes back two promotions. Needs no training, no feature server and no gate. Trials of the
+    version that leaves end, before it does.
 
     Args:
         to: A version that was in production before; default: the one before the present one.
+        expected: Version the caller believes is in production (None: none is); ANY skips the comparison.
 
     Raises:
         NotFound: there is nothing to go back to.
+        PromotionConflict: another version is in production than expected.
         Refused: no reason was given, or `to` was never in production.
-        ReleaseRefused: a file of the version fails its digest.
+        ReleaseRefused: a file of the version fails its digest, it is not the one that was in production, or the
+            online store cannot serve it.
     """
     _check_reason(why)
     model = settings.mlflow.registered_model
     with moves.turn(settings) as (connection, client):
-        current = settled(settings, connection, client)["production"]
+        aliases = settled(settings, connection, client)
+        current = aliases["production"]
+        transitions.check_expected("production", current, expected)
         past = [move for move in history.read(connection, model) if move.alias == "production"]
         target = transitions.previous(past, current) if to is None else to
         if target is None:
@@ -88,6 +107,19 @@ def rollback(settings: Settings, *, why: str, by: str, to: int | None = None) ->
                 f"Version {target} was never in production, so it is no rollback.",
                 hint=f"Promote it: streamflow models promote {target} --to staging --why …",
             )
+        version = versions.get(settings, target)
+        _check_same(past, version)
+        held = artifacts.verified_release(client, settings, version)
+        online_schema.check(settings, target, held.contract)
+        moves.end_trials(
+            connection,
+            client,
+            model=model,
+            current=aliases,
+            of={target, current},
+            by=by,
+            why=f"{transitions.named(current)} was rolled back to version {target}: {why.strip()}",
+        )
         return moves.move(
             connection,
             client,
@@ -98,7 +130,23 @@ def rollback(settings: Settings, *, why: str, by: str, to: int | None = None) ->
             action="rollback",
             by=by,
             why=why.strip(),
-            release=artifacts.verified(client, settings, versions.get(settings, target)),
+            release=artifacts.record(version, held.contract),
+        )
+
+
+def _check_same(past: list[Move], version: Version) -> None:
+    """A registry that was emptied counts from 1 again: the number alone does not say that it is the same model."""
+    digests = [
+        str(move.release["manifest_sha256"])
+        for move in past
+        if move.to_version == version.version and move.release.get("manifest_sha256")
+    ]
+    if digests and digests[-1] != version.tags.get(MANIFEST_TAG):
+        raise ReleaseRefused(
+            f"Version {version.version} is not the one that was in production under this number: its manifest is"
+            " another one.",
+            hint=f"Restore MLflow from a backup, or promote it as a new one: streamflow models promote"
+            f" {version.version} --to staging --why …",
         )
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from streamflow.errors import ReleaseRefused, StreamFlowError
+from streamflow.errors import Refused, ReleaseRefused, StreamFlowError
 from streamflow.registry import artifacts, history, moves, transitions, versions
 from streamflow.registry.client import RegistryClient, registry
 from streamflow.registry.history import Move
+from streamflow.registry.transitions import TAKE_BACK
 from streamflow.settings import Settings
 
-NOBODY = "unknown"
+NOBODY, US = "unknown", "streamflow"
 _OUTSIDE = "moved in MLflow, past StreamFlow"
 
 
@@ -34,6 +35,38 @@ def anchor(settings: Settings) -> str:
         return moves.read_anchor(client, settings.mlflow.registered_model)
 
 
+def acknowledge(settings: Settings, *, why: str, by: str) -> Move:
+    """Record that rows were lost at the end, and why; from then on the chain is measured by this row.
+
+    Raises:
+        Refused: no reason was given, or nothing is lost.
+        StreamFlowError: rows before the end were changed, which nothing makes good.
+    """
+    if not why.strip():
+        raise Refused("An acknowledgement needs a reason.", hint="Say why: --acknowledge WHY")
+    model = settings.mlflow.registered_model
+    history.verify(settings)
+    with moves.turn(settings) as (connection, client):
+        lost = moves.read_anchor(client, model)
+        problems = history.broken(history.chain(connection), lost)
+        if not problems:
+            raise Refused("The chain holds, so there is nothing to acknowledge.", hint="Nothing was changed.")
+        current = settled(settings, connection, client)["production"]
+        row = history.append(
+            connection,
+            model=model,
+            alias="production",
+            from_version=current,
+            to_version=current,
+            action="acknowledge",
+            by=by,
+            why=why.strip(),
+            facts={"problems": list(problems), "anchor": lost},
+        )
+        moves.anchor(connection, client, row, acknowledged=True)
+        return row
+
+
 def settled(settings: Settings, connection: sa.Connection, client: RegistryClient) -> dict[str, int | None]:
     """The same inside a turn.
 
@@ -41,32 +74,78 @@ def settled(settings: Settings, connection: sa.Connection, client: RegistryClien
         The version behind each alias.
     """
     model = settings.mlflow.registered_model
+    past = history.read(connection, model)
+    # Every command leaves both in agreement, so what is found now was done after the newest row.
+    agreed = {"not_before": f"{past[-1].recorded_at:%Y-%m-%dT%H:%M:%S.%f%z}"} if past else {}
     for intent in moves.open_intents(connection, model):
         moves.end(connection, client, intent)
-    current: dict[str, int | None] = {}
-    for alias in moves.STAGES:
-        # Read anew for each: what was found for one alias may explain the other.
-        recorded = transitions.recorded(history.read(connection, model))[alias]
-        actual = client.alias(model, alias)
-        current[alias] = actual
-        if actual != recorded:
-            current[alias] = _outside(settings, connection, client, alias, recorded, actual)
-    if any(current.values()):
-        _put_stages_right(connection, client, model, current)
-    return current
+    current = {
+        alias: _settle_alias(settings, connection, client, alias, agreed) for alias in transitions.ALIASES
+    }
+    _put_stages_right(connection, client, model, current)
+    over = transitions.overtaken(history.read(connection, model))
+    moves.end_trials(
+        connection,
+        client,
+        model=model,
+        current=over,
+        of=set(over.values()),
+        by=US,
+        why="the version came into production, or left it",
+    )
+    return {**current, **dict.fromkeys(over)}
 
 
-def _outside(
+def _settle_alias(
+    settings: Settings,
+    connection: sa.Connection,
+    client: RegistryClient,
+    alias: str,
+    agreed: dict[str, str],
+) -> int | None:
+    """Record a move made past us; take it back when the settings say so. Returns where the alias points then."""
+    model = settings.mlflow.registered_model
+    # Read anew for each: what was found for one alias may explain the other.
+    past = history.read(connection, model)
+    recorded = transitions.recorded(past)[alias]
+    pending = transitions.to_take_back(past, alias)
+    actual = client.alias(model, alias)
+    goal = pending.facts[TAKE_BACK] if pending is not None else recorded
+    strict = pending is not None or settings.promotion.outside_moves == "revert"
+    if actual != recorded:
+        taken_back = {TAKE_BACK: goal} if strict and actual != goal else {}
+        if not taken_back:
+            # Before it is recorded: a cut in between is found again, and stages that lag would look like a move.
+            moves.point(client, model, alias, actual)
+        _record_outside(settings, connection, client, alias, recorded, actual, {**agreed, **taken_back})
+    if actual == goal or not strict:
+        return actual
+    earlier = [move.release for move in past if move.to_version == goal and move.release]
+    moves.move(
+        connection,
+        client,
+        model=model,
+        alias=alias,
+        from_version=actual,
+        to_version=goal,
+        action="revert",
+        by=US,
+        why="promotion.outside_moves is 'revert'",
+        release=earlier[-1] if earlier and goal is not None else {},
+    )
+    return goal
+
+
+def _record_outside(
     settings: Settings,
     connection: sa.Connection,
     client: RegistryClient,
     alias: str,
     recorded: int | None,
     actual: int | None,
-) -> int | None:
-    """Record a move made past us; take it back when the settings say so. Returns where the alias points then."""
-    model = settings.mlflow.registered_model
-    facts: dict[str, Any] = {"detected": "the alias"}
+    known: dict[str, Any],
+) -> None:
+    facts: dict[str, Any] = {"detected": "the alias", **known}
     release: dict[str, Any] = {}
     if actual is not None:
         try:
@@ -75,7 +154,7 @@ def _outside(
             facts["refused"] = error.what
     row = history.append(
         connection,
-        model=model,
+        model=settings.mlflow.registered_model,
         alias=alias,
         from_version=recorded,
         to_version=actual,
@@ -85,25 +164,7 @@ def _outside(
         facts=facts,
         release=release,
     )
-    moves.anchor(client, row)
-    if settings.promotion.outside_moves == "accept":
-        if actual is not None:
-            moves.point(client, model, alias, actual)
-        return actual
-    earlier = [move.release for move in history.read(connection, model) if move.to_version == recorded]
-    moves.move(
-        connection,
-        client,
-        model=model,
-        alias=alias,
-        from_version=actual,
-        to_version=recorded,
-        action="revert",
-        by="streamflow",
-        why="promotion.outside_moves is 'revert'",
-        release=earlier[-1] if earlier and recorded is not None else {},
-    )
-    return recorded
+    moves.anchor(connection, client, row)
 
 
 def _put_stages_right(
@@ -123,4 +184,4 @@ def _put_stages_right(
             why="a stage was moved in MLflow; stages follow the aliases, so it was put back",
             facts={"detected": "a stage", "put_right": changed},
         )
-        moves.anchor(client, row)
+        moves.anchor(connection, client, row)

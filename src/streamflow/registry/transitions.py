@@ -6,16 +6,18 @@ A version goes None -> Staging -> Production, one step at a time; a rollback goe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from streamflow.errors import PromotionConflict, Refused
 
 Alias = Literal["production", "staging"]
+TRIALS = ("canary", "challenger")
+ALIASES = ("production", "staging", *TRIALS)
 ANY = -1
 """Expected version that stands for "whatever is there"."""
 
 Aliases = Mapping[str, int | None]
-"""The version behind `production` and behind `staging`."""
+"""The version behind each alias."""
 
 
 class Moved(Protocol):
@@ -26,12 +28,20 @@ class Moved(Protocol):
         """Which alias."""
 
     @property
+    def from_version(self) -> int | None:
+        """Where it pointed."""
+
+    @property
     def to_version(self) -> int | None:
         """Where it points since."""
 
     @property
     def action(self) -> str:
         """What was done."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What else was known."""
 
 
 def check_expected(alias: str, current: int | None, expected: int | None) -> None:
@@ -61,7 +71,7 @@ def check_step(aliases: Aliases, version: int, alias: Alias) -> None:
 
 def recorded(moves: Sequence[Moved]) -> dict[str, int | None]:
     """Where the aliases point by the history, oldest row first."""
-    state: dict[str, int | None] = {"production": None, "staging": None}
+    state: dict[str, int | None] = dict.fromkeys(ALIASES)
     for move in moves:
         state[move.alias] = move.to_version
         # A version that reaches production leaves staging.
@@ -70,12 +80,43 @@ def recorded(moves: Sequence[Moved]) -> dict[str, int | None]:
     return state
 
 
+TAKE_BACK = "take_back_to"
+"""Fact of an outside move that is to be taken back: where the alias is to point again."""
+
+
+def to_take_back(moves: Sequence[Moved], alias: str) -> Moved | None:
+    """The outside move of an alias that was to be taken back and was not yet; an attempt may have been abandoned."""
+    newest = next(
+        (move for move in reversed(moves) if move.alias == alias and move.action != "abandon"), None
+    )
+    return newest if newest is not None and newest.action == "outside" and TAKE_BACK in newest.facts else None
+
+
+def overtaken(moves: Sequence[Moved]) -> dict[str, int]:
+    """Trials, by alias, whose version came into production or left it since they began; oldest row first."""
+    state: dict[str, int | None] = dict.fromkeys(ALIASES)
+    over: set[str] = set()
+    for move in moves:
+        if move.action == "abandon":
+            continue
+        state[move.alias] = move.to_version
+        if move.alias in TRIALS:
+            over.discard(move.alias)
+        elif move.alias == "production" and move.from_version != move.to_version:
+            ends = {move.from_version, move.to_version}
+            over |= {alias for alias in TRIALS if state[alias] in ends}
+    # One that was pointed at production in MLflow itself compares nothing.
+    over |= {alias for alias in TRIALS if state[alias] == state["production"]}
+    return {alias: version for alias in sorted(over) if (version := state[alias]) is not None}
+
+
 def previous(moves: Sequence[Moved], current: int | None) -> int | None:
     """The version behind the current one: promotions push, rollbacks pop.
 
     Args:
         moves: The alias' history, oldest first.
-        current: Version the alias points at; a move made past us counts as pushed.
+        current: Version the alias points at; a move made past us counts as pushed. None: it was unset, so what was
+            there last comes back.
     """
     stack: list[int] = []
     for move in moves:
@@ -86,7 +127,9 @@ def previous(moves: Sequence[Moved], current: int | None) -> int | None:
                 stack.pop()
         elif not stack or stack[-1] != move.to_version:
             stack.append(move.to_version)
-    if current is not None and (not stack or stack[-1] != current):
+    if current is None:
+        return stack[-1] if stack else None
+    if not stack or stack[-1] != current:
         stack.append(current)
     return stack[-2] if len(stack) > 1 else None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from streamflow.errors import NotFound, Refused
-from streamflow.registry import artifacts, history, moves, versions
+from streamflow.registry import artifacts, history, moves, online_schema, versions
 from streamflow.registry.client import registry
 from streamflow.registry.history import Move
 from streamflow.registry.settle import settled
@@ -24,22 +24,26 @@ def start(settings: Settings, version: int, alias: TrialAlias, *, why: str, by: 
     Raises:
         NotFound: there is no such version.
         Refused: no reason was given, or the version is in production itself, or nothing is.
-        ReleaseRefused: a file of the version fails its digest, or its golden rows do not reproduce.
+        ReleaseRefused: a file of the version fails its digest, or its golden rows do not reproduce, or the
+            online store cannot serve it.
     """
     _check_reason(why)
     with registry(settings) as client:
-        release = artifacts.verified(client, settings, versions.get(settings, version))
+        held = versions.get(settings, version)
+        contract = artifacts.verified_release(client, settings, held).contract
+    online_schema.check(settings, version, contract)
     model = settings.mlflow.registered_model
     with moves.turn(settings) as (connection, client):
-        production = settled(settings, connection, client)["production"]
+        current = settled(settings, connection, client)
+        production = current["production"]
         if production in (None, version):
-            held = (
+            standing = (
                 "is in production itself"
                 if production == version
                 else "has no version in production beside it"
             )
             raise Refused(
-                f"Version {version} cannot be on trial: it {held}.",
+                f"Version {version} cannot be on trial: it {standing}.",
                 hint="Trials compare a version with another one in production.",
             )
         return moves.move(
@@ -47,12 +51,12 @@ def start(settings: Settings, version: int, alias: TrialAlias, *, why: str, by: 
             client,
             model=model,
             alias=alias,
-            from_version=client.alias(model, alias),
+            from_version=current[alias],
             to_version=version,
             action="trial",
             by=by,
             why=why.strip(),
-            release=release,
+            release=artifacts.record(held, contract),
         )
 
 
@@ -66,7 +70,7 @@ def stop(settings: Settings, alias: TrialAlias, *, why: str, by: str) -> Move:
     _check_reason(why)
     model = settings.mlflow.registered_model
     with moves.turn(settings) as (connection, client):
-        current = client.alias(model, alias)
+        current = settled(settings, connection, client)[alias]
         if current is None:
             raise NotFound(f"Nothing is on trial as '{alias}'.", hint="See 'streamflow models history'.")
         return moves.move(

@@ -1,0 +1,46 @@
+"""Whether the online store can serve a version: its catalog against the version's contract."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from streamflow.contract import Contract
+from streamflow.database import transaction
+from streamflow.errors import ReleaseRefused
+from streamflow.registry import gate
+from streamflow.settings import Settings
+
+
+def columns(settings: Settings, contract: Contract) -> dict[str, dict[str, str]]:
+    """Type per column of the online tables, from the catalog, which needs no right to read the tables."""
+    with transaction(settings) as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a"
+                " JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+                " WHERE n.nspname = 'online' AND c.relname = ANY(:views) AND a.attnum > 0 AND NOT a.attisdropped"
+            ),
+            {"views": [view.name for view in contract.views]},
+        )
+        found: dict[str, dict[str, str]] = {}
+        for view, column, kind in rows:
+            found.setdefault(view, {})[column] = kind
+        return found
+
+
+def check(settings: Settings, version: int, contract: Contract) -> None:
+    """Refuse a version that predict would take and then refuse every user with.
+
+    Raises:
+        ReleaseRefused: a table or column that it reads is gone, or of another type.
+    """
+    online = columns(settings, contract)
+    if not online:
+        # Nothing was materialized yet: that speaks against no version.
+        return
+    rule = gate.online_schema(contract, online)
+    if not rule.passed:
+        raise ReleaseRefused(
+            f"The online store cannot serve version {version}: {rule.reason}, with a feature repo that has them.",
+            hint="Or choose another version: 'streamflow models history' lists those that were in production.",
+        )

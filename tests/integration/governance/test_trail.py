@@ -1,0 +1,336 @@
+"""What the audit trail withstands: rows cut off, dates made up, moves past it, failures in the middle of a move."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from streamflow import tracking
+from streamflow.cli.main import app
+from streamflow.database import transaction
+from streamflow.errors import DependencyDown, PromotionConflict, Refused, ReleaseRefused, StreamFlowError
+from streamflow.registry import history, moves, settle, trial, versions
+from streamflow.registry.client import RegistryClient, registry
+from streamflow.registry.promote import promote, rollback
+
+WHO = {"why": "a test", "by": "ada"}
+
+
+def into_production(settings, version):
+    promote(settings, version, "staging", **WHO)
+    return promote(settings, version, "production", **WHO)
+
+
+def rows(settings):
+    return [(m.action, m.alias, m.from_version, m.to_version) for m in history.history(settings)]
+
+
+def stages(settings):
+    with registry(settings) as client:
+        found = client.versions(settings.mlflow.registered_model)
+    return {int(item["version"]): item["current_stage"] for item in found}
+
+
+def strict(settings):
+    return settings.model_copy(
+        update={"promotion": settings.promotion.model_copy(update={"outside_moves": "revert"})}
+    )
+
+
+def point_past_us(settings, alias, version):
+    with registry(settings) as client:
+        if version is None:
+            client.delete_alias(settings.mlflow.registered_model, alias)
+        else:
+            client.set_alias(settings.mlflow.registered_model, alias, version)
+
+
+def as_an_administrator(settings, statement):
+    with transaction(settings) as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql(statement)
+
+
+def command(*words):
+    result = CliRunner().invoke(app, list(words))
+    return result.exit_code, result.output, result.exception
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_rows_cut_off_at_the_end_are_missed_until_somebody_says_why(settings, make, lost):
+    first, second = make(2)
+    into_production(settings, first)
+    into_production(settings, second)
+    as_an_administrator(settings, f"DELETE FROM streamflow.promotions WHERE promotion_id > {4 - lost}")
+    for _ in range(2):
+        # `history` itself adds rows for what it finds, and so does a rollback.
+        code, _, error = command("models", "history")
+        assert code == 1
+        assert isinstance(error, StreamFlowError)
+        assert "tampered" in error.what
+    rollback(settings, to=first, **WHO)
+    assert command("models", "history")[0] == 1
+
+    assert command("models", "history", "--acknowledge", "restored from Monday's backup")[0] == 0
+    assert "chain of these rows holds" in command("models", "history")[1]
+    told = [move for move in history.history(settings) if move.action == "acknowledge"]
+    assert [move.why for move in told] == ["restored from Monday's backup"]
+    assert told[0].facts["problems"]
+    with pytest.raises(Refused, match="nothing to acknowledge"):
+        settle.acknowledge(settings, **WHO)
+
+
+def test_a_trail_without_its_anchor_is_said_to_have_none(settings, make):
+    (first,) = make(1)
+    into_production(settings, first)
+    with tracking.client(settings) as client:
+        client.delete_registered_model_tag(settings.mlflow.registered_model, history.ANCHOR_TAG)
+    code, output, _ = command("models", "history")
+    assert code == 0
+    assert "MLflow names no newest row" in output
+
+
+def test_a_promoted_canary_is_on_trial_no_more_and_its_rollback_leaves_nobody_to_it(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    trial.start(settings, second, "canary", **WHO)
+    into_production(settings, second)
+    assert versions.by_alias(settings, "canary") is None
+    # Pointed there in MLflow itself, so that the version stands at both.
+    point_past_us(settings, "challenger", second)
+    assert rollback(settings, **WHO).to_version == first
+    assert trial.running(settings) == {}
+    assert [versions.by_alias(settings, alias) for alias in ("canary", "challenger")] == [None, None]
+    ends = [row for row in rows(settings) if row[0] == "end trial"]
+    assert ends == [("end trial", "canary", second, None), ("end trial", "challenger", second, None)]
+
+
+def test_a_trial_of_another_version_goes_on_through_a_rollback(settings, make):
+    first, second, third = make(3)
+    for version in (first, second):
+        into_production(settings, version)
+    trial.start(settings, third, "challenger", **WHO)
+    rollback(settings, **WHO)
+    assert trial.running(settings) == {"challenger": third}
+    trial.start(settings, second, "canary", **WHO)
+    assert settle.settle(settings) == []
+    assert trial.running(settings) == {"canary": second, "challenger": third}
+
+
+def test_a_version_that_reaches_production_in_mlflow_is_on_trial_no_more(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    trial.start(settings, second, "canary", **WHO)
+    point_past_us(settings, "production", second)
+    settle.settle(settings)
+    assert versions.by_alias(settings, "canary") is None
+    assert rows(settings)[-1] == ("end trial", "canary", second, None)
+
+
+def test_of_two_rollbacks_at_once_the_second_is_told(settings, make):
+    first, second, third = make(3)
+    for version in (first, second, third):
+        into_production(settings, version)
+    with ThreadPoolExecutor(2) as pool:
+        tries = [pool.submit(rollback, settings, expected=third, **WHO) for _ in range(2)]
+        errors = [item.exception() for item in tries]
+    assert sorted(type(error) for error in errors if error) == [PromotionConflict]
+    assert versions.by_alias(settings, "production") == second
+
+
+def test_the_command_rolls_back_from_what_was_in_production_when_it_was_called(settings, make):
+    first, second, third = make(3)
+    for version in (first, second, third):
+        into_production(settings, version)
+    found = []
+    with moves.turn(settings) as (connection, client):
+        caller = threading.Thread(target=lambda: found.append(command("rollback", "--why", "complaints")))
+        caller.start()
+        wait_for_a_waiting_one(settings)
+        moves.move(
+            connection,
+            client,
+            model=settings.mlflow.registered_model,
+            alias="production",
+            from_version=third,
+            to_version=second,
+            action="rollback",
+            **WHO,
+        )
+    caller.join()
+    (code, _, error) = found[0]
+    assert (code, type(error)) == (1, PromotionConflict)
+    assert versions.by_alias(settings, "production") == second
+
+
+def wait_for_a_waiting_one(settings):
+    waiting = sa.text(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with transaction(settings) as connection:
+            if connection.execute(waiting).scalar_one():
+                return
+        time.sleep(0.02)
+    pytest.fail("nobody waits for the turn")
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_move_in_mlflow_is_taken_back_although_mlflow_failed_in_between(
+    settings, make, monkeypatch, failing
+):
+    first, second = make(2)
+    into_production(settings, first)
+    point_past_us(settings, "production", second)
+
+    def fails(*arguments):
+        raise DependencyDown("MLflow does not answer.")
+
+    for _ in range(failing):
+        with monkeypatch.context() as patch:
+            patch.setattr(RegistryClient, "set_alias", fails)
+            with pytest.raises(DependencyDown):
+                settle.settle(strict(settings))
+    settle.settle(strict(settings))
+    assert versions.by_alias(settings, "production") == first
+    assert stages(settings) == {first: "Production", second: "None"}
+    assert rows(settings)[2:] == [
+        ("outside", "production", first, second),
+        *[("abandon", "production", second, second)] * failing,
+        ("revert", "production", second, first),
+    ]
+    assert settle.settle(strict(settings)) == []
+
+
+@pytest.mark.parametrize("alias", ["canary", "challenger"])
+def test_a_trial_started_and_ended_in_mlflow_is_recorded(settings, make, alias):
+    first, second = make(2)
+    into_production(settings, first)
+    point_past_us(settings, alias, second)
+    (seen,) = settle.settle(settings)
+    assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, None, second)
+    assert trial.running(settings) == {alias: second}
+    point_past_us(settings, alias, None)
+    (seen,) = settle.settle(settings)
+    assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, second, None)
+
+    point_past_us(settings, alias, second)
+    seen, back = settle.settle(strict(settings))
+    assert (back.action, back.alias, back.from_version, back.to_version) == ("revert", alias, second, None)
+    assert versions.by_alias(settings, alias) is None
+
+
+def test_a_rollback_takes_no_other_model_of_the_same_number(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    into_production(settings, second)
+    model = settings.mlflow.registered_model
+    with registry(settings) as client:
+        client.set_version_tag(model, first, versions.MANIFEST_TAG, "0" * 64)
+    with pytest.raises(ReleaseRefused, match="not the one that was in production under this number"):
+        rollback(settings, **WHO)
+    assert versions.by_alias(settings, "production") == second
+
+
+@pytest.mark.parametrize("change", ["accept", "revert"])
+def test_a_rollback_after_production_was_unset_brings_back_what_was_there(settings, make, change):
+    first, second = make(2)
+    into_production(settings, first)
+    into_production(settings, second)
+    point_past_us(settings, "production", None)
+    if change == "accept":
+        settle.settle(settings)
+        assert stages(settings) == {first: "Archived", second: "Archived"}
+        assert rollback(settings, **WHO).to_version == second
+    else:
+        settle.settle(strict(settings))
+        assert rollback(strict(settings), **WHO).to_version == first
+    assert not [move for move in history.history(settings) if move.facts.get("detected") == "a stage"]
+
+
+def test_what_was_there_at_a_time_takes_moves_in_mlflow_into_account(settings, make):
+    first, second = make(2)
+    before = into_production(settings, first)
+    meanwhile = datetime.now(UTC)
+    point_past_us(settings, "production", second)
+    code, output, _ = command("models", "at", (datetime.now(UTC) + timedelta(days=1)).isoformat())
+    assert code == 0
+    assert f"Version {second} was in production" in output
+    assert f"done after {before.recorded_at:%Y-%m-%d %H:%M:%S} UTC" in output
+    seen = history.history(settings)[-1]
+    assert datetime.fromisoformat(seen.facts["not_before"]) == before.recorded_at
+    _, output, _ = command("models", "at", meanwhile.isoformat())
+    assert f"Version {first} was in production" in output
+    assert f"Perhaps version {second} was there already" in output
+
+
+def test_what_was_there_at_a_time_is_told_without_mlflow_too(settings, make, monkeypatch):
+    (first,) = make(1)
+    into_production(settings, first)
+    monkeypatch.setenv("STREAMFLOW_MLFLOW__TRACKING_URI", "http://127.0.0.1:9")
+    code, output, _ = command("models", "at", "2100-01-01")
+    assert code == 0
+    assert "does not answer" in output
+    assert f"Version {first} was in production" in output
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_stage_set_in_mlflow_is_put_back_when_nothing_is_in_production(settings, make):
+    (first,) = make(1)
+    with tracking.client(settings) as client:
+        client.transition_model_version_stage(settings.mlflow.registered_model, str(first), "Production")
+    (seen,) = settle.settle(settings)
+    assert seen.facts["detected"] == "a stage"
+    assert stages(settings) == {first: "Archived"}
+
+
+def online_tables(settings, *statements):
+    with transaction(settings) as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def test_neither_rollback_nor_trial_takes_a_version_that_the_online_store_cannot_serve(settings, make):
+    first, second, third = make(3)
+    for version in (first, second):
+        into_production(settings, version)
+    online_tables(
+        settings,
+        "CREATE TABLE online.subs_profile_fv (user_id text, monthly_fee double precision)",
+        "CREATE TABLE online.usage_agg_30d_fv (user_id text)",
+    )
+    for attempt in (
+        lambda: rollback(settings, **WHO),
+        lambda: trial.start(settings, third, "canary", **WHO),
+    ):
+        with pytest.raises(
+            ReleaseRefused, match=r"'usage_agg_30d_fv' has no column 'skips_7d'.*features apply"
+        ):
+            attempt()
+    assert versions.by_alias(settings, "production") == second
+    online_tables(settings, "ALTER TABLE online.usage_agg_30d_fv ADD COLUMN skips_7d bigint")
+    trial.start(settings, third, "canary", **WHO)
+    assert rollback(settings, **WHO).to_version == first
+
+
+def test_the_stage_of_production_is_at_no_time_empty(settings, make, monkeypatch):
+    first, second = make(2)
+    into_production(settings, first)
+    seen = []
+    set_stage = RegistryClient.set_stage
+
+    def watched(self, model, version, stage):
+        set_stage(self, model, version, stage)
+        seen.append({item["current_stage"] for item in self.versions(model)})
+
+    monkeypatch.setattr(RegistryClient, "set_stage", watched)
+    into_production(settings, second)
+    rollback(settings, **WHO)
+    assert len(seen) == 5
+    assert all("Production" in found for found in seen)
