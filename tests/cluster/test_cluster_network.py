@@ -21,6 +21,7 @@ JOBS = {
     "backup": {"postgresql"},
     "train": {"postgresql", "mlflow"},
     "score": {"postgresql", "mlflow"},
+    "audit": {"postgresql", "mlflow"},
     "parity": {"postgresql", "mlflow", "predict"},
     "demo": {"postgresql", "mlflow"},
     "test": {"postgresql", "predict"},

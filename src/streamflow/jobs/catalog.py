@@ -50,6 +50,12 @@ def _monitor(settings: Settings) -> object:
     return monitor(settings)
 
 
+def _audit(settings: Settings) -> object:
+    from streamflow.jobs.audit import audit
+
+    return audit(settings)
+
+
 def _backup(settings: Settings) -> object:
     from streamflow.jobs.backup import backup
 
@@ -64,6 +70,7 @@ JOBS: Mapping[str, Recipe] = {
     "score": _score,
     "parity": _parity,
     "monitor": _monitor,
+    "audit": _audit,
     "backup": _backup,
 }
 

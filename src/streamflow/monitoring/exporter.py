@@ -53,6 +53,7 @@ class PlatformCollector(Collector):
                     *_freshness(freshness.read(connection)),
                     *_drops(connection),
                     *_parity(connection),
+                    *_audit(connection, self._settings.mlflow.registered_model),
                     *_model(connection, self._settings.mlflow.registered_model, self._settings.predict.alias),
                 ]
         except (StreamFlowError, sa.exc.SQLAlchemyError) as error:
@@ -172,6 +173,32 @@ def _parity(connection: sa.Connection) -> list[Metric]:
         compared.add_metric([], row.compared)
         differences.add_metric([], row.differences)
     return [compared, differences]
+
+
+def _audit(connection: sa.Connection, model: str) -> list[Metric]:
+    chain = GaugeMetricFamily(
+        "streamflow_audit_chain_ok", "Whether the audit trail held when the job `audit` last verified it."
+    )
+    outside = CounterMetricFamily(
+        "streamflow_outside_moves", "Moves made in MLflow past StreamFlow, by alias.", labels=["alias"]
+    )
+    held = connection.execute(
+        sa.text(
+            "SELECT (facts->>'chain_ok')::boolean FROM streamflow.job_runs"
+            " WHERE job = 'audit' AND outcome = 'done' ORDER BY run_id DESC LIMIT 1"
+        )
+    ).scalar()
+    if held is not None:
+        chain.add_metric([], float(held))
+    for row in connection.execute(
+        sa.text(
+            "SELECT alias, count(*) FILTER (WHERE action = 'outside') AS n FROM streamflow.promotions"
+            " WHERE model = :model GROUP BY alias"
+        ),
+        {"model": model},
+    ):
+        outside.add_metric([row.alias], row.n)
+    return [chain, outside]
 
 
 def _model(connection: sa.Connection, model: str, alias: str) -> list[Metric]:

@@ -232,25 +232,31 @@ def broken(links: Sequence[Link], anchor: str = "") -> tuple[str, ...]:
     Args:
         anchor: "number:hash" of a row that was once the newest, kept elsewhere; "" when there is none.
     """
-    problems = []
+    found = []
     before = GENESIS
     for number, link in enumerate(links, start=1):
         if link.promotion_id != number:
-            problems.append(f"Row {number} is missing; row {link.promotion_id} is in its place.")
+            found.append(f"Row {number} is missing; row {link.promotion_id} is in its place.")
             break
         if link.previous_hash != before:
-            problems.append(f"Row {number} does not follow from row {number - 1}.")
+            found.append(f"Row {number} does not follow from row {number - 1}.")
         if link_hash(link) != link.hash:
-            problems.append(f"Row {number} was changed after it was written.")
+            found.append(f"Row {number} was changed after it was written.")
         before = link.hash
     number_text, _, held = anchor.partition(":")
     if number_text.isdigit():
         number = int(number_text)
         if number > len(links):
-            problems.append(f"Rows {len(links) + 1} to {number} are missing at the end.")
+            found.append(f"Rows {len(links) + 1} to {number} are missing at the end.")
         elif links[number - 1].hash != held:
-            problems.append(f"Row {number} is not the one that MLflow's tag '{ANCHOR_TAG}' names.")
-    return tuple(problems)
+            found.append(f"Row {number} is not the one that MLflow's tag '{ANCHOR_TAG}' names.")
+    return tuple(found)
+
+
+def problems(settings: Settings, anchor: str = "") -> tuple[str, ...]:
+    """What is wrong with the chain, a sentence each; empty when it holds."""
+    with transaction(settings) as connection:
+        return broken(chain(connection), anchor)
 
 
 def verify(settings: Settings, anchor: str = "") -> str:
@@ -264,11 +270,11 @@ def verify(settings: Settings, anchor: str = "") -> str:
     """
     with transaction(settings) as connection:
         links = chain(connection)
-    problems = broken(links, anchor)
-    if problems:
+    found = broken(links, anchor)
+    if found:
         raise StreamFlowError(
             "The audit trail of promotions was tampered with.",
-            details=problems,
+            details=found,
             hint="Compare it with a backup (docs/governance.md), and find out who owns the database. Rows that are lost"
             " for a known reason: streamflow models history --acknowledge WHY",
         )

@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client import CollectorRegistry, generate_latest
 from typer.testing import CliRunner
 
 from streamflow import tracking
 from streamflow.cli.main import app
 from streamflow.database import transaction
 from streamflow.errors import DependencyDown, PromotionConflict, Refused, ReleaseRefused, StreamFlowError
+from streamflow.jobs import catalog, run
+from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.registry import history, moves, settle, trial, versions
 from streamflow.registry.client import RegistryClient, registry
 from streamflow.registry.promote import promote, rollback
@@ -334,3 +337,24 @@ def test_the_stage_of_production_is_at_no_time_empty(settings, make, monkeypatch
     rollback(settings, **WHO)
     assert len(seen) == 5
     assert all("Production" in found for found in seen)
+
+
+def test_the_job_finds_moves_in_mlflow_and_a_trail_that_was_cut_off(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    into_production(settings, second)
+    assert (catalog.recipe("audit")(settings).chain_ok, len(rows(settings))) == (True, 4)
+    point_past_us(settings, "production", first)
+    assert run.run(settings, "audit", catalog.recipe("audit")) == 0
+    metrics = generate_latest(exported(settings)).decode()
+    assert "streamflow_audit_chain_ok 1.0" in metrics
+    assert 'streamflow_outside_moves_total{alias="production"} 1.0' in metrics
+    as_an_administrator(settings, "DELETE FROM streamflow.promotions WHERE promotion_id = 5")
+    assert run.run(settings, "audit", catalog.recipe("audit")) == 0
+    assert "streamflow_audit_chain_ok 0.0" in generate_latest(exported(settings)).decode()
+
+
+def exported(settings):
+    found = CollectorRegistry()
+    found.register(PlatformCollector(settings))
+    return found
