@@ -97,7 +97,7 @@ def test_the_exporter_is_told_which_jobs_run_by_schedule():
         if o["metadata"]["name"] == "streamflow-exporter" and o["kind"] == "Deployment"
     )
     [container] = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == ["--jobs", "backup,ingest,materialize,monitor,parity"]
+    assert container["args"] == ["--jobs", "audit,backup,ingest,materialize,monitor,parity"]
 
 
 def test_prometheus_takes_every_rule(tmp_path):

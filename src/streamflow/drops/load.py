@@ -137,8 +137,8 @@ def ingest(
             origin=str(folder.resolve()),
         )
         loaded_at = store.store(connection, drop, staged, meter.step)
-    meter.step("analyzing")
-    with transaction(settings) as connection:
+        # Within the transaction: whoever sees the rows plans with what they are.
+        meter.step("analyzing")
         store.analyze(connection, repo)
     outcomes = tuple(_outcome(item) for item in staged)
     return IngestOutcome(drop.drop_id, as_of, True, loaded_at, outcomes, _notes(staged))

@@ -68,6 +68,16 @@ def feature_schema(repo: FeatureRepo) -> tuple[tuple[Feature, ...], tuple[View, 
     return tuple(features), tuple(views)
 
 
+def planned(schema: str) -> str:
+    """What to give to Feast as `db_schema`, so that it reads `schema` by a plan that stays fast. Pure.
+
+    Feast puts it into libpq's options as it is, which is the way to give its sessions a setting. Of the rows of the
+    join's common table expressions PostgreSQL expects a handful, and so may choose to compare each with each:
+    300,000 users took more than half an hour, and 11 s without nested loops.
+    """
+    return f"public -c enable_nestloop=off -c search_path={schema}"
+
+
 def build(
     settings: Settings,
     repo: FeatureRepo,
@@ -100,7 +110,7 @@ def build(
         f" {quote(repo.label.column)} AS {LABEL} FROM {table.snapshots}"
         f" WHERE as_of = TIMESTAMPTZ '{label_as_of.isoformat()}' ORDER BY {key}, loaded_at DESC"
     )
-    store = open_store(settings, db_schema=db_schema)
+    store = open_store(settings, db_schema=planned(db_schema))
     references = [f"{feature.view}:{feature.name}" for feature in features]
     with warnings.catch_warnings():
         # Feast reads the entities' columns through pandas and psycopg; pandas would rather have SQLAlchemy.
