@@ -2,6 +2,7 @@
 
 settings        a migrated database of its own, and a home folder of its own, for each test
 mlflow_server   one MLflow server for all; with it `settings` names an experiment and a model of their own
+start_mlflow    starts an MLflow server of the test's own
 module_settings the same, for all tests of a module
 world           a database with both sample drops, shared by the tests of a module
 feature_repo    the project's feature repo
@@ -19,7 +20,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -207,9 +208,20 @@ def mlflow_server(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: postgres.Server
 ) -> Iterator[str]:
     """Address of a real MLflow server on the test's PostgreSQL."""
-    folder = tmp_path_factory.mktemp("mlflow")
     _sql(postgres_server, "CREATE DATABASE mlflow")
-    environment = servers.mlflow_environment(_settings_for(postgres_server, "mlflow"))
+    with _mlflow(_settings_for(postgres_server, "mlflow"), tmp_path_factory.mktemp("mlflow")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def start_mlflow() -> Callable[[Settings, Path], contextlib.AbstractContextManager[str]]:
+    """Starts another one, on the database of the settings, with its artifacts in a folder; as a context."""
+    return _mlflow
+
+
+@contextlib.contextmanager
+def _mlflow(settings: Settings, folder: Path) -> Iterator[str]:
+    environment = servers.mlflow_environment(settings)
     with home.choosing_ports():
         port = home.free_port(15000)
         process = processes.launch(
@@ -224,8 +236,10 @@ def mlflow_server(
         except BaseException:
             processes.stop(process, first=signal.SIGTERM, grace_seconds=5)
             raise
-    yield address
-    processes.stop(process, first=signal.SIGTERM, grace_seconds=10)
+    try:
+        yield address
+    finally:
+        processes.stop(process, first=signal.SIGTERM, grace_seconds=10)
 
 
 def _wait_for(url: str, process: processes.Running, log: Path) -> None:

@@ -60,6 +60,19 @@ def transaction(settings: Settings | DatabaseSettings) -> Iterator[sa.Connection
 
 
 @contextlib.contextmanager
+def session(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
+    """One transaction in the database `name`, on a connection that no pool keeps.
+
+    Raises:
+        DependencyDown: PostgreSQL does not answer, or lets nobody in.
+    """
+    there = database.model_copy(update={"name": name})
+    own = sa.create_engine(there.url(), poolclass=sa.NullPool)
+    with _told(there), own.begin() as connection:
+        yield connection
+
+
+@contextlib.contextmanager
 def _told(database: DatabaseSettings) -> Iterator[None]:
     """Errors that a user can do something about, in our words."""
     try:

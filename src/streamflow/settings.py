@@ -136,12 +136,14 @@ class IngestSettings(_Section):
 
 
 class BackupSettings(_Section):
-    """Dumps of the databases."""
+    """Dumps of the databases and of the model versions' files."""
 
     folder: Path = Path("backups")
     """Folder that dumps are written to, one folder a dump."""
     keep: int = Field(14, ge=1)
     """Dumps that are kept; the oldest go first."""
+    artifacts: bool = True
+    """Dump the files of the model versions too, through MLflow; without them a restore serves no model."""
 
 
 class TrainingSettings(_Section):

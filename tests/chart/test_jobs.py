@@ -25,7 +25,7 @@ def test_a_job_says_all_that_is_needed(name):
     spec = SPECS[name]
     assert set(spec) - OPTIONAL == KEYS - OPTIONAL
     assert spec["command"] == ["streamflow", "jobs", "exec", name]
-    assert spec["databaseRole"] in ROLES
+    assert spec["databaseRole"] in {*ROLES, "admin"}
     assert set(spec["talksTo"]) <= {"postgresql", "mlflow", "predict"}
     assert spec["summary"].endswith(".")
 
@@ -98,3 +98,40 @@ def test_drops_come_from_a_volume_or_an_object_store():
     assert {"name": "STREAMFLOW_INGEST__INBOX", "value": "s3://bucket/drops"} in container["env"]
     assert {"secretRef": {"name": "store"}} in container["envFrom"]
     assert "drops" not in {v["name"] for v in from_store["volumes"]}
+
+
+def environment(container):
+    return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
+
+
+def test_restore_alone_is_the_administrator_and_never_starts_by_itself():
+    objects = render()
+    cron = pick(objects, "CronJob", "streamflow-restore")["spec"]
+    assert cron["suspend"] is True
+    pod = cron["jobTemplate"]["spec"]["template"]["spec"]
+    variables = environment(pod["containers"][0])
+    assert variables["STREAMFLOW_DATABASE__USER"] == "postgres"
+    assert variables["STREAMFLOW_DATABASE__PASSWORD_FILE"] == "/run/secrets/admin/password"
+    mounts = {m["mountPath"]: m["readOnly"] for m in pod["containers"][0]["volumeMounts"] if "readOnly" in m}
+    assert mounts == {"/run/secrets/admin": True, "/backups": True}
+    holders = [
+        name
+        for name, template in pod_specs(objects).items()
+        if name.startswith("CronJob") and "admin-password" in str(template["spec"]["volumes"])
+    ]
+    assert holders == ["CronJob streamflow-restore"]
+
+
+def test_restore_logs_in_as_the_administrator_of_an_external_server():
+    objects = render(
+        "postgresql.enabled=false",
+        "externalDatabase.host=db",
+        "externalDatabase.existingSecret=root",
+        "externalDatabase.maxConnections=200",
+    )
+    pod = pod_specs(objects)["CronJob streamflow-restore"]["spec"]
+    assert "STREAMFLOW_DATABASE__USER" not in environment(pod["containers"][0])
+    assert pod["containers"][0]["command"][-1] == "--admin-user-file=/run/secrets/admin/user"
+    (secret,) = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
+    assert secret["secretName"] == "root"
+    assert {item["path"] for item in secret["items"]} == {"user", "password"}

@@ -9,7 +9,7 @@ from render import CHART, NAMESPACE, RELEASE, ROOT, configuration, render
 PORTS = {"postgresql": 5432, "mlflow": 5000, "feast": 6566, "predict": 8000, "exporter": 9100}
 COMPONENTS = (
     "postgresql", "mlflow", "feast", "predict", "exporter", "migrate", "test", "demo",
-    "ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup",
+    "ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup", "restore",
 )  # fmt: skip
 
 

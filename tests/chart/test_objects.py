@@ -7,7 +7,7 @@ import re
 import pytest
 from render import configuration, pick, pod_specs, render
 
-JOBS = ("ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup")
+JOBS = ("ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup", "restore")
 COMPONENTS = ("postgresql", "mlflow", "feast", "predict", "exporter", "migrate", "test")
 
 

@@ -24,6 +24,7 @@ TEMPLATES = "\n".join(
 # Settings that follow from where things run, so that they are no knobs.
 DERIVED = {
     "home",
+    "backup.artifacts",
     "backup.folder",
     "backup.keep",
     "database.host",

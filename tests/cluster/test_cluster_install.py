@@ -66,7 +66,7 @@ def test_mlflow_and_feast_answer_through_a_port_forward(demo):
 
 def test_jobs_are_listed_run_and_logged_through_the_api(demo):
     jobs = json.loads(streamflow("jobs", "list", "-n", demo.namespace, "--json"))
-    assert {"ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup"} == {
+    assert {"ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup", "restore"} == {
         job["name"] for job in jobs
     }
     log = streamflow("jobs", "run", "monitor", "-n", demo.namespace)

@@ -26,7 +26,7 @@ CALLS = {
 ELSEWHERE = {
     # Their documents are read by other tests of this folder …
     *("up", "down", "status", "doctor", "simulate", "ingest", "drops list", "features get", "materialize"),
-    *("train", "models promote", "models history", "models list", "predict", "score"),
+    *("train", "models promote", "models history", "models list", "predict", "score", "backup", "restore"),
     # … and these are the same functions by another name, or print what a promotion prints.
     *("models gate", "promote", "rollback", "models rollback"),
     # On a cluster.

@@ -75,7 +75,7 @@ def remove(admin, passwords):
         name = database.mlflow_name if role == "mlflow" else None
         engine(as_role(admin, passwords, role, name=name)).dispose()
     engine(admin).dispose()
-    with prepare._autocommit(database, "postgres") as connection:
+    with prepare.autocommit(database, "postgres") as connection:
         for name in (database.name, database.mlflow_name):
             connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")
         for role in roles.ROLES:

@@ -8,7 +8,9 @@ import sqlalchemy as sa
 
 from streamflow.database import transaction
 from streamflow.errors import StreamFlowError
-from streamflow.jobs.backup import MANIFEST, backup
+from streamflow.jobs.backup import backup
+from streamflow.jobs.dump import MANIFEST
+from streamflow.schema.migrate import newest
 from streamflow.settings import BackupSettings, DatabaseSettings
 
 pytestmark = pytest.mark.postgres
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.postgres
 def here(settings, tmp_path):
     """Settings that dump into a folder of the test's own; there is no database of MLflow."""
     database = DatabaseSettings(**settings.database.model_dump() | {"mlflow_name": "no_such_database"})
-    folder = BackupSettings(folder=tmp_path / "backups", keep=2)
+    folder = BackupSettings(folder=tmp_path / "backups", keep=2, artifacts=False)
     return settings.model_copy(update={"backup": folder, "database": database})
 
 
@@ -28,11 +30,16 @@ def test_a_dump_is_described_by_its_manifest(here):
     done = backup(here)
     manifest = json.loads((done.folder / MANIFEST).read_text())
     name = f"{here.database.name}.dump"
-    assert list(manifest["files"]) == [here.database.name]
-    assert manifest["revision"] == "0001" or manifest["revision"]
+    assert list(manifest["databases"]) == ["platform"]
+    assert manifest["revision"] == newest()
+    assert manifest["artifacts"] is None
+    dumped = manifest["databases"]["platform"]
+    assert dumped["name"] == here.database.name
+    assert dumped["tables"]["source.things"]["rows"] == 1000
     content = (done.folder / name).read_bytes()
     assert content.startswith(b"PGDMP")
-    assert manifest["files"][here.database.name] == {
+    assert dumped["dump"] == {
+        "file": name,
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }
@@ -47,7 +54,9 @@ def test_the_oldest_dumps_go(here):
 
 
 def test_a_dump_that_fails_leaves_nothing_and_removes_nothing(here, monkeypatch):
-    monkeypatch.setattr("streamflow.jobs.backup._databases", lambda settings: ["no_such_database"])
+    monkeypatch.setattr(
+        "streamflow.jobs.backup._databases", lambda settings: {"platform": "no_such_database"}
+    )
     with pytest.raises(StreamFlowError, match="no_such_database"):
         backup(here)
     assert list(here.backup.folder.iterdir()) == []

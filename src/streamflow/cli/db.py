@@ -33,8 +33,8 @@ def prepare(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for PostgreSQL.")] = 300.0,
 ) -> None:
     """Wait for PostgreSQL; make roles, databases and schemas; run migrations; set grants."""
-    settings = _as_admin(settings_module.load(), admin_user_file)
-    server = _as_admin(settings, None, name=preparing.MAINTENANCE_DATABASE) if roles else settings
+    settings = as_admin(settings_module.load(), admin_user_file)
+    server = as_admin(settings, None, name=preparing.MAINTENANCE_DATABASE) if roles else settings
     preparing.wait(
         server, "login", timeout, on_wait=lambda reason: typer.echo(f"Waiting: {reason}", err=True)
     )
@@ -51,7 +51,7 @@ def finish(
     admin_user_file: Annotated[Path | None, typer.Option(help="File with the administrator's name.")] = None,
 ) -> None:
     """After `features apply`: set grants on what it made, and tell those who wait."""
-    settings = _as_admin(settings_module.load(), admin_user_file)
+    settings = as_admin(settings_module.load(), admin_user_file)
     found = {} if passwords is None or roles else preparing.passwords_in(passwords)
     preparing.finish(settings, found, with_roles=roles)
     typer.echo("Grants are set, and the feature repo is marked as applied.")
@@ -130,7 +130,8 @@ def _revision(held: str) -> str:
     return f"The database is at revision {held}."
 
 
-def _as_admin(settings: Settings, user_file: Path | None, *, name: str | None = None) -> Settings:
+def as_admin(settings: Settings, user_file: Path | None, *, name: str | None = None) -> Settings:
+    """The settings of the administrator whose name is in a file, if one is named, for the database `name`."""
     update = {"user": user_file.read_text(encoding="utf-8").strip()} if user_file else {}
     if name:
         update["name"] = name

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from streamflow import log
 from streamflow import settings as settings_module
+from streamflow.cli.db import as_admin
 from streamflow.jobs import catalog
 from streamflow.jobs.run import run as run_job
 
@@ -90,8 +92,13 @@ def logs(
 
 
 @app.command("exec")
-def execute(name: JobName) -> None:
+def execute(
+    name: JobName,
+    admin_user_file: Annotated[
+        Path | None, typer.Option(help="File with the name of the administrator to log in as.")
+    ] = None,
+) -> None:
     """Do a job here, in this process, as its CronJob does: locked, logged, its outcome recorded."""
-    settings = settings_module.load()
+    settings = as_admin(settings_module.load(), admin_user_file)
     log.configure(settings.log)
     raise typer.Exit(run_job(settings, name, catalog.recipe(name)))

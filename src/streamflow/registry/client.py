@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import IO, Any, Literal
+from urllib.parse import quote
 
 import httpx2
 
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
 from streamflow.settings import Settings
 
+PROXY = "mlflow-artifacts"
 _API = "/api/2.0/mlflow"
 _ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _PAGE = 1000
+_PIECE = 1 << 20
 
 
 class RegistryClient:
@@ -121,14 +124,41 @@ class RegistryClient:
         Raises:
             StreamFlowError: the artifacts are not behind MLflow's proxy.
         """
-        scheme, _, path = source.partition(":/")
-        if scheme != "mlflow-artifacts":
-            raise StreamFlowError(f"The files are at {scheme}:, not behind MLflow's artifact proxy.")
-        response = self._send("GET", f"{_ARTIFACTS}/{path.lstrip('/')}/{name}", {})
+        response = self._send("GET", _address(f"{_below_root(source)}/{name}"), {})
         if response.status_code == 404 or _error_code(response) in _ABSENT:
             return None
         self._check(response)
         return response.content
+
+    def listed(self, folder: str) -> list[str]:
+        """Paths of all files below a folder of the artifact proxy, in order; empty when it is not there."""
+        found: list[str] = []
+        page = self._send("GET", _ARTIFACTS, {"path": folder})
+        self._check(page)
+        for item in page.json().get("files", []):
+            path = f"{folder}/{item['path']}"
+            found += self.listed(path) if item.get("is_dir") else [path]
+        return sorted(found)
+
+    def download(self, path: str, target: IO[bytes]) -> None:
+        """Write a file of the artifact proxy to `target`, a piece at a time.
+
+        Raises:
+            NotFound: it is not there.
+        """
+        with self._told(), self._http.stream("GET", _address(path)) as response:
+            if response.status_code != 200:
+                response.read()
+            self._check(response)
+            for piece in response.iter_bytes():
+                target.write(piece)
+
+    def upload(self, path: str, content: IO[bytes], size: int) -> None:
+        """Store a file behind the artifact proxy, a piece at a time."""
+        pieces = iter(lambda: content.read(_PIECE), b"")
+        with self._told():
+            response = self._http.put(_address(path), content=pieces, headers={"Content-Length": str(size)})
+        self._check(response)
 
     def _ask(
         self,
@@ -147,8 +177,13 @@ class RegistryClient:
 
     def _send(self, method: str, path: str, fields: dict[str, Any]) -> httpx2.Response:
         arguments: dict[str, Any] = {"params" if method == "GET" else "json": fields}
-        try:
+        with self._told():
             return self._http.request(method, path, **arguments)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except httpx2.HTTPError as error:
             raise DependencyDown(
                 f"MLflow at {self._uri} does not answer ({type(error).__name__}).",
@@ -187,6 +222,17 @@ def registry(settings: Settings) -> Iterator[RegistryClient]:
 def tags_of(item: dict[str, Any]) -> dict[str, str]:
     """The tags of a version, a model or a run. Pure."""
     return {tag["key"]: tag.get("value", "") for tag in item.get("tags", [])}
+
+
+def _below_root(source: str) -> str:
+    scheme, _, path = source.partition(":/")
+    if scheme != PROXY:
+        raise StreamFlowError(f"The files are at {scheme}:, not behind MLflow's artifact proxy.")
+    return path.lstrip("/")
+
+
+def _address(path: str) -> str:
+    return f"{_ARTIFACTS}/{quote(path)}"
 
 
 def _error_code(response: httpx2.Response) -> str:

@@ -56,7 +56,7 @@ def prepare(settings: Settings, passwords: Mapping[str, str], *, with_roles: boo
         grant_own(settings)
         return revision
     plan = make_plan(settings, passwords)
-    with _autocommit(settings.database, MAINTENANCE_DATABASE) as connection:
+    with autocommit(settings.database, MAINTENANCE_DATABASE) as connection:
         roles.ensure_cluster(connection, plan)
     with transaction(settings) as connection:
         roles.ensure_schemas(connection, plan)
@@ -79,7 +79,7 @@ def grant_own(settings: Settings) -> None:
 
 def make_plan(settings: Settings, passwords: Mapping[str, str]) -> roles.Plan:
     """What the SQL of roles depends on, for the server in `settings`."""
-    with _autocommit(settings.database, MAINTENANCE_DATABASE) as connection:
+    with autocommit(settings.database, MAINTENANCE_DATABASE) as connection:
         return _plan(settings, connection, passwords)
 
 
@@ -178,7 +178,12 @@ def _missing(settings: Settings, until: Stage) -> str:
 
 
 @contextmanager
-def _autocommit(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
+def autocommit(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
+    """A connection of its own to the database `name`, that commits each statement and is closed afterwards.
+
+    Raises:
+        DependencyDown: PostgreSQL does not answer, or does not let the login in.
+    """
     engine = sa.create_engine(database.url(name=name), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:

@@ -119,6 +119,8 @@ ROLES: Mapping[str, Role] = {
 }
 
 _MAINTAIN_SINCE = 170000
+_MATERIALIZATIONS = "materializations"
+"""The one table in the schema `online` that a migration makes."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,21 @@ def schema_statements(plan: Plan) -> list[str]:
     return statements
 
 
+def owner_statements(plan: Plan, existing: Mapping[str, set[str]]) -> list[str]:
+    """SQL that gives tables and views to whom they would belong had they been made here; runs after a restore. Pure.
+
+    Args:
+        existing: Tables and views of each schema; all of them belong to the owner.
+    """
+    made_by = {"source": APPLY, "features": APPLY, "feast": APPLY, "online": MATERIALIZE}
+    return [
+        f"ALTER TABLE {quote(schema, table)} OWNER TO {plan.role(made_by[schema])}"
+        for schema, tables in sorted(existing.items())
+        if schema in made_by
+        for table in sorted(tables - {_MATERIALIZATIONS})
+    ]
+
+
 def table_statements(
     plan: Plan, existing: Mapping[str, set[str]], owned: Set[str] = frozenset()
 ) -> list[str]:
@@ -222,7 +239,7 @@ def table_statements(
     # `features apply` makes online tables, materialize swaps them.
     statements = [
         f"ALTER TABLE {quote('online', table)} OWNER TO {plan.role(MATERIALIZE)}"
-        for table in sorted(existing.get("online", set()) - {"materializations"} - owned)
+        for table in sorted(existing.get("online", set()) - {_MATERIALIZATIONS} - owned)
     ]
     for name, role in ROLES.items():
         if not role.creates:
@@ -251,6 +268,11 @@ def ensure_cluster(connection: sa.Connection, plan: Plan) -> None:
     _run(connection, role_statements(plan, roles) + database_statements(plan, databases))
 
 
+def ensure_database_rights(connection: sa.Connection, plan: Plan) -> None:
+    """Set owner and rights of the two databases, which exist."""
+    _run(connection, database_statements(plan, {plan.database, plan.mlflow_database}))
+
+
 def ensure_schemas(connection: sa.Connection, plan: Plan) -> None:
     """Make the schemas of the platform's database, and rights on tables to come."""
     _run(connection, schema_statements(plan))
@@ -262,6 +284,18 @@ def ensure_grants(connection: sa.Connection, plan: Plan, *, own: bool = False) -
     Args:
         own: Only on tables whose owner's rights the login has; the others are left to their own owners.
     """
+    existing, owned = _tables(connection, plan, own=own)
+    _run(connection, table_statements(plan, existing, owned))
+
+
+def ensure_owners(connection: sa.Connection, plan: Plan) -> None:
+    """Give tables and views, all of which belong to the owner, to whom they would belong had they been made here."""
+    existing, _ = _tables(connection, plan, own=False)
+    _run(connection, owner_statements(plan, existing))
+
+
+def _tables(connection: sa.Connection, plan: Plan, *, own: bool) -> tuple[dict[str, set[str]], set[str]]:
+    """Tables and views of each schema, and which of `online` belong to materialize already."""
     mine = " AND pg_has_role(relowner, 'USAGE')" if own else ""
     rows = connection.execute(
         sa.text(
@@ -277,7 +311,7 @@ def ensure_grants(connection: sa.Connection, plan: Plan, *, own: bool = False) -
         existing.setdefault(row.nspname, set()).add(row.relname)
         if row.nspname == "online" and quote(row.owner) == plan.role(MATERIALIZE):
             owned.add(row.relname)
-    _run(connection, table_statements(plan, existing, owned))
+    return existing, owned
 
 
 def _run(connection: sa.Connection, statements: list[str]) -> None:

@@ -7,6 +7,7 @@ from streamflow.schema.roles import (
     SCHEMAS,
     Plan,
     database_statements,
+    owner_statements,
     role_statements,
     schema_statements,
     table_statements,
@@ -46,6 +47,14 @@ def test_a_database_belongs_to_its_role_and_is_closed_to_everybody_else():
 def test_online_tables_go_to_materialize_but_the_record_of_materializations_does_not():
     owners = [s for s in table_statements(PLAN, TABLES) if "OWNER TO" in s]
     assert owners == ['ALTER TABLE "online"."usage_fv" OWNER TO "sf_materialize"']
+
+
+def test_after_a_restore_tables_belong_to_whom_they_would_have_been_made_by():
+    assert owner_statements(PLAN, TABLES | {"feast": {"projects"}}) == [
+        'ALTER TABLE "feast"."projects" OWNER TO "sf_feast_apply"',
+        'ALTER TABLE "online"."usage_fv" OWNER TO "sf_materialize"',
+        'ALTER TABLE "source"."users" OWNER TO "sf_feast_apply"',
+    ]
 
 
 @pytest.mark.parametrize(("version", "maintains"), [(160004, False), (170002, True)])

@@ -25,6 +25,19 @@ STREAMFLOW_DATABASE__USER: {{ include "streamflow.databaseRole" (dict "root" . "
 {{- end }}
 {{- end -}}
 
+{{- /* Logs a job in as that role, instead of one of the components'. Arguments: context and job, which are changed. */ -}}
+{{- define "streamflow.withAdmin" -}}
+{{- $root := .context.root -}}
+{{- $_ := unset .context "role" -}}
+{{- $_ := set .context "env" (merge (fromYaml (include "streamflow.adminEnv" $root)) .context.env) -}}
+{{- $_ := set .context "volumes" (merge (dict "admin" (fromYaml (include "streamflow.adminVolume" $root))) .context.volumes) -}}
+{{- $_ := set .context "mounts" (merge (dict "admin" "/run/secrets/admin") .context.mounts) -}}
+{{- $_ := set .context "readOnly" (append .context.readOnly "admin") -}}
+{{- range fromYamlArray (include "streamflow.prepareArgs" $root) -}}
+{{-   if hasPrefix "--admin" . }}{{ $_ := set $.job "command" (append $.job.command .) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "streamflow.prepareArgs" -}}
 - {{ ternary "--roles" "--no-roles" .Values.database.createRoles }}
 {{- if and .Values.database.createRoles (not .Values.postgresql.enabled) }}

@@ -1,0 +1,65 @@
+"""`streamflow backup` and `streamflow restore`: everything into a folder, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamflow.cli.output import AsJson, print_json, working
+
+
+def backup(as_json: AsJson = False) -> None:
+    """Dump the databases and the files of the model versions into a folder of their own.
+
+    Example: STREAMFLOW_BACKUP__FOLDER=~/backups streamflow backup
+    """
+    from streamflow import settings as settings_module
+    from streamflow.jobs.backup import backup as recipe
+
+    with working("Backing up", quiet=as_json):
+        done = recipe(settings_module.load())
+    if as_json:
+        print_json(done)
+        return
+    size = sum(done.files.values()) / 1e6
+    typer.echo(f"The backup is in {done.folder}: {size:.1f} MB, {sum(done.rows.values()):,} rows,")
+    typer.echo(f"{len(done.versions)} model versions. {len(done.removed)} older backups were removed.")
+    if done.elsewhere:
+        listed = ", ".join(map(str, done.elsewhere))
+        typer.echo(f"Not in it, because they are not behind MLflow's artifact proxy: versions {listed}.")
+    typer.echo(f"Back: streamflow restore {done.folder}")
+
+
+def restore(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="The backup; default: the newest one.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also when the databases hold drops or model versions.")
+    ] = False,
+    admin_user_file: Annotated[
+        Path | None, typer.Option(help="File with the name of the administrator to log in as.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a backup back: checked, restored, compared, and only then put in the place of what is there.
+
+    Example: streamflow restore backups/2024-03-01T000000.000000Z
+    """
+    from streamflow import settings as settings_module
+    from streamflow.cli.db import as_admin
+    from streamflow.jobs.restore import restore as recipe
+
+    with working("Restoring", quiet=as_json):
+        done = recipe(as_admin(settings_module.load(), admin_user_file), folder, replace=replace)
+    if as_json:
+        print_json(done)
+        return
+    typer.echo(
+        f"The backup of {done.made_at} is back: {sum(done.rows.values()):,} rows, equal to the manifest's,"
+    )
+    typer.echo(f"and {done.artifacts} files of model versions.")
+    for step in done.next:
+        typer.echo(step)

@@ -1,0 +1,264 @@
+"""A whole install is backed up and comes back on another server's terms: its owners, its rights, its MLflow."""
+
+import asyncio
+import hashlib
+import json
+import shutil
+
+import prepared
+import pytest
+import sqlalchemy as sa
+
+from streamflow.database import session, transaction
+from streamflow.errors import NotFound, Refused, StreamFlowError, UsageError
+from streamflow.jobs import catalog, run
+from streamflow.jobs import dump as dumps
+from streamflow.jobs.backup import backup
+from streamflow.jobs.restore import restore
+from streamflow.jobs.score import served_release
+from streamflow.registry.promote import promote
+from streamflow.schema import prepare, roles
+from streamflow.settings import BackupSettings, MlflowSettings
+
+pytestmark = [pytest.mark.postgres, pytest.mark.stack]
+PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}
+
+
+@pytest.fixture(scope="module")
+def source(module_settings, mlflow_server, tmp_path_factory):
+    """A drop, a promoted version, scores; and what its owner would see of them."""
+    from streamflow.jobs.apply import apply
+    from streamflow.jobs.ingest import ingest
+    from streamflow.jobs.materialize import materialize
+    from streamflow.jobs.score import score
+    from streamflow.jobs.simulate import simulate
+    from streamflow.jobs.train import train
+
+    folder = tmp_path_factory.mktemp("backed_up")
+    mlflow = module_settings.mlflow.model_dump() | {"tracking_uri": mlflow_server}
+    made = module_settings.model_copy(
+        update={
+            "mlflow": MlflowSettings(**mlflow),
+            "backup": BackupSettings(folder=folder / "backups"),
+        }
+    )
+    apply(made)
+    (drop,) = simulate(made, folder / "drops", users=300, months=1)
+    ingest(made, drop.folder, drop.as_of)
+    materialize(made)
+    version = train(made, drop.as_of, estimator="logistic_regression").version
+    for alias in ("staging", "production"):
+        promote(made, version, alias, why="a test", by="tests")
+    score(made)
+    prepare.stamp(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def backed_up(source):
+    return backup(source)
+
+
+@pytest.fixture
+def target(source, start_mlflow, tmp_path):
+    """An empty install with a role per component, and an MLflow server of its own that runs."""
+    made = prepared.named(source)
+    try:
+        prepare.prepare(made, PASSWORDS)
+        prepare.stamp(made)
+        there = prepared.as_role(made, PASSWORDS, "mlflow", made.database.mlflow_name)
+        with start_mlflow(there, tmp_path) as address:
+            mlflow = source.mlflow.model_dump() | {"tracking_uri": address}
+            yield made.model_copy(update={"mlflow": MlflowSettings(**mlflow)})
+    finally:
+        prepared.remove(made, PASSWORDS)
+
+
+def as_role(settings, role):
+    return prepared.as_role(settings, PASSWORDS, role)
+
+
+def rows(settings, name):
+    """Digest of the sorted rows of every table of a database."""
+    found = {}
+    with session(settings.database, name) as connection:
+        connection.exec_driver_sql("SET TimeZone = 'UTC'")
+        tables = connection.execute(
+            sa.text(
+                "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+                " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+            )
+        ).scalars()
+        for table in list(tables):
+            held = connection.exec_driver_sql(f"SELECT t::text FROM {table} t ORDER BY 1").scalars()
+            found[table] = hashlib.sha256("\n".join(held).encode()).hexdigest()
+    return found
+
+
+def release_of(settings):
+    return asyncio.run(served_release(settings))
+
+
+def both(settings):
+    return settings.database.name, settings.database.mlflow_name
+
+
+def test_everything_comes_back_with_the_owners_and_rights_of_the_new_server(source, backed_up, target):
+    before = [rows(source, name) for name in both(source)]
+    served = release_of(source)
+    restored = restore(target, backed_up.folder)
+    assert [rows(target, name) for name in both(target)] == before
+    assert len(before[0]) > 20
+    assert restored.artifacts > 10
+    assert restored.next == (
+        "Online tables and scores came with the dump: nothing needs to be materialized.",
+    )
+
+    # The version is served, by an MLflow server that was not restarted, with the same probabilities.
+    again = release_of(target)
+    assert again.pointer == served.pointer
+    golden = json.loads(golden_of(target))
+    assert again.probabilities(golden["rows"]).tolist() == served.probabilities(golden["rows"]).tolist()
+
+    # Each component does its work under its own role, and no more.
+    prepare.wait(as_role(target, "feast_serve"), "applied", 0)
+    for job in ("materialize", "monitor", "score"):
+        assert run.run(as_role(target, job), job, catalog.recipe(job)) == 0, job
+    with transaction(as_role(target, "predict")) as connection:
+        connection.exec_driver_sql("SELECT streamflow.keep_prediction_log(30)")
+        with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
+            connection.exec_driver_sql("SELECT * FROM source.users")
+    with transaction(as_role(target, "feast_apply")) as connection:
+        connection.exec_driver_sql("ALTER TABLE source.users ADD COLUMN later bigint")
+    # The chain of promotions goes on where it ended.
+    with transaction(as_role(target, "train")) as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO streamflow.promotions (moved_by, model, alias, to_version, action, why)"
+            " VALUES ('me', 'm', 'a', 1, 'promote', 'x')"
+        )
+
+
+def golden_of(settings):
+    from streamflow.registry import versions
+    from streamflow.registry.client import registry
+
+    with registry(settings) as client:
+        return client.file(versions.get(settings, 1).source, "golden.json")
+
+
+def test_a_database_with_drops_is_replaced_only_when_told(source, backed_up, target):
+    restore(target, backed_up.folder)
+    with transaction(target) as connection:
+        connection.exec_driver_sql("CREATE TABLE source.newer AS SELECT 1 AS n")
+    for action in (
+        lambda: restore(target, backed_up.folder),
+        lambda: catalog.recipe("restore")(target),
+    ):
+        with pytest.raises(Refused, match="holds 1 drops") as refused:
+            action()
+        assert "--replace" in str(refused.value)
+    assert "source.newer" in rows(target, target.database.name)
+    restore(target, backed_up.folder, replace=True)
+    assert "source.newer" not in rows(target, target.database.name)
+    # Nothing is left beside.
+    with prepare.autocommit(target.database, "postgres") as connection:
+        beside = connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_database WHERE datname ~ '_(restoring|replaced)$'"
+        ).scalar_one()
+    assert beside == 0
+
+
+def test_the_job_restores_the_newest_dump_and_records_its_outcome_in_what_it_restored(
+    source, backed_up, target
+):
+    admin = target.model_copy(update={"backup": source.backup})
+    assert run.run(admin, "restore", catalog.recipe("restore")) == 0
+    with transaction(target) as connection:
+        found = connection.exec_driver_sql(
+            "SELECT outcome, facts->>'folder' FROM streamflow.job_runs WHERE job = 'restore'"
+        ).one()
+    assert tuple(found) == ("done", str(backed_up.folder))
+
+
+@pytest.fixture
+def copy(backed_up, tmp_path):
+    return shutil.copytree(backed_up.folder, tmp_path / "copy")
+
+
+@pytest.fixture
+def untouched(source):
+    """An install that must be as before after the test: the one that was backed up."""
+    before = rows(source, source.database.name)
+    yield source
+    assert rows(source, source.database.name) == before
+
+
+def test_a_flipped_byte_in_any_file_is_refused_whole_with_the_files_name(copy, backed_up, untouched):
+    assert len(backed_up.files) == 3
+    for name in backed_up.files:
+        content = bytearray((copy / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (copy / name).write_bytes(content)
+        with pytest.raises(Refused, match="Nothing was restored") as refused:
+            restore(untouched, copy, replace=True)
+        assert refused.value.details == (f"{name} has changed: its SHA-256 is not the manifest's",)
+        shutil.copy(backed_up.folder / name, copy / name)
+    (copy / name).unlink()
+    with pytest.raises(Refused, match=f"{name} is missing"):
+        restore(untouched, copy, replace=True)
+
+
+def test_a_manifest_that_says_something_else_leaves_what_is_there(copy, untouched):
+    """As when pg_restore lost rows: the counts do not agree, so nothing takes its place."""
+    manifest = json.loads((copy / dumps.MANIFEST).read_text())
+    users = manifest["databases"]["platform"]["tables"]["source.users"]
+    users["rows"] += 1
+    (copy / dumps.MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(StreamFlowError, match="as before") as failed:
+        restore(untouched, copy, replace=True)
+    assert failed.value.details == (f"source.users has {users['rows'] - 1} rows, not {users['rows']}",)
+    with prepare.autocommit(untouched.database, "postgres") as connection:
+        beside = "SELECT count(*) FROM pg_database WHERE datname ~ '_(restoring|replaced)$'"
+        assert connection.exec_driver_sql(beside).scalar_one() == 0
+
+
+def test_a_manifest_that_is_cut_short_is_refused(copy, untouched):
+    whole = (copy / dumps.MANIFEST).read_text()
+    (copy / dumps.MANIFEST).write_text(whole[: len(whole) // 2])
+    with pytest.raises(Refused, match="not as it was written"):
+        restore(untouched, copy, replace=True)
+
+
+def test_a_login_that_may_not_make_databases_is_told_so(source, backed_up, target):
+    with pytest.raises(UsageError, match="may not make databases"):
+        restore(as_role(target, "owner"), backed_up.folder)
+
+
+def test_without_a_backup_there_is_nothing_to_restore(source, tmp_path):
+    nothing = source.model_copy(update={"backup": BackupSettings(folder=tmp_path)})
+    with pytest.raises(NotFound, match="no backup"):
+        restore(nothing)
+    with pytest.raises(NotFound, match="no backup"):
+        restore(nothing, tmp_path)
+
+
+def test_without_mlflow_there_is_no_backup_and_nothing_half_of_one(source, tmp_path):
+    away = MlflowSettings(**source.mlflow.model_dump() | {"tracking_uri": "http://127.0.0.1:9"})
+    folder = BackupSettings(folder=tmp_path / "backups")
+    with pytest.raises(StreamFlowError, match="does not answer"):
+        backup(source.model_copy(update={"mlflow": away, "backup": folder}))
+    assert list(folder.folder.iterdir()) == []
+
+
+def test_backing_up_under_its_own_role_reads_both_databases_and_the_artifacts(target, source, backed_up):
+    restore(target, backed_up.folder)
+    again = backup(
+        as_role(target, "backup").model_copy(update={"backup": source.backup, "mlflow": target.mlflow})
+    )
+    assert again.versions == (1,)
+    first, second = dumps.read(backed_up.folder), dumps.read(again.folder)
+    assert {key: item.tables for key, item in second.databases.items()} == {
+        key: item.tables for key, item in first.databases.items()
+    }
+    assert second.artifacts.sha256 == first.artifacts.sha256
+    shutil.rmtree(again.folder)
