@@ -130,11 +130,21 @@ def scope_of(method: str, path: str) -> str | None:
     return "features" if path.startswith("/features/") else None
 
 
-def refuse(keys: Mapping[str, ApiKey], given: str | None, needed: str) -> Problem | None:
-    """Why a request is refused; None when it is allowed. Pure."""
+def find(keys: Mapping[str, ApiKey], given: str | None) -> ApiKey | None:
+    """The key that a caller gave, if it is one of ours."""
+    return keys.get(digest_of(given)) if given else None
+
+
+def refuse(key: ApiKey | None, given: str | None, needed: str) -> Problem | None:
+    """Why a request is refused; None when it is allowed. Pure.
+
+    Args:
+        key: What was found for the given key.
+        given: The key as the caller sent it; None without one.
+        needed: The scope that the request needs.
+    """
     if not given:
         return Problem("unauthorized", "Send an API key: 'Authorization: Bearer KEY', or 'X-API-Key: KEY'.")
-    key = keys.get(digest_of(given))
     if key is None:
         return Problem("unauthorized", "This API key is not known. Ask the service's operator for a new one.")
     if needed not in key.scopes:

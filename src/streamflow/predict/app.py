@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 import streamflow
-from streamflow import log
 from streamflow.predict import metrics
 from streamflow.predict.api_keys import KeyFile, scope_of
 from streamflow.predict.front import Front
 from streamflow.predict.inference_protocol import add_inference_routes
 from streamflow.predict.live_model import LiveModel
-from streamflow.predict.problems import FAILED, MEDIA_TYPE, Problem, ProblemError
+from streamflow.predict.problems import FAILED, Problem, ProblemError, rendered
 from streamflow.predict.routes import add_routes
 from streamflow.predict.service import Service
 from streamflow.predict.store import Lanes
 from streamflow.predict.watch import Watch
 from streamflow.settings import Settings
-
-_LOG = log.get(__name__)
 
 
 def create_app(settings: Settings, live: LiveModel | None = None) -> Front:
@@ -74,7 +71,14 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> Front:
     _declare_keys(app)
     _add_problem_handlers(app)
     metrics.DRAINING.set_function(lambda: float(live.draining))
-    return Front(app, service, key_file)
+    return Front(app, service, key_file, lambda scope: _template_of(app, scope))
+
+
+def _template_of(app: FastAPI, scope: MutableMapping[str, Any]) -> str | None:
+    for route in app.routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            return getattr(route, "path", None)
+    return None
 
 
 def _declare_keys(app: FastAPI) -> None:
@@ -96,19 +100,19 @@ def _declare_keys(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def problem_response(problem: Problem, request: Request) -> JSONResponse:
+def problem_response(problem: Problem, request: Request) -> Response:
     """A problem as a response."""
-    headers = {"retry-after": str(problem.retry_after)} if problem.retry_after else None
-    document = problem.document(getattr(request.state, "request_id", ""))
-    return JSONResponse(document, problem.http_status, headers, MEDIA_TYPE)
+    request_id = getattr(request.state, "request_id", "")
+    status, headers, content = rendered(problem, request.scope["path"], request_id)
+    return Response(content, status, headers)
 
 
 def _add_problem_handlers(app: FastAPI) -> None:
-    async def on_problem(request: Request, error: Exception) -> JSONResponse:
+    async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemError)  # noqa: S101
         return problem_response(error.problem, request)
 
-    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+    async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101
         problems: list[dict[str, Any]] = [
             {"at": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
@@ -117,7 +121,7 @@ def _add_problem_handlers(app: FastAPI) -> None:
         detail = "; ".join(f"{item['at']}: {item['message']}" for item in problems[:3])
         return problem_response(Problem("bad_request", detail, members={"errors": problems[:20]}), request)
 
-    async def on_http(request: Request, error: Exception) -> JSONResponse:
+    async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
         detail = f"{request.method} {request.url.path}: {error.detail}. The API is described at /docs."
@@ -126,8 +130,8 @@ def _add_problem_handlers(app: FastAPI) -> None:
             response.headers[name] = value
         return response
 
-    async def on_failure(request: Request, error: Exception) -> JSONResponse:
-        _LOG.error("request failed", exc_info=error, path=request.url.path)
+    async def on_failure(request: Request, error: Exception) -> Response:
+        # The exception goes on to the front, which logs it.
         return problem_response(FAILED, request)
 
     app.add_exception_handler(ProblemError, on_problem)

@@ -16,7 +16,8 @@ from typing import Any
 from streamflow import log
 from streamflow.predict import answers, api_keys, metrics
 from streamflow.predict.api_keys import KeyFile
-from streamflow.predict.problems import FAILED, MEDIA_TYPE, Problem, ProblemError
+from streamflow.predict.failures import described
+from streamflow.predict.problems import FAILED, Problem, ProblemError, rendered
 from streamflow.predict.service import Service
 
 Scope = MutableMapping[str, Any]
@@ -27,17 +28,36 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _LOG = log.get("streamflow.access")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_CLIENT_GONE = 499
+"""Status that metrics and logs give a request whose client went away; nginx's number, no response has it."""
 _JSON = (b"content-type", b"application/json")
-_PROBLEM = (b"content-type", MEDIA_TYPE.encode())
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before it had sent its request."""
 
 
 class Front:
-    """ASGI application around the FastAPI one."""
+    """ASGI application around the FastAPI one.
 
-    def __init__(self, app: App, service: Service, key_file: KeyFile | None = None) -> None:
+    Args:
+        app: The FastAPI application, for everything but the short way.
+        service: What answers predictions.
+        key_file: API keys; none asks for no key.
+        template_of: The path template of a request that the application has not seen, such as `/features/{user_id}`.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        service: Service,
+        key_file: KeyFile | None = None,
+        template_of: Callable[[Scope], str | None] = lambda scope: None,
+    ) -> None:
         self._app = app
         self._key_file = key_file
         self._service = service
+        self._template_of = template_of
         self._limit = service.settings.max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,10 +65,10 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
+        began = time.perf_counter()
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        status = 500
+        status = 0
 
         async def send_stamped(message: Message) -> None:
             nonlocal status
@@ -64,22 +84,25 @@ class Front:
         metrics.IN_PROGRESS.inc()
         try:
             await self._route(scope, receive, send_stamped, request_id)
+        except ProblemError as error:
+            await _send_problem(send_stamped, error.problem, scope["path"], request_id)
+        except ClientGoneError:
+            status = _CLIENT_GONE
+        except Exception as error:
+            _LOG.error(
+                "request failed", handler=self._handler(scope), request_id=request_id, **described(error)
+            )
+            if not status:
+                await _send_problem(send_stamped, FAILED, scope["path"], request_id)
+            status = 500
         finally:
             metrics.IN_PROGRESS.dec()
-            self._note(scope, status, time.perf_counter() - started, request_id)
+            self._note(scope, status or 500, time.perf_counter() - began, request_id)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            await _send_problem(send, refusal, request_id)
-            return
-        try:
-            body = await self._body(receive)
-        except ProblemError as error:
-            await _send_problem(send, error.problem, request_id)
-            return
-        if body is None:
-            return
+        if self._key_file is not None:
+            self._admit(scope, self._key_file)
+        body = await self._body(receive)
         if scope["path"] == "/predict" and scope["method"] == "POST" and not scope["query_string"]:
             scope["handler"] = "/predict"
             await self._predict(body, send, request_id)
@@ -95,54 +118,56 @@ class Front:
 
         await self._app(scope, replay, send)
 
-    def _refusal(self, scope: Scope) -> Problem | None:
-        """Why the caller may not ask this; None when it may."""
-        if self._key_file is None:
-            return None
+    def _admit(self, scope: Scope, key_file: KeyFile) -> None:
+        """Raise the problem why the caller may not ask this, if there is one."""
         needed = api_keys.scope_of(scope["method"], scope["path"])
         if needed is None:
-            return None
-        return api_keys.refuse(self._key_file.keys, api_keys.given_key(scope["headers"]), needed)
+            return
+        given = api_keys.given_key(scope["headers"])
+        key = api_keys.find(key_file.keys, given)
+        if key is not None:
+            scope["key_id"] = key.name
+        problem = api_keys.refuse(key, given, needed)
+        if problem is not None:
+            raise ProblemError(problem)
 
     async def _predict(self, body: bytes, send: Send, request_id: str) -> None:
-        try:
-            key = answers.read_key(body, self._service.settings.join_key)
-            outcome = await self._service.one(key)
-        except ProblemError as error:
-            await _send_problem(send, error.problem, request_id)
-            return
-        except Exception:
-            _LOG.exception("request failed", handler="/predict", request_id=request_id)
-            await _send_problem(send, FAILED, request_id)
-            return
+        key = answers.read_key(body, self._service.settings.join_key)
+        outcome = await self._service.one(key)
         if outcome.problem is not None:
-            await _send_problem(send, outcome.problem, request_id)
+            await _send_problem(send, outcome.problem, "/predict", request_id)
             return
         self._service.log.offer(outcome, request_id)
         content = json.dumps(answers.prediction(outcome, request_id)).encode()
         await _send(send, 200, [_JSON], content)
 
-    async def _body(self, receive: Receive) -> bytes | None:
-        """The whole body; None when the client went away."""
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        body: bytes = message.get("body", b"")
-        while message.get("more_body"):
+    async def _body(self, receive: Receive) -> bytes:
+        """The whole body.
+
+        Raises:
+            ProblemError: request_too_large.
+            ClientGoneError: the client went away meanwhile.
+        """
+        body = b""
+        more = True
+        while more:
             message = await receive()
             if message["type"] != "http.request":
-                return None
+                raise ClientGoneError
             body += message.get("body", b"")
+            more = message.get("more_body", False)
             if len(body) > self._limit:
-                break
-        if len(body) > self._limit:
-            raise ProblemError(
-                Problem("request_too_large", f"The body is over {self._limit} bytes. Send less at a time.")
-            )
+                detail = f"The body is over {self._limit} bytes. Send less at a time."
+                raise ProblemError(Problem("request_too_large", detail))
         return body
 
+    def _handler(self, scope: Scope) -> str:
+        """The path template, as logs and metrics name a request; a path itself may hold an entity's key."""
+        found = scope.get("handler") or getattr(scope.get("route"), "path", None)
+        return found or self._template_of(scope) or "unmatched"
+
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
-        handler = str(scope.get("handler") or getattr(scope.get("route"), "path", "unmatched"))
+        handler = self._handler(scope)
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         metrics.answered(handler, method, status, seconds)
         if status >= 500 or self._service.settings.access_log:
@@ -154,6 +179,7 @@ class Front:
                 status=status,
                 duration_ms=round(seconds * 1000, 2),
                 request_id=request_id,
+                key_id=scope.get("key_id"),
                 model_version=served.release.pointer.version if served else None,
             )
 
@@ -169,13 +195,9 @@ def _request_id(scope: Scope) -> str:
     return secrets.token_hex(8)
 
 
-async def _send_problem(send: Send, problem: Problem, request_id: str) -> None:
-    headers = [_PROBLEM]
-    if problem.code == "unauthorized":
-        headers.append((b"www-authenticate", b"Bearer"))
-    if problem.retry_after:
-        headers.append((b"retry-after", str(problem.retry_after).encode()))
-    await _send(send, problem.http_status, headers, problem.body(request_id))
+async def _send_problem(send: Send, problem: Problem, path: str, request_id: str) -> None:
+    status, headers, content = rendered(problem, path, request_id)
+    await _send(send, status, [(name.encode(), value.encode()) for name, value in headers.items()], content)
 
 
 async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:

@@ -1,10 +1,11 @@
 """Open Inference Protocol v2 over the same service: https://github.com/kserve/open-inference-protocol.
 
 One input, the entities' keys; outputs `probability` and `prediction`. The protocol knows no answer for a part of a
-request, so one entity that is refused refuses the request, with all reasons.
+request, so one entity that is refused refuses the request. A failed request is answered as `problems.rendered` says.
 """
 
 import json
+import re
 import struct
 from typing import Any
 
@@ -14,12 +15,14 @@ from pydantic import BaseModel, Field
 
 import streamflow
 from streamflow.predict import answers
+from streamflow.predict.live_model import Served
 from streamflow.predict.outcome import Outcome
 from streamflow.predict.problems import Problem, ProblemError
 from streamflow.predict.service import Service
 
 _PLATFORM = "streamflow_onnx"
 _HEADER_LENGTH = "inference-header-content-length"
+_NUMBER = re.compile(r"[0-9]{1,12}")
 
 
 class RequestedOutput(BaseModel):
@@ -72,10 +75,12 @@ class InferenceError(BaseModel):
     error: str
 
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": InferenceError} for status in (400, 404, 413, 422, 503)
-}
-_FAILED: dict[int | str, dict[str, Any]] = {status: {"model": InferenceError} for status in (404, 503)}
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": InferenceError} for status in statuses}
+
+
+_MODEL_ERRORS = _errors(404, 500, 503)
+_INFER_ERRORS = _errors(400, 401, 403, 404, 413, 422, 500, 503)
 
 
 def add_inference_routes(app: FastAPI, service: Service) -> None:
@@ -100,21 +105,15 @@ def _add_status(app: FastAPI, service: Service) -> None:
         return JSONResponse({"ready": live.ready}, 200 if live.ready else 503)
 
     async def model_ready(model_name: str, model_version: str | None = None) -> Response:
-        try:
-            _named(service, model_name, model_version)
-        except ProblemError as error:
-            return _error(error.problem)
+        _check_name(service.serving(), model_name, model_version)
         return JSONResponse({"name": model_name, "ready": live.ready}, 200 if live.ready else 503)
 
     async def model_metadata(model_name: str, model_version: str | None = None) -> Response:
-        try:
-            served = _named(service, model_name, model_version)
-        except ProblemError as error:
-            return _error(error.problem)
+        label = _check_name(service.serving(), model_name, model_version)
         return JSONResponse(
             {
-                "name": served["name"],
-                "versions": [str(served["version"])],
+                "name": label["name"],
+                "versions": [str(label["version"])],
                 "platform": _PLATFORM,
                 "inputs": [{"name": service.settings.join_key, "datatype": "BYTES", "shape": [-1]}],
                 "outputs": [
@@ -134,20 +133,18 @@ def _add_status(app: FastAPI, service: Service) -> None:
                 handler,
                 operation_id=f"v2_{name}{label}",
                 tags=["v2"],
-                responses=_FAILED,
+                responses=_MODEL_ERRORS,
             )
 
 
 def _add_infer(app: FastAPI, service: Service) -> None:
     async def infer(request: Request, model_name: str, model_version: str | None = None) -> Response:
-        try:
-            _named(service, model_name, model_version)
-            wanted = _parse(await request.body(), request.headers.get(_HEADER_LENGTH))
-            keys = _keys(wanted, service)
-            outcomes = await service.many(keys)
-            _check_all(outcomes)
-        except ProblemError as error:
-            return _error(error.problem)
+        _check_name(service.serving(), model_name, model_version)
+        wanted = _parse(await request.body(), request.headers.get(_HEADER_LENGTH))
+        outcomes = await service.many(_keys(wanted, service))
+        # Another version may have been swapped in meanwhile.
+        _check_name(outcomes[0].served, model_name, model_version)
+        _check_all(outcomes)
         for outcome in outcomes:
             service.log.offer(outcome, request.state.request_id)
         return _answer(wanted, outcomes)
@@ -163,29 +160,24 @@ def _add_infer(app: FastAPI, service: Service) -> None:
             methods=["POST"],
             operation_id=f"v2_infer{label}",
             tags=["v2"],
-            responses={**_ERRORS, 200: {"model": InferenceResponse}},
+            responses={**_INFER_ERRORS, 200: {"model": InferenceResponse}},
             openapi_extra={"requestBody": body},
         )
 
 
-def _error(problem: Problem) -> JSONResponse:
-    headers = {"retry-after": str(problem.retry_after)} if problem.retry_after else None
-    return JSONResponse({"error": f"{problem.code}: {problem.detail}"}, problem.http_status, headers)
-
-
-def _named(service: Service, name: str, version: str | None) -> dict[str, Any]:
-    served = service.serving().label
-    if name != served["name"] or version not in (None, str(served["version"])):
-        detail = f"Served is version {served['version']} of {served['name']}."
+def _check_name(served: Served, name: str, version: str | None) -> dict[str, Any]:
+    label = served.label
+    if name != label["name"] or version not in (None, str(label["version"])):
+        detail = f"Served is version {label['version']} of {label['name']}."
         raise ProblemError(Problem("not_found", detail))
-    return served
+    return label
 
 
 def _parse(body: bytes, header_length: str | None) -> InferenceRequest:
     """The request; with binary tensors, their bytes follow the JSON, whose length a header gives."""
     length = len(body)
     if header_length is not None:
-        if not header_length.isascii() or not header_length.isdigit() or int(header_length) > len(body):
+        if not _NUMBER.fullmatch(header_length) or int(header_length) > len(body):
             raise answers.bad_request(f"{_HEADER_LENGTH} must be a number of bytes within the body.")
         length = int(header_length)
     try:
@@ -229,9 +221,13 @@ def _keys(wanted: InferenceRequest, service: Service) -> list[str]:
     if len(flat) > most:
         detail = f"{len(flat)} entities were asked for; at most {most} fit into one request. Send several."
         raise ProblemError(Problem("request_too_large", detail))
-    unknown = {output.name for output in wanted.outputs or ()} - {"probability", "prediction"}
+    names = [output.name for output in wanted.outputs or ()]
+    unknown = set(names) - {"probability", "prediction"}
     if unknown:
         raise answers.bad_request(f"Unknown output(s): {', '.join(sorted(unknown))[:200]}.")
+    # Each costs as much of an answer again, and thousands of names fit into one body.
+    if len(set(names)) < len(names):
+        raise answers.bad_request("An output is named twice.")
     return [answers.check_key(key, join_key) for key in flat]
 
 

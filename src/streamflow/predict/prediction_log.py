@@ -15,6 +15,7 @@ from typing import Any
 
 from streamflow import log
 from streamflow.predict import metrics
+from streamflow.predict.failures import described
 from streamflow.predict.outcome import Outcome
 from streamflow.predict.problems import ProblemError
 from streamflow.predict.store import Lanes
@@ -74,8 +75,8 @@ class PredictionLog:
             except ProblemError as error:
                 _LOG.warning("log of predictions not written", why=error.problem.detail)
                 await asyncio.sleep(_TIMEOUT_SECONDS)
-            except Exception:
-                _LOG.exception("log of predictions not written")
+            except Exception as error:
+                _LOG.error("log of predictions not written", **described(error))
                 await asyncio.sleep(_TIMEOUT_SECONDS)
 
     async def flush(self) -> None:

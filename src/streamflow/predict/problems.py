@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MEDIA_TYPE = "application/problem+json"
+_INFERENCE = "/v2"
 
 CODES: dict[str, tuple[int, str]] = {
     "bad_request": (422, "The request is not valid"),
@@ -61,12 +62,9 @@ class Problem:
             **self.members,
         }
         if request_id:
+            made["instance"] = f"urn:streamflow:request:{request_id}"
             made["request_id"] = request_id
         return made
-
-    def body(self, request_id: str = "") -> bytes:
-        """The problem document as JSON."""
-        return json.dumps(self.document(request_id)).encode()
 
 
 class ProblemError(Exception):
@@ -75,6 +73,28 @@ class ProblemError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
         self.problem = problem
+
+
+def rendered(problem: Problem, path: str, request_id: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the answer; paths of the Open Inference Protocol have a form of their own."""
+    headers: dict[str, str] = {}
+    if problem.code == "unauthorized":
+        headers["www-authenticate"] = "Bearer"
+    if problem.retry_after:
+        headers["retry-after"] = str(problem.retry_after)
+    if path == _INFERENCE or path.startswith(f"{_INFERENCE}/"):
+        headers["content-type"] = "application/json"
+        # The protocol says 400 where ours says 422 for a body that cannot be understood.
+        malformed = problem.code == "bad_request" and not problem.status
+        status = 400 if malformed else problem.http_status
+        return status, headers, _encoded({"error": f"{problem.code}: {problem.detail}"})
+    headers["content-type"] = MEDIA_TYPE
+    return problem.http_status, headers, _encoded(problem.document(request_id))
+
+
+def _encoded(document: dict[str, Any]) -> bytes:
+    # What a client sent may be quoted in it, half a surrogate pair too, which has no encoding.
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
 
 
 FAILED = Problem(

@@ -6,15 +6,19 @@ from streamflow.errors import UsageError
 from streamflow.predict import api_keys
 
 
+def refusal(keys, given, needed):
+    return api_keys.refuse(api_keys.find(keys, given), given, needed)
+
+
 def test_a_new_key_opens_what_its_scopes_name_and_nothing_else():
     key, line = api_keys.new_key("shop", ["predict"])
     keys = api_keys.parse(f"# ours\n\n{line}\n")
     assert key not in line
-    assert api_keys.refuse(keys, key, "predict") is None
-    assert api_keys.refuse(keys, key, "features").code == "forbidden"
-    assert api_keys.refuse(keys, key + "x", "predict").code == "unauthorized"
-    assert api_keys.refuse(keys, None, "predict").code == "unauthorized"
-    assert api_keys.refuse({}, key, "predict").code == "unauthorized"
+    assert refusal(keys, key, "predict") is None
+    assert refusal(keys, key, "features").code == "forbidden"
+    assert refusal(keys, key + "x", "predict").code == "unauthorized"
+    assert refusal(keys, None, "predict").code == "unauthorized"
+    assert refusal({}, key, "predict").code == "unauthorized"
 
 
 def test_no_two_new_keys_are_alike():
@@ -69,10 +73,10 @@ def test_a_changed_file_is_taken_and_a_broken_one_changes_nothing(tmp_path):
     second, other = api_keys.new_key("second", ["predict"])
     path.write_text(f"{line}\n{other}\n")
     held.refresh()
-    assert api_keys.refuse(held.keys, second, "predict") is None
+    assert refusal(held.keys, second, "predict") is None
     path.write_text("nonsense")
     held.refresh()
-    assert api_keys.refuse(held.keys, first, "predict") is None
+    assert refusal(held.keys, first, "predict") is None
     path.unlink()
     held.refresh()
-    assert api_keys.refuse(held.keys, first, "predict") is None
+    assert refusal(held.keys, first, "predict") is None

@@ -1,0 +1,72 @@
+"""The predict service's HTTP layer in this process, in front of a model that is there but of no features."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import pytest
+
+from streamflow.contract import Contract, Feature, View
+from streamflow.predict import metrics
+from streamflow.predict.app import create_app
+from streamflow.predict.live_model import LiveModel, Served
+from streamflow.predict.online import ReadPlan
+from streamflow.registry.release import VersionPointer
+from streamflow.settings import PredictSettings, Settings
+
+CONTRACT = Contract(
+    model="m",
+    feature_service="s",
+    join_key="user_id",
+    features=(Feature("fee", "bills", "float"),),
+    views=(View("bills", None),),
+    threshold=0.5,
+    label={},
+    estimator="e",
+    as_of="",
+    known_at="",
+    fingerprint="",
+)
+
+
+@pytest.fixture
+def live() -> LiveModel:
+    """Version 1 of the model `m`, without the model itself."""
+    release: Any = SimpleNamespace(pointer=VersionPointer("m", 1, "0" * 64), contract=CONTRACT)
+    return LiveModel(served=Served(release, ReadPlan(CONTRACT), "registry", 0.0))
+
+
+Ask = Callable[..., httpx2.Response]
+
+
+@pytest.fixture
+def ask(live: LiveModel) -> Ask:
+    """One request to the service; `settings` are fields of `PredictSettings`."""
+
+    def asked(
+        method: str, path: str, settings: dict[str, Any] | None = None, **request: Any
+    ) -> httpx2.Response:
+        front = create_app(Settings(predict=PredictSettings(**(settings or {}))), live)
+
+        async def once() -> httpx2.Response:
+            transport = httpx2.ASGITransport(app=front)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://predict") as client:
+                return await client.request(method, path, **request)
+
+        return asyncio.run(once())
+
+    return asked
+
+
+@pytest.fixture
+def counted() -> Callable[..., float]:
+    """How often a request of these labels was counted."""
+
+    def count(handler: str, method: str, status: int) -> float:
+        return metrics.REQUESTS.labels(handler, method, str(status))._value.get()
+
+    return count
