@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from starlette.datastructures import QueryParams
+
 from streamflow import log
 from streamflow.errors import UsageError
 from streamflow.predict.problems import Problem
@@ -22,6 +24,10 @@ SCOPES = ("predict", "features")
 _PREFIX = "sf_"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LINE = re.compile(rf"(?P<name>{_NAME.pattern})\s+(?P<digest>[0-9a-f]{{64}})\s+(?P<scopes>[a-z,]+)")
+_OPEN: frozenset[str] = frozenset()
+_PREDICT, _FEATURES, _BOTH = frozenset(("predict",)), frozenset(("features",)), frozenset(SCOPES)
+_FALSE = frozenset(("0", "false", "off", "f", "no", "n"))
+"""What FastAPI reads as false; anything else in a query asks for something."""
 _INFER = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
 
 
@@ -123,11 +129,23 @@ def _state(path: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def scope_of(method: str, path: str) -> str | None:
-    """The scope that a request needs; None when it is open to all (status, metrics, documentation)."""
-    if path in ("/predict", "/predict/batch") or (method == "POST" and _INFER.fullmatch(path)):
-        return "predict"
-    return "features" if path.startswith("/features/") else None
+def scopes_of(method: str, path: str, query: bytes = b"") -> frozenset[str]:
+    """The scopes that a request needs; none when it is open to all (status, metrics, documentation).
+
+    Args:
+        query: The query string, raw.
+    """
+    if path == "/predict":
+        return _BOTH if query and _shows_features(query) else _PREDICT
+    if path == "/predict/batch" or (method == "POST" and _INFER.fullmatch(path)):
+        return _PREDICT
+    return _FEATURES if path.startswith("/features/") else _OPEN
+
+
+def _shows_features(query: bytes) -> bool:
+    """Whether the answer would tell feature values; contributions tell them too, each value has its own."""
+    asked = QueryParams(query).multi_items()
+    return any(name in ("features", "explain") and value.lower() not in _FALSE for name, value in asked)
 
 
 def find(keys: Mapping[str, ApiKey], given: str | None) -> ApiKey | None:
@@ -135,20 +153,24 @@ def find(keys: Mapping[str, ApiKey], given: str | None) -> ApiKey | None:
     return keys.get(digest_of(given)) if given else None
 
 
-def refuse(key: ApiKey | None, given: str | None, needed: str) -> Problem | None:
+def refuse(key: ApiKey | None, given: str | None, needed: frozenset[str]) -> Problem | None:
     """Why a request is refused; None when it is allowed. Pure.
 
     Args:
         key: What was found for the given key.
         given: The key as the caller sent it; None without one.
-        needed: The scope that the request needs.
+        needed: The scopes that the request needs, all of them.
     """
     if not given:
         return Problem("unauthorized", "Send an API key: 'Authorization: Bearer KEY', or 'X-API-Key: KEY'.")
     if key is None:
         return Problem("unauthorized", "This API key is not known. Ask the service's operator for a new one.")
-    if needed not in key.scopes:
-        detail = f"The key '{key.name}' may do {', '.join(sorted(key.scopes))}; this needs '{needed}'."
+    lacking = needed - key.scopes
+    if lacking:
+        detail = (
+            f"The key '{key.name}' may do {', '.join(sorted(key.scopes))};"
+            f" this needs '{', '.join(sorted(lacking))}'."
+        )
         return Problem("forbidden", detail)
     return None
 

@@ -15,10 +15,11 @@ from starlette.routing import Match
 
 import streamflow
 from streamflow.predict import metrics
-from streamflow.predict.api_keys import KeyFile, scope_of
+from streamflow.predict.api_keys import KeyFile
 from streamflow.predict.front import Front
 from streamflow.predict.inference_protocol import add_inference_routes
 from streamflow.predict.live_model import LiveModel
+from streamflow.predict.openapi import complete_document
 from streamflow.predict.problems import FAILED, Problem, ProblemError, rendered
 from streamflow.predict.routes import add_routes
 from streamflow.predict.service import Service
@@ -68,7 +69,7 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> Front:
     )
     add_routes(app, service)
     add_inference_routes(app, service)
-    _declare_keys(app)
+    complete_document(app)
     _add_problem_handlers(app)
     metrics.DRAINING.set_function(lambda: float(live.draining))
     return Front(app, service, key_file, lambda scope: _template_of(app, scope))
@@ -79,25 +80,6 @@ def _template_of(app: FastAPI, scope: MutableMapping[str, Any]) -> str | None:
         if route.matches(scope)[0] is not Match.NONE:
             return getattr(route, "path", None)
     return None
-
-
-def _declare_keys(app: FastAPI) -> None:
-    """Say in the OpenAPI document which operations take an API key; none is needed unless keys are configured."""
-    made = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = made()
-        document["components"]["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer"},
-            "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        }
-        for path, operations in document["paths"].items():
-            for method, operation in operations.items():
-                if scope_of(method.upper(), path) is not None:
-                    operation["security"] = [{}, {"bearer": []}, {"api_key": []}]
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def problem_response(problem: Problem, request: Request) -> Response:

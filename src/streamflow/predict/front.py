@@ -120,8 +120,8 @@ class Front:
 
     def _admit(self, scope: Scope, key_file: KeyFile) -> None:
         """Raise the problem why the caller may not ask this, if there is one."""
-        needed = api_keys.scope_of(scope["method"], scope["path"])
-        if needed is None:
+        needed = api_keys.scopes_of(scope["method"], scope["path"], scope["query_string"])
+        if not needed:
             return
         given = api_keys.given_key(scope["headers"])
         key = api_keys.find(key_file.keys, given)

@@ -16,10 +16,14 @@ from pydantic import BaseModel, Field
 import streamflow
 from streamflow.predict import answers
 from streamflow.predict.live_model import Served
+from streamflow.predict.openapi import request_body
 from streamflow.predict.outcome import Outcome
 from streamflow.predict.problems import Problem, ProblemError
+from streamflow.predict.schema import example
 from streamflow.predict.service import Service
 
+_TENSOR = {"name": "user_id", "shape": [2], "datatype": "BYTES", "data": ["7590-VHVEG", "5575-GNVDE"]}
+_OUTPUT = {"name": "probability", "shape": [2], "datatype": "FP64", "data": [0.6321, 0.0417]}
 _PLATFORM = "streamflow_onnx"
 _HEADER_LENGTH = "inference-header-content-length"
 _NUMBER = re.compile(r"[0-9]{1,12}")
@@ -28,12 +32,16 @@ _NUMBER = re.compile(r"[0-9]{1,12}")
 class RequestedOutput(BaseModel):
     """An output that the caller wants."""
 
+    model_config = example({"name": "probability"})
+
     name: str = Field(examples=["probability"])
     parameters: dict[str, Any] | None = None
 
 
 class InputTensor(BaseModel):
     """The entities' keys."""
+
+    model_config = example(_TENSOR)
 
     name: str = Field(examples=["user_id"])
     shape: list[int] = Field(examples=[[2]])
@@ -45,6 +53,8 @@ class InputTensor(BaseModel):
 class InferenceRequest(BaseModel):
     """A request for predictions."""
 
+    model_config = example({"id": "r-1", "inputs": [_TENSOR]})
+
     id: str | None = Field(None, max_length=64)
     parameters: dict[str, Any] | None = None
     inputs: list[InputTensor]
@@ -53,6 +63,8 @@ class InferenceRequest(BaseModel):
 
 class OutputTensor(BaseModel):
     """One output."""
+
+    model_config = example(_OUTPUT)
 
     name: str
     shape: list[int]
@@ -63,6 +75,10 @@ class OutputTensor(BaseModel):
 class InferenceResponse(BaseModel):
     """Predictions."""
 
+    model_config = example(
+        {"model_name": "streamflow_churn", "model_version": "3", "id": "r-1", "outputs": [_OUTPUT]}
+    )
+
     model_name: str
     model_version: str
     id: str | None = None
@@ -71,6 +87,8 @@ class InferenceResponse(BaseModel):
 
 class InferenceError(BaseModel):
     """What the protocol answers with when a request fails."""
+
+    model_config = example({"error": "not_found: Served is version 3 of streamflow_churn."})
 
     error: str
 
@@ -149,10 +167,6 @@ def _add_infer(app: FastAPI, service: Service) -> None:
             service.log.offer(outcome, request.state.request_id)
         return _answer(wanted, outcomes)
 
-    body = {
-        "required": True,
-        "content": {"application/json": {"schema": InferenceRequest.model_json_schema()}},
-    }
     for version, label in (("", ""), ("/versions/{model_version}", "_version")):
         app.add_api_route(
             f"/v2/models/{{model_name}}{version}/infer",
@@ -161,7 +175,7 @@ def _add_infer(app: FastAPI, service: Service) -> None:
             operation_id=f"v2_infer{label}",
             tags=["v2"],
             responses={**_INFER_ERRORS, 200: {"model": InferenceResponse}},
-            openapi_extra={"requestBody": body},
+            openapi_extra={"requestBody": request_body(InferenceRequest)},
         )
 
 

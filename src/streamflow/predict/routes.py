@@ -3,10 +3,11 @@
 from typing import Any
 
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from streamflow.predict import answers, metrics
+from streamflow.predict.openapi import request_body
 from streamflow.predict.problems import CODES, MEDIA_TYPE, Problem, ProblemError
 from streamflow.predict.schema import Health, ProblemDocument, Schemas
 from streamflow.predict.service import Service
@@ -43,6 +44,7 @@ _UNABLE = (
     "model_unavailable",
     "feature_store_unavailable",
     "overloaded",
+    "internal_error",
 )
 _REFUSED = ("missing_features", "stale_features", "schema_mismatch")
 
@@ -58,12 +60,14 @@ def _add_predictions(app: FastAPI, service: Service, schemas: Schemas) -> None:
         response_model=schemas.answer,
         response_model_exclude_none=True,
         responses={**documented(*_UNABLE, *_REFUSED), 200: {"model": schemas.answer}},
-        openapi_extra={"requestBody": _body(schemas.request)},
+        openapi_extra={"requestBody": request_body(schemas.request)},
     )
     async def predict(
         request: Request,
-        features: bool = Query(False, description="Add the features used."),
-        explain: bool = Query(False, description="Add what each feature contributes."),
+        features: bool = Query(False, description="Add the features used; needs the scope `features` too."),
+        explain: bool = Query(
+            False, description="Add what each feature contributes; needs the scope `features` too."
+        ),
     ) -> Response:
         outcome = await service.one(answers.read_key(await request.body(), join_key))
         if outcome.problem is not None:
@@ -82,7 +86,7 @@ def _add_predictions(app: FastAPI, service: Service, schemas: Schemas) -> None:
         summary="Probabilities for several entities, all by one model version",
         tags=["predictions"],
         responses={**documented(*_UNABLE), 200: {"model": schemas.batch_answer}},
-        openapi_extra={"requestBody": _body(schemas.batch_request)},
+        openapi_extra={"requestBody": request_body(schemas.batch_request)},
     )
     async def predict_batch(request: Request) -> Response:
         keys = answers.read_keys(await request.body(), join_key, service.settings.max_request_entities)
@@ -160,13 +164,15 @@ def _add_status(app: FastAPI, service: Service) -> None:
     async def model() -> dict[str, Any]:
         return answers.model(live)
 
-    @app.get("/metrics", operation_id="metrics", tags=["status"], summary="Prometheus metrics")
+    @app.get(
+        "/metrics",
+        operation_id="metrics",
+        tags=["status"],
+        summary="Prometheus metrics",
+        response_class=PlainTextResponse,
+    )
     async def exposition() -> Response:
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
-
-
-def _body(model: Any) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}
 
 
 def _key_parameter(join_key: str) -> dict[str, Any]:

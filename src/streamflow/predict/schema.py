@@ -10,8 +10,51 @@ MAX_KEY_LENGTH = 256
 KEY_PATTERN = r"^[^\x00-\x1f\x7f]+$"
 
 
+_LAX = ConfigDict()
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+def example(document: dict[str, Any], config: ConfigDict = _LAX) -> ConfigDict:
+    """The configuration of a model that shows one document of its kind."""
+    return {**config, "json_schema_extra": {"examples": [document]}}
+
+
+_LABEL = {"name": "streamflow_churn", "version": 3}
+_VALUE = {
+    "value": 29.85,
+    "view": "subs_profile_fv",
+    "event_timestamp": "2024-03-31T00:00:00+00:00",
+    "age_seconds": 0.0,
+}
+_PROBLEM = {
+    "type": "urn:streamflow:problem:missing_features",
+    "title": "Features are missing",
+    "status": 404,
+    "code": "missing_features",
+    "detail": "The online store has no features of user_id '7590-VHVEG'.",
+    "reason": "unknown_entity",
+    "features": ["subs_profile_fv:monthly_fee"],
+    "instance": "urn:streamflow:request:8c1f0a52c2b7e6d4",
+    "request_id": "8c1f0a52c2b7e6d4",
+}
+_HEALTH = {
+    "status": "ok",
+    "model": _LABEL,
+    "registry_up": True,
+    "feature_store_up": True,
+    "draining": False,
+}
+_CONTRIBUTIONS = {
+    "reference_probability": 0.2113,
+    "contributions": {"monthly_fee": 0.4208},
+    "reference": {"monthly_fee": 70.35},
+}
+
+
 class ModelLabel(BaseModel):
     """Which model version answered."""
+
+    model_config = example(_LABEL)
 
     name: str = Field(examples=["streamflow_churn"])
     version: int = Field(examples=[3])
@@ -20,7 +63,7 @@ class ModelLabel(BaseModel):
 class ProblemDocument(BaseModel):
     """An RFC 9457 problem document."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = example(_PROBLEM, ConfigDict(extra="allow"))
 
     type: str = Field(examples=["urn:streamflow:problem:missing_features"])
     title: str
@@ -29,11 +72,14 @@ class ProblemDocument(BaseModel):
     detail: str = Field(description="What happened, to which thing, and what to do next.")
     reason: str | None = None
     features: list[str] | None = None
+    instance: str | None = Field(None, description="The request, as an URN; batch items have none.")
     request_id: str | None = None
 
 
 class FeatureValue(BaseModel):
     """One feature of an entity."""
+
+    model_config = example(_VALUE)
 
     value: bool | int | float | str | None
     view: str
@@ -44,6 +90,8 @@ class FeatureValue(BaseModel):
 class FeatureContributions(BaseModel):
     """Why the probability is what it is: the reference's probability and the contributions add up to it."""
 
+    model_config = example(_CONTRIBUTIONS)
+
     reference_probability: float = Field(description="Probability of the reference row.")
     contributions: dict[str, float] = Field(description="Per feature; Shapley values of the served model.")
     reference: dict[str, bool | int | float | str | None] = Field(
@@ -53,6 +101,8 @@ class FeatureContributions(BaseModel):
 
 class Health(BaseModel):
     """Whether the service can answer."""
+
+    model_config = example(_HEALTH)
 
     status: str = Field(description="ok, degraded (serves, but a dependency is down) or unavailable.")
     model: ModelLabel | None
@@ -69,7 +119,9 @@ class Schemas:
             str,
             Field(min_length=1, max_length=MAX_KEY_LENGTH, pattern=KEY_PATTERN, examples=["7590-VHVEG"]),
         )
-        strict = ConfigDict(extra="forbid", strict=True)
+        one, other = {join_key: "7590-VHVEG"}, {join_key: "5575-GNVDE"}
+        request_id = {"request_id": "8c1f0a52c2b7e6d4"}
+        verdict = {"probability": 0.6321, "prediction": True}
         answered: dict[str, Any] = {
             join_key: (str, Field(examples=["7590-VHVEG"])),
             "probability": (float, Field(ge=0, le=1, examples=[0.6321])),
@@ -80,11 +132,18 @@ class Schemas:
             "features": (dict[str, FeatureValue] | None, Field(None, description="With ?features=true.")),
             "explanation": (FeatureContributions | None, Field(None, description="With ?explain=true.")),
         }
-        self.request = create_model("PredictRequest", __config__=strict, **{join_key: key})
-        self.answer = create_model("Prediction", **answered)
-        batch_keys: Any = (list[str], Field(min_length=1, examples=[["7590-VHVEG", "5575-GNVDE"]]))
+        self.request = create_model("PredictRequest", __config__=example(one, _STRICT), **{join_key: key})
+        self.answer = create_model(
+            "Prediction",
+            __config__=example({**one, **verdict, "threshold": 0.5, "model": _LABEL, **request_id}),
+            **answered,
+        )
+        keys = [one[join_key], other[join_key]]
+        batch_keys: Any = (list[str], Field(min_length=1, examples=[keys]))
         self.batch_request = create_model(
-            "PredictBatchRequest", __config__=strict, **{f"{join_key}s": batch_keys}
+            "PredictBatchRequest",
+            __config__=example({f"{join_key}s": keys}, _STRICT),
+            **{f"{join_key}s": batch_keys},
         )
         item: dict[str, Any] = {
             join_key: (str, ...),
@@ -92,14 +151,29 @@ class Schemas:
             "prediction": (bool | None, None),
             "problem": (ProblemDocument | None, None),
         }
-        self.batch_item = create_model("BatchItem", **item)
+        self.batch_item = create_model("BatchItem", __config__=example({**one, **verdict}), **item)
         batch: dict[str, Any] = {
             "model": (ModelLabel, ...),
             "threshold": (float, ...),
             "predictions": (list[self.batch_item], ...),  # type: ignore[name-defined]
             "request_id": (str, ...),
         }
-        self.batch_answer = create_model("BatchPrediction", **batch)
+        refused = {
+            **other,
+            "problem": {k: v for k, v in _PROBLEM.items() if k not in ("instance", "request_id")},
+        }
+        self.batch_answer = create_model(
+            "BatchPrediction",
+            __config__=example(
+                {
+                    "model": _LABEL,
+                    "threshold": 0.5,
+                    "predictions": [{**one, **verdict}, refused],
+                    **request_id,
+                }
+            ),
+            **batch,
+        )
         features: dict[str, Any] = {
             join_key: (str, ...),
             "features": (dict[str, FeatureValue], ...),
@@ -109,4 +183,8 @@ class Schemas:
             ),
             "request_id": (str, ...),
         }
-        self.features = create_model("Features", **features)
+        self.features = create_model(
+            "Features",
+            __config__=example({**one, "features": {"monthly_fee": _VALUE}, "problem": None, **request_id}),
+            **features,
+        )

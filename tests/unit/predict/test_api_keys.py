@@ -7,7 +7,7 @@ from streamflow.predict import api_keys
 
 
 def refusal(keys, given, needed):
-    return api_keys.refuse(api_keys.find(keys, given), given, needed)
+    return api_keys.refuse(api_keys.find(keys, given), given, frozenset((needed,)))
 
 
 def test_a_new_key_opens_what_its_scopes_name_and_nothing_else():
@@ -35,20 +35,38 @@ def test_a_line_of_another_form_is_refused_with_its_number(line):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "scope"),
+    ("method", "path", "scopes"),
     [
-        ("POST", "/predict", "predict"),
-        ("POST", "/predict/batch", "predict"),
-        ("POST", "/v2/models/m/infer", "predict"),
-        ("POST", "/v2/models/m/versions/3/infer", "predict"),
-        ("GET", "/features/7590-VHVEG", "features"),
-        ("GET", "/v2/models/m", None),
-        ("GET", "/health", None),
-        ("GET", "/metrics", None),
+        ("POST", "/predict", {"predict"}),
+        ("POST", "/predict/batch", {"predict"}),
+        ("POST", "/v2/models/m/infer", {"predict"}),
+        ("POST", "/v2/models/m/versions/3/infer", {"predict"}),
+        ("GET", "/features/7590-VHVEG", {"features"}),
+        ("GET", "/v2/models/m", set()),
+        ("GET", "/health", set()),
+        ("GET", "/metrics", set()),
     ],
 )
-def test_predictions_and_features_need_a_key_and_status_needs_none(method, path, scope):
-    assert api_keys.scope_of(method, path) == scope
+def test_predictions_and_features_need_a_key_and_status_needs_none(method, path, scopes):
+    assert api_keys.scopes_of(method, path) == scopes
+
+
+@pytest.mark.parametrize(
+    ("query", "scopes"),
+    [
+        (b"features=true", {"predict", "features"}),
+        (b"explain=1", {"predict", "features"}),
+        (b"explain=false&features=yes", {"predict", "features"}),
+        (b"features=false&features=true", {"predict", "features"}),
+        (b"%66eatures=ON", {"predict", "features"}),
+        (b"features=", {"predict", "features"}),
+        (b"features=false", {"predict"}),
+        (b"features=0&explain=No", {"predict"}),
+        (b"other=true", {"predict"}),
+    ],
+)
+def test_a_prediction_that_shows_features_needs_the_scope_of_features_too(query, scopes):
+    assert api_keys.scopes_of("POST", "/predict", query) == scopes
 
 
 @pytest.mark.parametrize(

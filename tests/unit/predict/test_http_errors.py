@@ -93,3 +93,23 @@ def test_every_failure_under_v2_has_the_protocol_s_form(ask, tmp_path, monkeypat
     assert found[-1][1].headers["retry-after"]
     # Elsewhere the same is a problem document.
     assert ask("GET", "/v2x").json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize("query", ["features=true", "explain=true", "explain=1&features=0"])
+def test_a_key_for_predictions_alone_does_not_read_features_by_way_of_predict(ask, tmp_path, query):
+    predicting, line = new_key("shop", ["predict"])
+    both, other = new_key("desk", ["predict", "features"])
+    file = tmp_path / "keys"
+    file.write_text(f"{line}\n{other}\n")
+
+    def answer(key, path):
+        headers = {"authorization": f"Bearer {key}"}
+        return ask("POST", path, {"api_keys_file": file}, content=b"{", headers=headers)
+
+    refused = answer(predicting, f"/predict?{query}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert "'features'" in refused.json()["detail"]
+    # Past the keys, the body is read, and it is no JSON.
+    assert answer(both, f"/predict?{query}").status_code == 422
+    assert answer(predicting, "/predict?features=false").status_code == 422
+    assert answer(predicting, "/predict").status_code == 422

@@ -1,0 +1,70 @@
+"""The OpenAPI document is valid, refers to nothing that is not in it, and shows an example of every model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+import schemathesis
+
+
+@pytest.fixture
+def document(ask) -> dict[str, Any]:
+    return ask("GET", "/openapi.json").json()
+
+
+def references(node: Any) -> list[str]:
+    """Every `$ref` in a document."""
+    if isinstance(node, list):
+        return [found for item in node for found in references(item)]
+    if not isinstance(node, dict):
+        return []
+    own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+    return own + [found for item in node.values() for found in references(item)]
+
+
+def test_the_document_is_valid_and_every_reference_leads_somewhere(document):
+    schemathesis.openapi.from_dict(document).validate()
+    found = references(document)
+    assert "#/components/schemas/InputTensor" in found
+    for reference in found:
+        node = document
+        assert reference.startswith("#/")
+        for part in reference[2:].split("/"):
+            assert part in node, reference
+            node = node[part]
+
+
+def test_every_schema_in_the_document_is_one(document):
+    bodies = [
+        content["schema"]
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for response in [operation.get("requestBody", {}), *operation["responses"].values()]
+        for content in response.get("content", {}).values()
+    ]
+    for schema in [*document["components"]["schemas"].values(), *bodies]:
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_every_model_has_an_example_that_it_accepts(document):
+    schemas = document["components"]["schemas"]
+    assert {"PredictRequest", "Prediction", "ProblemDocument", "InferenceRequest"} < set(schemas)
+    for name, schema in schemas.items():
+        assert schema.get("examples"), name
+        whole = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        for shown in schema["examples"]:
+            jsonschema.validate(shown, whole, jsonschema.Draft202012Validator)
+
+
+def test_what_the_service_may_answer_is_announced(document):
+    paths = document["paths"]
+    assert list(paths["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
+    for path, statuses in (
+        ("/predict", {"200", "401", "403", "404", "413", "422", "500", "503"}),
+        ("/predict/batch", {"200", "401", "403", "413", "422", "500", "503"}),
+        ("/v2/models/{model_name}/infer", {"200", "400", "401", "403", "404", "413", "422", "500", "503"}),
+    ):
+        assert statuses <= set(paths[path]["post"]["responses"]), path
+    assert "HTTPValidationError" not in document["components"]["schemas"]
