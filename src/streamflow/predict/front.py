@@ -103,6 +103,7 @@ class Front:
         if self._key_file is not None:
             self._admit(scope, self._key_file)
         body = await self._body(receive)
+        scope["body_bytes"] = len(body)
         if scope["path"] == "/predict" and scope["method"] == "POST" and not scope["query_string"]:
             scope["handler"] = "/predict"
             await self._predict(body, send, request_id)
@@ -138,7 +139,9 @@ class Front:
             await _send_problem(send, outcome.problem, "/predict", request_id)
             return
         self._service.log.offer(outcome, request_id)
+        began = time.perf_counter()
         content = json.dumps(answers.prediction(outcome, request_id)).encode()
+        metrics.postprocessed(outcome.served.release.pointer.name, time.perf_counter() - began)
         await _send(send, 200, [_JSON], content)
 
     async def _body(self, receive: Receive) -> bytes:
@@ -169,7 +172,7 @@ class Front:
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         handler = self._handler(scope)
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        metrics.answered(handler, method, status, seconds)
+        metrics.answered(handler, method, status, seconds, scope.get("body_bytes"))
         if status >= 500 or self._service.settings.access_log:
             served = self._service.live.served
             _LOG.info(

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 import streamflow
-from streamflow.predict import answers
+from streamflow.predict import answers, metrics
 from streamflow.predict.live_model import Served
 from streamflow.predict.openapi import request_body
 from streamflow.predict.outcome import Outcome
@@ -165,7 +165,8 @@ def _add_infer(app: FastAPI, service: Service) -> None:
         _check_all(outcomes)
         for outcome in outcomes:
             service.log.offer(outcome, request.state.request_id)
-        return _answer(wanted, outcomes)
+        with metrics.postprocessing(model_name):
+            return _answer(wanted, outcomes)
 
     for version, label in (("", ""), ("/versions/{model_version}", "_version")):
         app.add_api_route(

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 
+from streamflow.predict.histogram import LoopHistogram
 from streamflow.predict.live_model import Served
 from streamflow.registry.release import Release
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_FINE = (
+    *_LATENCY[:6],
+    0.075,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    1.0,
+    1.5,
+    2.0,
+    2.5,
+    3.0,
+    3.5,
+    4.0,
+    4.5,
+    5.0,
+    7.5,
+    10.0,
+    30.0,
+    60.0,
+)
 
 REQUESTS = Counter("http_requests", "Requests answered", ["handler", "method", "status"])
-REQUEST_SECONDS = Histogram(
+REQUEST_SECONDS = LoopHistogram(
     "http_request_duration_seconds", "Time to answer", ["handler", "method"], buckets=_LATENCY
+)
+REQUEST_SECONDS_HIGHR = LoopHistogram(
+    "http_request_duration_highr_seconds", "Time to answer, of all requests in many buckets", buckets=_FINE
+)
+REQUEST_BYTES = LoopHistogram(
+    "http_request_size_bytes",
+    "Length of the requests' bodies",
+    ["handler"],
+    buckets=[4.0**power for power in range(3, 12)],
 )
 IN_PROGRESS = Gauge("http_requests_inprogress", "Requests being answered")
 PREPROCESS_SECONDS = Histogram(
@@ -23,6 +55,15 @@ PREPROCESS_SECONDS = Histogram(
 )
 PREDICT_SECONDS = Histogram(
     "request_predict_seconds", "Time of inference, per batch", ["model_name"], buckets=_LATENCY
+)
+POSTPROCESS_SECONDS = LoopHistogram(
+    "request_postprocess_seconds",
+    "Time to write the answer, per request",
+    ["model_name"],
+    buckets=(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, *_LATENCY),
+)
+EXPLAIN_SECONDS = LoopHistogram(
+    "request_explain_seconds", "Time to explain, per request", ["model_name"], buckets=_LATENCY
 )
 BATCH_ENTITIES = Histogram(
     "streamflow_batch_entities",
@@ -76,21 +117,46 @@ NEWEST_AS_OF = Gauge(
 DRAINING = Gauge("streamflow_draining", "Whether the process is about to end")
 
 
+_postprocess_seconds = functools.cache(POSTPROCESS_SECONDS.labels)
+_observe_any = REQUEST_SECONDS_HIGHR.labels().observe
+
+
 @functools.cache
 def _of_requests(
     handler: str, method: str, status: int
-) -> tuple[Callable[[], None], Callable[[float], None]]:
+) -> tuple[Callable[[], None], Callable[[float], None], Callable[[float], None]]:
     return (
         REQUESTS.labels(handler, method, str(status)).inc,
         REQUEST_SECONDS.labels(handler, method).observe,
+        REQUEST_BYTES.labels(handler).observe,
     )
 
 
-def answered(handler: str, method: str, status: int, seconds: float) -> None:
-    """Note an answer. Handlers, methods and statuses are few, and looking their series up anew takes time."""
-    count, observe = _of_requests(handler, method, status)
+def answered(handler: str, method: str, status: int, seconds: float, size: int | None) -> None:
+    """Note an answer. Handlers, methods and statuses are few, and looking their series up anew takes time.
+
+    Args:
+        size: Length of the request's body; None when it was not read.
+    """
+    count, observe, observe_size = _of_requests(handler, method, status)
     count()
     observe(seconds)
+    _observe_any(seconds)
+    if size is not None:
+        observe_size(size)
+
+
+@contextlib.contextmanager
+def postprocessing(model_name: str) -> Iterator[None]:
+    """Note how long the block takes to write an answer."""
+    began = time.perf_counter()
+    yield
+    postprocessed(model_name, time.perf_counter() - began)
+
+
+def postprocessed(model_name: str, seconds: float) -> None:
+    """Note how long it took to write an answer."""
+    _postprocess_seconds(model_name).observe(seconds)
 
 
 def reloaded(release: Release) -> None:

@@ -73,12 +73,14 @@ def _add_predictions(app: FastAPI, service: Service, schemas: Schemas) -> None:
         if outcome.problem is not None:
             raise ProblemError(outcome.problem)
         service.log.offer(outcome, request.state.request_id)
-        document = answers.prediction(outcome, request.state.request_id)
-        if features:
-            document["features"] = answers.features(outcome, service.live, service.settings)
-        if explain:
-            document["explanation"] = await service.explain(outcome)
-        return JSONResponse(document)
+        explanation = await service.explain(outcome) if explain else None
+        with metrics.postprocessing(outcome.served.release.pointer.name):
+            document = answers.prediction(outcome, request.state.request_id)
+            if features:
+                document["features"] = answers.features(outcome, service.live, service.settings)
+            if explanation is not None:
+                document["explanation"] = explanation
+            return JSONResponse(document)
 
     @app.post(
         "/predict/batch",
@@ -93,7 +95,8 @@ def _add_predictions(app: FastAPI, service: Service, schemas: Schemas) -> None:
         outcomes = await service.many(keys)
         for outcome in outcomes:
             service.log.offer(outcome, request.state.request_id)
-        return JSONResponse(answers.batch(outcomes, request.state.request_id))
+        with metrics.postprocessing(outcomes[0].served.release.pointer.name):
+            return JSONResponse(answers.batch(outcomes, request.state.request_id))
 
     @app.get(
         f"/features/{{{join_key}}}",

@@ -88,7 +88,10 @@ class Service:
 
     async def explain(self, outcome: Outcome) -> dict[str, Any]:
         """What each feature contributes to a probability; see `streamflow.predict.explain`."""
+        began = time.perf_counter()
         made = await asyncio.to_thread(explain, outcome.served.release, outcome.row.values)
+        name = outcome.served.release.pointer.name
+        metrics.EXPLAIN_SECONDS.labels(name).observe(time.perf_counter() - began)
         return {
             "reference_probability": made.reference_probability,
             "contributions": made.contributions,

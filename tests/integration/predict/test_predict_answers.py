@@ -201,6 +201,30 @@ def test_the_status_routes_tell_what_is_served(predict):
     assert predict.metric("streamflow_model_registry_up") == 1
 
 
+def test_the_metrics_have_the_names_that_others_use(predict, users):
+    body = json.dumps({"user_id": users[0]}).encode()
+    labels = {
+        "http_requests_total": {"handler": "/predict", "method": "POST", "status": "200"},
+        "http_request_duration_seconds_count": {"handler": "/predict", "method": "POST"},
+        "http_request_duration_highr_seconds_count": {},
+        "http_request_size_bytes_count": {"handler": "/predict"},
+        "http_request_size_bytes_sum": {"handler": "/predict"},
+        "request_preprocess_seconds_count": {"model_name": "streamflow_churn"},
+        "request_predict_seconds_count": {"model_name": "streamflow_churn"},
+        "request_postprocess_seconds_count": {"model_name": "streamflow_churn"},
+        "request_explain_seconds_count": {"model_name": "streamflow_churn"},
+    }
+    before = {name: predict.metric(name, **wanted) for name, wanted in labels.items()}
+    assert predict.client.post("/predict", content=body).status_code == 200
+    assert predict.client.post("/predict?explain=true", content=body).status_code == 200
+    grown = {name: predict.metric(name, **wanted) - before[name] for name, wanted in labels.items()}
+    # Scrapes are requests as well.
+    assert grown.pop("http_request_duration_highr_seconds_count") > 2
+    assert grown.pop("http_request_size_bytes_sum") == 2 * len(body)
+    assert grown.pop("request_explain_seconds_count") == 1
+    assert set(grown.values()) == {2.0}
+
+
 def test_the_log_names_no_user(predict, users):
     predict.predict(users[0])
     predict.predict("someone-in-particular")
