@@ -24,10 +24,11 @@ class Batcher(Generic[K, R]):
 
     Args:
         work: Answers a batch, one result per key and in their order; what it raises goes to every request.
-        max_batch: Most keys in a batch.
-        max_queue: Most requests that may wait; one more is refused at once.
+        max_batch: Weight from which a batch is full.
+        max_queue: Weight of waiting requests from which one more is refused at once.
         deadline_seconds: Longest wait before a request is refused instead of started.
         in_flight: Batches that may run at the same time.
+        weigh: Weight of a request; without it, each weighs 1.
     """
 
     def __init__(
@@ -38,12 +39,15 @@ class Batcher(Generic[K, R]):
         max_queue: int,
         deadline_seconds: float,
         in_flight: int = 1,
+        weigh: Callable[[K], int] | None = None,
     ) -> None:
         self._work = work
         self._max_batch = max_batch
         self._max_queue = max_queue
         self._deadline = deadline_seconds
         self._idle = in_flight
+        self._weigh = weigh
+        self._waiting = 0
         self._queue: deque[tuple[K, asyncio.Future[R], float]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -58,8 +62,9 @@ class Batcher(Generic[K, R]):
         Raises:
             OverloadedError: too many are waiting.
         """
-        if len(self._queue) >= self._max_queue:
+        if self._waiting >= self._max_queue:
             raise OverloadedError
+        self._waiting += 1 if self._weigh is None else self._weigh(key)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._queue.append((key, future, time.monotonic()))
@@ -83,14 +88,18 @@ class Batcher(Generic[K, R]):
     def _next(self) -> list[tuple[K, asyncio.Future[R]]]:
         oldest = time.monotonic() - self._deadline
         batch: list[tuple[K, asyncio.Future[R]]] = []
-        while self._queue and len(batch) < self._max_batch:
+        weight = 0
+        while self._queue and weight < self._max_batch:
             key, future, since = self._queue.popleft()
+            its_weight = 1 if self._weigh is None else self._weigh(key)
+            self._waiting -= its_weight
             if future.done():
                 continue
             if since < oldest:
                 future.set_exception(OverloadedError())
                 continue
             batch.append((key, future))
+            weight += its_weight
         return batch
 
     async def _run(self, batch: list[tuple[K, asyncio.Future[R]]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -29,8 +30,12 @@ _IN_FLIGHT = 2
 less per row the more rows come together (docs/performance.md)."""
 
 
+_FULL_REQUESTS = 8
+"""So many of the largest batch requests may wait, also where `max_queue` alone would not let them."""
+
+
 class Service:
-    """Answers single requests in batches, and batches as they are."""
+    """Answers whoever asks at the same moment together: single entities, and requests for several."""
 
     def __init__(self, settings: PredictSettings, live: LiveModel, lanes: Lanes) -> None:
         self.settings = settings
@@ -44,8 +49,17 @@ class Service:
             deadline_seconds=settings.deadline_seconds / 2,
             in_flight=min(_IN_FLIGHT, settings.pool_size),
         )
+        # Apart from the single ones: each request needs one version for all that it asks for, so no canary.
+        self._requests: Batcher[Sequence[str], list[Outcome]] = Batcher(
+            self._answer_requests,
+            max_batch=settings.max_batch,
+            max_queue=max(settings.max_queue, _FULL_REQUESTS * settings.max_request_entities),
+            deadline_seconds=settings.deadline_seconds / 2,
+            in_flight=min(_IN_FLIGHT, settings.pool_size),
+            weigh=len,
+        )
         self._shadow: asyncio.Future[None] | None = None
-        metrics.QUEUE.set_function(lambda: float(len(self._batcher)))
+        metrics.QUEUE.set_function(lambda: float(len(self._batcher) + len(self._requests)))
 
     def serving(self) -> Served:
         """The current release.
@@ -67,24 +81,20 @@ class Service:
         try:
             return await self._batcher.submit(key)
         except OverloadedError:
-            metrics.SHED.inc()
-            detail = (
-                "More requests are waiting than this replica can answer in time. Try again, or add replicas."
-            )
-            raise ProblemError(Problem("overloaded", detail, retry_after=1)) from None
+            raise _overloaded() from None
 
     async def many(self, keys: Sequence[str]) -> list[Outcome]:
-        """Answer several entities by one release, in chunks.
+        """Answer several entities by one release, together with other requests of this moment.
 
         Raises:
-            ProblemError: the service cannot answer at all.
+            ProblemError: the service cannot answer at all (model, feature store, overload).
         """
-        served = self.serving()
-        size = self.settings.max_batch
-        outcomes: list[Outcome] = []
-        for start in range(0, len(keys), size):
-            outcomes += await self._answer(served, keys[start : start + size])
-        return outcomes
+        self.serving()
+        try:
+            async with asyncio.timeout(self.settings.deadline_seconds):
+                return await self._requests.submit(keys)
+        except (OverloadedError, TimeoutError):
+            raise _overloaded() from None
 
     async def explain(self, outcome: Outcome) -> dict[str, Any]:
         """What each feature contributes to a probability; see `streamflow.predict.explain`."""
@@ -109,6 +119,21 @@ class Service:
             outcomes = await self._answer_both(served, canary, keys, chosen)
         self._start_shadow(outcomes)
         return outcomes
+
+    async def _answer_requests(self, requests: Sequence[Sequence[str]]) -> Sequence[list[Outcome]]:
+        """Whole requests, read and computed in chunks, all by the release of this moment."""
+        served = self.serving()
+        keys = [key for request in requests for key in request]
+        size = self.settings.max_batch
+        until = time.monotonic() + self.settings.deadline_seconds
+        outcomes: list[Outcome] = []
+        for start in range(0, len(keys), size):
+            # Nobody waits any longer; what is left would only keep others waiting.
+            if time.monotonic() > until:
+                raise OverloadedError
+            outcomes += await self._answer(served, keys[start : start + size])
+        answered = iter(outcomes)
+        return [list(itertools.islice(answered, len(request))) for request in requests]
 
     async def _answer_both(
         self, served: Served, canary: Served, keys: Sequence[str], chosen: Sequence[bool]
@@ -247,6 +272,12 @@ def _not_finite(served: Served) -> Problem:
     return Problem(
         "internal_error", f"Version {version} gave no number. Roll back with 'streamflow models rollback'."
     )
+
+
+def _overloaded() -> ProblemError:
+    metrics.SHED.inc()
+    detail = "More requests are waiting than this replica can answer in time. Try again, or add replicas."
+    return ProblemError(Problem("overloaded", detail, retry_after=1))
 
 
 def _no_model(live: LiveModel) -> Problem:

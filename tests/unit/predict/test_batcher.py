@@ -128,3 +128,23 @@ def test_a_request_whose_client_left_is_not_worked_on():
         assert gate.batches == [[0], [2]]
 
     asyncio.run(scenario())
+
+
+def test_requests_with_a_weight_fill_batches_and_the_queue_by_it():
+    async def scenario():
+        gate = Gate()
+        heavy = batcher(gate, max_batch=4, max_queue=8, weigh=len)
+        first = heavy.submit("a")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        waiting = [heavy.submit(request) for request in ("bb", "ccccc", "d")]
+        with pytest.raises(OverloadedError):
+            heavy.submit("e")
+        assert len(heavy) == 3
+        gate.open.set()
+        assert await asyncio.gather(first, *waiting) == ["a" * 10, "b" * 20, "c" * 50, "d" * 10]
+        # A request is never split, so that the last one of a batch may go beyond.
+        assert gate.batches == [["a"], ["bb", "ccccc"], ["d"]]
+        await heavy.submit("f")
+
+    asyncio.run(scenario())
