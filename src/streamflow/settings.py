@@ -210,6 +210,8 @@ class PredictSettings(_Section):
     """What a feature's age is measured against: the newest materialized as-of, or the present time."""
     max_body_bytes: int = Field(1_048_576, ge=1024)
     """Largest request body; more gets 413."""
+    receive_timeout_seconds: float = Field(10.0, gt=0)
+    """Longest time for a request's headers, and again for its body, to arrive; a slower body gets 408."""
     log_share: float = Field(0.1, ge=0, le=1)
     """Share of answers that are kept in the log of predictions; 0 keeps none."""
     log_retention_days: int = Field(30, ge=1)

@@ -18,6 +18,7 @@ from streamflow.predict import answers, api_keys, metrics
 from streamflow.predict.api_keys import KeyFile
 from streamflow.predict.failures import described
 from streamflow.predict.problems import FAILED, Problem, ProblemError, rendered
+from streamflow.predict.receiving import BodyReader, ClientGoneError
 from streamflow.predict.service import Service
 
 Scope = MutableMapping[str, Any]
@@ -31,10 +32,6 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _CLIENT_GONE = 499
 """Status that metrics and logs give a request whose client went away; nginx's number, no response has it."""
 _JSON = (b"content-type", b"application/json")
-
-
-class ClientGoneError(Exception):
-    """The client closed the connection before it had sent its request."""
 
 
 class Front:
@@ -58,7 +55,10 @@ class Front:
         self._key_file = key_file
         self._service = service
         self._template_of = template_of
-        self._limit = service.settings.max_body_bytes
+        self._in_progress = 0
+        metrics.IN_PROGRESS.set_function(lambda: float(self._in_progress))
+        settings = service.settings
+        self._bodies = BodyReader(settings.max_body_bytes, settings.receive_timeout_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request; anything but HTTP passes through."""
@@ -81,7 +81,7 @@ class Front:
                 message = {**message, "headers": headers}
             await send(message)
 
-        metrics.IN_PROGRESS.inc()
+        self._in_progress += 1
         try:
             await self._route(scope, receive, send_stamped, request_id)
         except ProblemError as error:
@@ -96,13 +96,13 @@ class Front:
                 await _send_problem(send_stamped, FAILED, scope["path"], request_id)
             status = 500
         finally:
-            metrics.IN_PROGRESS.dec()
+            self._in_progress -= 1
             self._note(scope, status or 500, time.perf_counter() - began, request_id)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         if self._key_file is not None:
             self._admit(scope, self._key_file)
-        body = await self._body(receive)
+        body = await self._bodies.read(receive)
         scope["body_bytes"] = len(body)
         if scope["path"] == "/predict" and scope["method"] == "POST" and not scope["query_string"]:
             scope["handler"] = "/predict"
@@ -143,26 +143,6 @@ class Front:
         content = json.dumps(answers.prediction(outcome, request_id)).encode()
         metrics.postprocessed(outcome.served.release.pointer.name, time.perf_counter() - began)
         await _send(send, 200, [_JSON], content)
-
-    async def _body(self, receive: Receive) -> bytes:
-        """The whole body.
-
-        Raises:
-            ProblemError: request_too_large.
-            ClientGoneError: the client went away meanwhile.
-        """
-        body = b""
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise ClientGoneError
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._limit:
-                detail = f"The body is over {self._limit} bytes. Send less at a time."
-                raise ProblemError(Problem("request_too_large", detail))
-        return body
 
     def _handler(self, scope: Scope) -> str:
         """The path template, as logs and metrics name a request; a path itself may hold an entity's key."""

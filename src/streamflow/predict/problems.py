@@ -16,6 +16,7 @@ CODES: dict[str, tuple[int, str]] = {
     "forbidden": (403, "The API key may not do this"),
     "not_found": (404, "There is no such thing"),
     "method_not_allowed": (405, "This method is not allowed here"),
+    "request_timeout": (408, "The request did not arrive in time"),
     "request_too_large": (413, "The request is too large"),
     "missing_features": (422, "Features are missing"),
     "stale_features": (422, "Features are too old"),
@@ -80,6 +81,9 @@ def rendered(problem: Problem, path: str, request_id: str) -> tuple[int, dict[st
     headers: dict[str, str] = {}
     if problem.code == "unauthorized":
         headers["www-authenticate"] = "Bearer"
+    if problem.code == "request_timeout":
+        # The rest of it may never come.
+        headers["connection"] = "close"
     if problem.retry_after:
         headers["retry-after"] = str(problem.retry_after)
     if path == _INFERENCE or path.startswith(f"{_INFERENCE}/"):

@@ -40,6 +40,7 @@ _UNABLE = (
     "bad_request",
     "unauthorized",
     "forbidden",
+    "request_timeout",
     "request_too_large",
     "model_unavailable",
     "feature_store_unavailable",
@@ -160,6 +161,22 @@ def _add_status(app: FastAPI, service: Service) -> None:
             detail = "This replica is about to end." if live.draining else "No model is loaded yet."
             raise ProblemError(Problem("model_unavailable", detail, retry_after=2))
         return {"status": "ok"}
+
+    # Some load balancers ask by HEAD.
+    @app.head("/livez", operation_id="livez_head", tags=["status"], response_class=Response)
+    async def livez_head() -> Response:
+        return Response()
+
+    @app.head(
+        "/readyz",
+        operation_id="readyz_head",
+        tags=["status"],
+        response_class=Response,
+        responses=documented("model_unavailable"),
+    )
+    async def readyz_head() -> Response:
+        await readyz()
+        return Response()
 
     @app.get(
         "/model", operation_id="model", tags=["status"], summary="What is served, and why not something else"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from types import FrameType
 
 import uvicorn
@@ -11,9 +12,12 @@ import uvicorn
 from streamflow import log
 from streamflow.predict.app import create_app
 from streamflow.predict.live_model import LiveModel
-from streamflow.settings import Settings
+from streamflow.predict.receiving import SlowHeads
+from streamflow.settings import PredictSettings, Settings
 
 _LOG = log.get(__name__)
+_TICKS_A_SECOND = 10
+"""How often uvicorn calls `on_tick`."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -23,16 +27,23 @@ class DrainingServer(uvicorn.Server):
     that no kept-alive connection is cut with a request on it. SIGINT, or a second signal, ends it at once.
     """
 
-    def __init__(self, config: uvicorn.Config, live: LiveModel, drain_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, live: LiveModel, settings: PredictSettings) -> None:
         super().__init__(config)
         self._live = live
-        self._drain_seconds = drain_seconds
+        self._drain_seconds = settings.drain_seconds
+        self._slow_heads = SlowHeads(settings.receive_timeout_seconds)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Serve until a signal has ended it."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)  # type: ignore[arg-type]
+
+    async def on_tick(self, counter: int) -> bool:
+        """Once a second, look for connections on which no request arrives."""
+        if counter % _TICKS_A_SECOND == 0:
+            self._slow_heads.sweep(self.server_state.connections, time.monotonic())
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start draining on the first SIGTERM; anything else ends the process."""
@@ -62,4 +73,4 @@ def run(settings: Settings) -> None:
         timeout_graceful_shutdown=10,
         timeout_keep_alive=75,
     )
-    DrainingServer(config, live, settings.predict.drain_seconds).run()
+    DrainingServer(config, live, settings.predict).run()

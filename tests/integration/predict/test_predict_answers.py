@@ -201,7 +201,8 @@ def test_the_status_routes_tell_what_is_served(predict):
     assert predict.metric("streamflow_model_registry_up") == 1
 
 
-def test_the_metrics_have_the_names_that_others_use(predict, users):
+def test_the_metrics_have_the_names_that_others_use(simulated, predict, users):
+    model = {"model_name": simulated.mlflow.registered_model}
     body = json.dumps({"user_id": users[0]}).encode()
     labels = {
         "http_requests_total": {"handler": "/predict", "method": "POST", "status": "200"},
@@ -209,10 +210,10 @@ def test_the_metrics_have_the_names_that_others_use(predict, users):
         "http_request_duration_highr_seconds_count": {},
         "http_request_size_bytes_count": {"handler": "/predict"},
         "http_request_size_bytes_sum": {"handler": "/predict"},
-        "request_preprocess_seconds_count": {"model_name": "streamflow_churn"},
-        "request_predict_seconds_count": {"model_name": "streamflow_churn"},
-        "request_postprocess_seconds_count": {"model_name": "streamflow_churn"},
-        "request_explain_seconds_count": {"model_name": "streamflow_churn"},
+        "request_preprocess_seconds_count": model,
+        "request_predict_seconds_count": model,
+        "request_postprocess_seconds_count": model,
+        "request_explain_seconds_count": model,
     }
     before = {name: predict.metric(name, **wanted) for name, wanted in labels.items()}
     assert predict.client.post("/predict", content=body).status_code == 200

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import socket
 import threading
 import time
@@ -45,6 +47,43 @@ def test_clients_that_never_finish_a_request_do_not_stop_the_others(predict, use
         for connection in slow:
             connection.close()
     assert predict.predict(users[0]).status_code == 200
+
+
+def _answer(connection: socket.socket) -> bytes:
+    """Everything that comes until the server closes."""
+    connection.settimeout(60)
+    found = b""
+    while data := connection.recv(65536):
+        found += data
+    return found
+
+
+def test_a_request_that_does_not_arrive_in_time_is_given_up_and_an_idle_client_is_not(
+    simulated, start, users, production
+):
+    production(simulated, 1)
+    with start(simulated, path="/readyz", STREAMFLOW_PREDICT__RECEIVE_TIMEOUT_SECONDS="1") as service:
+        url = service.client.base_url
+        half = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
+        silent, head, body = (socket.create_connection((url.host, url.port)) for _ in range(3))
+        kept = http.client.HTTPConnection(url.host, url.port)
+        with silent, head, body, contextlib.closing(kept):
+            kept.request("GET", "/livez")
+            assert kept.getresponse().read()
+            socket_of_kept = kept.sock
+            head.sendall(half[:20])
+            body.sendall(half)
+            said = _answer(body)
+            assert said.startswith(b"HTTP/1.1 408 ")
+            assert b"connection: close" in said
+            assert b'"code": "request_timeout"' in said
+            # No request, so no answer; they are closed.
+            assert (_answer(silent), _answer(head)) == (b"", b"")
+            assert service.metric("http_requests_total", handler="/predict", status="408") == 1
+            kept.request("GET", "/livez")
+            assert kept.getresponse().status == 200
+            assert kept.sock is socket_of_kept
+        assert service.predict(users[0]).status_code == 200
 
 
 def test_deep_wide_and_endless_bodies_are_refused_and_cost_little(predict, users):

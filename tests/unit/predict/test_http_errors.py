@@ -113,3 +113,9 @@ def test_a_key_for_predictions_alone_does_not_read_features_by_way_of_predict(as
     assert answer(both, f"/predict?{query}").status_code == 422
     assert answer(predicting, "/predict?features=false").status_code == 422
     assert answer(predicting, "/predict").status_code == 422
+
+
+def test_load_balancers_may_ask_by_head(ask, live):
+    assert [ask("HEAD", path).status_code for path in ("/livez", "/readyz")] == [200, 200]
+    live.served = None
+    assert [ask("HEAD", path).status_code for path in ("/livez", "/readyz")] == [200, 503]
