@@ -47,16 +47,14 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> Front:
             key_file=key_file,
         )
         await watch.start()
-        tasks = [asyncio.create_task(watch.run()), asyncio.create_task(service.log.run())]
+        watching, logging = asyncio.create_task(watch.run()), asyncio.create_task(service.log.run())
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
             # The last answers too, if the database lets us.
-            with contextlib.suppress(ProblemError):
-                await service.log.flush()
+            await service.log.end(logging)
             await watch.close()
             lanes.close()
 

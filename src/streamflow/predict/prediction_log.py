@@ -6,6 +6,7 @@ A request only appends to a bounded queue; when the queue is full, the answer is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import deque
@@ -54,6 +55,7 @@ class PredictionLog:
         self._chance = chance
         self._queue: deque[tuple[Any, ...]] = deque()
         self._kept_at = 0.0
+        self._ended = asyncio.Event()
 
     def offer(self, outcome: Outcome, request_id: str) -> None:
         """Log an answer, by chance; never waits."""
@@ -65,19 +67,44 @@ class PredictionLog:
         self._queue.append((time.time(), request_id, outcome))
 
     async def run(self) -> None:
-        """Write until cancelled; a database that is away costs log rows, never requests."""
+        """Write until `end` was called; a database that is away costs log rows, never requests."""
         if not self._share:
             return
-        while True:
-            await asyncio.sleep(_PAUSE_SECONDS)
+        last = False
+        while not last:
+            await self._rest(_PAUSE_SECONDS)
+            last = self._ended.is_set()
             try:
                 await self.flush()
             except ProblemError as error:
                 _LOG.warning("log of predictions not written", why=error.problem.detail)
-                await asyncio.sleep(_TIMEOUT_SECONDS)
+                await self._rest(_TIMEOUT_SECONDS)
             except Exception as error:
                 _LOG.error("log of predictions not written", **described(error))
-                await asyncio.sleep(_TIMEOUT_SECONDS)
+                await self._rest(_TIMEOUT_SECONDS)
+
+    async def end(self, running: asyncio.Task[None], seconds: float = _TIMEOUT_SECONDS) -> None:
+        """Let `run` write the rest and end; what is not written by then is dropped and counted.
+
+        Args:
+            running: The task of `run`. It is not cancelled while it may still end by itself: nobody could say whether
+                the rows it was writing are in the table.
+            seconds: How long to wait for it.
+        """
+        self._ended.set()
+        await asyncio.wait((running,), timeout=seconds)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        if self._queue:
+            _LOG.warning("log of predictions ended", dropped=len(self._queue))
+            metrics.LOG_DROPPED.inc(len(self._queue))
+            self._queue.clear()
+
+    async def _rest(self, seconds: float) -> None:
+        """Sleep, unless it is time to end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
 
     async def flush(self) -> None:
         """Write what has gathered.
@@ -89,15 +116,18 @@ class PredictionLog:
             await self._lanes.fetch(_KEEP, self._retention_days, timeout=_TIMEOUT_SECONDS)
             self._kept_at = time.monotonic()
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(_ROWS, len(self._queue)))]
+            await self._write([self._queue.popleft() for _ in range(min(_ROWS, len(self._queue)))])
+
+    async def _write(self, batch: list[tuple[Any, ...]]) -> None:
+        written = False
+        try:
             newest = self._newest()
             columns = [list(column) for column in zip(*(_row(item, newest) for item in batch), strict=True)]
-            try:
-                await self._lanes.fetch(_INSERT, *columns, timeout=_TIMEOUT_SECONDS)
-            except ProblemError:
-                metrics.LOG_DROPPED.inc(len(batch))
-                raise
-            metrics.LOG_WRITTEN.inc(len(batch))
+            await self._lanes.fetch(_INSERT, *columns, timeout=_TIMEOUT_SECONDS)
+            written = True
+        finally:
+            # Whatever ended it, a cancellation too.
+            (metrics.LOG_WRITTEN if written else metrics.LOG_DROPPED).inc(len(batch))
 
 
 def _row(item: tuple[Any, ...], newest: Mapping[str, float]) -> tuple[Any, ...]:
