@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import lru_cache
 
 import psycopg
@@ -106,6 +107,13 @@ def _down(database: DatabaseSettings, error: sa.exc.OperationalError) -> Depende
         hint="Start the local stack with 'streamflow up', or check STREAMFLOW_DATABASE__HOST and __PORT.",
         details=(reason,),
     )
+
+
+def after_loading(connection: sa.Connection) -> datetime:
+    """The present time of the database, once every drop that has its loaded-at is committed."""
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": lock_key("loading")})
+    now: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    return now.astimezone(UTC)
 
 
 def lock_key(name: str) -> int:

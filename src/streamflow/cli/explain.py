@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streamflow.cli.output import AsJson, print_json, print_table
+
+if TYPE_CHECKING:
+    from streamflow.jobs.explain import Answer, Canary, Logged
 
 
 def explain(
@@ -32,11 +35,20 @@ def explain(
     if as_json:
         print_json(found)
         return
-    answer = found.answer
-    typer.echo(
-        f"At {found.at:%Y-%m-%d %H:%M:%S} UTC version {answer.version} was in production,"
-        f" since {found.promoted_at:%Y-%m-%d %H:%M:%S}, put there by {found.promoted_by}: {found.why}"
-    )
+    if found.answer is None or found.promoted_at is None:
+        typer.echo(f"At {found.at:%Y-%m-%d %H:%M:%S} UTC nothing was in production.")
+    else:
+        typer.echo(
+            f"At {found.at:%Y-%m-%d %H:%M:%S} UTC version {found.answer.version} was in production,"
+            f" since {found.promoted_at:%Y-%m-%d %H:%M:%S}, put there by {found.promoted_by}: {found.why}"
+        )
+        _tell_answer(found.answer)
+    if found.canary is not None:
+        _tell_canary(found.canary)
+    _tell_logged(found.logged)
+
+
+def _tell_answer(answer: Answer) -> None:
     rows = [
         (view.view, name, _text(value), f"{view.as_of:%Y-%m-%d}", view.drop_id)
         for view in answer.views
@@ -48,7 +60,18 @@ def explain(
         typer.echo(f"No prediction was possible: {answer.refused}.")
     else:
         typer.echo(f"Computed again: probability {answer.probability!r}, prediction {answer.prediction}")
-    logged = found.logged
+
+
+def _tell_canary(canary: Canary) -> None:
+    whose = "belongs" if canary.in_share else "does not belong"
+    said = canary.answer.refused or f"probability {canary.answer.probability!r}"
+    typer.echo(
+        f"Version {canary.version} was on trial as canary, since {canary.started_at:%Y-%m-%d %H:%M:%S}. This user"
+        f" {whose} to its share as set now ({canary.share:.0%}). It says: {said}"
+    )
+
+
+def _tell_logged(logged: Logged | None) -> None:
     if logged is None:
         typer.echo("No answer of that time is in the log of predictions (a sample is kept, for a while).")
         return

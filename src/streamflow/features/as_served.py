@@ -44,8 +44,9 @@ def as_served(
 ) -> tuple[ServedView, ...]:
     """The rows of an entity that were served at a moment, in the order of the contract's views.
 
-    A materialization takes each entity's newest row of its window among those loaded before it, and never puts an
-    older row in place of a newer one. So the newest of what each of them took is what the store held.
+    A materialization takes each entity's newest row of its window among those it knew (`materialized_at`), and never
+    puts an older row in place of a newer one. So the newest of what each of those took that had become visible
+    (`visible_at`) is what the store held. Rows pushed through Feast's API are on no record and are not seen here.
 
     Raises:
         Refused: the feature repo does not have the contract's features any more.
@@ -72,7 +73,7 @@ def _view(
             f"SELECT * FROM {quote(_LATEST, held.batch_source.name)}"
             f" WHERE {quote(repo.join_key)} = :entity AND as_of BETWEEN m.window_start AND m.window_end"
             " AND loaded_at <= m.materialized_at ORDER BY as_of DESC, loaded_at DESC LIMIT 1) s"
-            " WHERE m.feature_view = :view AND m.materialized_at <= :moment"
+            " WHERE m.feature_view = :view AND m.visible_at <= :moment"
             " ORDER BY s.as_of DESC, s.loaded_at DESC, m.materialization_id DESC LIMIT 1"
         ),
         {"entity": entity, "view": name, "moment": moment},
@@ -80,7 +81,7 @@ def _view(
     newest = connection.execute(
         sa.text(
             "SELECT newest_as_of FROM online.materializations WHERE feature_view = :view"
-            " AND materialized_at <= :moment AND newest_as_of IS NOT NULL ORDER BY materialization_id DESC LIMIT 1"
+            " AND visible_at <= :moment AND newest_as_of IS NOT NULL ORDER BY materialization_id DESC LIMIT 1"
         ),
         {"view": name, "moment": moment},
     ).scalar()

@@ -22,7 +22,7 @@ from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
-from streamflow.database import engine, lock_key
+from streamflow.database import after_loading, engine, lock_key, transaction
 from streamflow.errors import UsageError
 from streamflow.features.online_store import database_settings
 from streamflow.features.online_tables import write_views
@@ -107,6 +107,9 @@ class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
         with engine(database_settings(config.online_store)).begin() as connection:
             # `feast materialize` beside `streamflow materialize`: the second waits for the first.
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("engine")})
+            # In a transaction of its own: it waits for a drop that is being loaded, and holds back none after it.
+            with transaction(database_settings(config.online_store)) as other:
+                known_at = after_loading(other)
             search_path = f"{config.offline_store.db_schema},public"
             connection.execute(
                 sa.text("SELECT set_config('search_path', :path, true)"), {"path": search_path}
@@ -116,6 +119,8 @@ class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
             return [
                 DoneJob(task, rows)
                 for task, rows in zip(
-                    several, write_views(connection, config.online_store.db_schema, several), strict=True
+                    several,
+                    write_views(connection, config.online_store.db_schema, several, known_at),
+                    strict=True,
                 )
             ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,12 +25,15 @@ _NEWER = "(held.event_timestamp, coalesce(held.created_timestamp, '-infinity'))"
 _OFFERED = "(offered.event_timestamp, coalesce(offered.created_timestamp, '-infinity'))"
 
 
-def write_views(connection: sa.Connection, schema: str, tasks: Sequence[MaterializationTask]) -> list[int]:
+def write_views(
+    connection: sa.Connection, schema: str, tasks: Sequence[MaterializationTask], known_at: datetime
+) -> list[int]:
     """Build the next table of every view, then swap them all; the caller's transaction makes it one step.
 
     Args:
         connection: In a transaction whose search path finds the snapshots.
         schema: Schema of the online tables.
+        known_at: Newest load time that is taken: what is loaded while this runs comes with the next one.
 
     Returns:
         Per task the number of entities written from its window.
@@ -37,24 +41,29 @@ def write_views(connection: sa.Connection, schema: str, tasks: Sequence[Material
     Raises:
         DependencyDown: somebody kept reading a table for so long that it could not be swapped.
     """
-    built = [_build(connection, schema, task) for task in tasks]
+    built = [_build(connection, schema, task, known_at) for task in tasks]
     _swap(
         connection,
         schema,
-        [(task.feature_view.name, next_table) for task, (next_table, _) in zip(tasks, built, strict=True)],
+        [(task.feature_view.name, number) for task, (number, _) in zip(tasks, built, strict=True)],
     )
     return [rows for _, rows in built]
 
 
-def _build(connection: sa.Connection, schema: str, task: MaterializationTask) -> tuple[str, int]:
-    """Fill the next table of one view; returns its name and the entities written from the window."""
+def _next_name(view: str, number: int) -> str:
+    return f"{view}__{number}"
+
+
+def _build(
+    connection: sa.Connection, schema: str, task: MaterializationTask, known_at: datetime
+) -> tuple[int, int]:
+    """Fill the next table of one view; returns the materialization's number and the entities written."""
     view = task.feature_view
     held = quote(schema, view.name)
     # Readers go on; a push through Feast's API waits, so that the swap loses nothing.
     connection.exec_driver_sql(f"LOCK TABLE {held} IN SHARE MODE")
-    number = _record(connection, schema, task)
-    next_name = f"{view.name}__{number}"
-    target = quote(schema, next_name)
+    number = _record(connection, schema, task, known_at)
+    target = quote(schema, _next_name(view.name, number))
     keys = key_columns(view)
     listed = ", ".join(quote(column) for column in [*keys, *feature_names(view), *STAMPS])
     using = ", ".join(quote(key) for key in keys)
@@ -64,7 +73,7 @@ def _build(connection: sa.Connection, schema: str, task: MaterializationTask) ->
             f"INSERT INTO {target} ({listed}) SELECT {listed} FROM ({newest_in_window(view, number)}) AS offered"
             f" WHERE NOT EXISTS (SELECT FROM {held} AS held WHERE {_same(keys)} AND {_NEWER} > {_OFFERED})"
         ),
-        {"start": task.start_time, "end": task.end_time},
+        {"start": task.start_time, "end": task.end_time, "known_at": known_at},
     ).rowcount
     connection.exec_driver_sql(
         f"INSERT INTO {target} ({listed}) SELECT {listed} FROM {held} AS held"
@@ -79,22 +88,30 @@ def _build(connection: sa.Connection, schema: str, task: MaterializationTask) ->
         ),
         {"rows": rows, "number": number},
     )
-    return next_name, int(rows)
+    return number, int(rows)
 
 
-def _record(connection: sa.Connection, schema: str, task: MaterializationTask) -> int:
+def _record(connection: sa.Connection, schema: str, task: MaterializationTask, known_at: datetime) -> int:
     number: int = connection.execute(
         sa.text(
-            f"INSERT INTO {quote(schema, 'materializations')} (feature_view, window_start, window_end, rows)"
-            " VALUES (:view, :start, :end, 0) RETURNING materialization_id"
+            f"INSERT INTO {quote(schema, 'materializations')} (feature_view, window_start, window_end, rows,"
+            " materialized_at) VALUES (:view, :start, :end, 0, :known_at) RETURNING materialization_id"
         ),
-        {"view": task.feature_view.name, "start": task.start_time, "end": task.end_time},
+        {
+            "view": task.feature_view.name,
+            "start": task.start_time,
+            "end": task.end_time,
+            "known_at": known_at,
+        },
     ).scalar_one()
     return number
 
 
 def newest_in_window(view: FeatureView, number: int) -> str:
-    """SELECT of each entity's newest row between :start and :end, with the columns of the online table."""
+    """SELECT of each entity's newest row between :start and :end, with the columns of the online table.
+
+    Rows loaded after :known_at are left out, so that what was taken can be told later from load times alone.
+    """
     source: Any = view.batch_source
     mapping = {name: column for column, name in (source.field_mapping or {}).items()}
     keys = ", ".join(quote(key) for key in key_columns(view))
@@ -110,9 +127,10 @@ def newest_in_window(view: FeatureView, number: int) -> str:
         f"{created} AS {STAMPS[1]}",
         f"{number}::bigint AS {STAMPS[2]}",
     ]
+    known = f" AND {created} <= :known_at" if source.created_timestamp_column else ""
     return (
         f"SELECT DISTINCT ON ({keys}) {', '.join(columns)} FROM {source.get_table_query_string()} AS snapshots"
-        f" WHERE {stamp} BETWEEN :start AND :end ORDER BY {keys}, {stamp} DESC, {created} DESC"
+        f" WHERE {stamp} BETWEEN :start AND :end{known} ORDER BY {keys}, {stamp} DESC, {created} DESC"
     )
 
 
@@ -120,14 +138,24 @@ def _same(keys: Sequence[str]) -> str:
     return " AND ".join(f"held.{quote(key)} = offered.{quote(key)}" for key in keys)
 
 
-def _swap(connection: sa.Connection, schema: str, tables: Sequence[tuple[str, str]]) -> None:
+def _swap(connection: sa.Connection, schema: str, built: Sequence[tuple[str, int]]) -> None:
     """Let each next table take the place, the owner and the grants of the old one."""
-    for name, next_name in tables:
-        _take_over(connection, schema, name, next_name)
-    _lock(connection, [quote(schema, name) for name, _ in tables])
-    for name, next_name in tables:
+    for name, number in built:
+        _take_over(connection, schema, name, _next_name(name, number))
+    _lock(connection, [quote(schema, name) for name, _ in built])
+    # Nobody reads now: who read before has the old tables, who reads from here on waits for the new ones.
+    connection.execute(
+        sa.text(
+            f"UPDATE {quote(schema, 'materializations')} SET visible_at = (SELECT clock_timestamp())"
+            " WHERE materialization_id = ANY(:numbers)"
+        ),
+        {"numbers": [number for _, number in built]},
+    )
+    for name, number in built:
         connection.exec_driver_sql(f"DROP TABLE {quote(schema, name)}")
-        connection.exec_driver_sql(f"ALTER TABLE {quote(schema, next_name)} RENAME TO {quote(name)}")
+        connection.exec_driver_sql(
+            f"ALTER TABLE {quote(schema, _next_name(name, number))} RENAME TO {quote(name)}"
+        )
 
 
 def _take_over(connection: sa.Connection, schema: str, name: str, next_name: str) -> None:

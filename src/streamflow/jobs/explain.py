@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,10 +12,12 @@ import sqlalchemy as sa
 from streamflow import repo as repos
 from streamflow.database import transaction
 from streamflow.encoding import UnknownCategoryError
-from streamflow.errors import StreamFlowError
+from streamflow.errors import NotFound, ReleaseRefused, StreamFlowError
 from streamflow.features.as_served import ServedView, as_served, refusal
 from streamflow.registry import artifacts, history, versions
+from streamflow.registry.canary import in_canary
 from streamflow.registry.client import registry
+from streamflow.registry.history import Move
 from streamflow.registry.release import Release
 from streamflow.repo import FeatureRepo
 from streamflow.settings import Settings
@@ -61,24 +64,44 @@ class Logged:
 
 
 @dataclass(frozen=True)
+class Canary:
+    """The version that was on trial as canary at a moment, and so may have answered instead of production.
+
+    Attributes:
+        version: The version; started_at: since when.
+        share: The canary's share as it is set now; that of then is on no record.
+        in_share: Whether the entity belongs to it.
+        answer: What it answers, computed again.
+    """
+
+    version: int
+    started_at: datetime
+    share: float
+    in_share: bool
+    answer: Answer
+
+
+@dataclass(frozen=True)
 class Explained:
     """What is known about an entity's answer at a moment.
 
     Attributes:
         entity: The entity; at: the moment.
-        release: The release that was in production, by the audit trail.
+        release: The release that was in production, by the audit trail; empty when nothing was.
         promoted_at: Since when; promoted_by: by whom; why: for which reason.
-        answer: The answer, computed again.
-        logged: The answer then given; None when it was not logged.
+        answer: The answer of production, computed again; None when nothing was in production.
+        canary: The version on trial beside it; None when there was none.
+        logged: The newest answer given up to then; None when none was logged.
     """
 
     entity: str
     at: datetime
     release: dict[str, Any]
-    promoted_at: datetime
+    promoted_at: datetime | None
     promoted_by: str
     why: str
-    answer: Answer
+    answer: Answer | None
+    canary: Canary | None
     logged: Logged | None
 
 
@@ -86,19 +109,21 @@ def explain(settings: Settings, entity: str, moment: datetime) -> Explained:
     """Look up what was in production and in the online store at a moment, and answer again.
 
     Raises:
-        NotFound: nothing was in production.
+        NotFound: nothing was in production, and no answer was logged.
         ReleaseRefused: the version's files fail their digests.
         Refused: the feature repo no longer has the features.
     """
     repo = repos.load(settings)
-    move = history.at(settings, moment)
-    release = _release(settings, int(move.to_version or 0))
-    pinned = move.release.get("manifest_sha256")
-    if pinned and release.pointer.manifest_sha256 != pinned:
-        raise StreamFlowError(
-            f"Version {move.to_version} is not what was promoted then: its manifest is another one.",
-            hint="Look at 'streamflow models history', and restore MLflow from a backup of that time.",
-        )
+    moves = history.history(settings)
+    move = history.in_production(moves, moment)
+    if move is None:
+        logged = _logged(settings, repo, entity, moment, None)
+        if logged is None:
+            # Says so.
+            move = history.at(settings, moment)
+        else:
+            return Explained(entity, moment, {}, None, "", "", None, None, logged)
+    release = _promoted(settings, move)
     return Explained(
         entity=entity,
         at=moment,
@@ -107,19 +132,63 @@ def explain(settings: Settings, entity: str, moment: datetime) -> Explained:
         promoted_by=move.moved_by,
         why=move.why,
         answer=answer(settings, repo, release, entity, moment),
+        canary=_canary(settings, repo, moves, entity, moment, release),
         logged=_logged(settings, repo, entity, moment, release),
     )
 
 
+def _promoted(settings: Settings, move: Move) -> Release:
+    release = _release(settings, int(move.to_version or 0))
+    pinned = move.release.get("manifest_sha256")
+    if pinned and release.pointer.manifest_sha256 != pinned:
+        raise StreamFlowError(
+            f"Version {move.to_version} is not what was promoted then: its manifest is another one.",
+            hint="Look at 'streamflow models history', and restore MLflow from a backup of that time.",
+        )
+    return release
+
+
+def on_trial(moves: Sequence[Move], moment: datetime) -> Move | None:
+    """The row that put the canary of a moment on trial; None when there was none. Pure."""
+    found = None
+    for move in moves:
+        if move.alias == "canary" and move.action != "abandon" and move.moved_at <= moment:
+            found = move
+    return found if found is not None and found.to_version is not None else None
+
+
+def _canary(
+    settings: Settings,
+    repo: FeatureRepo,
+    moves: Sequence[Move],
+    entity: str,
+    moment: datetime,
+    production: Release,
+) -> Canary | None:
+    move = on_trial(moves, moment)
+    if move is None or move.to_version is None or move.to_version == production.pointer.version:
+        return None
+    try:
+        found = answer(settings, repo, _release(settings, move.to_version), entity, moment)
+    except (NotFound, ReleaseRefused) as error:
+        # It was beside production only, whose answer can still be told.
+        found = Answer(move.to_version, None, None, error.what, ())
+    share = settings.predict.canary_share
+    return Canary(move.to_version, move.moved_at.astimezone(UTC), share, in_canary(entity, share), found)
+
+
 def answer(settings: Settings, repo: FeatureRepo, release: Release, entity: str, moment: datetime) -> Answer:
     """What a release answers from the values that were served at a moment."""
-    contract = release.contract
     with transaction(settings) as connection:
-        views = as_served(connection, repo, contract, entity, moment)
-    version = release.pointer.version
-    refused = refusal(contract, views, require_newest=settings.predict.require_newest_as_of)
+        views = as_served(connection, repo, release.contract, entity, moment)
+    refused = refusal(release.contract, views, require_newest=settings.predict.require_newest_as_of)
     if refused:
-        return Answer(version, None, None, refused, views)
+        return Answer(release.pointer.version, None, None, refused, views)
+    return _computed(release, views)
+
+
+def _computed(release: Release, views: tuple[ServedView, ...]) -> Answer:
+    contract, version = release.contract, release.pointer.version
     values = {item.view: item.values for item in views}
     row = [values[feature.view][feature.name] for feature in contract.features]
     try:
@@ -130,7 +199,7 @@ def answer(settings: Settings, repo: FeatureRepo, release: Release, entity: str,
 
 
 def _logged(
-    settings: Settings, repo: FeatureRepo, entity: str, moment: datetime, release: Release
+    settings: Settings, repo: FeatureRepo, entity: str, moment: datetime, release: Release | None
 ) -> Logged | None:
     with transaction(settings) as connection:
         row = connection.execute(
@@ -143,8 +212,13 @@ def _logged(
         ).first()
     if row is None:
         return None
-    used = release if row.version == release.pointer.version else _release(settings, row.version)
-    again = answer(settings, repo, used, entity, row.answered_at).probability
+    same = release is not None and row.version == release.pointer.version
+    used = release if release is not None and same else _release(settings, row.version)
+    with transaction(settings) as connection:
+        views = as_served(connection, repo, used.contract, entity, row.answered_at)
+    # It was not refused: predict learns of a newer as-of a moment after its values are there.
+    absent = any(item.as_of is None for item in views)
+    again = None if absent else _computed(used, views).probability
     return Logged(
         answered_at=row.answered_at.astimezone(UTC),
         request_id=row.request_id,

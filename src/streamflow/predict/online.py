@@ -29,11 +29,13 @@ class FeatureRow:
         values: Feature values in the contract's order; None where absent.
         stamps: Event timestamp per view in the contract's order, seconds since 1970; None without a row.
         loaded_at: Newest load time among the rows, seconds since 1970; None when unknown.
+        read_at: When the rows were read, by the database's clock, seconds since 1970; None when unknown.
     """
 
     values: tuple[Any, ...]
     stamps: tuple[float | None, ...]
     loaded_at: float | None = None
+    read_at: float | None = None
 
 
 class ReadPlan:
@@ -62,6 +64,8 @@ class ReadPlan:
         columns += [f"extract(epoch FROM v{i}.event_timestamp)::float8" for i in range(len(self.views))]
         loaded = ", ".join(f"v{i}.created_timestamp" for i in range(len(self.views)))
         columns.append(f"extract(epoch FROM greatest({loaded}))::float8")
+        # While the tables are locked for reading: no swap of them lies between what was read and this time.
+        columns.append("extract(epoch FROM clock_timestamp())::float8")
         joins = "".join(
             f" LEFT JOIN online.{_quoted(view)} v{i} ON v{i}.{key} = k.key"
             for i, view in enumerate(self.views)
@@ -72,7 +76,7 @@ class ReadPlan:
     def row(self, record: Sequence[Any]) -> FeatureRow:
         """Split a record of the statement into values and stamps."""
         cells = tuple(record)
-        return FeatureRow(cells[: self._width], cells[self._width : -1], cells[-1])
+        return FeatureRow(cells[: self._width], cells[self._width : -2], cells[-2], cells[-1])
 
     def misfit(self, columns: Columns) -> Problem | None:
         """Why nothing can be predicted from tables of these columns; None when they are as the contract says.

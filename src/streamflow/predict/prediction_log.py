@@ -53,7 +53,7 @@ class PredictionLog:
         self._lanes = lanes
         self._newest = newest
         self._chance = chance
-        self._queue: deque[tuple[Any, ...]] = deque()
+        self._queue: deque[tuple[str, Outcome]] = deque()
         self._kept_at = 0.0
         self._ended = asyncio.Event()
 
@@ -64,7 +64,7 @@ class PredictionLog:
         if len(self._queue) >= _QUEUE:
             metrics.LOG_DROPPED.inc()
             return
-        self._queue.append((time.time(), request_id, outcome))
+        self._queue.append((request_id, outcome))
 
     async def run(self) -> None:
         """Write until `end` was called; a database that is away costs log rows, never requests."""
@@ -130,15 +130,19 @@ class PredictionLog:
             (metrics.LOG_WRITTEN if written else metrics.LOG_DROPPED).inc(len(batch))
 
 
-def _row(item: tuple[Any, ...], newest: Mapping[str, float]) -> tuple[Any, ...]:
-    at, request_id, outcome = item
+def _row(item: tuple[str, Outcome], newest: Mapping[str, float]) -> tuple[Any, ...]:
+    request_id, outcome = item
     served, row = outcome.served, outcome.row
     ages = [
         max(newest.get(view, stamp) - stamp, 0.0)
         for view, stamp in zip(served.plan.views, row.stamps, strict=True)
+        # What was answered has them all.
+        if stamp is not None
     ]
     return (
-        _moment(at),
+        # When its values were read, by the clock that dates materializations: both clocks and all that happens
+        # between a read and its answer would put some answers on the wrong side of a swap.
+        _moment(time.time() if row.read_at is None else row.read_at),
         request_id,
         outcome.key,
         served.release.pointer.name,

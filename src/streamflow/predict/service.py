@@ -20,6 +20,7 @@ from streamflow.predict.outcome import CANARY, CHALLENGER, PRODUCTION, Outcome
 from streamflow.predict.prediction_log import PredictionLog
 from streamflow.predict.problems import Problem, ProblemError
 from streamflow.predict.store import Lanes
+from streamflow.registry.canary import in_canary
 from streamflow.settings import PredictSettings
 
 _THREAD_FROM_ROWS = 64
@@ -112,7 +113,7 @@ class Service:
         served = self.serving()
         canary = self.live.trials.get(CANARY)
         share = self.settings.canary_share
-        chosen = [canary is not None and trials.in_canary(key, share) for key in keys]
+        chosen = [canary is not None and in_canary(key, share) for key in keys]
         if canary is None or not any(chosen):
             outcomes = await self._answer(served, keys)
         else:

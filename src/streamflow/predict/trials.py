@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from streamflow.predict import metrics
 from streamflow.predict.live_model import Served
 from streamflow.predict.outcome import Outcome
-
-_BUCKETS = 1 << 32
-
-
-def in_canary(key: str, share: float) -> bool:
-    """Whether an entity belongs to the canary's share: the same entities always, more of them as the share grows."""
-    digest = hashlib.blake2b(key.encode(), digest_size=4, person=b"canary").digest()
-    return int.from_bytes(digest, "big") < share * _BUCKETS
 
 
 def compare(served: Served, answered: Sequence[Outcome], shadow: Sequence[Outcome]) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
-from streamflow.database import lock_key
+from streamflow.database import after_loading
 from streamflow.errors import NotFound, NotYet, UsageError
 
 
@@ -32,9 +32,7 @@ def known_now(connection: sa.Connection) -> datetime:
     Waits for a drop that has its loaded-at and is not committed yet; else it would be visible at this known-at
     for a later run, but not for this one.
     """
-    connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": lock_key("loading")})
-    now: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
-    return now.astimezone(UTC)
+    return after_loading(connection)
 
 
 def drops(connection: sa.Connection, known_at: datetime) -> list[LoadedDrop]:

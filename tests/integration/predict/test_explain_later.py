@@ -1,18 +1,22 @@
 """The time machine: answers given by a real predict service, computed again later, after everything has moved on."""
 
+import json
 import shutil
 from datetime import UTC, date, datetime
 
 import pytest
 import sqlalchemy as sa
 
+from streamflow import repo as repos
+from streamflow import tracking
 from streamflow.database import transaction
 from streamflow.errors import NotFound, Refused, ReleaseRefused
-from streamflow.jobs.explain import explain
+from streamflow.jobs.explain import answer, explain
 from streamflow.jobs.ingest import ingest
 from streamflow.jobs.materialize import materialize
 from streamflow.jobs.train import train
-from streamflow.registry import versions
+from streamflow.registry import artifacts, settle, trial, versions
+from streamflow.registry.client import registry
 from streamflow.registry.promote import promote, rollback
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
@@ -127,11 +131,64 @@ def test_a_feature_repo_that_lost_a_feature_is_told(world, past, tmp_path):
         explain(narrow, USERS[0], moments[-1][0])
 
 
+UNASKED = "9237-HQITU"
+
+
+def told(settings, monkeypatch, *words):
+    from typer.testing import CliRunner
+
+    from streamflow.cli.main import app
+
+    monkeypatch.setenv("STREAMFLOW_HOME", str(settings.home))
+    result = CliRunner().invoke(app, ["explain", *words])
+    assert result.exception is None, result.exception
+    return result.output
+
+
+def test_a_canary_of_that_time_is_told_with_what_it_would_have_said(world, past, monkeypatch):
+    _, second, _ = past
+    before = datetime.now(UTC)
+    trial.start(world, second, "canary", **WHO)
+    during = datetime.now(UTC)
+    trial.stop(world, "canary", **WHO)
+    assert explain(world, UNASKED, before).canary is None
+    assert explain(world, UNASKED, datetime.now(UTC)).canary is None
+    everybody = world.model_copy(update={"predict": world.predict.model_copy(update={"canary_share": 1.0})})
+    found = explain(everybody, UNASKED, during)
+    with registry(world) as client:
+        release = artifacts.verified_release(client, world, versions.get(world, second))
+    said = answer(world, repos.load(world), release, UNASKED, during)
+    assert found.logged is None
+    assert (found.canary.version, found.canary.in_share) == (second, True)
+    assert found.canary.answer == said
+    assert found.canary.answer.probability != found.answer.probability
+    monkeypatch.setenv("STREAMFLOW_PREDICT__CANARY_SHARE", "0")
+    output = " ".join(told(world, monkeypatch, UNASKED, "--at", during.isoformat()).split())
+    assert f"Version {second} was on trial as canary" in output
+    assert "This user does not belong to its share as set now (0%)" in output
+
+
+def test_an_answer_that_was_logged_is_shown_although_nothing_is_in_production(world, past, monkeypatch):
+    first, _, _ = past
+    with tracking.client(world) as client:
+        client.delete_registered_model_alias(world.mlflow.registered_model, "production")
+    settle.settle(world)
+    moment = datetime.now(UTC)
+    found = explain(world, USERS[0], moment)
+    assert (found.release, found.answer) == ({}, None)
+    assert found.logged.version == first
+    assert found.logged.equal
+    with pytest.raises(NotFound, match="Nothing was in production"):
+        explain(world, UNASKED, moment)
+    output = told(world, monkeypatch, USERS[0], "--at", moment.isoformat())
+    assert "nothing was in production" in output
+    assert "the same to the last digit" in " ".join(output.split())
+    assert json.loads(told(world, monkeypatch, USERS[0], "--json"))["answer"] is None
+
+
 def test_a_release_whose_files_were_touched_explains_nothing(world, past, tmp_path):
     """The last test: it spoils a version."""
     from pathlib import Path
-
-    from streamflow import tracking
 
     first, _, moments = past
     run_id = versions.get(world, first).run_id

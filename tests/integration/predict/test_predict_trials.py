@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from streamflow import tracking
 from streamflow.database import transaction
 from streamflow.errors import NotFound, Refused
-from streamflow.predict.trials import in_canary
 from streamflow.registry import history, trial, versions
+from streamflow.registry.canary import in_canary
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Which entities a canary answers."""
 
-from streamflow.predict.trials import in_canary
+from streamflow.registry.canary import in_canary
 
 KEYS = [f"user-{i}" for i in range(20_000)]
 

@@ -1,0 +1,144 @@
+"""Answers given while materializations run, computed again from the values that each was given from."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+
+from streamflow import repo as repos
+from streamflow.database import transaction
+from streamflow.jobs.apply import apply
+from streamflow.jobs.explain import answer
+from streamflow.jobs.ingest import ingest
+from streamflow.jobs.materialize import materialize
+from streamflow.jobs.simulate import simulate
+from streamflow.jobs.train import train
+from streamflow.registry import artifacts, versions
+from streamflow.registry.client import registry
+
+_SWAPS = 3
+_NEAREST = 30
+
+
+@pytest.fixture
+def small(settings, mlflow_server, tmp_path, production):
+    """One month of a few users, materialized, with a version in production."""
+    apply(settings)
+    (drop,) = simulate(settings, tmp_path / "drops", users=300, months=1)
+    ingest(settings, drop.folder, drop.as_of)
+    materialize(settings)
+    production(settings, train(settings, estimator="logistic_regression").version)
+    return settings
+
+
+def correct(settings, users, number):
+    """A correction of the newest usage, as a drop would bring it: other values for the users who are asked about."""
+    with transaction(settings) as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO streamflow.drops SELECT :id, max(as_of), 1000 + :n, 'd', clock_timestamp(), 'test',"
+                " 'test', 0, 0 FROM streamflow.drops"
+            ),
+            {"id": f"corrected-{number}", "n": number},
+        )
+        names = list(
+            connection.execute(
+                sa.text(
+                    "SELECT attname FROM pg_attribute WHERE attrelid = 'source.usage_agg_30d'::regclass"
+                    " AND attnum > 0 AND attgenerated = '' AND attidentity = '' AND NOT attisdropped"
+                )
+            ).scalars()
+        )
+        new = {"loaded_at": "clock_timestamp()", "drop_id": ":id", "watch_hours_30d": ":n * 10 + 0.5"}
+        values = ", ".join(new.get(name, name) for name in names)
+        connection.execute(
+            sa.text(
+                f"INSERT INTO source.usage_agg_30d ({', '.join(names)}) SELECT {values}"
+                " FROM source.usage_agg_30d WHERE user_id = ANY(:users) AND drop_id NOT LIKE 'corrected-%'"
+            ),
+            {"id": f"corrected-{number}", "n": number, "users": users},
+        )
+
+
+def query(settings, statement, **parameters):
+    with transaction(settings) as connection:
+        return connection.execute(sa.text(statement), parameters).all()
+
+
+def test_every_answer_falls_on_the_side_of_the_swap_that_its_values_came_from(small, start):
+    version = versions.by_alias(small, "production")
+    over = threading.Event()
+    with start(small, path="/readyz", STREAMFLOW_PREDICT__LOG_SHARE="1") as service:
+        keys = [row[0] for row in query(small, "SELECT user_id FROM online.usage_agg_30d_fv ORDER BY 1")]
+        users = [key for key in keys if service.predict(key).status_code == 200][:3]
+        (begun,) = query(small, "SELECT clock_timestamp()")[0]
+
+        def asking(user):
+            last = False
+            while not last:
+                # One more after the last swap.
+                last = over.is_set()
+                assert service.predict(user).status_code == 200
+
+        with ThreadPoolExecutor(len(users)) as pool:
+            askers = [pool.submit(asking, user) for user in users]
+            try:
+                for number in range(1, _SWAPS + 1):
+                    correct(small, users, number)
+                    materialize(small)
+            finally:
+                over.set()
+            for asker in askers:
+                asker.result()
+        given = service.metric("streamflow_prediction_score_count", version=str(version), alias="production")
+        service.until(lambda: service.metric("streamflow_prediction_log_rows_total") >= given)
+        assert service.metric("streamflow_prediction_log_dropped_total") == 0
+    rows = query(
+        small,
+        "SELECT entity, answered_at, probability FROM streamflow.predictions WHERE answered_at > :begun",
+        begun=begun,
+    )
+    swaps = query(
+        small,
+        "SELECT visible_at FROM online.materializations WHERE visible_at > :begun"
+        " AND feature_view = 'usage_agg_30d_fv'",
+        begun=begun,
+    )
+    assert len(swaps) == _SWAPS
+    # The world moved under the answers: after each swap a user got another one.
+    assert all(len({row.probability for row in rows if row.entity == user}) == _SWAPS + 1 for user in users)
+    near = {
+        row
+        for (swap,) in swaps
+        for row in sorted(rows, key=lambda row: abs(row.answered_at - swap))[:_NEAREST]
+    }
+    with registry(small) as client:
+        release = artifacts.verified_release(client, small, versions.get(small, version))
+    repo = repos.load(small)
+    other = [
+        (row.entity, row.answered_at)
+        for row in near
+        if answer(small, repo, release, row.entity, row.answered_at).probability != row.probability
+    ]
+    assert other == []
+
+
+def test_a_drop_that_is_loaded_while_a_materialization_runs_comes_with_the_next_one(small):
+    """What a materialization took is told by load times alone, so it takes nothing that was loaded after its own."""
+    (key,) = query(small, "SELECT min(user_id) FROM online.usage_agg_30d_fv")[0]
+    correct(small, [key], 1)
+    with transaction(small) as connection:
+        connection.execute(
+            sa.text(
+                "ALTER TABLE source.usage_agg_30d DISABLE TRIGGER ALL;"
+                "UPDATE source.usage_agg_30d SET loaded_at = clock_timestamp() + interval '1 hour'"
+                " WHERE drop_id = 'corrected-1';"
+                "ALTER TABLE source.usage_agg_30d ENABLE TRIGGER ALL"
+            )
+        )
+    materialize(small)
+    (hours,) = query(
+        small, "SELECT watch_hours_30d FROM online.usage_agg_30d_fv WHERE user_id = :key", key=key
+    )[0]
+    assert hours != 10.5
