@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from streamflow import repo as repos
 from streamflow import tracking
@@ -23,10 +22,12 @@ from streamflow.database import transaction
 from streamflow.errors import NotFound, Refused, ReleaseRefused, StreamFlowError, UsageError
 from streamflow.features import slices as slice_reader
 from streamflow.features import training_set
+from streamflow.jobs import gate_figures, kept
+from streamflow.jobs.kept import Kept, NotKeptError
 from streamflow.registry import artifacts, gate_page, versions
 from streamflow.registry import gate as rules
 from streamflow.registry.client import registry
-from streamflow.registry.gate import Compared, Facts, Figures, Rule, SliceFigures
+from streamflow.registry.gate import Facts, Rule
 from streamflow.registry.online_schema import columns as _online
 from streamflow.registry.release import Release
 from streamflow.registry.versions import Version
@@ -34,7 +35,6 @@ from streamflow.repo import FeatureRepo
 from streamflow.settings import Settings
 from streamflow.snapshots import views
 from streamflow.training import bootstrap
-from streamflow.training.evaluate import calibration_error
 from streamflow.training.runtime import raw_rows
 from streamflow.training_set import LABEL
 
@@ -43,7 +43,6 @@ FOLDER = "gate"
 VERDICT_TAG = "streamflow.gate"
 REPORT_TAG = "streamflow.gate_report"
 _TIMED_ANSWERS = 300
-_LEAST_SLICE_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,16 @@ class GateReport:
     facts: dict[str, Any]
     limits: dict[str, Any]
     artifact: str
+
+    @property
+    def text(self) -> str:
+        """The report as it is kept: JSON."""
+        return json.dumps(asdict(self), indent=2)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the kept report; the history has it too."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
     def passed(self) -> bool:
@@ -113,16 +122,18 @@ def gate(settings: Settings, version: int) -> GateReport:
     judged = rules.judge(facts, settings.promotion)
     verdict = "passed" if all(rule.passed for rule in judged) else "failed"
     against = f"against-{facts.champion}" if facts.champion is not None else "first"
+    now = datetime.now(UTC)
     report = GateReport(
         model=settings.mlflow.registered_model,
         version=version,
         champion=facts.champion,
         verdict=verdict,
-        judged_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        judged_at=now.isoformat(timespec="seconds"),
         rules=judged,
         facts=_told(facts),
         limits=settings.promotion.model_dump(),
-        artifact=f"{FOLDER}/version-{version}-{against}",
+        # Judged again, it gets another report: the history names this one.
+        artifact=f"{FOLDER}/version-{version}-{against}-{now:%Y%m%dT%H%M%S.%fZ}",
     )
     _keep(settings, target, report)
     return report
@@ -141,18 +152,25 @@ def gather(settings: Settings, target: Version, champion_number: int | None) -> 
             challenger = _Judged(target, artifacts.verified_release(files, settings, target))
         except ReleaseRefused as error:
             return _refused(target, champion_number, error.what)
-        frame, part = _rows(client, folder, challenger)
-        champion, why = None, ""
+        try:
+            own = _rows(client, folder, challenger)
+        except NotKeptError as error:
+            return _refused(target, champion_number, f"it cannot be judged: {error.what}")
+        champion, champion_as_of, why = None, None, ""
         trained_on: set[str] = set()
         if champion_number is not None:
-            held = versions.get(settings, champion_number)
             try:
-                champion = _Judged(held, artifacts.verified_release(files, settings, held))
-                trained_on = _trained_on(client, folder, champion, challenger)
-            except ReleaseRefused as error:
+                held = versions.get(settings, champion_number)
+                beside = _Judged(held, artifacts.verified_release(files, settings, held))
+                champion_as_of = datetime.fromisoformat(beside.contract.as_of)
+                trained_on = _trained_on(client, folder, beside, challenger)
+                champion = beside
+            except (ReleaseRefused, NotFound) as error:
                 why = error.what
+            except NotKeptError as error:
+                why = f"which of its rows version {champion_number} was trained on is not known: {error.what}"
     contract = challenger.contract
-    holdout = frame[part.to_numpy() == "holdout"].set_index(contract.join_key, drop=False)
+    holdout = own.frame[own.holdout].set_index(contract.join_key, drop=False)
     scores = _score(challenger, holdout)
     with views.frozen(settings, repo, datetime.fromisoformat(contract.known_at)) as schema:
         parts = _parts(settings, repo, schema, contract)
@@ -167,7 +185,7 @@ def gather(settings: Settings, target: Version, champion_number: int | None) -> 
     compared = None
     if champion is not None and seen is not None:
         scored["champion"] = pd.Series(_score(champion, seen), index=seen.index)
-        compared = _compare(scored, trained_on)
+        compared, why = gate_figures.compare(scored, trained_on)
         scored.loc[scored.index.isin(trained_on), "champion"] = np.nan
     whole = bootstrap.auc_interval(labels, scores)
     return Facts(
@@ -175,11 +193,11 @@ def gather(settings: Settings, target: Version, champion_number: int | None) -> 
         champion=champion_number,
         refused="",
         holdout_auc=(whole.estimate, whole.low, whole.high),
-        compared=compared if compared is None or compared.rows else None,
-        not_compared=why or "no row of its holdout is left that the champion was not trained on",
+        compared=compared,
+        not_compared=why,
         as_of=datetime.fromisoformat(contract.as_of),
-        champion_as_of=datetime.fromisoformat(champion.contract.as_of) if champion else None,
-        slices=_slices(scored, parts),
+        champion_as_of=champion_as_of,
+        slices=gate_figures.slices(scored, parts),
         online=_online(settings, contract),
         contract=contract,
         latency_p99_ms=_latency(challenger, holdout),
@@ -203,31 +221,25 @@ def _refused(target: Version, champion: int | None, why: str) -> Facts:
     )
 
 
-def _rows(client: Any, folder: Path, judged: _Judged) -> tuple[pd.DataFrame, pd.Series[str]]:
-    """A version's training set, and which part each row belongs to."""
-    from mlflow.exceptions import MlflowException
-
-    found = []
-    for file in ("training_set.parquet", "split.parquet"):
-        where = folder / str(judged.version.version)
-        where.mkdir(exist_ok=True)
-        try:
-            path = client.download_artifacts(judged.version.run_id, f"training_set/{file}", str(where))
-        except (MlflowException, OSError) as error:
-            raise NotFound(
-                f"The run of version {judged.version.version} has no {file}, so it cannot be judged.",
-                hint="Train it again with 'streamflow train'.",
-            ) from error
-        found.append(pd.read_parquet(path))
-    return found[0], found[1]["part"]
+def _rows(client: Any, folder: Path, judged: _Judged) -> Kept:
+    """A version's training set and its split, checked against its contract and its run."""
+    version = judged.version
+    where = folder / str(version.version)
+    where.mkdir(exist_ok=True)
+    recorded = client.get_run(version.run_id).data.params.get("split_digest", "")
+    return kept.rows_and_split(
+        lambda path: str(client.download_artifacts(version.run_id, path, str(where))),
+        judged.contract,
+        recorded,
+    )
 
 
 def _trained_on(client: Any, folder: Path, champion: _Judged, challenger: _Judged) -> set[str]:
     """Keys whose label the champion has learnt: its training rows, when both have labels of one date."""
     if champion.contract.label["as_of"] != challenger.contract.label["as_of"]:
         return set()
-    frame, part = _rows(client, folder, champion)
-    return set(frame.loc[part.to_numpy() == "train", champion.contract.join_key])
+    found = _rows(client, folder, champion)
+    return set(found.frame.loc[~found.holdout, champion.contract.join_key])
 
 
 def _champions_view(
@@ -273,76 +285,11 @@ def _score(judged: _Judged, frame: pd.DataFrame) -> Floats:
     return judged.release.probabilities(raw_rows(judged.contract.features, frame[names]))
 
 
-def _compare(scored: pd.DataFrame, trained_on: set[str]) -> Compared:
-    """Both models on the rows that both may be judged on."""
-    fair = scored[~scored.index.isin(trained_on)]
-    both = fair[fair["champion"].notna()]
-    labels = both["label"].to_numpy(dtype=bool)
-    counts = {
-        "rows": len(both),
-        "positives": int(labels.sum()),
-        "trained_on": len(scored) - len(fair),
-        "not_served": len(fair) - len(both),
-    }
-    if counts["positives"] in (0, counts["rows"]):
-        nothing = Figures(float("nan"), float("nan"))
-        return Compared(
-            **{**counts, "rows": 0},
-            challenger=nothing,
-            champion=nothing,
-            difference=float("nan"),
-            low=float("nan"),
-            high=float("nan"),
-        )
-    a, b = both["challenger"].to_numpy(), both["champion"].to_numpy()
-    interval = bootstrap.auc_difference(labels, a, b)
-    return Compared(
-        **counts,
-        challenger=Figures(float(roc_auc_score(labels, a)), calibration_error(labels, a)),
-        champion=Figures(float(roc_auc_score(labels, b)), calibration_error(labels, b)),
-        difference=interval.estimate,
-        low=interval.low,
-        high=interval.high,
-    )
-
-
 def _parts(
     settings: Settings, repo: FeatureRepo, schema: str, contract: Contract
 ) -> dict[str, dict[str, str]]:
     with transaction(settings) as connection:
         return slice_reader.read(connection, repo, schema, datetime.fromisoformat(contract.as_of))
-
-
-def _slices(scored: pd.DataFrame, parts: Mapping[str, Mapping[str, str]]) -> tuple[SliceFigures, ...]:
-    """AUC by part; the champion's only where it may be judged on the same rows."""
-    found = []
-    for name, part_of in parts.items():
-        owners = pd.Series([part_of.get(str(key), slice_reader.UNKNOWN) for key in scored.index])
-        for value in sorted(owners.unique()):
-            rows = scored[(owners == value).to_numpy()]
-            labels = rows["label"].to_numpy(dtype=bool)
-            enough = _enough(labels)
-            champion = None
-            if enough and "champion" in rows and rows["champion"].notna().all():
-                champion = float(roc_auc_score(labels, rows["champion"]))
-            found.append(
-                SliceFigures(
-                    slice=name,
-                    value=value,
-                    rows=len(rows),
-                    positives=int(labels.sum()),
-                    challenger_auc=float(roc_auc_score(labels, rows["challenger"])) if enough else None,
-                    champion_auc=champion,
-                )
-            )
-    return tuple(found)
-
-
-def _enough(labels: npt.NDArray[np.bool_]) -> bool:
-    positives = int(labels.sum())
-    return (
-        len(labels) >= _LEAST_SLICE_ROWS and min(positives, len(labels) - positives) >= rules.LEAST_OF_A_CLASS
-    )
 
 
 def _latency(judged: _Judged, frame: pd.DataFrame) -> float:
@@ -367,9 +314,8 @@ def _told(facts: Facts) -> dict[str, Any]:
 
 
 def _keep(settings: Settings, target: Version, report: GateReport) -> None:
-    document = asdict(report)
     with tracking.client(settings) as client:
-        client.log_text(target.run_id, json.dumps(document, indent=2), f"{report.artifact}.json")
-        client.log_text(target.run_id, gate_page.page(document), f"{report.artifact}.html")
+        client.log_text(target.run_id, report.text, f"{report.artifact}.json")
+        client.log_text(target.run_id, gate_page.page(asdict(report)), f"{report.artifact}.html")
         for tag, value in ((VERDICT_TAG, report.verdict), (REPORT_TAG, f"{report.artifact}.html")):
             client.set_model_version_tag(report.model, str(report.version), tag, value)

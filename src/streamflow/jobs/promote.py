@@ -68,6 +68,7 @@ def summary(report: GateReport, *, despite: bool) -> dict[str, Any]:
     return {
         "verdict": "overruled" if despite else report.verdict,
         "report": f"{report.artifact}.json",
+        "report_sha256": report.sha256,
         "rules": {rule.name: rule.passed for rule in report.rules},
         "reasons": list(report.failures),
     }

@@ -47,7 +47,15 @@ class Compared:
 
 @dataclass(frozen=True)
 class SliceFigures:
-    """One part of the holdout; the champion's AUC is None without a champion."""
+    """One part of the holdout.
+
+    Attributes:
+        slice: What the parts differ in; value: this part.
+        rows: Rows of the part; positives: those whose label is True.
+        challenger_auc: On all of them; None when they are too few.
+        champion_auc: On those that both may be judged on; None when they are too few, or without a champion.
+        common_rows: How many those are; common_auc: the challenger's on them.
+    """
 
     slice: str
     value: str
@@ -55,6 +63,8 @@ class SliceFigures:
     positives: int
     challenger_auc: float | None
     champion_auc: float | None
+    common_rows: int = 0
+    common_auc: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ class Facts:
         refused: Why the serving runtime would not load it; "" when it does, golden rows included.
         holdout_auc: Its AUC on all of its holdout, with its interval; None when it cannot be loaded.
         compared: Both on the same rows; None without a champion, or when they cannot be compared.
-        not_compared: Why not.
+        not_compared: Why not; "" when they were, or there is no champion.
         as_of: Of the challenger's training set; champion_as_of: of the champion's.
         slices: Its AUC by part of the holdout.
         online: Type of each column of each online table, as the contract names the views.
@@ -113,10 +123,14 @@ def _rules(facts: Facts, limits: PromotionSettings) -> Iterator[Rule]:
     if facts.holdout_auc is not None:
         yield better_than_chance(facts.holdout_auc)
     if facts.champion is not None:
+        if facts.as_of is not None and facts.champion_as_of is not None:
+            yield not_older(facts.as_of, facts.champion_as_of)
         yield improvement(facts, limits)
         if facts.compared is not None:
             yield calibration(facts.compared, limits)
-    yield slices(facts, limits)
+    # What cannot be loaded was scored on nothing.
+    if facts.contract is not None:
+        yield slices(facts, limits)
     if facts.latency_p99_ms is not None:
         budget = limits.latency_budget_ms
         yield Rule(
@@ -156,6 +170,19 @@ def better_than_chance(holdout_auc: tuple[float, float, float]) -> Rule:
         low > 0.5,
         f"AUC {estimate:.4f} on its holdout (95 % interval {low:.4f} to {high:.4f}); chance is 0.5",
     )
+
+
+def not_older(as_of: datetime, champion_as_of: datetime) -> Rule:
+    """Whether the challenger knows the world at least as late as the champion; going back is what rollback is for."""
+    told = f"trained as of {as_of:%Y-%m-%d}, the champion as of {champion_as_of:%Y-%m-%d}"
+    if as_of < champion_as_of:
+        return Rule(
+            "not older",
+            False,
+            f"{told}: an older model would replace a newer one. Train a newer one; to go back to a version that"
+            " was in production, use 'streamflow rollback'",
+        )
+    return Rule("not older", True, told)
 
 
 def improvement(facts: Facts, limits: PromotionSettings) -> Rule:
@@ -216,11 +243,13 @@ def slices(facts: Facts, limits: PromotionSettings) -> Rule:
                 f"{named}: AUC {part.challenger_auc:.4f} on {part.rows} rows, the floor is {limits.slice_floor:g}"
             )
         elif (
-            part.champion_auc is not None and part.challenger_auc < part.champion_auc - limits.slice_tolerance
+            part.champion_auc is not None
+            and part.common_auc is not None
+            and part.common_auc < part.champion_auc - limits.slice_tolerance
         ):
             problems.append(
-                f"{named}: AUC {part.challenger_auc:.4f} against {part.champion_auc:.4f} of the champion;"
-                f" {limits.slice_tolerance:g} less is allowed"
+                f"{named}: AUC {part.common_auc:.4f} against {part.champion_auc:.4f} of the champion on"
+                f" {part.common_rows} rows; {limits.slice_tolerance:g} less is allowed"
             )
     if problems:
         return Rule("slices", False, "; ".join(problems))

@@ -37,7 +37,16 @@ def page(report: Mapping[str, Any]) -> str:
         parts.append("<h2>Slices of the holdout</h2>")
         parts.append(
             _table(
-                ("slice", "part", "rows", "positives", "AUC", "AUC of the champion"),
+                (
+                    "slice",
+                    "part",
+                    "rows",
+                    "positives",
+                    "AUC",
+                    "rows of both",
+                    "AUC on these",
+                    "champion's AUC on these",
+                ),
                 [
                     (
                         item["slice"],
@@ -45,6 +54,8 @@ def page(report: Mapping[str, Any]) -> str:
                         item["rows"],
                         item["positives"],
                         _figure(item["challenger_auc"]),
+                        item["common_rows"],
+                        _figure(item["common_auc"]),
                         _figure(item["champion_auc"]),
                     )
                     for item in slices

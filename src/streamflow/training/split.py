@@ -49,5 +49,9 @@ def split(keys: Sequence[str], labels: npt.NDArray[np.bool_], *, holdout_share: 
     positions: Any = np.arange(len(labels))
     train, holdout = train_test_split(positions, test_size=holdout_share, stratify=labels, random_state=seed)
     train, holdout = np.sort(train), np.sort(holdout)
-    digest = hashlib.sha256("\n".join(keys[i] for i in holdout).encode()).hexdigest()
-    return Split(train, holdout, digest)
+    return Split(train, holdout, holdout_digest([keys[i] for i in holdout]))
+
+
+def holdout_digest(keys: Sequence[str]) -> str:
+    """SHA-256 over the keys of a holdout, in their order."""
+    return hashlib.sha256("\n".join(keys).encode()).hexdigest()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -61,6 +64,37 @@ def register_small(settings: Settings) -> int:
 def copy(settings: Settings, run_id: str, source: str, manifest_sha256: str) -> int:
     tags = {versions.MANIFEST_TAG: manifest_sha256, versions.ESTIMATOR_TAG: "logistic_regression"}
     return versions.register(settings, run_id=run_id, source=source, tags=tags)
+
+
+@contextlib.contextmanager
+def _spoilt(
+    settings: Settings, run_id: str, path: str, change: Callable[[bytes], bytes] | None
+) -> Iterator[None]:
+    """One of a run's artifacts with another content, or without it, for the duration."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    from streamflow import tracking
+
+    with tracking.client(settings) as client, tempfile.TemporaryDirectory() as folder:
+        file = Path(client.download_artifacts(run_id, path, folder))
+        content, parent = file.read_bytes(), path.rpartition("/")[0]
+        store = get_artifact_repository(client.get_run(run_id).info.artifact_uri, client.tracking_uri)
+        try:
+            if change is None:
+                store.delete_artifacts(path)
+            else:
+                file.write_bytes(change(content))
+                client.log_artifact(run_id, str(file), parent)
+            yield
+        finally:
+            file.write_bytes(content)
+            client.log_artifact(run_id, str(file), parent)
+
+
+@pytest.fixture
+def spoilt() -> Callable[..., contextlib.AbstractContextManager[None]]:
+    """Spoils an artifact of a run for a while: settings, run, path, and its new content out of the old one."""
+    return _spoilt
 
 
 @pytest.fixture

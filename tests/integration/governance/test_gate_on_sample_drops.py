@@ -3,11 +3,14 @@
 The tests run in this order, since each builds on what is in production.
 """
 
+import hashlib
+import io
 import json
 import shutil
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from streamflow import tracking
@@ -75,13 +78,24 @@ def test_the_first_version_passes_and_the_history_keeps_what_the_gate_said(small
 def test_the_report_is_kept_as_json_and_as_a_page_and_tagged(small, first, tmp_path):
     held = versions.get(small, first)
     assert held.tags["streamflow.gate"] == "passed"
+    page = held.tags["streamflow.gate_report"]
     with tracking.client(small) as client:
-        folder = Path(client.download_artifacts(held.run_id, "gate", str(tmp_path)))
-    report = json.loads((folder / f"version-{first}-first.json").read_text())
+        client.download_artifacts(held.run_id, "gate", str(tmp_path))
+    report = json.loads((tmp_path / page).with_suffix(".json").read_text())
     assert report["verdict"] == "passed"
     parts = {(item["slice"], item["value"]) for item in report["facts"]["slices"]}
     assert {("contract type", "Month-to-month"), ("tenure in months", "48 and more")} <= parts
-    assert "better than chance" in (folder / f"version-{first}-first.html").read_text()
+    assert "better than chance" in (tmp_path / page).read_text()
+
+
+def test_the_history_names_the_very_report_that_let_a_version_in(small, first, tmp_path):
+    kept = history.history(small)[-1].gate
+    with tracking.client(small) as client:
+        file = Path(
+            client.download_artifacts(versions.get(small, first).run_id, kept["report"], str(tmp_path))
+        )
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == kept["report_sha256"]
+    assert json.loads(file.read_text())["verdict"] == "passed"
 
 
 def test_champion_and_challenger_are_compared_on_the_same_rows(small, first, second):
@@ -93,6 +107,68 @@ def test_champion_and_challenger_are_compared_on_the_same_rows(small, first, sec
     assert both["difference"] == pytest.approx(both["challenger"]["auc"] - both["champion"]["auc"])
     assert both["low"] <= both["difference"] <= both["high"]
     assert report.champion == first
+    assert report.facts["not_compared"] == ""
+
+
+def test_judged_again_a_version_gets_another_report_and_its_tag_names_the_newest(small, second, tmp_path):
+    one, other = gate(small, second), gate(small, second)
+    assert one.artifact != other.artifact
+    held = versions.get(small, second)
+    assert held.tags["streamflow.gate_report"] == f"{other.artifact}.html"
+    with tracking.client(small) as client:
+        file = Path(client.download_artifacts(held.run_id, f"{one.artifact}.json", str(tmp_path)))
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == one.sha256
+
+
+def relabelled(content):
+    """The labels that the model would like to have."""
+    frame = pd.read_parquet(io.BytesIO(content))
+    frame["label"] = (
+        frame["contract_type"] == "Month-to-month" if "contract_type" in frame else ~frame["label"]
+    )
+    return frame.to_parquet(index=False)
+
+
+def another_holdout(content):
+    split = pd.read_parquet(io.BytesIO(content))
+    split["part"] = ["holdout" if i % 4 == 0 else "train" for i in range(len(split))]
+    return split.to_parquet(index=False)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "says"),
+    [
+        ("training_set.parquet", relabelled, "is not the one it was trained on: its fingerprint is"),
+        ("training_set.parquet", lambda content: content[:5000], "training_set.parquet cannot be read"),
+        ("training_set.parquet", None, "training_set.parquet is missing"),
+        ("split.parquet", another_holdout, "it names another holdout"),
+        ("split.parquet", lambda content: content[:100], "split.parquet cannot be read"),
+    ],
+)
+def test_a_version_is_not_judged_on_rows_that_are_not_its_own(small, second, spoilt, file, change, says):
+    with spoilt(small, versions.get(small, second).run_id, f"training_set/{file}", change):
+        report = gate(small, second)
+    assert not outcome(report)["files and golden rows"]
+    assert says in reason(report, "files and golden rows")
+    assert report.facts["holdout_auc"] is None
+    assert "slices" not in outcome(report)
+
+
+def test_a_champion_whose_rows_are_gone_is_not_compared_and_can_be_replaced_in_so_many_words(
+    small, first, spoilt
+):
+    version = train(small, JANUARY, estimator="logistic_regression").version
+    run_id = versions.get(small, first).run_id
+    for change, says in (
+        (None, "training_set.parquet is missing"),
+        (relabelled, "not the one it was trained on"),
+    ):
+        with spoilt(small, run_id, "training_set/training_set.parquet", change):
+            report = gate(small, version)
+        assert outcome(report)["files and golden rows"]
+        assert not outcome(report)["improvement"]
+        assert says in reason(report, "improvement")
+        assert outcome(report)["not older"]
 
 
 def test_what_the_gate_refuses_is_not_promoted_and_the_reasons_are_told(small, second):
@@ -185,6 +261,13 @@ def test_the_gate_is_overruled_only_in_so_many_words(small, first, second):
     assert move.gate["rules"]["improvement"] is False
     assert (move.from_version, move.to_version) == (first, second)
     history.verify(small)
+
+
+def test_an_older_model_does_not_replace_a_newer_one_but_in_so_many_words(small, second):
+    version = train(small, JANUARY, estimator="random_forest").version
+    report = gate(small, version)
+    assert not outcome(report)["not older"]
+    assert "trained as of 2024-01-31, the champion as of 2024-02-29" in reason(report, "not older")
 
 
 def test_a_version_in_production_is_not_judged_against_itself(small, second):

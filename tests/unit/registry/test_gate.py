@@ -36,7 +36,7 @@ GOOD = Facts(
     not_compared="",
     as_of=datetime(2024, 2, 29, tzinfo=UTC),
     champion_as_of=datetime(2024, 1, 31, tzinfo=UTC),
-    slices=(SliceFigures("contract", "yearly", 200, 40, 0.7, 0.72),),
+    slices=(SliceFigures("contract", "yearly", 200, 40, 0.7, 0.72, 200, 0.7),),
     online={"profile_fv": {"id": "text", "fee": "double precision", "plan": "text"}},
     contract=CONTRACT,
     latency_p99_ms=0.5,
@@ -58,7 +58,7 @@ def compared(difference, low, high, **changes):
 
 def test_a_good_challenger_passes_every_rule_with_a_reason_each():
     found = judge(GOOD, LIMITS)
-    assert len(found) == 7
+    assert len(found) == 8
     assert all(rule.passed and rule.reason for rule in found)
 
 
@@ -111,8 +111,11 @@ def test_worse_calibration_fails():
 def test_a_slice_below_the_floor_or_much_worse_than_before_fails_by_name():
     low = SliceFigures("contract", "monthly", 300, 90, 0.45, None)
     assert "contract 'monthly': AUC 0.4500 on 300 rows" in verdict(replace(GOOD, slices=(low,)), "slices")[1]
-    fallen = SliceFigures("contract", "monthly", 300, 90, 0.60, 0.75)
-    assert "0.7500 of the champion" in verdict(replace(GOOD, slices=(fallen,)), "slices")[1]
+    fallen = SliceFigures("contract", "monthly", 300, 90, 0.74, 0.75, 250, 0.60)
+    assert (
+        "AUC 0.6000 against 0.7500 of the champion on 250 rows"
+        in verdict(replace(GOOD, slices=(fallen,)), "slices")[1]
+    )
 
 
 def test_a_slice_with_few_rows_is_named_and_not_judged():
@@ -144,8 +147,18 @@ def test_a_version_that_cannot_be_loaded_fails_and_is_not_judged_further():
     broken = Facts(
         4, 3, "its golden rows do not reproduce", None, None, "it is broken", None, None, (), {}, None, None
     )
-    assert "files and golden rows" in failed(broken)
-    assert "improvement" in failed(broken)
+    assert failed(broken) == ["files and golden rows", "improvement"]
+    assert "slices" not in [rule.name for rule in judge(broken, LIMITS)]
+
+
+def test_an_older_model_does_not_replace_a_newer_one():
+    older = replace(GOOD, as_of=GOOD.champion_as_of, champion_as_of=GOOD.as_of)
+    assert failed(older) == ["not older"]
+    reason = verdict(older, "not older")[1]
+    assert "trained as of 2024-01-31, the champion as of 2024-02-29" in reason
+    assert "streamflow rollback" in reason
+    assert verdict(replace(GOOD, as_of=GOOD.champion_as_of), "not older")[0]
+    assert "not older" not in [rule.name for rule in judge(replace(GOOD, champion_as_of=None), LIMITS)]
 
 
 def test_a_figure_that_is_no_number_never_passes():
