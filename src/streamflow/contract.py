@@ -6,9 +6,10 @@ from it alone what to fetch and how to encode it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -146,3 +147,9 @@ def _problems(contract: Contract) -> list[str]:
     if any(not math.isfinite(age) or age <= 0 for age in ages):
         problems.append("a maximum age is not a positive number of seconds")
     return problems
+
+
+def drops_digest(drops: Sequence[Mapping[str, str]]) -> str:
+    """SHA-256 over the ids and digests of drops, in their order: one value for a list of any length. Pure."""
+    lines = "".join(f"{drop['drop_id']} {drop['digest']}\n" for drop in drops)
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -117,14 +117,19 @@ def show(
     settings = settings_module.load()
     found = versions.get(settings, promotions.number(version))
     run = versions.run_of(settings, found)
+    drops = versions.drops_of(settings, found, run["params"].get("drops_digest"))
     if as_json:
-        print_json({"version": found, **run})
+        print_json({"version": found, "drops": drops, **run})
         return
     aliases = f" ({', '.join(found.aliases)})" if found.aliases else ""
     typer.echo(f"Version {found.version}{aliases}, registered at {found.created_at:%Y-%m-%d %H:%M:%S} UTC")
     typer.echo(f"Run {found.run_id}. Make it again: streamflow reproduce {found.version}")
     print_table(("metric", "value"), sorted(run["metrics"].items()))
     print_table(("parameter", "value"), sorted(run["params"].items()))
+    if drops is None:
+        typer.echo("The list of its drops is gone, or is not the one that the run recorded.")
+    else:
+        print_table(("drop", "digest"), [(drop["drop_id"], drop["digest"]) for drop in drops])
     tags = {key.removeprefix("streamflow."): value for key, value in {**run["tags"], **found.tags}.items()}
     parts = [("code", "code."), ("environment", "env."), ("other", "")]
     for title, prefix in parts:

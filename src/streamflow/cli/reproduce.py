@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
+import os
+import traceback
 from typing import Annotated, Any
 
 import typer
 
 from streamflow.cli.output import AsJson, print_json, working
+from streamflow.errors import DependencyDown, StreamFlowError
 
 _RUN_ID_LENGTH = 32
 
@@ -36,6 +39,32 @@ def reproduce(
 
     Example: streamflow reproduce production
     """
+    from streamflow.jobs.reproduce import cannot_tell, in_words
+
+    try:
+        done = _made_again(run, image, namespace, timeout, in_image=in_image, quiet=as_json)
+    except DependencyDown as error:
+        if as_json:
+            print_json(cannot_tell(run, error.what))
+        raise
+    except Exception as error:
+        # 1 says that it differs, which a failed attempt does not.
+        if isinstance(error, StreamFlowError) and error.exit_code != StreamFlowError.exit_code:
+            raise
+        if os.environ.get("STREAMFLOW_DEBUG"):
+            traceback.print_exc()
+        told = (*error.details, error.hint) if isinstance(error, StreamFlowError) else ()
+        done = dataclasses.asdict(cannot_tell(run, in_words(error), *filter(None, told)))
+    if as_json:
+        print_json(done)
+    else:
+        _show(done)
+    raise typer.Exit(done["exit_code"])
+
+
+def _made_again(
+    run: str, image: str | None, namespace: str | None, timeout: float, *, in_image: bool, quiet: bool
+) -> dict[str, Any]:
     from streamflow import settings as settings_module
     from streamflow.cli import promotions
     from streamflow.registry import versions
@@ -48,20 +77,14 @@ def reproduce(
 
         cluster = Cluster(namespace, release=release)
         wanted = image or recorded_image(settings, run_id)
-        if not as_json:
+        if not quiet:
             typer.echo(f"In image {wanted}, namespace {cluster.namespace}:", err=True)
-        with working("Training again on the cluster", quiet=as_json):
-            done = reproduce_in_image(cluster, run_id, wanted, getpass.getuser(), timeout_seconds=timeout)
-    else:
-        from streamflow.jobs.reproduce import reproduce as recipe
+        with working("Training again on the cluster", quiet=quiet):
+            return reproduce_in_image(cluster, run_id, wanted, getpass.getuser(), timeout_seconds=timeout)
+    from streamflow.jobs.reproduce import reproduce as recipe
 
-        with working("Training again", quiet=as_json):
-            done = dataclasses.asdict(recipe(settings, run_id))
-    if as_json:
-        print_json(done)
-    else:
-        _show(done)
-    raise typer.Exit(done["exit_code"])
+    with working("Training again", quiet=quiet):
+        return dataclasses.asdict(recipe(settings, run_id))
 
 
 def _show(done: dict[str, Any]) -> None:

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from streamflow import repo as repos
 from streamflow import tracking
-from streamflow.contract import Contract
+from streamflow.contract import Contract, drops_digest
 from streamflow.database import transaction
-from streamflow.errors import NotFound, StreamFlowError, UsageError
+from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageError
 from streamflow.features import training_set
-from streamflow.features.fingerprint import fingerprint
+from streamflow.jobs import kept
+from streamflow.registry.versions import MANIFEST_TAG
 from streamflow.repo import FeatureRepo
 from streamflow.settings import Settings
 from streamflow.snapshots import ledger, views
 from streamflow.training import compare, fit
 from streamflow.training.compare import Layer
 from streamflow.training.lineage import lineage, packages, sources
+from streamflow.training.package import CONTRACT, GOLDEN, MANIFEST
 from streamflow.training.record import MODEL_FOLDER
-from streamflow.training.runtime import raw_rows
-from streamflow.training_set import LABEL, TrainingSet
+from streamflow.training_set import TrainingSet
 
 _PREFIX = "streamflow."
 
@@ -40,8 +43,8 @@ class Reproduction:
         verdict: `reproduced`, `differs` or `cannot tell`.
         exit_code: 0, 1 or 4.
         layers: Data, code, environment, result.
-        trained_on: `rebuilt`: the training set made anew; `stored`: the one the run kept.
-        fingerprint: Fingerprint of the run's training set.
+        trained_on: `rebuilt`: the training set made anew; `stored`: the one the run kept; `nothing`.
+        fingerprint: Fingerprint of the run's training set; "" when that cannot be told.
     """
 
     run_id: str
@@ -54,15 +57,18 @@ class Reproduction:
 
 @dataclass(frozen=True)
 class _Run:
+    """What a run recorded; None and a sentence in `problems` for what cannot be trusted or read."""
+
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
-    contract: Contract
-    golden: dict[str, Any]
-    stored: pd.DataFrame
-    drops: list[dict[str, str]]
+    contract: Contract | None
+    golden: dict[str, Any] | None
+    stored: TrainingSet | None
+    drops: list[dict[str, str]] | None
     packages: dict[str, str] | None
     sources: dict[str, str] | None
+    problems: dict[str, str]
 
 
 def reproduce(settings: Settings, run_id: str) -> Reproduction:
@@ -74,13 +80,20 @@ def reproduce(settings: Settings, run_id: str) -> Reproduction:
     """
     run = _read(settings, run_id)
     repo = repos.load(settings).with_horizon(int(run.params["label_horizon"]))
-    stored = _stored(run)
-    rebuilt, data_layer = _rebuild(settings, repo, run, stored)
-    data = rebuilt or stored
     present = _bare(lineage(repo.path))
     code = compare.code(run.tags, present, run.sources, sources(repo.path))
     environment = compare.environment(run.tags, present, run.packages, packages())
-    code, result = _retrain(settings, repo, run, data, code)
+    threads = compare.threads(run.params.get("threads"), settings.training.threads)
+    environment = replace(environment, lines=(*environment.lines, *threads))
+    data: TrainingSet | None = None
+    if run.contract is None:
+        unknown = (run.problems["contract.json"],)
+        data_layer, result = Layer("data", "unknown", unknown), Layer("result", "unknown", unknown)
+        rebuilt = None
+    else:
+        rebuilt, data_layer = _rebuild(settings, repo, run, run.contract)
+        data = rebuilt or run.stored
+        code, result = _retrain(settings, repo, run, run.contract, data, code)
     layers = (data_layer, code, environment, result)
     exit_code = compare.exit_code(layers)
     return Reproduction(
@@ -88,9 +101,15 @@ def reproduce(settings: Settings, run_id: str) -> Reproduction:
         verdict={0: "reproduced", 1: "differs", 4: "cannot tell"}[exit_code],
         exit_code=exit_code,
         layers=layers,
-        trained_on="rebuilt" if rebuilt else "stored",
-        fingerprint=run.contract.fingerprint,
+        trained_on="nothing" if data is None else "rebuilt" if rebuilt else "stored",
+        fingerprint=run.contract.fingerprint if run.contract else "",
     )
+
+
+def cannot_tell(run_id: str, *why: str) -> Reproduction:
+    """The verdict when the attempt itself failed. Pure."""
+    layers = tuple(Layer(name, "unknown", why) for name in ("data", "code", "environment", "result"))
+    return Reproduction(run_id, "cannot tell", compare.exit_code(layers), layers, "nothing", "")
 
 
 def _read(settings: Settings, run_id: str) -> _Run:
@@ -99,99 +118,134 @@ def _read(settings: Settings, run_id: str) -> _Run:
         tracking.client(settings) as client,
     ):
         run = client.get_run(run_id)
-        root = Path(name)
 
-        def text(path: str) -> str | None:
-            from mlflow.exceptions import MlflowException
+        def fetch(path: str) -> str:
+            return str(client.download_artifacts(run_id, path, name))
 
-            try:
-                return Path(client.download_artifacts(run_id, path, str(root))).read_text(encoding="utf-8")
-            except (MlflowException, OSError) as error:
-                if "API request to" in str(error) and "404" not in str(error):
-                    raise
-                return None
-
-        contract, golden = text(f"{MODEL_FOLDER}/contract.json"), text(f"{MODEL_FOLDER}/golden.json")
-        facts = text("training_set/fingerprint.json")
-        if contract is None or golden is None or facts is None:
+        pins = {
+            item.tags.get(MANIFEST_TAG, "") for item in client.search_model_versions(f"run_id = '{run_id}'")
+        }
+        files = {file: kept.content(fetch, f"{MODEL_FOLDER}/{file}") for file in (MANIFEST, CONTRACT, GOLDEN)}
+        if files[MANIFEST] is None or not {"label_horizon", "split_digest"} <= set(run.data.params):
             raise NotFound(
                 f"Run {run_id} is no finished training: its artifacts are missing.",
                 hint="Give the run of a version ('streamflow models show VERSION').",
             )
-        frame = pd.read_parquet(
-            client.download_artifacts(run_id, "training_set/training_set.parquet", str(root))
-        )
-        installed, files = text("packages.json"), text("sources.json")
+        problems: dict[str, str] = {}
+        trusted = _trusted(files, pins, problems)
+        contract = Contract.from_json(trusted[CONTRACT].decode()) if CONTRACT in trusted else None
+        stored = None
+        if contract is not None:
+            try:
+                stored = _stored(run.data.params, contract, kept.rows(fetch, contract))
+            except kept.NotKeptError as error:
+                problems[kept.ROWS] = error.what
+        facts = _document(kept.content(fetch, f"{kept.FOLDER}/fingerprint.json"))
         return _Run(
             params=dict(run.data.params),
             metrics=dict(run.data.metrics),
             tags=_bare(run.data.tags),
-            contract=Contract.from_json(contract),
-            golden=json.loads(golden),
-            stored=frame,
-            drops=json.loads(facts)["drops"],
-            packages=json.loads(installed) if installed else None,
-            sources=json.loads(files) if files else None,
+            contract=contract,
+            golden=json.loads(trusted[GOLDEN]) if GOLDEN in trusted else None,
+            stored=stored,
+            drops=_drops(facts, run.data.params.get("drops_digest")),
+            packages=_document(kept.content(fetch, "packages.json")),
+            sources=_document(kept.content(fetch, "sources.json")),
+            problems=problems,
         )
 
 
-def _bare(tags: dict[str, str]) -> dict[str, str]:
+def _trusted(files: Mapping[str, bytes | None], pins: set[str], problems: dict[str, str]) -> dict[str, bytes]:
+    """Those files of the model that are what the manifest says; the others get a sentence in `problems`. Pure."""
+    manifest = files[MANIFEST] or b""
+    listed = (_document(manifest) or {}).get("files")
+    digests: dict[str, str] = listed if isinstance(listed, dict) else {}
+    registered = not pins or hashlib.sha256(manifest).hexdigest() in pins
+    trusted = {}
+    for name in (CONTRACT, GOLDEN):
+        content = files[name]
+        if not registered or not digests:
+            problems[name] = f"{MANIFEST} is not the one that was recorded, so {name} cannot be trusted."
+        elif content is None:
+            problems[name] = f"{name} is missing."
+        elif hashlib.sha256(content).hexdigest() != digests.get(name):
+            problems[name] = f"{name} is not the one that was recorded: its digest is another one."
+        else:
+            trusted[name] = content
+    return trusted
+
+
+def _document(content: bytes | None) -> dict[str, Any] | None:
+    try:
+        found = json.loads(content or b"")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _drops(facts: dict[str, Any] | None, digest: str | None) -> list[dict[str, str]] | None:
+    """The run's drops; None when they are not readable, or not those it recorded."""
+    found = (facts or {}).get("drops")
+    if not isinstance(found, list) or not all({"drop_id", "digest"} <= set(item) for item in found):
+        return None
+    return found if digest in (None, drops_digest(found)) else None
+
+
+def _bare(tags: Mapping[str, str]) -> dict[str, str]:
     return {key.removeprefix(_PREFIX): value for key, value in tags.items() if key.startswith(_PREFIX)}
 
 
-def _stored(run: _Run) -> TrainingSet:
-    """The training set that the run kept, with the fingerprint that its rows have."""
-    contract, frame = run.contract, run.stored
-    features = contract.features
-    columns = [(contract.join_key, "string"), *((f.name, f.type) for f in features), (LABEL, "bool")]
-    values = raw_rows(features, frame[[feature.name for feature in features]])
-    rows = [
-        (key, *row, bool(label))
-        for key, row, label in zip(
-            frame[contract.join_key].tolist(), values, frame[LABEL].tolist(), strict=True
-        )
-    ]
+def _stored(params: Mapping[str, str], contract: Contract, frame: pd.DataFrame) -> TrainingSet:
     return TrainingSet(
         frame=frame,
         key=contract.join_key,
-        features=features,
+        features=contract.features,
         views=contract.views,
         as_of=datetime.fromisoformat(contract.as_of),
-        label_as_of=datetime.fromisoformat(run.params["label_as_of"]),
+        label_as_of=datetime.fromisoformat(params["label_as_of"]),
         known_at=datetime.fromisoformat(contract.known_at),
-        fingerprint=fingerprint(columns, rows),
+        fingerprint=contract.fingerprint,
         incomplete={},
     )
 
 
 def _rebuild(
-    settings: Settings, repo: FeatureRepo, run: _Run, stored: TrainingSet
+    settings: Settings, repo: FeatureRepo, run: _Run, contract: Contract
 ) -> tuple[TrainingSet | None, Layer]:
     """The training set made anew when it is the run's own, and the verdict on the data."""
-    wanted = run.contract.fingerprint
+    wanted, stored = contract.fingerprint, run.stored
     lines = _drop_lines(settings, run)
-    if stored.fingerprint != wanted:
-        lines.append("The training set that the run kept is not the one it was trained on.")
+    if kept.ROWS in run.problems:
+        lines.append(f"The training set that the run kept is of no use: {run.problems[kept.ROWS]}.")
     try:
-        with views.frozen(settings, repo, stored.known_at) as schema:
+        with views.frozen(settings, repo, datetime.fromisoformat(contract.known_at)) as schema:
             rebuilt = training_set.build(
                 settings,
                 repo,
-                as_of=stored.as_of,
-                label_as_of=stored.label_as_of,
-                known_at=stored.known_at,
+                as_of=datetime.fromisoformat(contract.as_of),
+                label_as_of=datetime.fromisoformat(run.params["label_as_of"]),
+                known_at=datetime.fromisoformat(contract.known_at),
                 db_schema=schema,
             )
+    except DependencyDown:
+        raise
     except (NotFound, UsageError) as error:
         return None, Layer("data", "differs", (*lines, f"It cannot be built again: {error.what}"))
+    except Exception as error:
+        return None, Layer("data", "unknown", (*lines, f"It cannot be built again: {in_words(error)}"))
     if rebuilt.fingerprint == wanted:
         return rebuilt, Layer("data", "same", (f"{len(rebuilt.frame)} rows, fingerprint {wanted}", *lines))
-    lines += compare.rows(stored.key, stored.frame, rebuilt.frame)
-    lines.append("Trained on the training set that the run kept instead.")
+    if stored is None:
+        lines.append(f"Built again, its fingerprint is {rebuilt.fingerprint}, not {wanted}.")
+    else:
+        lines += compare.rows(stored.key, stored.frame, rebuilt.frame)
+        lines.append("Trained on the training set that the run kept instead.")
     return None, Layer("data", "differs", tuple(lines))
 
 
 def _drop_lines(settings: Settings, run: _Run) -> list[str]:
+    if run.drops is None:
+        return ["The run's list of drops cannot be read, or is not the one it recorded."]
     with transaction(settings) as connection:
         present = {
             drop.drop_id: drop.digest for drop in ledger.drops(connection, ledger.known_now(connection))
@@ -203,10 +257,26 @@ def _drop_lines(settings: Settings, run: _Run) -> list[str]:
     ]
 
 
+def in_words(error: Exception) -> str:
+    """An error in one line. Pure."""
+    if isinstance(error, StreamFlowError):
+        return error.what
+    first = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {first[0][:300]}" if first else type(error).__name__
+
+
 def _retrain(
-    settings: Settings, repo: FeatureRepo, run: _Run, data: TrainingSet, code: Layer
+    settings: Settings,
+    repo: FeatureRepo,
+    run: _Run,
+    contract: Contract,
+    data: TrainingSet | None,
+    code: Layer,
 ) -> tuple[Layer, Layer]:
     """Train with the run's seed, split and estimator, and compare what comes out."""
+    if data is None:
+        why = "Neither the database nor the run has the rows that it was trained on."
+        return code, Layer("result", "unknown", (why,))
     candidates = tuple(name.removeprefix("cv_auc_") for name in run.metrics if name.startswith("cv_auc_"))
     training = settings.training.model_copy(
         update={
@@ -228,8 +298,9 @@ def _retrain(
             training,
             estimator=estimator,
         )
-    except StreamFlowError as error:
-        return code, Layer("result", "unknown", (f"It cannot be trained again: {error.what}",))
+    except Exception as error:
+        # An estimator of today's feature repo may raise whatever it likes.
+        return code, Layer("result", "unknown", (f"It cannot be trained again: {in_words(error)}",))
     then = {
         key.removeprefix("estimator."): value
         for key, value in run.params.items()
@@ -246,10 +317,21 @@ def _retrain(
         **fitted.metrics,
         **{f"cv_auc_{name}": value for name, value in fitted.cross_validated.items()},
     }
-    golden = training_set.frame_of(run.contract.features, run.golden["rows"])
-    with fit.deterministic():
-        again = fitted.pipeline.predict_proba(golden)[:, 1]
-    result = compare.result(run.metrics, figures, run.golden["probabilities"], again)
+    result = _compared(run, contract, fitted.pipeline, figures)
     if fitted.split.digest != run.params["split_digest"]:
         result = replace(result, verdict="differs", lines=("The split is another one.", *result.lines))
     return code, result
+
+
+def _compared(run: _Run, contract: Contract, pipeline: Any, figures: dict[str, float]) -> Layer:
+    """Figures and golden rows; without golden rows, equal figures alone do not say that it is the same."""
+    if run.golden is None:
+        result = compare.result(run.metrics, figures, [], np.array([]))
+        told = f"{run.problems[GOLDEN]} No predictions were compared."
+        if result.verdict == "same":
+            return Layer("result", "unknown", (told, f"{len(figures)} figures are equal to the last bit"))
+        return replace(result, lines=(*result.lines, told))
+    golden = training_set.frame_of(contract.features, run.golden["rows"])
+    with fit.deterministic():
+        again = pipeline.predict_proba(golden)[:, 1]
+    return compare.result(run.metrics, figures, run.golden["probabilities"], again)

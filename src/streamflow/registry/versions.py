@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from streamflow.errors import NotFound
+from streamflow.contract import drops_digest
+from streamflow.errors import DependencyDown, NotFound, StreamFlowError
 from streamflow.registry.client import registry, tags_of
 from streamflow.settings import Settings
 
@@ -116,6 +118,28 @@ def _version(item: dict[str, Any], aliases: dict[str, int | None]) -> Version:
         aliases=tuple(alias for alias, target in aliases.items() if target == number),
         tags=tags_of(item),
     )
+
+
+def drops_of(settings: Settings, version: Version, digest: str | None) -> list[dict[str, str]] | None:
+    """Id and digest of every drop that a version's training saw, in order.
+
+    Args:
+        digest: Over all of them, as the run recorded it; None when it recorded none.
+
+    Returns:
+        None when the list is gone, or is not the recorded one.
+    """
+    source = f"{version.source.rsplit('/', 1)[0]}/training_set"
+    try:
+        with registry(settings) as client:
+            content = client.file(source, "fingerprint.json")
+        found = json.loads(content or b"")["drops"]
+        drops = [{"drop_id": str(item["drop_id"]), "digest": str(item["digest"])} for item in found]
+    except DependencyDown:
+        raise
+    except (StreamFlowError, ValueError, KeyError, TypeError):
+        return None
+    return drops if digest in (None, drops_digest(drops)) else None
 
 
 def run_of(settings: Settings, version: Version) -> dict[str, dict[str, Any]]:

@@ -95,6 +95,13 @@ def environment(
     return Layer("environment", verdict, tuple(lines))
 
 
+def threads(then: str | None, now: int) -> tuple[str, ...]:
+    """A line when training had another number of threads; trees are summed in order, so no digit hangs on it."""
+    if then is None or then == str(now):
+        return ()
+    return (f"training.threads: {then} then, {now} now (by itself harmless)",)
+
+
 def rows(key: str, stored: pd.DataFrame, rebuilt: pd.DataFrame) -> list[str]:
     """Which rows of a training set differ, by key.
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from streamflow import tracking
-from streamflow.contract import Contract
+from streamflow.contract import Contract, drops_digest
 from streamflow.repo import FeatureRepo
 from streamflow.settings import Settings
 from streamflow.training import package, plots
@@ -72,7 +72,7 @@ def record(
             tags={**made_by, "streamflow.fingerprint": data.fingerprint},
         )
         try:
-            _log_figures(client, run.info.run_id, settings, repo, data, fitted, contract)
+            _log_figures(client, run.info.run_id, settings, repo, data, fitted, contract, drops)
             client.log_artifacts(run.info.run_id, str(folder))
             client.set_terminated(run.info.run_id, "FINISHED")
         except BaseException:
@@ -155,6 +155,7 @@ def _log_figures(
     data: TrainingSet,
     fitted: Fitted,
     contract: Contract,
+    drops: list[dict[str, str]],
 ) -> None:
     from mlflow.entities import Metric, Param
 
@@ -164,7 +165,10 @@ def _log_figures(
         "known_at": contract.known_at,
         "label_as_of": data.label_as_of.isoformat(),
         "label_horizon": repo.label.horizon,
+        # The newest ones, for people; all of them, with their digests, are in fingerprint.json.
         "drop_ids": ",".join(contract.drops[-20:]),
+        "drops": len(drops),
+        "drops_digest": drops_digest(drops),
         "feature_service": contract.feature_service,
         "estimator": fitted.estimator,
         "seed": settings.training.seed,

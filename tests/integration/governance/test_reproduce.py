@@ -3,6 +3,7 @@
 The tests run in this order: each moves the data of `world` a bit further.
 """
 
+import io
 import json
 import os
 import shutil
@@ -12,14 +13,19 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from streamflow import tracking
+from streamflow.contract import drops_digest
 from streamflow.database import transaction
 from streamflow.errors import NotFound
 from streamflow.jobs.ingest import ingest
 from streamflow.jobs.reproduce import reproduce
 from streamflow.jobs.train import train
+from streamflow.registry import versions
+from streamflow.snapshots import ledger
 
 ROOT = Path(__file__).resolve().parents[3]
 JANUARY, MARCH = date(2024, 1, 31), date(2024, 3, 31)
@@ -58,8 +64,161 @@ def test_a_run_is_reproduced_to_the_last_bit(small, january):
 
 def test_a_forest_is_reproduced_on_another_number_of_threads(world):
     forest = train(world, JANUARY, estimator="random_forest")
-    single = world.model_copy(update={"training": world.training.model_copy(update={"threads": 1})})
-    assert verdicts(reproduce(single, forest.run_id)) == SAME
+    threads = world.training.threads
+    other = world.model_copy(update={"training": world.training.model_copy(update={"threads": threads + 1})})
+    done = reproduce(other, forest.run_id)
+    assert verdicts(done) == SAME
+    told = f"training.threads: {threads} then, {threads + 1} now (by itself harmless)"
+    assert told in lines(done, "environment")
+    assert not [line for line in lines(reproduce(world, forest.run_id), "environment") if "threads" in line]
+
+
+def flipped(content):
+    """A byte in the middle is another one."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
+def relabelled(content):
+    frame = pd.read_parquet(io.BytesIO(content))
+    frame["label"] = ~frame["label"]
+    return frame.to_parquet(index=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (None, "is missing"),
+        (lambda content: content[:5000], "cannot be read"),
+        (relabelled, "not the one it was trained on"),
+    ],
+)
+def test_a_run_is_reproduced_from_the_database_when_its_kept_rows_are_of_no_use(
+    small, january, spoilt, change, says
+):
+    with spoilt(small, january.run_id, "training_set/training_set.parquet", change):
+        done = reproduce(small, january.run_id)
+    assert verdicts(done) == SAME
+    assert (done.exit_code, done.trained_on) == (0, "rebuilt")
+    (told,) = [line for line in lines(done, "data") if line.startswith("The training set that the run kept")]
+    assert says in told
+
+
+def command(settings, run_id, **variables):
+    done = subprocess.run(
+        ["streamflow", "reproduce", run_id, "--json"],
+        env={**os.environ, "STREAMFLOW_HOME": str(settings.home), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = json.loads(done.stdout)
+    assert done.returncode == told["exit_code"], done.stderr
+    return told
+
+
+@pytest.mark.parametrize("change", [None, lambda content: content[:50], flipped])
+def test_a_contract_that_is_not_the_recorded_one_tells_nothing(small, january, spoilt, change):
+    with spoilt(small, january.run_id, "model/contract.json", change):
+        told = command(small, january.run_id)
+    assert (told["verdict"], told["exit_code"]) == ("cannot tell", 4)
+    layers = {layer["name"]: layer for layer in told["layers"]}
+    assert {name: layer["verdict"] for name, layer in layers.items()} == SAME | {
+        "data": "unknown",
+        "result": "unknown",
+    }
+    assert layers["data"]["lines"][0].startswith("contract.json is ")
+
+
+def test_golden_rows_that_were_tampered_with_are_not_blamed_on_the_result(small, january, spoilt):
+    def moved(content):
+        golden = json.loads(content)
+        golden["probabilities"][0] += 0.1
+        return json.dumps(golden).encode()
+
+    with spoilt(small, january.run_id, "model/golden.json", moved):
+        done = reproduce(small, january.run_id)
+    assert verdicts(done) == SAME | {"result": "unknown"}
+    assert (done.verdict, done.exit_code) == ("cannot tell", 4)
+    assert lines(done, "result")[0].startswith("golden.json is not the one that was recorded")
+
+
+def test_a_manifest_that_was_made_to_fit_is_not_the_registered_one(small, january, spoilt):
+    def other(content):
+        manifest = json.loads(content)
+        manifest["files"]["golden.json"] = "0" * 64
+        return json.dumps(manifest).encode()
+
+    with spoilt(small, january.run_id, "model/manifest.json", other):
+        done = reproduce(small, january.run_id)
+    assert done.exit_code == 4
+    assert "manifest.json is not the one that was recorded" in lines(done, "data")[0]
+
+
+@pytest.mark.parametrize(
+    ("now", "says"),
+    [("max_iter=-5", "InvalidParameterError"), ("max_iter=1000, nonsense=1", "TypeError")],
+)
+def test_an_estimator_that_raises_now_is_told_and_is_no_difference(small, january, tmp_path, now, says):
+    changed = with_repo(small, tmp_path, "estimator.py", "max_iter=1000", now)
+    done = reproduce(changed, january.run_id)
+    assert verdicts(done) == SAME | {"code": "differs", "result": "unknown"}
+    assert done.exit_code == 4
+    assert lines(done, "result")[0].startswith(f"It cannot be trained again: {says}")
+
+
+def test_what_fails_unexpectedly_is_no_difference_either(small, january):
+    with tracking.client(small) as client:
+        experiment = client.get_experiment_by_name(small.mlflow.experiment).experiment_id
+        run_id = client.create_run(experiment).info.run_id
+        client.log_param(run_id, "label_horizon", "soon")
+        client.log_param(run_id, "split_digest", "none")
+        client.log_text(run_id, "{}", "model/manifest.json")
+    told = command(small, run_id)
+    assert (told["verdict"], told["exit_code"]) == ("cannot tell", 4)
+    assert {layer["verdict"] for layer in told["layers"]} == {"unknown"}
+    assert "ValueError" in told["layers"][0]["lines"][0]
+    silent = command(small, january.run_id, STREAMFLOW_MLFLOW__TRACKING_URI="http://127.0.0.1:9")
+    assert (silent["verdict"], silent["exit_code"]) == ("cannot tell", 4)
+
+
+def test_every_drop_of_a_version_is_shown_with_its_whole_digest(small, january, monkeypatch):
+    from typer.testing import CliRunner
+
+    from streamflow.cli.main import app
+
+    monkeypatch.setenv("STREAMFLOW_HOME", str(small.home))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def show(*words):
+        result = CliRunner().invoke(app, ["models", "show", str(january.version), *words])
+        assert result.exception is None, result.exception
+        return result.output
+
+    with transaction(small) as connection:
+        known = {drop.drop_id: drop.digest for drop in ledger.drops(connection, ledger.known_now(connection))}
+    wanted = [{"drop_id": drop_id, "digest": known[drop_id]} for drop_id in january.drops]
+    told = json.loads(show("--json"))
+    assert told["drops"] == wanted
+    assert told["params"]["drops_digest"] == drops_digest(wanted)
+    text = show()
+    assert all(drop["digest"] in text for drop in wanted)
+
+
+def test_drops_that_are_not_the_recorded_ones_are_not_shown(small, january, spoilt):
+    held = versions.get(small, january.version)
+    digest = versions.run_of(small, held)["params"]["drops_digest"]
+
+    def other(content):
+        facts = json.loads(content)
+        facts["drops"][0]["digest"] = "0" * 64
+        return json.dumps(facts).encode()
+
+    assert versions.drops_of(small, held, digest) is not None
+    for change in (other, lambda content: content[:20], None):
+        with spoilt(small, january.run_id, "training_set/fingerprint.json", change):
+            assert versions.drops_of(small, held, digest) is None
+            assert "cannot be read" in lines(reproduce(small, january.run_id), "data")[1]
 
 
 def test_settings_that_changed_since_do_not_matter(small, january):
