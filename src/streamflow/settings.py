@@ -244,7 +244,7 @@ class PromotionSettings(_Section):
     slice_tolerance: float = Field(0.1, ge=0, le=1)
     """By how much the AUC of a slice may be below the champion's."""
     latency_budget_ms: float = Field(20.0, gt=0)
-    """Longest time of 99 of 100 single answers of the model alone, in milliseconds."""
+    """Longest time of 99 of 100 single answers of the model alone, in milliseconds of CPU."""
 
 
 class ParitySettings(_Section):

@@ -42,7 +42,7 @@ def reproduce(
     from streamflow.jobs.reproduce import cannot_tell, in_words
 
     try:
-        done = _made_again(run, image, namespace, timeout, in_image=in_image, quiet=as_json)
+        done = _made_again(run, image, namespace, release, timeout, in_image=in_image, quiet=as_json)
     except DependencyDown as error:
         if as_json:
             print_json(cannot_tell(run, error.what))
@@ -63,7 +63,14 @@ def reproduce(
 
 
 def _made_again(
-    run: str, image: str | None, namespace: str | None, timeout: float, *, in_image: bool, quiet: bool
+    run: str,
+    image: str | None,
+    namespace: str | None,
+    release: str | None,
+    timeout: float,
+    *,
+    in_image: bool,
+    quiet: bool,
 ) -> dict[str, Any]:
     from streamflow import settings as settings_module
     from streamflow.cli import promotions

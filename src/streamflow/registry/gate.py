@@ -81,7 +81,7 @@ class Facts:
         slices: Its AUC by part of the holdout.
         online: Type of each column of each online table, as the contract names the views.
         contract: What it demands; None when it cannot be read.
-        latency_p99_ms: Time of one answer of the model alone, 99th percentile.
+        latency_p99_ms: Processor time of one answer of the model alone, 99th percentile.
     """
 
     version: int
@@ -136,7 +136,7 @@ def _rules(facts: Facts, limits: PromotionSettings) -> Iterator[Rule]:
         yield Rule(
             "latency",
             facts.latency_p99_ms <= budget,
-            f"99 of 100 single answers of the model took at most {facts.latency_p99_ms:.2f} ms; the budget is"
+            f"99 of 100 single answers of the model took at most {facts.latency_p99_ms:.2f} ms of CPU; the budget is"
             f" {budget:g} ms",
         )
 
