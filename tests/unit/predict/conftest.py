@@ -15,6 +15,7 @@ from streamflow.predict import metrics
 from streamflow.predict.app import create_app
 from streamflow.predict.live_model import LiveModel, Served
 from streamflow.predict.online import ReadPlan
+from streamflow.predict.online_facts import OnlineFacts
 from streamflow.registry.release import VersionPointer
 from streamflow.settings import PredictSettings, Settings
 
@@ -37,7 +38,9 @@ CONTRACT = Contract(
 def live() -> LiveModel:
     """Version 1 of the model `m`, without the model itself."""
     release: Any = SimpleNamespace(pointer=VersionPointer("m", 1, "0" * 64), contract=CONTRACT)
-    return LiveModel(served=Served(release, ReadPlan(CONTRACT), "registry", 0.0))
+    columns = {"bills": {"fee": "double precision"}}
+    served = Served(release, ReadPlan(CONTRACT), "registry", 0.0)
+    return LiveModel(served=served, online=OnlineFacts(newest={}, columns=columns))
 
 
 Ask = Callable[..., httpx2.Response]
