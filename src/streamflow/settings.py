@@ -12,7 +12,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 from pydantic_settings.sources import DotEnvSettingsSource
 
 HOME_DEFAULT = Path(".streamflow")
@@ -329,6 +329,16 @@ def load(**overrides: object) -> Settings:
 
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
+    except SettingsError as error:
+        raise UsageError(
+            f"A setting cannot be read: {error}.",
+            hint='Correct the variable; a list is written as JSON: ["random_forest"].',
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"The settings of the stack in {error.filename} cannot be read: {error.strerror}.",
+            hint="Set STREAMFLOW_HOME to a folder that you may read.",
+        ) from None
     except ValidationError as error:
         problems = tuple(
             f"STREAMFLOW_{'__'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"

@@ -72,14 +72,14 @@ WITHOUT_A_STACK = [
     Case("train", *POSTGRES),
     Case("models gate 1", *MLFLOW),
     Case("models promote 1 --why x", *MLFLOW),
-    Case("models rollback --why x", *POSTGRES),
+    Case("models rollback --why x", *MLFLOW),
     Case("models history", *POSTGRES),
     Case("models at 2024-01-31", *POSTGRES),
     Case("models list", *MLFLOW),
     Case("models show 1", *MLFLOW),
     Case("gate 1", *MLFLOW),
     Case("promote 1 --why x", *MLFLOW),
-    Case("rollback --why x", *POSTGRES),
+    Case("rollback --why x", *MLFLOW),
     Case("reproduce 1", *MLFLOW),
     Case("trial start 1 --as canary --why x", *MLFLOW),
     Case("trial stop --as canary --why x", *POSTGRES),
@@ -147,6 +147,7 @@ WRONG_ARGUMENTS = [
     Case("demo --once --data /nowhere", "/nowhere", "Name the folder", 2),
     Case("demo --once --data EMPTY", "EMPTY", "2024-01-31/users.csv", 2),
     Case("status", "STREAMFLOW_PREDICT__PORT", "Correct", 2, ("STREAMFLOW_PREDICT__PORT=many",)),
+    Case("status", "training", "written as JSON", 2, ("STREAMFLOW_TRAINING__ESTIMATORS=random_forest",)),
     Case("drops list", "/nowhere", "PASSWORD_FILE", 2, ("STREAMFLOW_DATABASE__PASSWORD_FILE=/nowhere",)),
     Case(
         "drops list",
@@ -189,6 +190,7 @@ ON_A_STACK = [
     ),
     Case("materialize --as-of 2020-01-01", "2020-01-01", "2024-01-31", 3),
     Case("train --as-of 2020-01-01", "2020-01-01", "2024-01-31", 3),
+    Case("train --known-at 2999-01-01", "2999-01-01", "Leave --known-at out", 2),
     Case("train --horizon 7", "horizon 7", "Ingest the later drop", 3),
     Case("train --estimator nonsense", "'nonsense'", "logistic_regression", 2),
     Case("score --as-of 2020-01-01", "2020-01-01", "2024-01-31", 3),
@@ -358,4 +360,6 @@ def test_a_refusal_leaves_stdout_to_json_alone(world):
     assert (done.returncode, done.stdout) == (3, "")
     done = world.program.run("predict", "nobody", "--json")
     assert done.returncode == 3
-    assert json.loads(done.stdout)["predictions"][0]["code"] == "missing_features"
+    [answer] = json.loads(done.stdout)["predictions"]
+    assert (answer["code"], answer["reason"]) == ("missing_features", "unknown_entity")
+    assert "subs_profile_fv:monthly_fee" in answer["features"]

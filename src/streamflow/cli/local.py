@@ -53,11 +53,14 @@ def down(as_json: AsJson = False) -> None:
     from streamflow import settings as settings_module
     from streamflow.local import stack
 
-    stopped = stack.down(settings_module.load().home)
+    home = settings_module.load().home
+    stopped = stack.down(home)
     if as_json:
         print_json({"stopped": stopped})
     else:
-        typer.echo(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+        typer.echo(
+            f"Stopped {', '.join(stopped)}." if stopped else f"Nothing was running of the stack in {home}."
+        )
 
 
 def status(as_json: AsJson = False) -> None:

@@ -36,6 +36,7 @@ def predict(
                     "code": error.code,
                     "detail": error.what,
                     "details": error.details,
+                    **error.members,
                 }
             )
     if as_json:

@@ -90,6 +90,7 @@ def problem(status: int, body: bytes) -> StreamFlowError:
     )
     error = _kind(status)(what, hint=str(held.get("hint", "")), details=details)
     error.code = code or error.code
+    error.members = {name: value for name, value in held.items() if name in ("reason", "features", "views")}
     return error
 
 

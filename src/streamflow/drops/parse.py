@@ -92,13 +92,18 @@ def _fast(kind: ColumnType, text: pa.Array) -> pa.Array | None:
         return None
 
 
+_LONGEST_INT = 19
+"""Digits of the largest number of 64 bits."""
+
+
 def _int(text: str) -> int:
     if not _INT.fullmatch(text):
         raise BadCellError("is not a whole number")
-    value = int(text.partition(".")[0])
-    if not -(2**63) <= value < 2**63:
+    digits = text.partition(".")[0]
+    # Measured first: Python refuses to convert thousands of digits.
+    if len(digits.lstrip("+-0")) > _LONGEST_INT or not -(2**63) <= int(digits) < 2**63:
         raise BadCellError("is a whole number beyond 64 bits")
-    return value
+    return int(digits)
 
 
 def _float(text: str) -> float:

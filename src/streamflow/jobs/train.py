@@ -69,13 +69,14 @@ def train(
         horizon: Overrides the label's declared horizon, in drops.
 
     Raises:
+        UsageError: `known_at` is in the future, where nobody knows yet what will be seen.
         NotFound: no drop, or no label, of that date was known then.
         Refused: too little to learn from.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     repo = repos.load(settings).with_horizon(horizon)
     with transaction(settings) as connection:
-        known = known_at or ledger.known_now(connection)
+        known = ledger.known_until(connection, known_at)
         loaded = ledger.drops(connection, known)
     at = ledger.midnight(as_of) if as_of else ledger.newest_as_of(loaded)
     label_at = ledger.label_as_of(loaded, at.date(), repo.label.horizon)

@@ -26,6 +26,7 @@ UNKNOWN = "nobody-of-this-name"
 _MONTHS, _USERS, _SEED = 2, 7000, 1
 _SERVED_WITHIN_SECONDS = 60.0
 _WHY = "The demo's newest version."
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
 
 @contextlib.contextmanager
 def interruptible(say: Say) -> Iterator[Say]:
-    """Let Ctrl-C and SIGTERM end the demo for sure, so that nothing is left running.
+    """Let Ctrl-C, SIGTERM and the terminal's end end the demo for sure, so that nothing is left running.
 
     Yields `say` with a memory: compiled modules swallow what is raised while they are imported (pandas does), so
     an interrupt that nobody heard is raised again at the next step.
@@ -103,7 +104,7 @@ def interruptible(say: Say) -> Iterator[Say]:
             raise KeyboardInterrupt
         say(line)
 
-    former = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    former = {number: signal.signal(number, interrupt) for number in _ENDING}
     try:
         yield step
     finally:
@@ -115,14 +116,15 @@ def _stop(settings: Settings, before: set[str], say: Say) -> None:
     if before == set(services.NAMES):
         say("The stack was running before; it is left running ('streamflow down' stops it).")
         return
-    # A second Ctrl-C must not leave half of the stack behind.
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A second Ctrl-C, or the terminal's end after it, must not leave half of the stack behind.
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
     try:
         stopped = stack.down(settings.home)
         if stopped:
             say(f"\nStopped {', '.join(stopped)}. Data stays in {settings.home}.")
     finally:
-        signal.signal(signal.SIGINT, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _check(root: Path) -> None:

@@ -89,7 +89,12 @@ def _environment(settings: Settings) -> Iterator[Finding]:
     from dotenv import dotenv_values
 
     held = dotenv_values(path)
-    differing = [name for name in held if name in os.environ and os.environ[name] != held[name]]
+    # The home itself is how the stack was found, however it is written.
+    differing = [
+        name
+        for name in held
+        if name in os.environ and os.environ[name] != held[name] and name != "STREAMFLOW_HOME"
+    ]
     if differing:
         yield Finding(
             "note",

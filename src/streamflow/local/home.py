@@ -106,8 +106,16 @@ def exclusive(home: Path) -> Iterator[None]:
 
     Raises:
         Refused: another one does.
+        StreamFlowError: the folder cannot be written.
     """
-    with (home / "lock").open("w") as file:
+    try:
+        lock = (home / "lock").open("w")
+    except OSError as error:
+        raise StreamFlowError(
+            f"The home of the stack, {home}, cannot be used: {error.strerror}.",
+            hint="Set STREAMFLOW_HOME to a folder that you may write to.",
+        ) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

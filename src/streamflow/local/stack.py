@@ -202,7 +202,7 @@ def _start(settings: Settings, service: Service, tell: Callable[[str], None]) ->
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Put Ctrl-C and SIGTERM off until a process that was started is also noted, so that `down` finds it."""
+    """Put Ctrl-C, SIGTERM and SIGHUP off until a process that was started is also noted, so that `down` finds it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -211,7 +211,9 @@ def _undisturbed() -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:
         caught.append(number)
 
-    former = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    former = {
+        number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:

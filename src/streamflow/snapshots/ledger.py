@@ -35,6 +35,21 @@ def known_now(connection: sa.Connection) -> datetime:
     return after_loading(connection)
 
 
+def known_until(connection: sa.Connection, known_at: datetime | None) -> datetime:
+    """The known-at of a run: the given one, or the present time.
+
+    Raises:
+        UsageError: it is in the future, so that a later run with it might see more.
+    """
+    now = known_now(connection)
+    if known_at is not None and known_at > now:
+        raise UsageError(
+            f"{known_at.isoformat(timespec='seconds')} is in the future: nobody knows yet what will be known then.",
+            hint="Leave --known-at out to train on what is known now.",
+        )
+    return known_at or now
+
+
 def drops(connection: sa.Connection, known_at: datetime) -> list[LoadedDrop]:
     """Drops loaded up to `known_at`, by as-of, then in order of loading."""
     rows = connection.execute(

@@ -68,6 +68,7 @@ def test_dates_come_back(value):
         ("int", "1e3", "is not a whole number"),
         ("int", "1.5", "is not a whole number"),
         ("int", "1" + "0" * 30, "is a whole number beyond 64 bits"),
+        ("int", "-" + "9" * 5000, "is a whole number beyond 64 bits"),
         ("float", "NaN", "is not a finite number"),
         ("float", "-Infinity", "is not a finite number"),
         ("float", "1e999", "is not a finite number"),
