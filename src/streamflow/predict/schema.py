@@ -22,7 +22,7 @@ def example(document: dict[str, Any], config: ConfigDict = _LAX) -> ConfigDict:
 _LABEL = {"name": "streamflow_churn", "version": 3}
 _VALUE = {
     "value": 29.85,
-    "view": "subs_profile_fv",
+    "view": "some_view",
     "event_timestamp": "2024-03-31T00:00:00+00:00",
     "age_seconds": 0.0,
 }
@@ -33,7 +33,7 @@ _PROBLEM = {
     "code": "missing_features",
     "detail": "The online store has no features of user_id '7590-VHVEG'.",
     "reason": "unknown_entity",
-    "features": ["subs_profile_fv:monthly_fee"],
+    "features": ["some_view:some_feature"],
     "instance": "urn:streamflow:request:8c1f0a52c2b7e6d4",
     "request_id": "8c1f0a52c2b7e6d4",
 }
@@ -46,8 +46,8 @@ _HEALTH = {
 }
 _CONTRIBUTIONS = {
     "reference_probability": 0.2113,
-    "contributions": {"monthly_fee": 0.4208},
-    "reference": {"monthly_fee": 70.35},
+    "contributions": {"some_feature": 0.4208},
+    "reference": {"some_feature": 70.35},
 }
 
 
@@ -185,6 +185,6 @@ class Schemas:
         }
         self.features = create_model(
             "Features",
-            __config__=example({**one, "features": {"monthly_fee": _VALUE}, "problem": None, **request_id}),
+            __config__=example({**one, "features": {"some_feature": _VALUE}, "problem": None, **request_id}),
             **features,
         )

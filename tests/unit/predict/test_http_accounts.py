@@ -16,6 +16,15 @@ from streamflow.settings import PredictSettings, Settings
 KEY = "7590-VHVEG"
 
 
+@pytest.fixture(autouse=True)
+def every_level():
+    """Whatever level a command line that ran in this process before has set."""
+    held = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
+    yield
+    structlog.configure(**held)
+
+
 @pytest.fixture
 def fail(monkeypatch):
     """Let every answer fail by an exception that quotes the key, caused by one that quotes a value."""
