@@ -28,7 +28,7 @@ from streamflow.registry import artifacts, gate_page, versions
 from streamflow.registry import gate as rules
 from streamflow.registry.client import registry
 from streamflow.registry.gate import Facts, Rule
-from streamflow.registry.online_schema import columns as _online
+from streamflow.registry.online_schema import columns as online_columns
 from streamflow.registry.release import Release
 from streamflow.registry.versions import Version
 from streamflow.repo import FeatureRepo
@@ -198,7 +198,7 @@ def gather(settings: Settings, target: Version, champion_number: int | None) -> 
         as_of=datetime.fromisoformat(contract.as_of),
         champion_as_of=champion_as_of,
         slices=gate_figures.slices(scored, parts),
-        online=_online(settings, contract),
+        online=online_columns(settings, contract),
         contract=contract,
         latency_p99_ms=_latency(challenger, holdout),
     )
