@@ -128,6 +128,16 @@ class Contract:
         return contract
 
 
+def unfit(contract: Contract, online: Mapping[str, Mapping[str, str]]) -> list[tuple[Feature, str | None]]:
+    """The features that cannot be read from online tables, each with the type its column has; None without one. Pure.
+
+    Args:
+        online: SQL type per column, per feature view.
+    """
+    found = [(feature, online.get(feature.view, {}).get(feature.name)) for feature in contract.features]
+    return [(feature, kind) for feature, kind in found if kind not in SQL_TYPES[feature.type]]
+
+
 _READER = TypeAdapter(Contract)
 
 

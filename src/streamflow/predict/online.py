@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streamflow.contract import SQL_TYPES, Contract
+from streamflow.contract import SQL_TYPES, Contract, unfit
 from streamflow.encoding import LARGEST
 from streamflow.predict.problems import Problem
 
@@ -90,12 +90,10 @@ class ReadPlan:
 
     def _find_misfit(self, columns: Columns) -> Problem | None:
         wrong = {}
-        for feature, reference in zip(self.contract.features, self._references, strict=True):
-            found = columns.get(feature.view, {}).get(feature.name)
-            if found is None:
-                wrong[reference] = f"{reference} is not there"
-            elif found not in SQL_TYPES[feature.type]:
-                wrong[reference] = f"{reference} is {found}, not {SQL_TYPES[feature.type][0]}"
+        for feature, found in unfit(self.contract, columns):
+            reference = f"{feature.view}:{feature.name}"
+            what = "not there" if found is None else f"{found}, not {SQL_TYPES[feature.type][0]}"
+            wrong[reference] = f"{reference} is {what}"
         return schema_mismatch("; ".join(wrong.values()), list(wrong)) if wrong else None
 
     def judge(

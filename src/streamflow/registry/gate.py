@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from streamflow.contract import SQL_TYPES, Contract
+from streamflow.contract import Contract, unfit
 from streamflow.settings import PromotionSettings
 
 LEAST_OF_A_CLASS = 10
@@ -147,14 +147,12 @@ def online_schema(contract: Contract, online: Mapping[str, Mapping[str, str]]) -
     for view in contract.views:
         if view.name not in online:
             problems.append(f"there is no online table '{view.name}'")
-    for feature in contract.features:
-        columns = online.get(feature.view)
-        if columns is None:
+    for feature, found in unfit(contract, online):
+        if feature.view not in online:
             continue
-        found = columns.get(feature.name)
         if found is None:
             problems.append(f"'{feature.view}' has no column '{feature.name}'")
-        elif found not in SQL_TYPES[feature.type]:
+        else:
             problems.append(f"'{feature.view}.{feature.name}' is {found}, the model takes {feature.type}")
     if problems:
         reason = "; ".join(problems) + ". Run 'streamflow features apply' and 'streamflow materialize'"
