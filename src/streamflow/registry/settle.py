@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from streamflow.errors import Refused, ReleaseRefused, StreamFlowError
+from streamflow.errors import Refused, StreamFlowError
 from streamflow.registry import artifacts, history, moves, transitions, versions
 from streamflow.registry.client import RegistryClient, registry
 from streamflow.registry.history import Move
@@ -150,7 +150,7 @@ def _record_outside(
     if actual is not None:
         try:
             release = artifacts.verified(client, settings, versions.get(settings, actual))
-        except (ReleaseRefused, StreamFlowError) as error:
+        except StreamFlowError as error:
             facts["refused"] = error.what
     row = history.append(
         connection,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -14,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 import sqlalchemy as sa
+from spoilt import changed, edited
 
 from streamflow import tracking
 from streamflow.database import transaction
@@ -114,30 +113,6 @@ def _no_tag(folder, tags):
     return {key: value for key, value in tags.items() if key != versions.MANIFEST_TAG}
 
 
-def _with(name, change):
-    """Consistent digests, but a file that is not what training wrote."""
-
-    def spoil(folder, tags):
-        (folder / name).write_text(change((folder / name).read_text()))
-        manifest = json.loads((folder / "manifest.json").read_text())
-        if name != "manifest.json":
-            manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            (folder / "manifest.json").write_text(json.dumps(manifest))
-        digest = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
-        return {**tags, versions.MANIFEST_TAG: digest}
-
-    return spoil
-
-
-def _edited(edit):
-    def change(text):
-        document = json.loads(text)
-        edit(document)
-        return json.dumps(document)
-
-    return change
-
-
 def _move_the_first(golden):
     golden["probabilities"][0] = 1 - golden["probabilities"][0] + 0.01
 
@@ -149,16 +124,16 @@ def _forget(golden):
 SPOILT = [
     (_flip_a_byte, "model.onnx"),
     (_no_tag, "nothing pins"),
-    (_with("golden.json", _edited(_move_the_first)), "golden rows"),
-    (_with("golden.json", _edited(_forget)), "no golden rows"),
+    (changed("golden.json", edited(_move_the_first)), "golden rows"),
+    (changed("golden.json", edited(_forget)), "no golden rows"),
     (
-        _with("golden.json", _edited(lambda golden: golden["probabilities"].pop())),
+        changed("golden.json", edited(lambda golden: golden["probabilities"].pop())),
         "not one probability for each",
     ),
-    (_with("golden.json", lambda _: "no JSON"), "golden rows"),
-    (_with("manifest.json", lambda _: "{}"), "lists no files"),
-    (_with("contract.json", _edited(lambda contract: contract.update(threshold="high"))), "threshold"),
-    (_with("contract.json", _edited(lambda contract: contract.update(views=[]))), "does not list"),
+    (changed("golden.json", lambda _: "no JSON"), "golden rows"),
+    (changed("manifest.json", lambda _: "{}"), "lists no files"),
+    (changed("contract.json", edited(lambda contract: contract.update(threshold="high"))), "threshold"),
+    (changed("contract.json", edited(lambda contract: contract.update(views=[]))), "does not list"),
 ]
 
 
@@ -189,7 +164,7 @@ def test_a_start_at_a_refused_version_serves_what_was_good_last(
     kept = {"STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path)}
     with start(simulated, path="/readyz", **kept) as service:
         service.until(lambda: list(tmp_path.glob("release.json")))
-    bad = copy_of(1, _with("golden.json", lambda _: "no JSON"))
+    bad = copy_of(1, changed("golden.json", lambda _: "no JSON"))
     with tracking.client(simulated) as client:
         client.set_registered_model_alias(simulated.mlflow.registered_model, "production", str(bad))
         try:

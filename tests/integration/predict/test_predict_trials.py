@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 
 import pytest
 import sqlalchemy as sa
+from spoilt import changed, edited
 
 from streamflow import tracking
 from streamflow.database import transaction
 from streamflow.errors import NotFound, Refused
-from streamflow.registry import history, trial, versions
+from streamflow.registry import history, trial
 from streamflow.registry.canary import in_canary
 
 
@@ -111,20 +111,11 @@ def test_whom_the_canary_cannot_answer_production_does(simulated, start, product
 def test_a_canary_that_wants_a_feature_which_is_not_there_leaves_every_user_to_production(
     simulated, start, production, users, copy_of
 ):
-    def want_another(folder, tags):
-        contract = json.loads((folder / "contract.json").read_text())
+    def want_another(contract):
         contract["features"][0]["name"] = "of_next_year"
-        (folder / "contract.json").write_text(json.dumps(contract))
-        manifest = json.loads((folder / "manifest.json").read_text())
-        manifest["files"]["contract.json"] = hashlib.sha256(
-            (folder / "contract.json").read_bytes()
-        ).hexdigest()
-        (folder / "manifest.json").write_text(json.dumps(manifest))
-        digest = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
-        return {**tags, versions.MANIFEST_TAG: digest}
 
     production(simulated, 1)
-    number = copy_of(2, want_another)
+    number = copy_of(2, changed("contract.json", edited(want_another)))
     with (
         alias(simulated, "canary", number),
         start(simulated, path="/readyz", STREAMFLOW_PREDICT__CANARY_SHARE="1.0") as service,

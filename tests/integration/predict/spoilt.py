@@ -1,0 +1,32 @@
+"""Copies of a version whose files were spoilt on purpose, for the fixture `copy_of`."""
+
+import hashlib
+import json
+
+from streamflow.registry import versions
+
+
+def changed(name, change):
+    """Consistent digests, but a file that is not what training wrote: `change` makes its text anew."""
+
+    def spoil(folder, tags):
+        (folder / name).write_text(change((folder / name).read_text()))
+        manifest = json.loads((folder / "manifest.json").read_text())
+        if name != "manifest.json":
+            manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            (folder / "manifest.json").write_text(json.dumps(manifest))
+        digest = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+        return {**tags, versions.MANIFEST_TAG: digest}
+
+    return spoil
+
+
+def edited(edit):
+    """A change of a JSON document, in place."""
+
+    def change(text):
+        document = json.loads(text)
+        edit(document)
+        return json.dumps(document)
+
+    return change
