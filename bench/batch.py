@@ -21,8 +21,8 @@ import psycopg
 from psycopg import sql
 
 from bench.measure import BenchError, Figures
-from streamflow.database import engine, quote
 from streamflow.local import home, processes, services, stack
+from streamflow.postgres.engine import engine, quote
 from streamflow.settings import Settings
 
 _DROP = "bench"
@@ -32,7 +32,7 @@ _READY_SECONDS = 60.0
 @contextlib.contextmanager
 def database_of(settings: Settings, users: int) -> Iterator[Settings]:
     """A database with one drop of so many users: the sample's newest rows, repeated under other keys."""
-    from streamflow.jobs.apply import apply
+    from streamflow.apply import apply
     from streamflow.schema.migrate import migrate
 
     name = f"bench_{users}"
@@ -63,7 +63,7 @@ def _connect(settings: Settings, name: str) -> psycopg.Connection[Any]:
 
 
 def _multiply(source: Settings, target: Settings, users: int) -> None:
-    from streamflow import repo as repos
+    from streamflow.repo import definitions as repos
 
     with _connect(source, source.database.name) as out, _connect(target, target.database.name) as into:
         into.execute(

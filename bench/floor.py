@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from bench.measure import BenchError, Figures
 from bench.world import World
-from streamflow.database import transaction
 from streamflow.local import postgres
+from streamflow.postgres.engine import transaction
 
 _TABLE = "bench.wide"
 

@@ -14,8 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from streamflow import settings as settings_module
-from streamflow.database import transaction
 from streamflow.local import stack
+from streamflow.postgres.engine import transaction
 from streamflow.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,10 +66,10 @@ def running(tell: Tell) -> Iterator[World]:
 
 
 def _fill(settings: Settings, folder: Path, tell: Tell) -> tuple[str, int]:
-    from streamflow.jobs.ingest import dated_folders, ingest
+    from streamflow.challenger import train
+    from streamflow.drops.inbox import dated_folders, ingest
     from streamflow.jobs.materialize import materialize
-    from streamflow.jobs.simulate import simulate
-    from streamflow.jobs.train import train
+    from streamflow.local.simulate import simulate
     from streamflow.registry.promote import promote
 
     drops = drops_folder()

@@ -29,8 +29,8 @@ import pytest
 
 from streamflow import servers
 from streamflow import settings as settings_module
-from streamflow.database import engine
 from streamflow.local import home, postgres, processes
+from streamflow.postgres.engine import engine
 from streamflow.schema.migrate import migrate
 from streamflow.settings import Settings
 
@@ -170,8 +170,8 @@ def world(
     realdata: Path,
 ) -> Iterator[Settings]:
     """A database into which both sample drops were ingested, for all tests of a module."""
-    from streamflow.jobs.apply import apply
-    from streamflow.jobs.ingest import dated_folders, ingest
+    from streamflow.apply import apply
+    from streamflow.drops.inbox import dated_folders, ingest
 
     with _database(postgres_server, tmp_path_factory.mktemp("world"), mlflow_server) as made:
         apply(made)
@@ -185,11 +185,11 @@ def simulated(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: postgres.Server, mlflow_server: str
 ) -> Iterator[Settings]:
     """Two simulated months of 500 users, ingested and materialized; a version was trained on each, none promoted."""
-    from streamflow.jobs.apply import apply
-    from streamflow.jobs.ingest import ingest
+    from streamflow.apply import apply
+    from streamflow.challenger import train
+    from streamflow.drops.inbox import ingest
     from streamflow.jobs.materialize import materialize
-    from streamflow.jobs.simulate import simulate
-    from streamflow.jobs.train import train
+    from streamflow.local.simulate import simulate
 
     folder = tmp_path_factory.mktemp("simulated")
     with _database(postgres_server, folder, mlflow_server) as made:

@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from feast import FeatureStore
 from pydantic import BaseModel
 
-from streamflow import repo as repos
 from streamflow import settings as settings_module
+from streamflow.repo import definitions as repos
 
 settings = settings_module.load()
 # feature_store.yaml takes where PostgreSQL is from the environment.

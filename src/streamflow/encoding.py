@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streamflow.contract import Feature
+from streamflow.model_version.contract import Feature
 
 LARGEST = float(np.finfo(np.float32).max)
 """Largest number, up or down, that a model takes; beyond it a value would become infinite."""

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from streamflow import settings as settings_module
-from streamflow.database import exclusive
 from streamflow.errors import StreamFlowError
+from streamflow.postgres.engine import exclusive
 from streamflow.settings import Settings
 
 

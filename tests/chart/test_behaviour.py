@@ -229,7 +229,7 @@ def test_pull_secrets_are_named_either_way(secrets):
 
 def test_the_user_that_the_docs_ask_for_is_one_that_the_demo_has(tmp_path):
     from streamflow import settings
-    from streamflow.jobs.simulate import simulate
+    from streamflow.local.simulate import simulate
 
     pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/kubernetes.md")]
     asked = set(re.findall(r"\b\d{4}-[A-Z]{5}\b", "".join(pages)))

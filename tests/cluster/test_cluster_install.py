@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from kubernetes_cli import STREAMFLOW, answers, any_entity, ask, is_ready, restarts, wait_for
 
-from streamflow.database import lock_key
+from streamflow.postgres.engine import lock_key
 
 
 def test_every_pod_is_ready_without_a_restart(demo, figures):

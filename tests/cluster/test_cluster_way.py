@@ -10,13 +10,13 @@ import pytest
 import sqlalchemy as sa
 from kubernetes_cli import ask, wait_for
 
-from streamflow import tracking
-from streamflow.database import transaction
-from streamflow.jobs.apply import apply
-from streamflow.jobs.ingest import ingest
+from streamflow.apply import apply
+from streamflow.drops.inbox import ingest
 from streamflow.jobs.materialize import materialize
-from streamflow.jobs.retrain import retrain
 from streamflow.jobs.score import score
+from streamflow.jobs.train import retrain
+from streamflow.mlflow_api import sdk as tracking
+from streamflow.postgres.engine import transaction
 
 MONTHS = {date(2024, 1, 31): "month_000", date(2024, 2, 29): "month_001"}
 VERSIONS = {date(2024, 1, 31): 1, date(2024, 2, 29): 2}

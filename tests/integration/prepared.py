@@ -6,8 +6,8 @@ import uuid
 from typer.testing import CliRunner
 
 from streamflow.cli.db import app
-from streamflow.database import engine, quote
 from streamflow.local.postgres import binary
+from streamflow.postgres.engine import engine, quote
 from streamflow.schema import prepare, roles
 from streamflow.settings import DatabaseSettings
 

@@ -6,10 +6,10 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from streamflow.database import transaction
+from streamflow.backup.backup import backup
+from streamflow.backup.dump import MANIFEST
 from streamflow.errors import StreamFlowError
-from streamflow.jobs.backup import backup
-from streamflow.jobs.dump import MANIFEST
+from streamflow.postgres.engine import transaction
 from streamflow.schema.migrate import newest
 from streamflow.settings import BackupSettings, DatabaseSettings
 
@@ -55,7 +55,7 @@ def test_the_oldest_dumps_go(here):
 
 def test_a_dump_that_fails_leaves_nothing_and_removes_nothing(here, monkeypatch):
     monkeypatch.setattr(
-        "streamflow.jobs.backup._databases", lambda settings: {"platform": "no_such_database"}
+        "streamflow.backup.backup._databases", lambda settings: {"platform": "no_such_database"}
     )
     with pytest.raises(StreamFlowError, match="no_such_database"):
         backup(here)

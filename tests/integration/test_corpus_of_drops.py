@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from streamflow import repo as repos
-from streamflow.database import transaction
 from streamflow.drops import ledger, load
 from streamflow.errors import DropRefused
+from streamflow.postgres.engine import transaction
+from streamflow.repo import definitions as repos
 
 CORPUS = Path(__file__).parents[1] / "drops"
 AS_OF = date(2024, 1, 31)

@@ -6,10 +6,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from streamflow import settings as settings_module
-from streamflow.database import transaction
 from streamflow.errors import NotYet
 from streamflow.jobs import run
 from streamflow.monitoring.exporter import PlatformCollector, application
+from streamflow.postgres.engine import transaction
 
 pytestmark = pytest.mark.postgres
 

@@ -4,8 +4,8 @@ import prepared
 import pytest
 import sqlalchemy as sa
 
-from streamflow.database import engine, quote, transaction
 from streamflow.errors import DependencyDown, UsageError
+from streamflow.postgres.engine import engine, quote, transaction
 from streamflow.schema import prepare, roles
 
 PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}

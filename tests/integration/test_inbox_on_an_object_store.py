@@ -7,9 +7,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from streamflow.drops import object_store as inbox
+from streamflow.drops.inbox import QUIET_SECONDS
 from streamflow.errors import DependencyDown, UsageError
-from streamflow.jobs import inbox
-from streamflow.jobs.ingest import QUIET_SECONDS
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 

@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from streamflow import settings as settings_module
-from streamflow.database import transaction
 from streamflow.errors import DependencyDown, NotYet, Refused
 from streamflow.jobs.run import run
+from streamflow.postgres.engine import transaction
 
 pytestmark = pytest.mark.postgres
 

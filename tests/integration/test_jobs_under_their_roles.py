@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
-from streamflow.database import transaction
 from streamflow.jobs import catalog, run
 from streamflow.monitoring.exporter import PlatformCollector
+from streamflow.postgres.engine import transaction
 from streamflow.schema import roles
 from streamflow.settings import BackupSettings, IngestSettings, MlflowSettings
 
@@ -21,8 +21,8 @@ PASSWORDS = {name: f"{name}-{uuid.uuid4().hex}" for name in roles.ROLES}
 @pytest.fixture(params=[prepared.by_the_job, prepared.by_hand], ids=["roles by the Job", "roles by hand"])
 def installed(request, settings, mlflow_server, tmp_path):
     """A database as the migration Job leaves it, and an inbox with two generated months."""
-    from streamflow.jobs.apply import apply
-    from streamflow.jobs.simulate import simulate
+    from streamflow.apply import apply
+    from streamflow.local.simulate import simulate
 
     inbox = tmp_path / "inbox"
     simulate(settings, inbox, users=800, months=2, seed=1)
@@ -58,7 +58,7 @@ def facts(settings, job):
 
 
 def test_every_job_does_its_work_with_its_own_role_alone(installed):
-    from streamflow.jobs.apply import apply
+    from streamflow.apply import apply
 
     for _ in range(2):
         # A second round finds nothing to do, and tables that were swapped by the first.

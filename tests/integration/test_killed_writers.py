@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from streamflow.database import engine, transaction
-from streamflow.jobs.apply import apply
-from streamflow.jobs.ingest import ingest
+from streamflow.apply import apply
+from streamflow.drops.inbox import ingest
 from streamflow.jobs.materialize import materialize
-from streamflow.jobs.simulate import simulate
+from streamflow.local.simulate import simulate
+from streamflow.postgres.engine import engine, transaction
 
 PATIENCE_SECONDS = 120
 VIEWS = ("subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_agg_90d_fv")

@@ -7,12 +7,12 @@ import pytest
 import sqlalchemy as sa
 from feast import FeatureStore
 
-from streamflow import repo as repos
-from streamflow.database import engine, transaction
+from streamflow.apply import apply
 from streamflow.errors import NotFound
 from streamflow.features.store import open_store
-from streamflow.jobs.apply import apply
 from streamflow.jobs.materialize import materialize
+from streamflow.postgres.engine import engine, transaction
+from streamflow.repo import definitions as repos
 
 JANUARY, FEBRUARY = datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)
 VIEWS = ("subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_agg_90d_fv")

@@ -5,8 +5,8 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from streamflow.cli.db import app
-from streamflow.database import transaction
 from streamflow.errors import DependencyDown
+from streamflow.postgres.engine import transaction
 from streamflow.schema import migrate, prepare
 
 pytestmark = pytest.mark.postgres

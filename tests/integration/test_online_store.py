@@ -13,11 +13,11 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from feast.types import Array, Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
 
-from streamflow.database import engine, transaction
+from streamflow.apply import apply
 from streamflow.errors import UsageError
 from streamflow.features.online_store import WideOnlineStore
-from streamflow.jobs.apply import apply
 from streamflow.local import home, postgres, processes
+from streamflow.postgres.engine import engine, transaction
 
 DAY = datetime(2024, 1, 31, tzinfo=UTC)
 SCHEMA = [

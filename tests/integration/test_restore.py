@@ -9,13 +9,13 @@ import prepared
 import pytest
 import sqlalchemy as sa
 
-from streamflow.database import session, transaction
+from streamflow.backup import dump as dumps
+from streamflow.backup.backup import backup
+from streamflow.backup.restore import restore
 from streamflow.errors import NotFound, Refused, StreamFlowError, UsageError
 from streamflow.jobs import catalog, run
-from streamflow.jobs import dump as dumps
-from streamflow.jobs.backup import backup
-from streamflow.jobs.restore import restore
 from streamflow.jobs.score import served_release
+from streamflow.postgres.engine import session, transaction
 from streamflow.registry.promote import promote
 from streamflow.schema import prepare, roles
 from streamflow.settings import BackupSettings, MlflowSettings
@@ -27,12 +27,12 @@ PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}
 @pytest.fixture(scope="module")
 def source(module_settings, mlflow_server, tmp_path_factory):
     """A drop, a promoted version, scores; and what its owner would see of them."""
-    from streamflow.jobs.apply import apply
-    from streamflow.jobs.ingest import ingest
+    from streamflow.apply import apply
+    from streamflow.challenger import train
+    from streamflow.drops.inbox import ingest
     from streamflow.jobs.materialize import materialize
     from streamflow.jobs.score import score
-    from streamflow.jobs.simulate import simulate
-    from streamflow.jobs.train import train
+    from streamflow.local.simulate import simulate
 
     folder = tmp_path_factory.mktemp("backed_up")
     mlflow = module_settings.mlflow.model_dump() | {"tracking_uri": mlflow_server}
@@ -139,8 +139,8 @@ def test_everything_comes_back_with_the_owners_and_rights_of_the_new_server(sour
 
 
 def golden_of(settings):
+    from streamflow.mlflow_api.transport import registry
     from streamflow.registry import versions
-    from streamflow.registry.client import registry
 
     with registry(settings) as client:
         return client.file(versions.get(settings, 1).source, "golden.json")

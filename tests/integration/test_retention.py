@@ -5,9 +5,9 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
-from streamflow.database import transaction
 from streamflow.jobs.run import run
 from streamflow.monitoring.exporter import PlatformCollector
+from streamflow.postgres.engine import transaction
 from streamflow.schema import roles
 from streamflow.scoring.score import forget
 

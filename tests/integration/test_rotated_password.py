@@ -6,10 +6,10 @@ import uuid
 import pytest
 import sqlalchemy as sa
 
-from streamflow.database import quote, transaction
 from streamflow.errors import DependencyDown
+from streamflow.postgres.engine import quote, transaction
+from streamflow.predict.features.store import Lane
 from streamflow.predict.problems import ProblemError
-from streamflow.predict.store import Lane
 from streamflow.settings import DatabaseSettings
 
 pytestmark = pytest.mark.postgres

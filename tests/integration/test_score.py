@@ -9,13 +9,13 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from streamflow import repo as repos
-from streamflow.database import transaction
 from streamflow.errors import NotFound
 from streamflow.features import training_set
 from streamflow.jobs.score import Scored, Unchanged, score, score_what_is_new, served_release
+from streamflow.postgres.engine import transaction
 from streamflow.registry.promote import promote
 from streamflow.registry.versions import by_alias
+from streamflow.repo import definitions as repos
 
 pytestmark = [pytest.mark.postgres, pytest.mark.stack]
 
@@ -25,7 +25,7 @@ JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 @pytest.fixture(scope="module")
 def promoted(world):
     """The sample drops, with a version in production."""
-    from streamflow.jobs.train import train
+    from streamflow.challenger import train
 
     version = train(world, JANUARY, estimator="logistic_regression").version
     for alias in ("staging", "production"):
@@ -131,7 +131,7 @@ def test_the_schedule_scores_again_when_a_drop_was_corrected(promoted):
 
 
 def test_the_schedule_scores_again_when_another_version_was_promoted(promoted):
-    from streamflow.jobs.train import train
+    from streamflow.challenger import train
 
     first = score_what_is_new(promoted)
     version = train(promoted, FEBRUARY, estimator="logistic_regression").version

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from streamflow.database import engine, transaction
+from streamflow.postgres.engine import engine, transaction
 
 
 def test_a_time_comes_in_utc_whatever_zone_the_environment_names(settings, monkeypatch):

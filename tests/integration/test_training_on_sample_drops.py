@@ -9,10 +9,10 @@ from datetime import date
 import pytest
 import sqlalchemy as sa
 
-from streamflow import tracking
-from streamflow.database import transaction
-from streamflow.jobs.ingest import ingest
-from streamflow.jobs.train import Trained, train
+from streamflow.challenger import Trained, train
+from streamflow.drops.inbox import ingest
+from streamflow.mlflow_api import sdk as tracking
+from streamflow.postgres.engine import transaction
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 

@@ -19,17 +19,17 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from streamflow import repo as repos
 from streamflow import settings as settings_module
-from streamflow.database import transaction
-from streamflow.jobs.apply import apply
-from streamflow.jobs.ingest import ingest
+from streamflow.apply import apply
+from streamflow.audit.reproduce.rerun import reproduce
+from streamflow.challenger import train
+from streamflow.drops.inbox import ingest
+from streamflow.gate.promotion import promote
 from streamflow.jobs.materialize import materialize
-from streamflow.jobs.promote import promote
-from streamflow.jobs.reproduce import reproduce
 from streamflow.jobs.score import score
-from streamflow.jobs.train import train
 from streamflow.local import home, processes
+from streamflow.postgres.engine import transaction
+from streamflow.repo import definitions as repos
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

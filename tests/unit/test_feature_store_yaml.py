@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from feast.repo_config import load_repo_config
 
 from streamflow import settings as settings_module
-from streamflow.repo import feast_config
+from streamflow.repo.definitions import feast_config
 from streamflow.servers import feast_environment
 
 REPO = Path(__file__).parents[2] / "feature_repo"

@@ -16,7 +16,7 @@ def backup(as_json: AsJson = False) -> None:
     Example: STREAMFLOW_BACKUP__FOLDER=~/backups streamflow backup
     """
     from streamflow import settings as settings_module
-    from streamflow.jobs.backup import backup as recipe
+    from streamflow.backup.backup import backup as recipe
 
     with working("Backing up", quiet=as_json):
         done = recipe(settings_module.load())
@@ -49,8 +49,8 @@ def restore(
     Example: streamflow restore backups/2024-03-01T000000.000000Z
     """
     from streamflow import settings as settings_module
+    from streamflow.backup.restore import restore as recipe
     from streamflow.cli.db import as_admin
-    from streamflow.jobs.restore import restore as recipe
 
     with working("Restoring", quiet=as_json):
         done = recipe(as_admin(settings_module.load(), admin_user_file), folder, replace=replace)

@@ -52,7 +52,7 @@ def ingest_command(
 
     Examples: streamflow ingest drops/2024-01-31; streamflow ingest month_000 --as-of 2024-01-31.
     """
-    from streamflow.jobs import ingest as recipe
+    from streamflow.drops import inbox as recipe
 
     settings = settings_module.load()
     if take_all:
@@ -103,7 +103,7 @@ def simulate_command(
 
     Example: streamflow simulate drops --users 7000 --months 6 --drift watch_hours_30d=-0.2
     """
-    from streamflow.jobs import simulate as recipe
+    from streamflow.local import simulate as recipe
 
     drops = recipe.simulate(
         settings_module.load(),
@@ -123,8 +123,8 @@ def simulate_command(
 @app.command("list")
 def list_drops(as_json: AsJson = False) -> None:
     """List the drops that were taken, by as-of and order of loading."""
-    from streamflow.database import transaction
     from streamflow.drops import ledger
+    from streamflow.postgres.engine import transaction
 
     with transaction(settings_module.load()) as connection:
         entries = ledger.entries(connection)
@@ -145,8 +145,8 @@ def show(
     drop: Annotated[str, typer.Argument(help="Id of a drop, or its beginning.")], as_json: AsJson = False
 ) -> None:
     """Show one drop: where it came from, its files, their fingerprints and counts."""
-    from streamflow.database import transaction
     from streamflow.drops import ledger
+    from streamflow.postgres.engine import transaction
 
     with transaction(settings_module.load()) as connection:
         entry = ledger.entry(connection, drop)
@@ -169,8 +169,8 @@ def quarantine(
     as_json: AsJson = False,
 ) -> None:
     """Show rejected rows: file, line, column, value and what is wrong, the newest drop first."""
-    from streamflow.database import transaction
     from streamflow.drops import ledger
+    from streamflow.postgres.engine import transaction
 
     settings = settings_module.load()
     with transaction(settings) as connection:
@@ -194,10 +194,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Do all the checks of 'ingest' and store nothing; exit 3 when the drop would be refused."""
-    from streamflow import repo as repos
     from streamflow.drops import load
+    from streamflow.drops.inbox import as_of_of
     from streamflow.errors import DropRefused
-    from streamflow.jobs.ingest import as_of_of
+    from streamflow.repo import definitions as repos
 
     settings = settings_module.load()
     when = as_of if as_of else as_of_of(folder)
@@ -218,8 +218,8 @@ def check(
 
 
 def _check_table(settings: Settings, table: str) -> None:
-    from streamflow import repo as repos
     from streamflow.errors import NotFound
+    from streamflow.repo import definitions as repos
 
     known = [item.name for item in repos.load(settings).tables]
     if table not in known:

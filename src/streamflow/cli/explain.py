@@ -9,7 +9,7 @@ import typer
 from streamflow.cli.output import AsJson, print_json, print_table
 
 if TYPE_CHECKING:
-    from streamflow.jobs.explain import Answer, Canary, Logged
+    from streamflow.audit.explain import Answer, Canary, Logged
 
 
 def explain(
@@ -27,7 +27,7 @@ def explain(
     from datetime import UTC, datetime
 
     from streamflow import settings as settings_module
-    from streamflow.jobs.explain import explain as recipe
+    from streamflow.audit.explain import explain as recipe
     from streamflow.snapshots import ledger
 
     moment = ledger.parse_known_at(at) if at else datetime.now(UTC)

@@ -21,7 +21,7 @@ def apply(as_json: AsJson = False) -> None:
     Example: streamflow features apply
     """
     from streamflow import settings as settings_module
-    from streamflow.jobs.apply import apply as recipe
+    from streamflow.apply import apply as recipe
 
     applied = recipe(settings_module.load())
     if as_json:

@@ -32,7 +32,7 @@ def list_jobs(
     namespace: Namespace = None, context: Context = None, release: Release = None, as_json: AsJson = False
 ) -> None:
     """List the jobs, their schedules and when they last ran."""
-    from streamflow.jobs.kubernetes import Cluster
+    from streamflow.cluster import Cluster
 
     jobs = Cluster(namespace, context, release).jobs()
     if as_json:
@@ -62,7 +62,7 @@ def run_on_cluster(
     as_json: AsJson = False,
 ) -> None:
     """Start a job on the cluster now, from its CronJob, and follow it; exit 1 when it fails."""
-    from streamflow.jobs.kubernetes import Cluster
+    from streamflow.cluster import Cluster
 
     cluster = Cluster(namespace, context, release)
     job_name = cluster.start(name, getpass.getuser())
@@ -84,7 +84,7 @@ def logs(
     timeout: Annotated[float, typer.Option(help="Longest time to follow, in seconds.")] = 3600.0,
 ) -> None:
     """Show the log of a job's newest run, and follow it while it runs."""
-    from streamflow.jobs.kubernetes import Cluster
+    from streamflow.cluster import Cluster
 
     cluster = Cluster(namespace, context, release)
     for line in cluster.follow(cluster.newest(name), timeout):

@@ -26,7 +26,7 @@ def new(
 
     Example: streamflow keys new checkout --scope predict
     """
-    from streamflow.predict.api_keys import new_key
+    from streamflow.predict.http.api_keys import new_key
 
     key, line = new_key(name, scope)
     if as_json:

@@ -49,7 +49,7 @@ def train(
     from streamflow.snapshots import ledger
 
     moment = ledger.parse_known_at(known_at) if known_at is not None else None
-    from streamflow.jobs.train import train as recipe
+    from streamflow.challenger import train as recipe
 
     with working("Training", quiet=as_json):
         trained = recipe(

@@ -30,7 +30,7 @@ def promote(
     Example: streamflow models promote 2 --to staging --why "trained on February"
     """
     from streamflow import settings as settings_module
-    from streamflow.jobs import promote as recipe
+    from streamflow.gate import promotion as recipe
     from streamflow.registry import versions
 
     settings = settings_module.load()
@@ -60,7 +60,7 @@ def gate(
     """
     from streamflow import settings as settings_module
     from streamflow.errors import Refused
-    from streamflow.jobs.gate import gate as recipe
+    from streamflow.gate.decision import gate as recipe
 
     with working("Judging", quiet=as_json):
         report = recipe(settings_module.load(), number(version))

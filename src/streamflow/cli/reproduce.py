@@ -39,7 +39,7 @@ def reproduce(
 
     Example: streamflow reproduce production
     """
-    from streamflow.jobs.reproduce import cannot_tell, in_words
+    from streamflow.audit.reproduce.rerun import cannot_tell, in_words
 
     try:
         done = _made_again(run, image, namespace, release, timeout, in_image=in_image, quiet=as_json)
@@ -79,8 +79,8 @@ def _made_again(
     settings = settings_module.load()
     run_id = run if len(run) == _RUN_ID_LENGTH else versions.get(settings, promotions.number(run)).run_id
     if in_image:
-        from streamflow.jobs.kubernetes import Cluster
-        from streamflow.jobs.reproduce_in_image import recorded_image, reproduce_in_image
+        from streamflow.audit.reproduce.in_image import recorded_image, reproduce_in_image
+        from streamflow.cluster import Cluster
 
         cluster = Cluster(namespace, release=release)
         wanted = image or recorded_image(settings, run_id)
@@ -88,7 +88,7 @@ def _made_again(
             typer.echo(f"In image {wanted}, namespace {cluster.namespace}:", err=True)
         with working("Training again on the cluster", quiet=quiet):
             return reproduce_in_image(cluster, run_id, wanted, getpass.getuser(), timeout_seconds=timeout)
-    from streamflow.jobs.reproduce import reproduce as recipe
+    from streamflow.audit.reproduce.rerun import reproduce as recipe
 
     with working("Training again", quiet=quiet):
         return dataclasses.asdict(recipe(settings, run_id))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.database import transaction, try_lock
 from streamflow.drops import files, ledger, stage, store, tables
 from streamflow.drops.read import Progress
 from streamflow.errors import DropRefused, Refused, UsageError
-from streamflow.repo import FeatureRepo
+from streamflow.postgres.engine import transaction, try_lock
+from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 
 LOCK = "ingest"

@@ -15,12 +15,12 @@ from typing import Any
 import pyarrow.csv
 import sqlalchemy as sa
 
-from streamflow.database import quote
 from streamflow.drops.check import LINE, Checked, Rejected, RowChecker, header_order
 from streamflow.drops.files import DropFile
 from streamflow.drops.read import CsvReader, FileError, raw_records
 from streamflow.drops.tables import column_definitions
-from streamflow.repo import SourceTable
+from streamflow.postgres.engine import quote
+from streamflow.repo.definitions import SourceTable
 
 QUARANTINE = "staged_quarantine"
 """Temporary table of rejected records."""

@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
-from streamflow.database import lock_key, quote
 from streamflow.drops import ledger, stage
 from streamflow.drops.tables import SCHEMA
-from streamflow.repo import FeatureRepo
+from streamflow.postgres.engine import lock_key, quote
+from streamflow.repo.definitions import FeatureRepo
 
 LOADING = "loading"
 """Advisory lock from the choice of a drop's loaded-at to its commit.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from streamflow.database import quote
-from streamflow.repo import ColumnType, FeatureRepo, SourceTable
+from streamflow.postgres.engine import quote
+from streamflow.repo.definitions import ColumnType, FeatureRepo, SourceTable
 
 SCHEMA = "source"
 """Schema of the source tables."""

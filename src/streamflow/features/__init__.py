@@ -1,4 +1,4 @@
 """Stage 3: Feast, offline and online."""
 
 # Before any module here imports Feast by itself.
-from streamflow import quick_feast as quick_feast
+from streamflow.repo import quick_feast as quick_feast

@@ -22,10 +22,10 @@ from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
-from streamflow.database import after_loading, engine, lock_key, transaction
 from streamflow.errors import UsageError
 from streamflow.features.online_store import database_settings
 from streamflow.features.online_tables import write_views
+from streamflow.postgres.engine import after_loading, engine, lock_key, transaction
 
 
 class SnapshotEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from feast import FeatureStore
 
-from streamflow.database import quote, transaction
 from streamflow.features.store import open_store
-from streamflow.repo import FeatureRepo
+from streamflow.postgres.engine import quote, transaction
+from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 
 _ALL_HISTORY = timedelta(days=3650)

@@ -22,8 +22,8 @@ from feast.type_map import python_values_to_proto_values
 from feast.types import Bool, Bytes, FeastType, Float32, Float64, Int32, Int64, String, UnixTimestamp
 from pydantic import SecretStr
 
-from streamflow.database import engine, quote
 from streamflow.errors import UsageError
+from streamflow.postgres.engine import engine, quote
 from streamflow.settings import DatabaseSettings
 
 STAMPS = ("event_timestamp", "created_timestamp", "materialization_id")

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from feast import FeatureView
 from feast.infra.common.materialization_job import MaterializationTask
 
-from streamflow.database import quote
 from streamflow.errors import DependencyDown
 from streamflow.features.online_store import STAMPS, feature_names, key_columns
+from streamflow.postgres.engine import quote
 
 _LOCK_TIMEOUT = "100ms"
 _LOCK_TRIES = 120

@@ -7,7 +7,7 @@ from typing import Any
 
 from feast import FeatureStore
 
-from streamflow.repo import FeatureRepo, feast_config
+from streamflow.repo.definitions import FeatureRepo, feast_config
 from streamflow.settings import Settings
 
 

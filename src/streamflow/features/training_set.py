@@ -11,14 +11,14 @@ import pandas as pd
 import pyarrow as pa
 from feast.errors import FeatureViewNotFoundException
 
-from streamflow.contract import Feature, FeatureType, View
-from streamflow.database import quote
 from streamflow.errors import NotFound, UsageError
-from streamflow.features.fingerprint import fingerprint
 from streamflow.features.store import open_store
-from streamflow.repo import FeatureRepo
+from streamflow.model_version.contract import Feature, FeatureType, View
+from streamflow.model_version.fingerprint import fingerprint
+from streamflow.model_version.training_set import LABEL, TrainingSet
+from streamflow.postgres.engine import quote
+from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
-from streamflow.training_set import LABEL, TrainingSet
 
 EVENT_TIMESTAMP = "event_timestamp"
 _TYPES: dict[str, FeatureType] = {

@@ -15,9 +15,9 @@ Recipe = Callable[[Settings], object]
 
 
 def _ingest(settings: Settings) -> object:
-    from streamflow.jobs import inbox
+    from streamflow.jobs.ingest import ingest
 
-    return inbox.take_all(settings)
+    return ingest(settings)
 
 
 def _materialize(settings: Settings) -> object:
@@ -27,7 +27,7 @@ def _materialize(settings: Settings) -> object:
 
 
 def _train(settings: Settings) -> object:
-    from streamflow.jobs import retrain
+    from streamflow.jobs import train as retrain
 
     return retrain.retrain(settings)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-from streamflow import repo as repos
-from streamflow.database import exclusive, transaction
 from streamflow.features.materialize import MaterializedView
 from streamflow.features.materialize import materialize as materialize_views
+from streamflow.postgres.engine import exclusive, transaction
+from streamflow.repo import definitions as repos
 from streamflow.settings import Settings
 from streamflow.snapshots import ledger
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from streamflow.database import transaction
 from streamflow.errors import NotYet, Refused
 from streamflow.monitoring.freshness import Freshness, read
+from streamflow.postgres.engine import transaction
 from streamflow.settings import Settings
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from streamflow import repo as repos
-from streamflow.contract import Contract
-from streamflow.database import quote, transaction
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
 from streamflow.jobs.score import served_release
-from streamflow.registry.release import Release
-from streamflow.repo import FeatureRepo
+from streamflow.model_version.contract import Contract
+from streamflow.postgres.engine import quote, transaction
+from streamflow.release import Release
+from streamflow.repo import definitions as repos
+from streamflow.repo.definitions import FeatureRepo
 from streamflow.scoring import read
 from streamflow.scoring import score as scoring
 from streamflow.settings import Settings

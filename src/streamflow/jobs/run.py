@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from streamflow import log
-from streamflow.database import engine, lock_key, transaction
 from streamflow.errors import DependencyDown, NotYet, Refused, StreamFlowError
+from streamflow.postgres.engine import engine, lock_key, transaction
 from streamflow.settings import Settings
 
 _MESSAGE_LENGTH = 2000

@@ -9,10 +9,10 @@ from datetime import date, datetime
 
 import sqlalchemy as sa
 
-from streamflow import repo as repos
-from streamflow.database import transaction
+from streamflow import release as releases
 from streamflow.errors import NotFound, NotYet
-from streamflow.registry import release as releases
+from streamflow.postgres.engine import transaction
+from streamflow.repo import definitions as repos
 from streamflow.scoring import read
 from streamflow.scoring import score as scoring
 from streamflow.settings import Settings

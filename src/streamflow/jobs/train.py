@@ -1,122 +1,101 @@
-"""Recipe: train a challenger as of a date, as known at a time, and register it as a model version."""
+"""Recipe of the scheduled training: only when a drop is new; gated, and promoted when the policy says so."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
 
-from streamflow import repo as repos
-from streamflow.database import transaction
-from streamflow.features import training_set
-from streamflow.registry import versions
+import sqlalchemy as sa
+
+from streamflow import log
+from streamflow.challenger import train
+from streamflow.errors import NotYet
+from streamflow.gate import promotion
+from streamflow.gate.decision import GateReport, gate
+from streamflow.postgres.engine import transaction
+from streamflow.registry import promote as registry
+from streamflow.registry import settle
 from streamflow.settings import Settings
-from streamflow.snapshots import ledger, views
-from streamflow.training import fit
-from streamflow.training.record import record
+from streamflow.snapshots import ledger
+
+_BY = "job train"
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a training left behind.
+class Retrained:
+    """What a scheduled training did.
 
     Attributes:
-        run_id: MLflow run.
-        version: Number of the registered model version.
-        estimator: Name of the estimator that was fitted.
-        fingerprint: Fingerprint of the training set.
-        rows: Rows of the training set.
-        positives: Rows whose label is True.
-        incomplete: Rows left out, by the required feature that is missing.
-        metrics: Figures on the holdout.
-        cross_validated: Mean AUC over folds, by candidate.
-        train_seconds: Duration of the fit.
-        as_of: When the world was looked at.
-        label_as_of: Drop date of the labels.
-        known_at: Newest load time that was visible.
-        drops: Ids of the visible drops up to the label's date.
+        version: The new model version; None when there was nothing new to learn from.
+        promoted: Whether it is served now.
+        why: The reason for either.
+        drops: Ids of the drops that were known; the next run compares its own with them.
+        auc: Its AUC on its holdout.
+        gate: `passed` or `failed`; "" when nothing was trained.
     """
 
-    run_id: str
-    version: int
-    estimator: str
-    fingerprint: str
-    rows: int
-    positives: int
-    incomplete: dict[str, int]
-    metrics: dict[str, float]
-    cross_validated: dict[str, float]
-    train_seconds: float
-    as_of: datetime
-    label_as_of: datetime
-    known_at: datetime
+    version: int | None
+    promoted: bool
+    why: str
     drops: tuple[str, ...]
+    auc: float | None = None
+    gate: str = ""
 
 
-def train(
-    settings: Settings,
-    as_of: date | None = None,
-    known_at: datetime | None = None,
-    *,
-    estimator: str | None = None,
-    horizon: int | None = None,
-) -> Trained:
-    """Build the training set, fit, judge, log and register.
+def retrain(settings: Settings) -> Retrained:
+    """Train on the newest drop unless it was trained on already; put it at staging, and through the gate.
 
-    Args:
-        as_of: When the world is looked at; default: the newest drop.
-        known_at: Newest load time that may be seen; default: now.
-        estimator: Forces one out of `feature_repo/estimator.py`; default: the best by cross-validation.
-        horizon: Overrides the label's declared horizon, in drops.
+    With the policy `automatic` what passes goes to production; with `manual` it waits at staging for a person.
 
     Raises:
-        UsageError: `known_at` is in the future, where nobody knows yet what will be seen.
-        NotFound: no drop, or no label, of that date was known then.
-        Refused: too little to learn from.
-        DependencyDown: PostgreSQL or MLflow does not answer.
+        NotYet: there is no drop at all.
     """
-    repo = repos.load(settings).with_horizon(horizon)
     with transaction(settings) as connection:
-        known = ledger.known_until(connection, known_at)
-        loaded = ledger.drops(connection, known)
-    at = ledger.midnight(as_of) if as_of else ledger.newest_as_of(loaded)
-    label_at = ledger.label_as_of(loaded, at.date(), repo.label.horizon)
-    with views.frozen(settings, repo, known) as schema:
-        data = training_set.build(
-            settings, repo, as_of=at, label_as_of=label_at, known_at=known, db_schema=schema
+        known = tuple(drop.drop_id for drop in ledger.drops(connection, ledger.known_now(connection)))
+        seen = _seen(connection)
+    if not known:
+        raise NotYet("There is no drop to train on.", hint="Put one into the inbox and run the job 'ingest'.")
+    # The job runs every day, so a move made past us is noticed even when nobody promotes.
+    settle.settle(settings)
+    if set(known) <= seen:
+        return Retrained(None, False, "no drop is new since the last training", known)
+    trained = train(settings)
+    registry.promote(
+        settings, trained.version, "staging", why=f"trained as of {trained.as_of:%Y-%m-%d}", by=_BY
+    )
+    report = gate(settings, trained.version)
+    promoted, why = decide(report, settings.promotion.policy)
+    if promoted:
+        registry.promote(
+            settings,
+            trained.version,
+            "production",
+            why=why,
+            by=_BY,
+            expected=report.champion,
+            gate=promotion.summary(report, despite=False),
         )
-    fitted = fit.fit(
-        repo,
-        data.features,
-        data.x,
-        data.y.to_numpy(),
-        data.frame[data.key].tolist(),
-        settings.training,
-        estimator=estimator,
+    else:
+        log.get(__name__).warning("a version waits at staging", version=trained.version, why=why)
+    return Retrained(trained.version, promoted, why, known, trained.metrics["auc"], report.verdict)
+
+
+def decide(report: GateReport, policy: str) -> tuple[bool, str]:
+    """Whether the challenger takes over now, and why. Pure."""
+    if not report.passed:
+        return False, f"the gate refused it: {'; '.join(report.failures)}"
+    against = f"against version {report.champion}" if report.champion is not None else "as the first version"
+    if policy == "automatic":
+        return True, f"passed the gate {against}"
+    return False, (
+        f"passed the gate {against} and waits for a person: streamflow models promote {report.version} --why …"
     )
-    seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= max(at, label_at)]
-    run = record(settings, repo, data, fitted, seen)
-    tags = {
-        **run.lineage,
-        versions.MANIFEST_TAG: run.manifest_sha256,
-        versions.FINGERPRINT_TAG: data.fingerprint,
-        versions.ESTIMATOR_TAG: fitted.estimator,
-        versions.AS_OF_TAG: at.date().isoformat(),
-        "streamflow.auc": f"{fitted.metrics['auc']:.6f}",
-    }
-    version = versions.register(settings, run_id=run.run_id, source=run.source, tags=tags)
-    return Trained(
-        run_id=run.run_id,
-        version=version,
-        estimator=fitted.estimator,
-        fingerprint=data.fingerprint,
-        rows=len(data.frame),
-        positives=data.positives,
-        incomplete=data.incomplete,
-        metrics=fitted.metrics,
-        cross_validated=fitted.cross_validated,
-        train_seconds=fitted.train_seconds,
-        as_of=at,
-        label_as_of=label_at,
-        known_at=known,
-        drops=tuple(drop["drop_id"] for drop in seen),
-    )
+
+
+def _seen(connection: sa.Connection) -> set[str]:
+    facts = connection.execute(
+        sa.text(
+            "SELECT facts FROM streamflow.job_runs WHERE job = 'train' AND outcome = 'done'"
+            " ORDER BY run_id DESC LIMIT 1"
+        )
+    ).scalar()
+    return set((facts or {}).get("drops", []))

@@ -15,10 +15,10 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from streamflow.database import quote as quoted
-from streamflow.database import transaction
 from streamflow.errors import Refused, StreamFlowError, UsageError
 from streamflow.local import services, stack
+from streamflow.postgres.engine import quote as quoted
+from streamflow.postgres.engine import transaction
 from streamflow.settings import Settings
 
 Say = Callable[[str], None]
@@ -129,7 +129,7 @@ def _stop(settings: Settings, before: set[str], say: Say) -> None:
 
 def _check(root: Path) -> None:
     """Else the stack would be started for nothing."""
-    from streamflow.jobs.ingest import dated_folders
+    from streamflow.drops.inbox import dated_folders
 
     if not dated_folders(root):
         raise UsageError(
@@ -140,8 +140,8 @@ def _check(root: Path) -> None:
 
 def _ingest(settings: Settings, root: Path, say: Say, *, simulated: bool) -> None:
     """Take every drop."""
-    from streamflow.jobs.ingest import dated_folders, ingest
-    from streamflow.jobs.simulate import simulate
+    from streamflow.drops.inbox import dated_folders, ingest
+    from streamflow.local.simulate import simulate
 
     # A demo that was interrupted may have left fewer.
     if simulated and not (root.is_dir() and len(dated_folders(root)) == _MONTHS):
@@ -171,9 +171,9 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
         )
         say(f"   {tags.get(versions.ESTIMATOR_TAG)}, AUC {tags.get('streamflow.auc')} on the holdout")
         return served
+    from streamflow.challenger import train
+    from streamflow.gate.promotion import promote
     from streamflow.jobs.materialize import materialize
-    from streamflow.jobs.promote import promote
-    from streamflow.jobs.train import train
 
     say("\n3. Materializing the newest features into the online store")
     for view in materialize(settings):

@@ -122,7 +122,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
 def _database(settings: Settings) -> Iterator[Finding]:
     import sqlalchemy as sa
 
-    from streamflow.database import transaction
+    from streamflow.postgres.engine import transaction
     from streamflow.schema import migrate
 
     try:

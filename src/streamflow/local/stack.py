@@ -170,7 +170,7 @@ def _apply(settings: Settings, tell: Callable[[str], None]) -> None:
     with contextlib.suppress(DependencyDown):
         prepare.wait(settings, "applied", 0.0)
         return
-    from streamflow.jobs.apply import apply
+    from streamflow.apply import apply
 
     tell(f"Applying the feature repo {settings.feast.repo}")
     apply(settings)

@@ -25,9 +25,9 @@ from prometheus_client.registry import Collector
 
 from streamflow import log
 from streamflow import settings as settings_module
-from streamflow.database import transaction
 from streamflow.errors import StreamFlowError
 from streamflow.monitoring import freshness
+from streamflow.postgres.engine import transaction
 from streamflow.settings import Settings
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from streamflow.database import quote
+from streamflow.postgres.engine import quote
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import urllib.request
 import sqlalchemy as sa
 
 from streamflow import settings as settings_module
-from streamflow.database import quote, transaction
 from streamflow.errors import DependencyDown, NotFound, Refused, StreamFlowError
+from streamflow.postgres.engine import quote, transaction
 from streamflow.settings import Settings
 
 _TIMEOUT_SECONDS = 30

@@ -14,17 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 import streamflow
-from streamflow.predict import metrics
-from streamflow.predict.api_keys import KeyFile
-from streamflow.predict.front import Front
-from streamflow.predict.inference_protocol import add_inference_routes
-from streamflow.predict.live_model import LiveModel
-from streamflow.predict.openapi import complete_document
+from streamflow.predict.features.store import Lanes
+from streamflow.predict.http.api_keys import KeyFile
+from streamflow.predict.http.inference_protocol import add_inference_routes
+from streamflow.predict.http.middleware import Front
+from streamflow.predict.http.openapi import complete_document
+from streamflow.predict.http.routes import add_routes
+from streamflow.predict.models.live_model import LiveModel
+from streamflow.predict.models.watch import Watch
+from streamflow.predict.observe import metrics
 from streamflow.predict.problems import FAILED, Problem, ProblemError, rendered
-from streamflow.predict.routes import add_routes
 from streamflow.predict.service import Service
-from streamflow.predict.store import Lanes
-from streamflow.predict.watch import Watch
 from streamflow.settings import Settings
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamflow.predict.live_model import Served
-from streamflow.predict.online import FeatureRow
+from streamflow.predict.features.online import FeatureRow
+from streamflow.predict.models.live_model import Served
 from streamflow.predict.problems import Problem
 
 PRODUCTION, CANARY, CHALLENGER = "production", "canary", "challenger"

@@ -11,8 +11,8 @@ import uvicorn
 
 from streamflow import log
 from streamflow.predict.app import create_app
-from streamflow.predict.live_model import LiveModel
-from streamflow.predict.receiving import SlowHeads
+from streamflow.predict.http.receiving import SlowHeads
+from streamflow.predict.models.live_model import LiveModel
 from streamflow.settings import PredictSettings, Settings
 
 _LOG = log.get(__name__)

@@ -9,18 +9,20 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from streamflow.canary import in_canary
 from streamflow.encoding import UnknownCategoryError
-from streamflow.predict import metrics, online_facts, trials
-from streamflow.predict.batcher import Batcher, OverloadedError
-from streamflow.predict.explain import explain
-from streamflow.predict.live_model import LiveModel, Served
-from streamflow.predict.online import schema_mismatch
-from streamflow.predict.online_facts import OnlineFacts
+from streamflow.predict.features import online_facts
+from streamflow.predict.features.batcher import Batcher, OverloadedError
+from streamflow.predict.features.online import schema_mismatch
+from streamflow.predict.features.online_facts import OnlineFacts
+from streamflow.predict.features.store import Lanes
+from streamflow.predict.models import trials
+from streamflow.predict.models.explain import explain
+from streamflow.predict.models.live_model import LiveModel, Served
+from streamflow.predict.observe import metrics
+from streamflow.predict.observe.prediction_log import PredictionLog
 from streamflow.predict.outcome import CANARY, CHALLENGER, PRODUCTION, Outcome
-from streamflow.predict.prediction_log import PredictionLog
 from streamflow.predict.problems import Problem, ProblemError
-from streamflow.predict.store import Lanes
-from streamflow.registry.canary import in_canary
 from streamflow.settings import PredictSettings
 
 _THREAD_FROM_ROWS = 64
@@ -98,7 +100,7 @@ class Service:
             raise _overloaded() from None
 
     async def explain(self, outcome: Outcome) -> dict[str, Any]:
-        """What each feature contributes to a probability; see `streamflow.predict.explain`."""
+        """What each feature contributes to a probability; see `streamflow.predict.models.explain`."""
         began = time.perf_counter()
         made = await asyncio.to_thread(explain, outcome.served.release, outcome.row.values)
         name = outcome.served.release.pointer.name

@@ -6,10 +6,10 @@ import hashlib
 import json
 from typing import Any
 
-from streamflow.contract import Contract
+from streamflow import release as releases
 from streamflow.errors import DependencyDown, ReleaseRefused, StreamFlowError
-from streamflow.registry import release as releases
-from streamflow.registry.client import RegistryClient
+from streamflow.mlflow_api.transport import RegistryClient
+from streamflow.model_version.contract import Contract
 from streamflow.registry.versions import MANIFEST_TAG, Version
 from streamflow.settings import Settings
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from streamflow.database import transaction
 from streamflow.errors import NotFound, StreamFlowError
+from streamflow.postgres.engine import transaction
 from streamflow.settings import Settings
 
 ANCHOR_TAG = "streamflow.audit"

@@ -10,10 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from streamflow.database import held
 from streamflow.errors import StreamFlowError
+from streamflow.mlflow_api.transport import RegistryClient, registry
+from streamflow.postgres.engine import held
 from streamflow.registry import history, transitions
-from streamflow.registry.client import RegistryClient, registry
 from streamflow.registry.history import Move
 from streamflow.settings import Settings
 

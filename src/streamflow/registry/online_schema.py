@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from streamflow.contract import Contract
-from streamflow.database import transaction
 from streamflow.errors import ReleaseRefused
-from streamflow.registry import gate
+from streamflow.model_version import online_columns
+from streamflow.model_version.contract import Contract
+from streamflow.model_version.online_columns import FILL_ONLINE_STORE
+from streamflow.postgres.engine import transaction
 from streamflow.settings import Settings
 
 
@@ -38,9 +39,10 @@ def check(settings: Settings, version: int, contract: Contract) -> None:
     if not online:
         # Nothing was materialized yet: that speaks against no version.
         return
-    rule = gate.online_schema(contract, online)
-    if not rule.passed:
+    missing = online_columns.problems(contract, online)
+    if missing:
         raise ReleaseRefused(
-            f"The online store cannot serve version {version}: {rule.reason}, with a feature repo that has them.",
+            f"The online store cannot serve version {version}: {'; '.join(missing)}. {FILL_ONLINE_STORE},"
+            " with a feature repo that has them.",
             hint="Or choose another version: 'streamflow models history' lists those that were in production.",
         )

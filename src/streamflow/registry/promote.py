@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from streamflow.errors import NotFound, Refused, ReleaseRefused
+from streamflow.mlflow_api.transport import registry
 from streamflow.registry import artifacts, history, moves, online_schema, transitions, versions
-from streamflow.registry.client import registry
 from streamflow.registry.history import Move
 from streamflow.registry.settle import settled
 from streamflow.registry.transitions import ANY, Alias

@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from streamflow.errors import Refused, StreamFlowError
+from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.registry import artifacts, history, moves, transitions, versions
-from streamflow.registry.client import RegistryClient, registry
 from streamflow.registry.history import Move
 from streamflow.registry.transitions import TAKE_BACK
 from streamflow.settings import Settings

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Literal
 
 from streamflow.errors import NotFound, Refused
+from streamflow.mlflow_api.transport import registry
 from streamflow.registry import artifacts, history, moves, online_schema, versions
-from streamflow.registry.client import registry
 from streamflow.registry.history import Move
 from streamflow.registry.settle import settled
 from streamflow.settings import Settings

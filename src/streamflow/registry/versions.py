@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from streamflow.contract import drops_digest
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
-from streamflow.registry.client import registry, tags_of
+from streamflow.mlflow_api.transport import registry, tags_of
+from streamflow.model_version.contract import drops_digest
 from streamflow.settings import Settings
 
 ALIASES = ("production", "staging")

@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from streamflow.database import lock_key, transaction
+from streamflow.postgres.engine import lock_key, transaction
 from streamflow.settings import Settings
 
 

@@ -11,8 +11,8 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from streamflow.database import transaction
 from streamflow.errors import DependencyDown, UsageError
+from streamflow.postgres.engine import transaction
 from streamflow.schema import roles
 from streamflow.schema.migrate import current, is_newer, migrate, newest
 from streamflow.settings import DatabaseSettings, Settings

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from streamflow.database import quote
+from streamflow.postgres.engine import quote
 
 SCHEMAS = ("streamflow", "source", "features", "online", "feast")
 

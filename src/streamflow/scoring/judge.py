@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from streamflow.contract import Contract
 from streamflow.encoding import LARGEST
+from streamflow.model_version.contract import Contract
 from streamflow.scoring.read import Chunk
 
 NO_ROW, NULL_VALUES, STALE = "no_row", "null_values", "stale"

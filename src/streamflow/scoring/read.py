@@ -19,10 +19,10 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pyarrow import csv
 
-from streamflow.contract import Contract, Feature
-from streamflow.database import quote
 from streamflow.errors import Refused
-from streamflow.repo import FeatureRepo
+from streamflow.model_version.contract import Contract, Feature
+from streamflow.postgres.engine import quote
+from streamflow.repo.definitions import FeatureRepo
 
 _ARROW_TYPES = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "string": pa.string()}
 _KEY = "key"

@@ -19,8 +19,8 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pyarrow import csv
 
-from streamflow.contract import Contract
 from streamflow.encoding import Encoder
+from streamflow.model_version.contract import Contract
 from streamflow.scoring.judge import NOT_FINITE, UNKNOWN_CATEGORY, judge
 from streamflow.scoring.read import Chunk
 

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
-from streamflow.database import after_loading
 from streamflow.errors import NotFound, NotYet, UsageError
+from streamflow.postgres.engine import after_loading
 
 
 @dataclass(frozen=True)

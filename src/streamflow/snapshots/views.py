@@ -9,8 +9,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from streamflow.database import quote, transaction
-from streamflow.repo import FeatureRepo, SourceTable
+from streamflow.postgres.engine import quote, transaction
+from streamflow.repo.definitions import FeatureRepo, SourceTable
 from streamflow.settings import Settings
 
 LATEST = "features"

@@ -21,9 +21,9 @@ from sklearn.preprocessing import OneHotEncoder
 from threadpoolctl import threadpool_limits
 
 from streamflow import encoding
-from streamflow.contract import Feature
 from streamflow.errors import UsageError
-from streamflow.repo import FeatureRepo
+from streamflow.model_version.contract import Feature
+from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import TrainingSettings
 from streamflow.training.evaluate import evaluate
 from streamflow.training.split import Split, split

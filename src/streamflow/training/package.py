@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from streamflow.contract import Contract
+from streamflow.model_version.contract import Contract
+from streamflow.model_version.training_set import TrainingSet
 from streamflow.training.fit import Fitted, deterministic
 from streamflow.training.runtime import compile_classifier, raw_rows
-from streamflow.training_set import TrainingSet
 
 CONTRACT, ONNX, GOLDEN, MANIFEST = "contract.json", "model.onnx", "golden.json", "manifest.json"
 

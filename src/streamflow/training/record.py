@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from streamflow import tracking
-from streamflow.contract import Contract, drops_digest
-from streamflow.repo import FeatureRepo
+from streamflow.mlflow_api import sdk as tracking
+from streamflow.model_version.contract import Contract, drops_digest
+from streamflow.model_version.training_set import TrainingSet
+from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 from streamflow.training import package, plots
 from streamflow.training.fit import Fitted, describe, importances
 from streamflow.training.lineage import lineage, packages, sources
-from streamflow.training_set import TrainingSet
 
 MODEL_FOLDER = "model"
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from streamflow.contract import Feature
 from streamflow.encoding import Encoder
 from streamflow.errors import StreamFlowError
+from streamflow.model_version.contract import Feature
 from streamflow.training import forest_onnx, linear_onnx
 
 TOLERANCE = 1e-6

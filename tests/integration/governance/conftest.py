@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from streamflow import repo as repos
-from streamflow.contract import Feature, View
+from streamflow.model_version.contract import Feature, View
+from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.registry import versions
+from streamflow.repo import definitions as repos
 from streamflow.settings import Settings
 from streamflow.training import fit
 from streamflow.training.record import record
-from streamflow.training_set import LABEL, TrainingSet
 
 MOMENT = datetime(2024, 1, 31, tzinfo=UTC)
 FEATURES = (
@@ -73,7 +73,7 @@ def _spoilt(
     """One of a run's artifacts with another content, or without it, for the duration."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    from streamflow import tracking
+    from streamflow.mlflow_api import sdk as tracking
 
     with tracking.client(settings) as client, tempfile.TemporaryDirectory() as folder:
         file = Path(client.download_artifacts(run_id, path, folder))

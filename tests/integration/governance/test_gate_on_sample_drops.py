@@ -13,14 +13,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from streamflow import tracking
-from streamflow.database import transaction
+from streamflow.apply import apply
+from streamflow.challenger import train
 from streamflow.errors import PromotionConflict, Refused, UsageError
-from streamflow.jobs.apply import apply
-from streamflow.jobs.gate import gate
-from streamflow.jobs.promote import promote
-from streamflow.jobs.retrain import retrain
-from streamflow.jobs.train import train
+from streamflow.gate.decision import gate
+from streamflow.gate.promotion import promote
+from streamflow.jobs.train import retrain
+from streamflow.mlflow_api import sdk as tracking
+from streamflow.postgres.engine import transaction
 from streamflow.registry import history, versions
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)

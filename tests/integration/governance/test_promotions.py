@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from streamflow import tracking
-from streamflow.database import engine, exclusive, transaction
+from streamflow.challenger import train
 from streamflow.errors import (
     DependencyDown,
     NotFound,
@@ -24,10 +23,11 @@ from streamflow.errors import (
     StreamFlowError,
     UsageError,
 )
-from streamflow.jobs import promote as jobs
-from streamflow.jobs.train import train
+from streamflow.gate import promotion as jobs
+from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api.transport import registry
+from streamflow.postgres.engine import engine, exclusive, transaction
 from streamflow.registry import history, moves, settle, versions
-from streamflow.registry.client import registry
 from streamflow.registry.promote import promote, rollback
 
 WHO = {"why": "a test", "by": "ada"}

@@ -17,13 +17,13 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from streamflow import tracking
-from streamflow.contract import drops_digest
-from streamflow.database import transaction
+from streamflow.audit.reproduce.rerun import reproduce
+from streamflow.challenger import train
+from streamflow.drops.inbox import ingest
 from streamflow.errors import NotFound
-from streamflow.jobs.ingest import ingest
-from streamflow.jobs.reproduce import reproduce
-from streamflow.jobs.train import train
+from streamflow.mlflow_api import sdk as tracking
+from streamflow.model_version.contract import drops_digest
+from streamflow.postgres.engine import transaction
 from streamflow.registry import versions
 from streamflow.snapshots import ledger
 

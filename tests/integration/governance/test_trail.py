@@ -10,14 +10,14 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, generate_latest
 from typer.testing import CliRunner
 
-from streamflow import tracking
 from streamflow.cli.main import app
-from streamflow.database import transaction
 from streamflow.errors import DependencyDown, PromotionConflict, Refused, ReleaseRefused, StreamFlowError
 from streamflow.jobs import catalog, run
+from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.monitoring.exporter import PlatformCollector
+from streamflow.postgres.engine import transaction
 from streamflow.registry import history, moves, settle, trial, versions
-from streamflow.registry.client import RegistryClient, registry
 from streamflow.registry.promote import promote, rollback
 
 WHO = {"why": "a test", "by": "ada"}

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from streamflow.database import transaction
+from streamflow.postgres.engine import transaction
 from streamflow.registry import history
 from streamflow.registry.promote import promote, rollback
 

@@ -3,8 +3,8 @@
 from typer.testing import CliRunner
 
 from streamflow.cli.main import app
+from streamflow.mlflow_api.transport import registry
 from streamflow.registry import versions
-from streamflow.registry.client import registry
 from streamflow.registry.promote import promote
 
 WHO = {"why": "a test", "by": "ada"}

@@ -216,7 +216,7 @@ def users(simulated: Settings) -> list[str]:
     """Keys of users with complete features, in order."""
     import sqlalchemy as sa
 
-    from streamflow.database import transaction
+    from streamflow.postgres.engine import transaction
 
     statement = """
         SELECT user_id
@@ -242,7 +242,7 @@ def copy_of(simulated: Settings, tmp_path: Path) -> Callable[[int, Callable[[Pat
     """Register a copy of a version whose files were spoilt; `spoil` takes folder and tags, and gives the tags."""
     import mlflow
 
-    from streamflow import tracking
+    from streamflow.mlflow_api import sdk as tracking
 
     def copy(version: int, spoil: Callable[[Path, dict], dict]) -> int:
         source = versions.get(simulated, version)

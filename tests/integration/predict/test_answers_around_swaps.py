@@ -6,16 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from streamflow import repo as repos
-from streamflow.database import transaction
-from streamflow.jobs.apply import apply
-from streamflow.jobs.explain import answer
-from streamflow.jobs.ingest import ingest
+from streamflow.apply import apply
+from streamflow.audit.explain import answer
+from streamflow.challenger import train
+from streamflow.drops.inbox import ingest
 from streamflow.jobs.materialize import materialize
-from streamflow.jobs.simulate import simulate
-from streamflow.jobs.train import train
+from streamflow.local.simulate import simulate
+from streamflow.mlflow_api.transport import registry
+from streamflow.postgres.engine import transaction
 from streamflow.registry import artifacts, versions
-from streamflow.registry.client import registry
+from streamflow.repo import definitions as repos
 
 _SWAPS = 3
 _NEAREST = 30

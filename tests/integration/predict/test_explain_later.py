@@ -7,17 +7,17 @@ from datetime import UTC, date, datetime
 import pytest
 import sqlalchemy as sa
 
-from streamflow import repo as repos
-from streamflow import tracking
-from streamflow.database import transaction
+from streamflow.audit.explain import answer, explain
+from streamflow.challenger import train
+from streamflow.drops.inbox import ingest
 from streamflow.errors import NotFound, Refused, ReleaseRefused
-from streamflow.jobs.explain import answer, explain
-from streamflow.jobs.ingest import ingest
 from streamflow.jobs.materialize import materialize
-from streamflow.jobs.train import train
+from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api.transport import registry
+from streamflow.postgres.engine import transaction
 from streamflow.registry import artifacts, settle, trial, versions
-from streamflow.registry.client import registry
 from streamflow.registry.promote import promote, rollback
+from streamflow.repo import definitions as repos
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 WHO = {"why": "a test", "by": "ada"}

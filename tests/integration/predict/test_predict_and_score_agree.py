@@ -2,8 +2,8 @@
 
 import sqlalchemy as sa
 
-from streamflow.database import transaction
 from streamflow.jobs.score import score
+from streamflow.postgres.engine import transaction
 
 
 def test_batch_scores_are_the_answers_of_predict_to_the_last_bit(simulated, predict, users):

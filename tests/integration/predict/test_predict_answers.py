@@ -10,7 +10,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from streamflow.database import transaction
+from streamflow.postgres.engine import transaction
 
 
 def test_a_known_user_gets_a_probability_and_the_version_that_gave_it(predict, users):

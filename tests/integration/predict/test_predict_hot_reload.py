@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy as sa
 from spoilt import changed, edited
 
-from streamflow import tracking
-from streamflow.database import transaction
 from streamflow.local import processes
+from streamflow.mlflow_api import sdk as tracking
+from streamflow.postgres.engine import transaction
 from streamflow.registry import versions
 from streamflow.settings import PredictSettings
 

@@ -3,9 +3,9 @@
 import pytest
 import sqlalchemy as sa
 
-from streamflow.database import transaction
 from streamflow.errors import DependencyDown
 from streamflow.jobs.parity import parity
+from streamflow.postgres.engine import transaction
 
 
 def asking(settings, service, sample=60):

@@ -6,11 +6,11 @@ import asyncio
 
 import sqlalchemy as sa
 
-from streamflow.database import transaction
-from streamflow.predict.online import ReadPlan
-from streamflow.predict.store import Lane
+from streamflow.mlflow_api.transport import registry
+from streamflow.postgres.engine import transaction
+from streamflow.predict.features.online import ReadPlan
+from streamflow.predict.features.store import Lane
 from streamflow.registry import artifacts, versions
-from streamflow.registry.client import registry
 
 
 def test_a_batch_is_read_by_index_even_where_scans_look_cheaper(simulated, users):

@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 from spoilt import changed, edited
 
-from streamflow import tracking
-from streamflow.database import transaction
+from streamflow.canary import in_canary
 from streamflow.errors import NotFound, Refused
+from streamflow.mlflow_api import sdk as tracking
+from streamflow.postgres.engine import transaction
 from streamflow.registry import history, trial
-from streamflow.registry.canary import in_canary
 
 
 @contextlib.contextmanager

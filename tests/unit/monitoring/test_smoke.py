@@ -2,9 +2,9 @@
 
 import pytest
 
-from streamflow.database import transaction
 from streamflow.errors import NotFound, Refused
 from streamflow.monitoring.smoke import any_entity, check
+from streamflow.postgres.engine import transaction
 
 
 @pytest.mark.parametrize("answer", [{}, {"probability": None}, {"probability": 1.5}, {"probability": "0.5"}])

@@ -10,13 +10,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from streamflow.contract import Contract, Feature, View
-from streamflow.predict import metrics
+from streamflow.model_version.contract import Contract, Feature, View
 from streamflow.predict.app import create_app
-from streamflow.predict.live_model import LiveModel, Served
-from streamflow.predict.online import ReadPlan
-from streamflow.predict.online_facts import OnlineFacts
-from streamflow.registry.release import VersionPointer
+from streamflow.predict.features.online import ReadPlan
+from streamflow.predict.features.online_facts import OnlineFacts
+from streamflow.predict.models.live_model import LiveModel, Served
+from streamflow.predict.observe import metrics
+from streamflow.release import VersionPointer
 from streamflow.settings import PredictSettings, Settings
 
 CONTRACT = Contract(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamflow.contract import Contract, Feature, View
 from streamflow.encoding import Encoder, UnknownCategoryError
+from streamflow.model_version.contract import Contract, Feature, View
 from streamflow.scoring.judge import judge
 from streamflow.scoring.read import Chunk
 from streamflow.scoring.score import Model, Rules, score_chunk

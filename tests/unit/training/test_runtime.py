@@ -10,8 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from streamflow import encoding
-from streamflow.contract import Feature
 from streamflow.encoding import Encoder
+from streamflow.model_version.contract import Feature
 from streamflow.training.fit import build_pipeline, importances
 from streamflow.training.runtime import (
     TOLERANCE,

@@ -1,0 +1,1 @@
+"""Any answer, and any run, again."""

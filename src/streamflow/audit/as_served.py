@@ -1,0 +1,116 @@
+"""What the online store held of an entity at a past moment, worked out from the materializations up to then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from streamflow.errors import Refused
+from streamflow.model_version.contract import Contract
+from streamflow.postgres.engine import quote
+from streamflow.repo.definitions import FeatureRepo
+
+_LATEST = "features"
+
+
+@dataclass(frozen=True)
+class ServedView:
+    """One feature view's row of an entity.
+
+    Attributes:
+        view: Feature view.
+        values: Value per feature of the contract; None where absent.
+        as_of: Event timestamp; None when the store held no row.
+        loaded_at: When the row had been loaded.
+        drop_id: The drop that it came with.
+        materialization_id: The materialization that brought it.
+        newest: Newest event timestamp that was materialized for this view.
+    """
+
+    view: str
+    values: dict[str, Any]
+    as_of: datetime | None
+    loaded_at: datetime | None
+    drop_id: str | None
+    materialization_id: int | None
+    newest: datetime | None
+
+
+def as_served(
+    connection: sa.Connection, repo: FeatureRepo, contract: Contract, entity: str, moment: datetime
+) -> tuple[ServedView, ...]:
+    """The rows of an entity that were served at a moment, in the order of the contract's views.
+
+    A materialization takes each entity's newest row of its window among those it knew (`materialized_at`), and never
+    puts an older row in place of a newer one. So the newest of what each of those took that had become visible
+    (`visible_at`) is what the store held. Rows pushed through Feast's API are on no record and are not seen here.
+
+    Raises:
+        Refused: the feature repo does not have the contract's features any more.
+    """
+    return tuple(_view(connection, repo, contract, view.name, entity, moment) for view in contract.views)
+
+
+def _view(
+    connection: sa.Connection, repo: FeatureRepo, contract: Contract, name: str, entity: str, moment: datetime
+) -> ServedView:
+    wanted = [feature.name for feature in contract.features if feature.view == name]
+    held = {view.name: view for view in repo.feature_views}.get(name)
+    gone = wanted if held is None else sorted(set(wanted) - {field.name for field in held.features})
+    if held is None or gone:
+        raise Refused(
+            f"The feature repo does not have {', '.join(f'{name}:{item}' for item in gone)} any more.",
+            hint="Set STREAMFLOW_FEAST__REPO to the feature repo of that time.",
+        )
+    listed = ", ".join(f"s.{quote(item)}" for item in wanted)
+    row = connection.execute(
+        sa.text(
+            f"SELECT s.as_of, s.loaded_at, s.drop_id, m.materialization_id{', ' if wanted else ''}{listed}"
+            " FROM online.materializations m CROSS JOIN LATERAL ("
+            f"SELECT * FROM {quote(_LATEST, held.batch_source.name)}"
+            f" WHERE {quote(repo.join_key)} = :entity AND as_of BETWEEN m.window_start AND m.window_end"
+            " AND loaded_at <= m.materialized_at ORDER BY as_of DESC, loaded_at DESC LIMIT 1) s"
+            " WHERE m.feature_view = :view AND m.visible_at <= :moment"
+            " ORDER BY s.as_of DESC, s.loaded_at DESC, m.materialization_id DESC LIMIT 1"
+        ),
+        {"entity": entity, "view": name, "moment": moment},
+    ).first()
+    newest = connection.execute(
+        sa.text(
+            "SELECT newest_as_of FROM online.materializations WHERE feature_view = :view"
+            " AND visible_at <= :moment AND newest_as_of IS NOT NULL ORDER BY materialization_id DESC LIMIT 1"
+        ),
+        {"view": name, "moment": moment},
+    ).scalar()
+    if row is None:
+        return ServedView(name, {}, None, None, None, None, newest)
+    return ServedView(
+        view=name,
+        values=dict(zip(wanted, row[4:], strict=True)),
+        as_of=row.as_of.astimezone(UTC),
+        loaded_at=row.loaded_at.astimezone(UTC),
+        drop_id=str(row.drop_id),
+        materialization_id=int(row.materialization_id),
+        newest=newest.astimezone(UTC) if newest else None,
+    )
+
+
+def refusal(contract: Contract, views: tuple[ServedView, ...], *, require_newest: bool) -> str:
+    """Why no prediction could be made from these rows, by the rules of `/predict`; "" when one could. Pure."""
+    without = [item.view for item in views if item.as_of is None]
+    if without:
+        return f"missing_features: no row in {', '.join(without)}"
+    values = {name: value for item in views for name, value in item.values.items()}
+    null = [f.name for f in contract.features if not f.nullable and values[f.name] is None]
+    if null:
+        return f"missing_features: no value of {', '.join(null)}"
+    ages = {view.name: view.max_age_seconds for view in contract.views}
+    for item in views:
+        behind = (item.newest - item.as_of).total_seconds() if item.newest and item.as_of else 0.0
+        limit = ages[item.view]
+        if (require_newest and behind > 0) or (limit is not None and behind > limit):
+            return f"stale_features: {item.view} is of {item.as_of:%Y-%m-%d}, the newest was {item.newest:%Y-%m-%d}"
+    return ""

@@ -1,0 +1,89 @@
+"""The files of all versions of a model <-> one tar file, by way of MLflow's artifact proxy.
+
+A version's files are packed with all that its run left: the training set, the gate's reports, plots.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from streamflow.mlflow_api.transport import PROXY, RegistryClient
+
+_IN_MEMORY = 16 << 20
+_FOLDER = "artifacts"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was packed.
+
+    Attributes:
+        files: Files in the archive.
+        versions: Versions whose files they are.
+        elsewhere: Versions whose files are not behind the artifact proxy, and so not in the archive.
+    """
+
+    files: int
+    versions: tuple[int, ...]
+    elsewhere: tuple[int, ...]
+
+
+def pack(client: RegistryClient, model: str, target: Path) -> Packed:
+    """Write the files of all versions of a model into the tar file `target`.
+
+    Raises:
+        DependencyDown: MLflow does not answer.
+    """
+    folders = {int(item["version"]): folder_of(str(item["source"])) for item in client.versions(model)}
+    files = 0
+    with tarfile.open(target, "w") as tar:
+        for folder in sorted({folder for folder in folders.values() if folder}):
+            for path in client.listed(folder):
+                with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(target.parent)) as content:
+                    client.download(path, content)
+                    _add(tar, path, content)
+                files += 1
+    return Packed(
+        files,
+        tuple(sorted(number for number, folder in folders.items() if folder)),
+        tuple(sorted(number for number, folder in folders.items() if not folder)),
+    )
+
+
+def _add(tar: tarfile.TarFile, path: str, content: IO[bytes]) -> None:
+    entry = tarfile.TarInfo(path)
+    entry.size = content.tell()
+    content.seek(0)
+    tar.addfile(entry, content)
+
+
+def unpack(client: RegistryClient, archive: Path) -> int:
+    """Store the files of an archive where they were; returns how many.
+
+    Raises:
+        DependencyDown: MLflow does not answer.
+    """
+    files = 0
+    with tarfile.open(archive, "r:") as tar:
+        for entry in tar:
+            content = tar.extractfile(entry)
+            if content is not None:
+                client.upload(entry.name, content, entry.size)
+                files += 1
+    return files
+
+
+def folder_of(source: str) -> str:
+    """Folder of the artifact proxy with all that a version's run left; "" when it is elsewhere. Pure.
+
+    mlflow-artifacts:/1/0e06fd/artifacts/model -> 1/0e06fd/artifacts
+    """
+    scheme, _, path = source.partition(":/")
+    parts = path.strip("/").split("/")
+    if scheme != PROXY or _FOLDER not in parts:
+        return ""
+    return "/".join(parts[: parts.index(_FOLDER) + 1])

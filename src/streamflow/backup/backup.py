@@ -1,0 +1,128 @@
+"""Recipe: dump the databases and the versions' files, with a manifest, and let the oldest dumps go."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from streamflow.backup import archive
+from streamflow.backup import dump as dumps
+from streamflow.mlflow_api.transport import registry
+from streamflow.postgres.engine import session, transaction
+from streamflow.schema.migrate import current
+from streamflow.settings import Settings
+
+_NAME = "%Y-%m-%dT%H%M%S.%fZ"
+_ARTIFACTS = "artifacts.tar"
+
+
+@dataclass(frozen=True)
+class BackedUp:
+    """A finished dump.
+
+    Attributes:
+        folder: Where it is.
+        files: Bytes per file.
+        rows: Rows per database.
+        versions: Model versions whose files are in it.
+        elsewhere: Versions whose files are not behind MLflow's artifact proxy, and so not in it.
+        removed: Names of older dumps that were removed.
+    """
+
+    folder: Path
+    files: dict[str, int]
+    rows: dict[str, int]
+    versions: tuple[int, ...]
+    elsewhere: tuple[int, ...]
+    removed: tuple[str, ...]
+
+
+def backup(settings: Settings) -> BackedUp:
+    """Dump both databases and the versions' files into a new folder; the manifest comes last and makes it valid.
+
+    Raises:
+        UsageError: pg_dump is not installed.
+        DependencyDown: PostgreSQL or MLflow does not answer; nothing older was removed.
+        StreamFlowError: pg_dump failed; nothing older was removed.
+    """
+    moment = datetime.now(UTC)
+    folder = settings.backup.folder / moment.strftime(_NAME)
+    folder.mkdir(parents=True)
+    try:
+        # The versions' files come last: none that the databases name is missing then.
+        databases = {key: _dump(settings, name, folder) for key, name in _databases(settings).items()}
+        packed = archive.Packed(0, (), ())
+        if settings.backup.artifacts:
+            with registry(settings) as client:
+                packed = archive.pack(client, settings.mlflow.registered_model, folder / _ARTIFACTS)
+        dump = dumps.Dump(
+            made_at=moment.isoformat(),
+            revision=_revision(settings),
+            databases=databases,
+            artifacts=dumps.described(folder, _ARTIFACTS) if settings.backup.artifacts else None,
+        )
+        dumps.write(folder, dump)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    gone = outdated(
+        [path.parent.name for path in settings.backup.folder.glob(f"*/{dumps.MANIFEST}")],
+        settings.backup.keep,
+    )
+    for name in gone:
+        shutil.rmtree(settings.backup.folder / name)
+    return BackedUp(
+        folder,
+        {file.file: file.bytes for file in dump.files()},
+        {item.name: sum(table.rows for table in item.tables.values()) for item in databases.values()},
+        packed.versions,
+        packed.elsewhere,
+        tuple(gone),
+    )
+
+
+def outdated(names: list[str], keep: int) -> list[str]:
+    """Names of the dumps beyond the newest `keep`, oldest first; names are dates. Pure."""
+    return sorted(names)[:-keep]
+
+
+def _databases(settings: Settings) -> dict[str, str]:
+    wanted = {dumps.PLATFORM: settings.database.name, dumps.MLFLOW: settings.database.mlflow_name}
+    with transaction(settings) as connection:
+        found = set(
+            connection.execute(
+                sa.text("SELECT datname FROM pg_database WHERE datname = ANY(:names)"),
+                {"names": list(wanted.values())},
+            ).scalars()
+        )
+    return {key: name for key, name in wanted.items() if name in found}
+
+
+def _revision(settings: Settings) -> str:
+    with transaction(settings) as connection:
+        return current(connection)
+
+
+def _dump(settings: Settings, name: str, folder: Path) -> dumps.Database:
+    """Dump a database, and count its tables in the snapshot that is dumped."""
+    database, file = settings.database, f"{name}.dump"
+    with session(database, name) as connection:
+        connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        tables = dumps.tables(connection)
+        snapshot = connection.execute(sa.text("SELECT pg_export_snapshot()")).scalar_one()
+        done = dumps.run(
+            database,
+            "pg_dump",
+            "--format=custom",
+            f"--snapshot={snapshot}",
+            f"--file={folder / file}",
+            name,
+        )
+    if done.returncode:
+        hint = "Check the role 'backup', and the space on the backup volume."
+        raise dumps.failed(f"pg_dump of '{name}' failed.", done, hint)
+    return dumps.Database(name, dumps.described(folder, file), tables)

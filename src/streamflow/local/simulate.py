@@ -1,0 +1,114 @@
+"""Recipe: invented drops as CSV files, in the form that `ingest` takes."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from streamflow.drops.inbox import FIRST_AS_OF, month_later
+from streamflow.errors import UsageError
+from streamflow.repo import definitions as repos
+from streamflow.settings import Settings
+
+
+@dataclass(frozen=True)
+class SimulatedDrop:
+    """A drop that was written: its as-of, its folder, the rows of each table."""
+
+    as_of: date
+    folder: Path
+    rows: int
+
+
+def simulate(
+    settings: Settings,
+    out: Path,
+    *,
+    users: int = 7000,
+    months: int = 6,
+    seed: int = 1,
+    first_as_of: date = FIRST_AS_OF,
+    drift: Mapping[str, float] | None = None,
+    overwrite: bool = False,
+    written: Callable[[SimulatedDrop], None] | None = None,
+) -> list[SimulatedDrop]:
+    """Write `out`/<as-of>/<table>.csv for each month; a folder appears when it is complete.
+
+    Args:
+        drift: By column, how far its distribution moves each month; units in `feature_repo/simulation.py`.
+        overwrite: Replace folders that are there already, instead of refusing.
+        written: Told about each drop.
+
+    Raises:
+        UsageError: a number is out of range, a column cannot drift, or a folder is there already.
+    """
+    if users < 1 or months < 1 or seed < 0:
+        raise UsageError(
+            f"{users} users, {months} months, seed {seed}: this cannot be simulated.",
+            hint="Give at least 1 user and 1 month, and a seed of 0 or more.",
+        )
+    repo = repos.load(settings)
+    if repo.simulate is None:
+        raise UsageError(f"The feature repo {repo.path} has no simulation.py.", hint="Ingest real drops.")
+    folders = [out / month_later(first_as_of, month).isoformat() for month in range(months)]
+    taken = [folder for folder in folders if folder.exists()]
+    if taken and not overwrite:
+        raise UsageError(
+            f"There is something already: {', '.join(str(folder) for folder in taken)}.",
+            hint="Choose another folder, or give --force to replace these.",
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The folder '{out}' cannot be made: {error.strerror}.", hint="Name one that you may write to."
+        ) from error
+    drops = []
+    try:
+        for as_of, tables in repo.simulate(users, months, seed, first_as_of, dict(drift or {})):
+            folder = _write(out / as_of.isoformat(), tables)
+            drops.append(SimulatedDrop(as_of, folder, users))
+            if written is not None:
+                written(drops[-1])
+    except ValueError as error:
+        raise UsageError(f"The simulation was refused: {error}.", hint="See --drift.") from None
+    return drops
+
+
+def _write(folder: Path, tables: Mapping[str, object]) -> Path:
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        for name, frame in tables.items():
+            frame.to_csv(  # type: ignore[attr-defined]
+                partial / f"{name}.csv", index=False, lineterminator="\n", chunksize=50_000
+            )
+        partial.chmod(0o755)  # mkdtemp keeps others out, a drop is for others to read
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return folder
+
+
+def parse_drift(texts: list[str]) -> dict[str, float]:
+    """Read drifts as they are typed: 'monthly_fee=0.2'.
+
+    Raises:
+        UsageError: one is not of this form.
+    """
+    drift = {}
+    for text in texts:
+        name, _, amount = text.partition("=")
+        try:
+            drift[name.strip()] = float(amount)
+        except ValueError:
+            raise UsageError(
+                f"'{text}' is no drift.", hint="Write it like --drift monthly_fee=0.2, once per column."
+            ) from None
+    return drift

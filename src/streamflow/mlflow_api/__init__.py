@@ -1,0 +1,1 @@
+"""MLflow, reached over REST or by its SDK."""

@@ -1,0 +1,1 @@
+"""What a model version is: contract, files, tags, run record."""

@@ -1,0 +1,1 @@
+"""Feature rows out of the online store."""

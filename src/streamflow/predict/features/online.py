@@ -1,0 +1,215 @@
+"""Keys -> feature values, or the reason why there are none.
+
+`ReadPlan` turns a contract into one SQL statement for all feature views and all entities; `judge` decides, row by
+row and without I/O, whether the values may be predicted from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamflow.encoding import LARGEST
+from streamflow.model_version.contract import SQL_TYPES, Contract, unfit
+from streamflow.predict.problems import Problem
+
+Columns = Mapping[str, Mapping[str, str]]
+"""SQL type per column, per feature view."""
+
+ONLINE_SCHEMA = "online_schema"
+"""Reason of a `schema_mismatch` that lies in the online tables and so concerns every entity."""
+
+
+@dataclass(frozen=True)
+class FeatureRow:
+    """What the online store holds of one entity.
+
+    Attributes:
+        values: Feature values in the contract's order; None where absent.
+        stamps: Event timestamp per view in the contract's order, seconds since 1970; None without a row.
+        loaded_at: Newest load time among the rows, seconds since 1970; None when unknown.
+        read_at: When the rows were read, by the database's clock, seconds since 1970; None when unknown.
+    """
+
+    values: tuple[Any, ...]
+    stamps: tuple[float | None, ...]
+    loaded_at: float | None = None
+    read_at: float | None = None
+
+
+class ReadPlan:
+    """How the features of a contract are read and judged."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.views = tuple(view.name for view in contract.views)
+        self.max_ages = tuple(view.max_age_seconds for view in contract.views)
+        position = {name: index for index, name in enumerate(self.views)}
+        self._view_of = tuple(position[feature.view] for feature in contract.features)
+        self._required = tuple(i for i, feature in enumerate(contract.features) if not feature.nullable)
+        self._floats = tuple(i for i, feature in enumerate(contract.features) if feature.type == "float")
+        self._references = tuple(f"{feature.view}:{feature.name}" for feature in contract.features)
+        self._width = len(contract.features)
+        self.statement = self._statement()
+        self._judged_columns: Columns | None = None
+        self._misfit: Problem | None = None
+
+    def _statement(self) -> str:
+        key = _quoted(self.contract.join_key)
+        columns = [
+            f"v{view}.{_quoted(f.name)}"
+            for f, view in zip(self.contract.features, self._view_of, strict=True)
+        ]
+        columns += [f"extract(epoch FROM v{i}.event_timestamp)::float8" for i in range(len(self.views))]
+        loaded = ", ".join(f"v{i}.created_timestamp" for i in range(len(self.views)))
+        columns.append(f"extract(epoch FROM greatest({loaded}))::float8")
+        # While the tables are locked for reading: no swap of them lies between what was read and this time.
+        columns.append("extract(epoch FROM clock_timestamp())::float8")
+        joins = "".join(
+            f" LEFT JOIN online.{_quoted(view)} v{i} ON v{i}.{key} = k.key"
+            for i, view in enumerate(self.views)
+        )
+        # Column names of the result do not matter, positions do; equal names would be lost in a mapping.
+        return f"SELECT {', '.join(columns)} FROM unnest($1::text[]) WITH ORDINALITY AS k(key, n){joins} ORDER BY k.n"
+
+    def row(self, record: Sequence[Any]) -> FeatureRow:
+        """Split a record of the statement into values and stamps."""
+        cells = tuple(record)
+        return FeatureRow(cells[: self._width], cells[self._width : -2], cells[-2], cells[-1])
+
+    def misfit(self, columns: Columns) -> Problem | None:
+        """Why nothing can be predicted from tables of these columns; None when they are as the contract says.
+
+        The answer for the columns asked about last is remembered, since they stay the same between two polls.
+        """
+        if columns is not self._judged_columns:
+            self._misfit = self._find_misfit(columns)
+            self._judged_columns = columns
+        return self._misfit
+
+    def _find_misfit(self, columns: Columns) -> Problem | None:
+        wrong = {}
+        for feature, found in unfit(self.contract, columns):
+            reference = f"{feature.view}:{feature.name}"
+            what = "not there" if found is None else f"{found}, not {SQL_TYPES[feature.type][0]}"
+            wrong[reference] = f"{reference} is {what}"
+        return schema_mismatch("; ".join(wrong.values()), list(wrong)) if wrong else None
+
+    def judge(
+        self,
+        key: str,
+        row: FeatureRow,
+        newest: Mapping[str, float],
+        *,
+        require_newest: bool,
+        now: float | None,
+    ) -> Problem | None:
+        """Whether an entity's values may be predicted from; None when they may. Pure.
+
+        Args:
+            newest: Newest materialized event timestamp per view.
+            require_newest: Refuse values older than their view's newest.
+            now: Present time to measure ages against; None measures against each view's newest.
+        """
+        stamps = row.stamps
+        if None in stamps:
+            return self._absent(key, row, newest)
+        values = row.values
+        for i in self._required:
+            if values[i] is None:
+                return self._nulls(key, row)
+        for i in self._floats:
+            value = values[i]
+            # NaN compares false with everything.
+            if value is not None and not -LARGEST <= value <= LARGEST:
+                return self._nulls(key, row)
+        for i, stamp in enumerate(stamps):
+            view_newest = newest.get(self.views[i], stamp)
+            limit = self.max_ages[i]
+            clock = view_newest if now is None else now
+            if (require_newest and stamp < view_newest) or (limit is not None and clock - stamp > limit):  # type: ignore[operator]
+                return self._stale(key, row, newest, now)
+        return None
+
+    def _absent(self, key: str, row: FeatureRow, newest: Mapping[str, float]) -> Problem:
+        never = [view for view in self.views if view not in newest]
+        missing = [
+            r for r, view in zip(self._references, self._view_of, strict=True) if row.stamps[view] is None
+        ]
+        name = self.contract.join_key
+        if never:
+            detail = (
+                f"Feature view(s) {', '.join(never)} were never materialized. Run 'streamflow materialize'."
+            )
+            return Problem("missing_features", detail, members=_reason("not_materialized", missing))
+        if all(stamp is None for stamp in row.stamps):
+            detail = (
+                f"The online store has no features of {name} '{key}'. Check the id; if it is right, its drop was not"
+                " ingested and materialized, or its rows are in quarantine ('streamflow drops quarantine')."
+            )
+            return Problem("missing_features", detail, status=404, members=_reason("unknown_entity", missing))
+        views = [view for view, stamp in zip(self.views, row.stamps, strict=True) if stamp is None]
+        detail = (
+            f"{name} '{key}' has no row in {', '.join(views)}. Run 'streamflow materialize'; if it stays, its rows"
+            " are missing from the drop or in quarantine ('streamflow drops quarantine')."
+        )
+        return Problem("missing_features", detail, members=_reason("not_materialized", missing))
+
+    def _nulls(self, key: str, row: FeatureRow) -> Problem:
+        missing = [self._references[i] for i in self._required if row.values[i] is None]
+        missing += [
+            self._references[i]
+            for i in self._floats
+            if row.values[i] is not None and not -LARGEST <= row.values[i] <= LARGEST
+        ]
+        detail = (
+            f"{self.contract.join_key} '{key}' has no value of {', '.join(missing)}, which the model requires."
+            " Deliver a corrected drop with the value, ingest and materialize it."
+        )
+        return Problem("missing_features", detail, members=_reason("null_values", missing))
+
+    def _stale(self, key: str, row: FeatureRow, newest: Mapping[str, float], now: float | None) -> Problem:
+        ages = {
+            view: {
+                "age_seconds": round(
+                    (newest.get(view, stamp or 0.0) if now is None else now) - (stamp or 0.0)
+                ),
+                "behind_newest_seconds": round(newest.get(view, stamp or 0.0) - (stamp or 0.0)),
+                "max_age_seconds": limit,
+            }
+            for view, stamp, limit in zip(self.views, row.stamps, self.max_ages, strict=True)
+        }
+        old = sorted(v for v, a in ages.items() if a["behind_newest_seconds"] or _over(a))
+        detail = (
+            f"The features of {self.contract.join_key} '{key}' in {', '.join(old)} are too old to predict from."
+            " Ingest and materialize a newer drop that has this entity."
+        )
+        features = [
+            r for r, view in zip(self._references, self._view_of, strict=True) if self.views[view] in old
+        ]
+        members = {**_reason("stale", features), "views": {view: ages[view] for view in old}}
+        return Problem("stale_features", detail, members=members)
+
+
+def schema_mismatch(what: str, features: Sequence[str] = ()) -> Problem:
+    """The problem of online tables that are not what the served model needs."""
+    detail = (
+        f"The online store does not have what the served model needs: {what}."
+        " Run 'streamflow features apply' and 'streamflow materialize', or promote a version that fits."
+    )
+    members = _reason(ONLINE_SCHEMA, features)
+    return Problem("schema_mismatch", detail, status=503, members=members, retry_after=5)
+
+
+def _over(age: Mapping[str, float | None]) -> bool:
+    limit, seconds = age["max_age_seconds"], age["age_seconds"]
+    return limit is not None and seconds is not None and seconds > limit
+
+
+def _reason(reason: str, features: Sequence[str]) -> dict[str, Any]:
+    return {"reason": reason, "features": list(features)}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,152 @@
+"""Connections to the online store: a few lanes, each with one connection that is replaced whenever it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+
+from streamflow.errors import UsageError
+from streamflow.predict.features.online import schema_mismatch
+from streamflow.predict.problems import Problem, ProblemError
+from streamflow.settings import DatabaseSettings
+
+_LOST: tuple[type[Exception], ...] = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    # What a connection says that the server ended while it was idle.
+    asyncpg.InternalClientError,
+)
+_PLANS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
+"""Every statement here is prepared once and looks entities up by key. Planned anew for each batch, as PostgreSQL likes
+to do for arrays, the planning takes longer than the reading, and larger batches get scans of whole tables."""
+
+_MISSING = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
+
+
+class Lane:
+    """One connection, opened when needed and thrown away at the first failure.
+
+    A pool hands out slots, and a slot can be lost; a lane owns its connection and has nothing to give back.
+    """
+
+    def __init__(self, database: DatabaseSettings) -> None:
+        self._database = database
+        self._connection: asyncpg.Connection[Any] | None = None
+        self._ended = False
+
+    async def fetch(self, statement: str, *arguments: Any, timeout: float) -> list[Any]:
+        """Run one statement; a connection found dead is replaced once.
+
+        Args:
+            timeout: Seconds for all of it.
+
+        Raises:
+            ProblemError: feature_store_unavailable, or schema_mismatch when the tables are not as expected.
+        """
+        # A server that hangs would also hang the polite ways of ending a query, such as asyncpg's own timeout.
+        loop = asyncio.get_running_loop()
+        self._ended = False
+        ending = loop.call_later(timeout, self._end)
+        try:
+            return await self._fetch(statement, arguments, loop.time() + timeout)
+        except _MISSING as error:
+            raise ProblemError(schema_mismatch(str(error))) from error
+        except UsageError as error:
+            raise _unavailable(error.what) from error
+        except (*_LOST, asyncpg.PostgresError, TimeoutError) as error:
+            self.drop()
+            late = self._ended or isinstance(error, TimeoutError)
+            why = f"it did not answer within {timeout:.1f} s" if late else type(error).__name__
+            raise _unavailable(why) from error
+        finally:
+            ending.cancel()
+
+    def _end(self) -> None:
+        """Time is up: what waits on the connection fails."""
+        self._ended = True
+        self.drop()
+
+    async def _fetch(self, statement: str, arguments: Sequence[Any], deadline: float) -> list[Any]:
+        fresh = self._connection is None or self._connection.is_closed()
+        try:
+            connection = await self._open(deadline) if fresh else self._connection
+            assert connection is not None  # noqa: S101  # one of both branches made it
+            rows: list[Any] = await connection.fetch(statement, *arguments)
+        except _LOST:
+            if fresh or self._ended:
+                raise
+            self.drop()
+        else:
+            return rows
+        connection = await self._open(deadline)
+        rows = await connection.fetch(statement, *arguments)
+        return rows
+
+    async def _open(self, deadline: float) -> asyncpg.Connection[Any]:
+        database = self._database
+        left = deadline - asyncio.get_running_loop().time()
+        self._connection = await asyncpg.connect(
+            host=database.host,
+            port=database.port,
+            database=database.name,
+            user=database.user,
+            # Read anew: the password may have been changed since the last connection.
+            password=database.secret or None,
+            ssl=database.sslmode,
+            timeout=min(max(left, 0.001), database.connect_timeout_seconds),
+            server_settings={"application_name": "streamflow-predict"},
+        )
+        if self._ended:
+            raise TimeoutError
+        # Not as settings of the start-up packet, which connection poolers refuse.
+        await self._connection.execute(_PLANS)
+        return self._connection
+
+    def drop(self) -> None:
+        """Throw the connection away without waiting for the server."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+class Lanes:
+    """The service's lanes; whoever needs one waits for the next free one."""
+
+    def __init__(self, database: DatabaseSettings, size: int) -> None:
+        self._all = [Lane(database) for _ in range(size)]
+        self._free: asyncio.LifoQueue[Lane] = asyncio.LifoQueue()
+        for lane in self._all:
+            self._free.put_nowait(lane)
+
+    async def fetch(self, statement: str, *arguments: Any, timeout: float) -> list[Any]:
+        """Run one statement on the next free lane; see `Lane.fetch`."""
+        try:
+            lane = self._free.get_nowait() if self._free.qsize() else await self._next_free(timeout)
+        except TimeoutError:
+            raise _unavailable("all connections are busy") from None
+        try:
+            return await lane.fetch(statement, *arguments, timeout=timeout)
+        finally:
+            self._free.put_nowait(lane)
+
+    async def _next_free(self, timeout: float) -> Lane:
+        async with asyncio.timeout(timeout):
+            return await self._free.get()
+
+    def close(self) -> None:
+        """Drop every connection."""
+        for lane in self._all:
+            lane.drop()
+
+
+def _unavailable(why: str) -> ProblemError:
+    detail = f"The feature store cannot be read ({why}). Try again; if it stays, check PostgreSQL."
+    return ProblemError(Problem("feature_store_unavailable", detail, retry_after=1))

@@ -1,0 +1,288 @@
+"""Open Inference Protocol v2 over the same service: https://github.com/kserve/open-inference-protocol.
+
+One input, the entities' keys; outputs `probability` and `prediction`. The protocol knows no answer for a part of a
+request, so one entity that is refused refuses the request. A failed request is answered as `problems.rendered` says.
+"""
+
+import json
+import re
+import struct
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+import streamflow
+from streamflow.predict.http import answers
+from streamflow.predict.http.openapi import request_body
+from streamflow.predict.http.schema import example
+from streamflow.predict.models.live_model import Served
+from streamflow.predict.observe import metrics
+from streamflow.predict.outcome import Outcome
+from streamflow.predict.problems import Problem, ProblemError
+from streamflow.predict.service import Service
+
+_TENSOR = {"name": "user_id", "shape": [2], "datatype": "BYTES", "data": ["7590-VHVEG", "5575-GNVDE"]}
+_OUTPUT = {"name": "probability", "shape": [2], "datatype": "FP64", "data": [0.6321, 0.0417]}
+_PLATFORM = "streamflow_onnx"
+_HEADER_LENGTH = "inference-header-content-length"
+_NUMBER = re.compile(r"[0-9]{1,12}")
+
+
+class RequestedOutput(BaseModel):
+    """An output that the caller wants."""
+
+    model_config = example({"name": "probability"})
+
+    name: str = Field(examples=["probability"])
+    parameters: dict[str, Any] | None = None
+
+
+class InputTensor(BaseModel):
+    """The entities' keys."""
+
+    model_config = example(_TENSOR)
+
+    name: str = Field(examples=["user_id"])
+    shape: list[int] = Field(examples=[[2]])
+    datatype: str = Field(examples=["BYTES"])
+    parameters: dict[str, Any] | None = None
+    data: list[Any] | None = Field(None, examples=[["7590-VHVEG", "5575-GNVDE"]])
+
+
+class InferenceRequest(BaseModel):
+    """A request for predictions."""
+
+    model_config = example({"id": "r-1", "inputs": [_TENSOR]})
+
+    id: str | None = Field(None, max_length=64)
+    parameters: dict[str, Any] | None = None
+    inputs: list[InputTensor]
+    outputs: list[RequestedOutput] | None = None
+
+
+class OutputTensor(BaseModel):
+    """One output."""
+
+    model_config = example(_OUTPUT)
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
+
+
+class InferenceResponse(BaseModel):
+    """Predictions."""
+
+    model_config = example(
+        {"model_name": "streamflow_churn", "model_version": "3", "id": "r-1", "outputs": [_OUTPUT]}
+    )
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
+class InferenceError(BaseModel):
+    """What the protocol answers with when a request fails."""
+
+    model_config = example({"error": "not_found: Served is version 3 of streamflow_churn."})
+
+    error: str
+
+
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": InferenceError} for status in statuses}
+
+
+_MODEL_ERRORS = _errors(404, 500, 503)
+_INFER_ERRORS = _errors(400, 401, 403, 404, 408, 413, 422, 500, 503)
+
+
+def add_inference_routes(app: FastAPI, service: Service) -> None:
+    """Add the protocol's routes."""
+    _add_status(app, service)
+    _add_infer(app, service)
+
+
+def _add_status(app: FastAPI, service: Service) -> None:
+    live = service.live
+
+    @app.get("/v2", operation_id="v2_server_metadata", tags=["v2"])
+    async def server_metadata() -> dict[str, Any]:
+        return {"name": "streamflow", "version": streamflow.__version__, "extensions": ["binary_tensor_data"]}
+
+    @app.get("/v2/health/live", operation_id="v2_live", tags=["v2"])
+    async def alive() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/v2/health/ready", operation_id="v2_ready", tags=["v2"], responses={503: {}})
+    async def ready() -> Response:
+        return JSONResponse({"ready": live.ready}, 200 if live.ready else 503)
+
+    async def model_ready(model_name: str, model_version: str | None = None) -> Response:
+        _check_name(service.serving(), model_name, model_version)
+        return JSONResponse({"name": model_name, "ready": live.ready}, 200 if live.ready else 503)
+
+    async def model_metadata(model_name: str, model_version: str | None = None) -> Response:
+        label = _check_name(service.serving(), model_name, model_version)
+        return JSONResponse(
+            {
+                "name": label["name"],
+                "versions": [str(label["version"])],
+                "platform": _PLATFORM,
+                "inputs": [{"name": service.settings.join_key, "datatype": "BYTES", "shape": [-1]}],
+                "outputs": [
+                    {"name": "probability", "datatype": "FP64", "shape": [-1]},
+                    {"name": "prediction", "datatype": "BOOL", "shape": [-1]},
+                ],
+            }
+        )
+
+    for suffix, handler, name in (
+        ("/ready", model_ready, "model_ready"),
+        ("", model_metadata, "model_metadata"),
+    ):
+        for version, label in (("", ""), ("/versions/{model_version}", "_version")):
+            app.add_api_route(
+                f"/v2/models/{{model_name}}{version}{suffix}",
+                handler,
+                operation_id=f"v2_{name}{label}",
+                tags=["v2"],
+                responses=_MODEL_ERRORS,
+            )
+
+
+def _add_infer(app: FastAPI, service: Service) -> None:
+    async def infer(request: Request, model_name: str, model_version: str | None = None) -> Response:
+        _check_name(service.serving(), model_name, model_version)
+        wanted = _parse(await request.body(), request.headers.get(_HEADER_LENGTH))
+        outcomes = await service.many(_keys(wanted, service))
+        # Another version may have been swapped in meanwhile.
+        _check_name(outcomes[0].served, model_name, model_version)
+        _check_all(outcomes)
+        for outcome in outcomes:
+            service.log.offer(outcome, request.state.request_id)
+        with metrics.postprocessing(model_name):
+            return _answer(wanted, outcomes)
+
+    for version, label in (("", ""), ("/versions/{model_version}", "_version")):
+        app.add_api_route(
+            f"/v2/models/{{model_name}}{version}/infer",
+            infer,
+            methods=["POST"],
+            operation_id=f"v2_infer{label}",
+            tags=["v2"],
+            responses={**_INFER_ERRORS, 200: {"model": InferenceResponse}},
+            openapi_extra={"requestBody": request_body(InferenceRequest)},
+        )
+
+
+def _check_name(served: Served, name: str, version: str | None) -> dict[str, Any]:
+    label = served.label
+    if name != label["name"] or version not in (None, str(label["version"])):
+        detail = f"Served is version {label['version']} of {label['name']}."
+        raise ProblemError(Problem("not_found", detail))
+    return label
+
+
+def _parse(body: bytes, header_length: str | None) -> InferenceRequest:
+    """The request; with binary tensors, their bytes follow the JSON, whose length a header gives."""
+    length = len(body)
+    if header_length is not None:
+        if not _NUMBER.fullmatch(header_length) or int(header_length) > len(body):
+            raise answers.bad_request(f"{_HEADER_LENGTH} must be a number of bytes within the body.")
+        length = int(header_length)
+    try:
+        wanted = InferenceRequest.model_validate_json(body[:length])
+    except ValueError as error:
+        lines = str(error).splitlines()
+        raise answers.bad_request(f"The body is no inference request: {' '.join(lines[1:3])}") from None
+    if header_length is not None and len(wanted.inputs) == 1 and wanted.inputs[0].data is None:
+        wanted.inputs[0].data = list(_binary(body[length:]))
+    return wanted
+
+
+def _binary(content: bytes) -> list[str]:
+    """BYTES elements: each a little-endian uint32 length and that many bytes."""
+    found, at = [], 0
+    while at < len(content):
+        if at + 4 > len(content):
+            raise answers.bad_request("The binary input is cut off.")
+        (size,) = struct.unpack_from("<I", content, at)
+        at += 4
+        if at + size > len(content):
+            raise answers.bad_request("The binary input is cut off.")
+        try:
+            found.append(content[at : at + size].decode())
+        except UnicodeDecodeError:
+            raise answers.bad_request("A key in the binary input is not UTF-8.") from None
+        at += size
+    return found
+
+
+def _keys(wanted: InferenceRequest, service: Service) -> list[str]:
+    join_key = service.settings.join_key
+    if len(wanted.inputs) != 1 or wanted.inputs[0].name != join_key or wanted.inputs[0].datatype != "BYTES":
+        raise answers.bad_request(f"Send one input, '{join_key}', of datatype BYTES.")
+    tensor = wanted.inputs[0]
+    data = tensor.data or []
+    flat = [item for row in data for item in (row if isinstance(row, list) else [row])]
+    if tensor.shape not in ([len(flat)], [len(flat), 1]) or not flat:
+        raise answers.bad_request(f"The shape of '{join_key}' must be [n] or [n, 1] for its n > 0 keys.")
+    most = service.settings.max_request_entities
+    if len(flat) > most:
+        detail = f"{len(flat)} entities were asked for; at most {most} fit into one request. Send several."
+        raise ProblemError(Problem("request_too_large", detail))
+    names = [output.name for output in wanted.outputs or ()]
+    unknown = set(names) - {"probability", "prediction"}
+    if unknown:
+        raise answers.bad_request(f"Unknown output(s): {', '.join(sorted(unknown))[:200]}.")
+    # Each costs as much of an answer again, and thousands of names fit into one body.
+    if len(set(names)) < len(names):
+        raise answers.bad_request("An output is named twice.")
+    return [answers.check_key(key, join_key) for key in flat]
+
+
+def _check_all(outcomes: list[Outcome]) -> None:
+    refused = [outcome.problem for outcome in outcomes if outcome.problem is not None]
+    if refused:
+        detail = f"{len(refused)} of {len(outcomes)} entities have no prediction. {refused[0].detail}"
+        raise ProblemError(Problem(refused[0].code, detail, status=refused[0].status))
+
+
+def _answer(wanted: InferenceRequest, outcomes: list[Outcome]) -> Response:
+    """JSON, or binary tensors after it for the outputs that were asked for so (as Triton's clients do)."""
+    values: dict[str, tuple[str, list[Any]]] = {
+        "probability": ("FP64", [outcome.probability for outcome in outcomes]),
+        "prediction": ("BOOL", [outcome.prediction for outcome in outcomes]),
+    }
+    everything = bool((wanted.parameters or {}).get("binary_data_output"))
+    asked = wanted.outputs or [RequestedOutput(name=name) for name in values]
+    outputs, tail = [], b""
+    for output in asked:
+        datatype, data = values[output.name]
+        made: dict[str, Any] = {"name": output.name, "shape": [len(data)], "datatype": datatype}
+        if (output.parameters or {}).get("binary_data", everything):
+            packed = struct.pack(f"<{len(data)}{'d' if datatype == 'FP64' else '?'}", *data)
+            made["parameters"] = {"binary_data_size": len(packed)}
+            tail += packed
+        else:
+            made["data"] = data
+        outputs.append(made)
+    served = outcomes[0].served
+    document: dict[str, Any] = {
+        "model_name": served.label["name"],
+        "model_version": str(served.label["version"]),
+        "outputs": outputs,
+    }
+    if wanted.id is not None:
+        document["id"] = wanted.id
+    content = json.dumps(document).encode()
+    if not tail:
+        return Response(content, media_type="application/json")
+    headers = {_HEADER_LENGTH: str(len(content))}
+    return Response(content + tail, media_type="application/octet-stream", headers=headers)

@@ -1,0 +1,190 @@
+"""The outermost layer: request id, body limit, drain, metrics and access log; and the short way to /predict.
+
+Plain ASGI, because it is on the path of every request: FastAPI's own route for /predict answers the same, at three
+times the cost (validation, dependency stack, response model).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from streamflow import log
+from streamflow.predict.http import answers, api_keys
+from streamflow.predict.http.api_keys import KeyFile
+from streamflow.predict.http.receiving import BodyReader, ClientGoneError
+from streamflow.predict.observe import metrics
+from streamflow.predict.observe.failures import described
+from streamflow.predict.problems import FAILED, Problem, ProblemError, rendered
+from streamflow.predict.service import Service
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_LOG = log.get("streamflow.access")
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+_CLIENT_GONE = 499
+"""Status that metrics and logs give a request whose client went away; nginx's number, no response has it."""
+_JSON = (b"content-type", b"application/json")
+
+
+class Front:
+    """ASGI application around the FastAPI one.
+
+    Args:
+        app: The FastAPI application, for everything but the short way.
+        service: What answers predictions.
+        key_file: API keys; none asks for no key.
+        template_of: The path template of a request that the application has not seen, such as `/features/{user_id}`.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        service: Service,
+        key_file: KeyFile | None = None,
+        template_of: Callable[[Scope], str | None] = lambda scope: None,
+    ) -> None:
+        self._app = app
+        self._key_file = key_file
+        self._service = service
+        self._template_of = template_of
+        self._in_progress = 0
+        metrics.IN_PROGRESS.set_function(lambda: float(self._in_progress))
+        settings = service.settings
+        self._bodies = BodyReader(settings.max_body_bytes, settings.receive_timeout_seconds)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; anything but HTTP passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 0
+
+        async def send_stamped(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = list(message.get("headers", ()))
+                headers.append((b"x-request-id", request_id.encode()))
+                if self._service.live.draining:
+                    headers.append((b"connection", b"close"))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        self._in_progress += 1
+        try:
+            await self._route(scope, receive, send_stamped, request_id)
+        except ProblemError as error:
+            await _send_problem(send_stamped, error.problem, scope["path"], request_id)
+        except ClientGoneError:
+            status = _CLIENT_GONE
+        except Exception as error:
+            _LOG.error(
+                "request failed", handler=self._handler(scope), request_id=request_id, **described(error)
+            )
+            if not status:
+                await _send_problem(send_stamped, FAILED, scope["path"], request_id)
+            status = 500
+        finally:
+            self._in_progress -= 1
+            self._note(scope, status or 500, time.perf_counter() - began, request_id)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        if self._key_file is not None:
+            self._admit(scope, self._key_file)
+        body = await self._bodies.read(receive)
+        scope["body_bytes"] = len(body)
+        if scope["path"] == "/predict" and scope["method"] == "POST" and not scope["query_string"]:
+            scope["handler"] = "/predict"
+            await self._predict(body, send, request_id)
+            return
+        replayed = False
+
+        async def replay() -> Message:
+            nonlocal replayed
+            if replayed:
+                return await receive()
+            replayed = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, replay, send)
+
+    def _admit(self, scope: Scope, key_file: KeyFile) -> None:
+        """Raise the problem why the caller may not ask this, if there is one."""
+        needed = api_keys.scopes_of(scope["method"], scope["path"], scope["query_string"])
+        if not needed:
+            return
+        given = api_keys.given_key(scope["headers"])
+        key = api_keys.find(key_file.keys, given)
+        if key is not None:
+            scope["key_id"] = key.name
+        problem = api_keys.refuse(key, given, needed)
+        if problem is not None:
+            raise ProblemError(problem)
+
+    async def _predict(self, body: bytes, send: Send, request_id: str) -> None:
+        key = answers.read_key(body, self._service.settings.join_key)
+        outcome = await self._service.one(key)
+        if outcome.problem is not None:
+            await _send_problem(send, outcome.problem, "/predict", request_id)
+            return
+        self._service.log.offer(outcome, request_id)
+        began = time.perf_counter()
+        content = json.dumps(answers.prediction(outcome, request_id)).encode()
+        metrics.postprocessed(outcome.served.release.pointer.name, time.perf_counter() - began)
+        await _send(send, 200, [_JSON], content)
+
+    def _handler(self, scope: Scope) -> str:
+        """The path template, as logs and metrics name a request; a path itself may hold an entity's key."""
+        found = scope.get("handler") or getattr(scope.get("route"), "path", None)
+        return found or self._template_of(scope) or "unmatched"
+
+    def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        handler = self._handler(scope)
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        metrics.answered(handler, method, status, seconds, scope.get("body_bytes"))
+        if status >= 500 or self._service.settings.access_log:
+            served = self._service.live.served
+            _LOG.info(
+                "request",
+                handler=handler,
+                method=method,
+                status=status,
+                duration_ms=round(seconds * 1000, 2),
+                request_id=request_id,
+                key_id=scope.get("key_id"),
+                model_version=served.release.pointer.version if served else None,
+            )
+
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
+            given: str = value.decode()
+            return given
+    return secrets.token_hex(8)
+
+
+async def _send_problem(send: Send, problem: Problem, path: str, request_id: str) -> None:
+    status, headers, content = rendered(problem, path, request_id)
+    await _send(send, status, [(name.encode(), value.encode()) for name, value in headers.items()], content)
+
+
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
+    headers.append((b"content-length", str(len(content)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,1 @@
+"""The releases that answer."""

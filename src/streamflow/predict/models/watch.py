@@ -1,0 +1,233 @@
+"""Keep up with the registry: a newly promoted version is fetched, checked and swapped in; a bad one stays out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from streamflow import log
+from streamflow import release as releases
+from streamflow.errors import DependencyDown, ReleaseRefused
+from streamflow.predict.features import online_facts
+from streamflow.predict.features.store import Lanes
+from streamflow.predict.http.api_keys import KeyFile
+from streamflow.predict.models.live_model import LiveModel, RefusedVersion, Source, make_served
+from streamflow.predict.models.memory import give_back
+from streamflow.predict.observe import metrics
+from streamflow.predict.outcome import CANARY, CHALLENGER
+from streamflow.predict.problems import ProblemError
+from streamflow.release import Registry, Release, VersionPointer
+from streamflow.settings import Settings
+
+_LOG = log.get(__name__)
+_RETRY_REFUSED_SECONDS = 60.0
+_PATIENCE_SECONDS = 2.0
+"""How long a start with a kept release waits for the registry's first answer."""
+_TRIALS_EVERY = 2
+"""Trials are looked for at every so many polls: two more questions to the registry."""
+
+
+class Watch:
+    """Polls the alias and the online store; one task, started and stopped with the service."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        live: LiveModel,
+        lanes: Lanes,
+        *,
+        name: str,
+        alias: str,
+        key_file: KeyFile | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._live = live
+        self._lanes = lanes
+        self._name, self._alias = name, alias
+        self._key_file = key_file
+        self._clock = clock
+        self._registry = Registry(settings.mlflow.tracking_uri, settings.mlflow.timeout_seconds)
+        self._told_down = False
+        self._polls = 0
+        self._patience: float | None = None
+
+    async def start(self) -> None:
+        """Load what can be loaded at once: from the registry, else the kept release; nothing here ends the start."""
+        folder = self._settings.predict.cache_dir
+        kept = releases.kept_pointer(folder, self._name) if folder is not None else None
+        # With a release at hand, nobody waits for a registry that hangs.
+        self._patience = _PATIENCE_SECONDS if kept is not None else None
+        try:
+            await self.poll()
+        except Exception:
+            _LOG.exception("first poll failed")
+        self._patience = None
+        if self._live.served is None and folder is not None and kept is not None:
+            await self._serve_kept(folder, kept)
+
+    async def run(self) -> None:
+        """Poll until cancelled; whatever goes wrong, the next poll comes."""
+        while True:
+            await asyncio.sleep(self._settings.predict.poll_seconds)
+            try:
+                await self.poll()
+            except Exception:
+                _LOG.exception("poll failed")
+
+    async def close(self) -> None:
+        """Close the connections to the registry."""
+        await self._registry.close()
+
+    async def poll(self) -> None:
+        """Ask the registry and the online store once, and look at the file of API keys."""
+        if self._key_file is not None:
+            self._key_file.refresh()
+        await asyncio.gather(self._poll_registry(), self.poll_online())
+        if self._live.served is not None and self._live.registry_up and self._polls % _TRIALS_EVERY == 0:
+            for alias in (CANARY, CHALLENGER):
+                await self._poll_trial(alias)
+        self._polls += 1
+
+    async def poll_online(self) -> None:
+        """Learn the newest as-of and the columns per view; an online store that is down changes nothing."""
+        try:
+            facts = await online_facts.read(self._lanes, self._settings.predict.deadline_seconds)
+        except ProblemError:
+            metrics.STORE_UP.set(0)
+            return
+        metrics.STORE_UP.set(1)
+        if self._live.online != facts:
+            self._live.online = facts
+        for view, newest in facts.newest.items():
+            metrics.NEWEST_AS_OF.labels(view).set(newest)
+
+    async def _poll_registry(self) -> None:
+        try:
+            pointer = await self._registry.resolve(self._name, self._alias, patience_seconds=self._patience)
+        except DependencyDown as error:
+            self._registry_is(False, str(error))
+            return
+        self._registry_is(True, "")
+        self._live.alias_set = pointer is not None
+        if pointer is None or self._is_served(pointer) or self._is_refused(pointer):
+            return
+        await self._load(pointer)
+
+    def _registry_is(self, up: bool, why: str) -> None:
+        self._live.registry_up = up
+        metrics.REGISTRY_UP.set(up)
+        if not up and not self._told_down:
+            _LOG.warning("registry does not answer; serving on", why=why)
+        self._told_down = not up
+
+    def _is_served(self, pointer: VersionPointer) -> bool:
+        served = self._live.served
+        if served is None or served.release.pointer != pointer:
+            return False
+        # Back to the served version: what the alias pointed at in between no longer matters.
+        self._live.refused = None
+        return True
+
+    def _is_refused(self, pointer: VersionPointer) -> bool:
+        refused = self._live.refused
+        if refused is None or refused.pointer != pointer or refused.source != "registry":
+            return False
+        return self._clock() - refused.at < _RETRY_REFUSED_SECONDS
+
+    async def _load(self, pointer: VersionPointer) -> None:
+        started = time.perf_counter()
+        try:
+            files = await self._registry.fetch(pointer)
+            release = await asyncio.to_thread(releases.check, pointer, files)
+            self._check_join_key(release)
+        except DependencyDown as error:
+            self._registry_is(False, str(error))
+            return
+        except ReleaseRefused as error:
+            self._refuse(pointer, error)
+            return
+        self._live.swap(release, "registry")
+        metrics.reloaded(release)
+        _LOG.info(
+            "release swapped in", version=pointer.version, seconds=round(time.perf_counter() - started, 3)
+        )
+        folder = self._settings.predict.cache_dir
+        if folder is not None:
+            try:
+                await asyncio.to_thread(releases.keep, folder, pointer, files)
+            except OSError as error:
+                _LOG.warning("release could not be kept for a start without MLflow", why=str(error))
+        del files
+        await asyncio.to_thread(give_back)
+
+    async def _poll_trial(self, alias: str) -> None:
+        """Follow an alias whose version is on trial; whatever is wrong with it, production is not touched."""
+        trials, refused = self._live.trials, self._live.refused_trials
+        try:
+            pointer = await self._registry.resolve(self._name, alias)
+            if pointer is None:
+                refused.pop(alias, None)
+                if trials.pop(alias, None) is not None:
+                    _LOG.info("trial ended", alias=alias)
+                    metrics.show_trials(trials)
+                return
+            running, failed = trials.get(alias), refused.get(alias)
+            if running is not None and running.release.pointer == pointer:
+                refused.pop(alias, None)
+                return
+            if (
+                failed is not None
+                and failed.pointer == pointer
+                and self._clock() - failed.at < _RETRY_REFUSED_SECONDS
+            ):
+                return
+            release = await asyncio.to_thread(releases.check, pointer, await self._registry.fetch(pointer))
+            self._check_join_key(release)
+        except DependencyDown as error:
+            self._registry_is(False, str(error))
+            return
+        except ReleaseRefused as error:
+            # What was on trial before goes too: its alias points elsewhere now.
+            trials.pop(alias, None)
+            refused[alias] = RefusedVersion(pointer, error.what, self._clock())  # type: ignore[arg-type]
+            metrics.show_trials(trials)
+            _LOG.error("trial refused", alias=alias, why=error.what)
+            return
+        refused.pop(alias, None)
+        trials[alias] = make_served(release, "registry")
+        metrics.show_trials(trials)
+        _LOG.info("trial begun", alias=alias, version=pointer.version)
+        await asyncio.to_thread(give_back)
+
+    def _check_join_key(self, release: Release) -> None:
+        ours = self._settings.predict.join_key
+        if release.contract.join_key != ours:
+            raise ReleaseRefused(
+                f"Version {release.pointer.version} of {release.pointer.name} is not served: its entities are keyed"
+                f" by '{release.contract.join_key}', requests by '{ours}'.",
+                hint="Set STREAMFLOW_PREDICT__JOIN_KEY to the model's join key.",
+            )
+
+    def _refuse(self, pointer: VersionPointer, error: ReleaseRefused, source: Source = "registry") -> None:
+        self._live.refused = RefusedVersion(pointer, error.what, self._clock(), source)
+        metrics.MODEL_RELOAD.labels("refused", "check_failed").inc()
+        _LOG.error("release refused", version=pointer.version, source=source, why=error.what)
+
+    async def _serve_kept(self, folder: Path, kept: VersionPointer) -> None:
+        """Serve what was good last, unless the registry says that nothing is in production."""
+        if self._live.registry_up and not self._live.alias_set:
+            return
+        try:
+            release = await asyncio.to_thread(releases.kept, folder, kept)
+            self._check_join_key(release)
+        except ReleaseRefused as error:
+            if self._live.refused is None:
+                self._refuse(kept, error, "cache")
+            return
+        self._live.swap(release, "cache")
+        metrics.reloaded(release)
+        _LOG.warning("serving the kept release", version=kept.version, registry_up=self._live.registry_up)
+        await asyncio.to_thread(give_back)

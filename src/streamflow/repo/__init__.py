@@ -1,0 +1,1 @@
+"""The feature repo: what `feature_repo/` declares, loaded and checked."""

@@ -1,0 +1,59 @@
+"""The paired bootstrap: right AUCs, intervals that shrink with pairing, the same numbers each time."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from streamflow.gate import bootstrap
+
+
+def sample(rows=600, seed=1):
+    rng = np.random.default_rng(seed)
+    labels = rng.random(rows) < 0.3
+    score = labels + rng.normal(0, 1.2, rows)
+    return labels, score, score + rng.normal(0, 0.05, rows)
+
+
+@given(st.data())
+def test_the_weighted_auc_is_that_of_repeated_rows(data):
+    rows = data.draw(st.integers(4, 20))
+    labels = np.array(
+        [True, False, *data.draw(st.lists(st.booleans(), min_size=rows - 2, max_size=rows - 2))]
+    )
+    scores = np.array(
+        data.draw(st.lists(st.sampled_from([0.1, 0.2, 0.2, 0.9]), min_size=rows, max_size=rows))
+    )
+    weights = np.array(data.draw(st.lists(st.integers(1, 3), min_size=rows, max_size=rows)), dtype=float)
+    expected = roc_auc_score(np.repeat(labels, weights.astype(int)), np.repeat(scores, weights.astype(int)))
+    assert bootstrap._auc(labels, scores, weights[None])[0] == pytest.approx(expected)
+
+
+def test_the_interval_holds_the_estimate_and_is_the_same_each_time():
+    labels, score, _ = sample()
+    interval = bootstrap.auc_interval(labels, score)
+    assert interval.estimate == pytest.approx(roc_auc_score(labels, score))
+    assert interval.low < interval.estimate < interval.high
+    assert interval == bootstrap.auc_interval(labels, score)
+
+
+def test_what_two_models_have_in_common_cancels_out():
+    labels, score, nearly = sample()
+    difference = bootstrap.auc_difference(labels, score, nearly)
+    alone = bootstrap.auc_interval(labels, score)
+    assert difference.high - difference.low < (alone.high - alone.low) / 5
+
+
+def test_a_model_against_itself_differs_by_nothing():
+    labels, score, _ = sample()
+    assert bootstrap.auc_difference(labels, score, score) == bootstrap.Interval(0.0, 0.0, 0.0)
+
+
+def test_rows_that_do_not_fit_in_memory_at_once_give_the_same_kind_of_interval(monkeypatch):
+    labels, score, nearly = sample()
+    whole = bootstrap.auc_difference(labels, score, nearly, resamples=400)
+    monkeypatch.setattr(bootstrap, "_CELLS", 6000)
+    chunked = bootstrap.auc_difference(labels, score, nearly, resamples=400)
+    assert chunked.estimate == whole.estimate
+    assert chunked.low == pytest.approx(whole.low, abs=0.002)

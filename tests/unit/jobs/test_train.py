@@ -1,0 +1,26 @@
+"""When a challenger takes over by itself."""
+
+from streamflow.gate.decision import GateReport
+from streamflow.gate.rules import Rule
+from streamflow.jobs.train import decide
+
+
+def report(verdict, champion=3):
+    rules = (Rule("improvement", verdict == "passed", "AUC +0.02"), Rule("latency", True, "quick"))
+    return GateReport("m", 4, champion, verdict, "now", rules, {}, {}, "gate/version-4")
+
+
+def test_what_passes_the_gate_takes_over_when_the_policy_is_automatic():
+    assert decide(report("passed"), "automatic") == (True, "passed the gate against version 3")
+    assert decide(report("passed", None), "automatic") == (True, "passed the gate as the first version")
+
+
+def test_what_passes_the_gate_waits_for_a_person_when_the_policy_is_manual():
+    promoted, why = decide(report("passed"), "manual")
+    assert not promoted
+    assert "waits for a person: streamflow models promote 4" in why
+
+
+def test_what_the_gate_refuses_never_takes_over():
+    for policy in ("automatic", "manual"):
+        assert decide(report("failed"), policy) == (False, "the gate refused it: improvement: AUC +0.02")

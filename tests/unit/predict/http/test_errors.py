@@ -1,0 +1,121 @@
+"""Whatever is sent, a failed request is answered with a document, in the form that its path promises."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from streamflow.predict.http import middleware as front
+from streamflow.predict.http.api_keys import new_key
+from streamflow.predict.service import Service
+
+INFER = "/v2/models/m/infer"
+
+
+@pytest.mark.parametrize("path", ["/predict/batch", "/predict?features=true", "/predict"])
+def test_half_a_surrogate_pair_as_a_member_s_name_is_a_bad_request(ask, path):
+    answer = ask("POST", path, content=b'{"user_id":"a","user_ids":["a"],"\\ud800":1}')
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_request")
+    # Strict readers refuse half a pair even where it is escaped.
+    assert b"\\ud8" not in answer.content
+
+
+def test_a_length_of_the_inference_header_that_no_number_holds_is_a_bad_request(ask):
+    answer = ask("POST", INFER, content=b"{}", headers={"inference-header-content-length": "1" * 5000})
+    assert answer.status_code == 400
+    assert "inference-header-content-length" in answer.json()["error"]
+
+
+def test_a_failure_while_the_answer_is_written_is_a_problem_document(ask, monkeypatch):
+    class Answered:
+        problem = None
+
+    async def one(self, key):
+        return Answered()
+
+    monkeypatch.setattr(Service, "one", one)
+    monkeypatch.setattr(front.answers, "prediction", lambda *_: 1 / 0)
+    monkeypatch.setattr("streamflow.predict.observe.prediction_log.PredictionLog.offer", lambda *_: None)
+    answer = ask("POST", "/predict", json={"user_id": "a"})
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_problem_names_the_request_it_is_about(ask):
+    document = ask("GET", "/nowhere", headers={"x-request-id": "abc-1"}).json()
+    assert (document["instance"], document["request_id"]) == ("urn:streamflow:request:abc-1", "abc-1")
+
+
+TENSOR = {"name": "user_id", "shape": [1], "datatype": "BYTES", "data": ["a"]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b'{"inputs": []}',
+        b'{"\\ud800": 1}',
+        json.dumps({"inputs": [TENSOR | {"shape": [2]}]}),
+        json.dumps({"inputs": [TENSOR | {"data": [5]}]}),
+        json.dumps({"inputs": [TENSOR], "outputs": [{"name": "odds"}]}),
+        json.dumps({"inputs": [TENSOR], "outputs": [{"name": "probability"}] * 2}),
+    ],
+)
+def test_a_malformed_inference_request_is_a_400_with_an_error(ask, body):
+    answer = ask("POST", INFER, content=body)
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+    assert answer.json()["error"].startswith("bad_request: ")
+
+
+def test_every_failure_under_v2_has_the_protocol_s_form(ask, tmp_path, monkeypatch, live):
+    predicting, line = new_key("shop", ["features"])
+    file = tmp_path / "keys"
+    file.write_text(line)
+    keys = {"api_keys_file": file}
+    bearer = {"authorization": f"Bearer {predicting}"}
+    found = [
+        (413, ask("POST", INFER, {"max_body_bytes": 1024}, content=b"x" * 1025)),
+        (401, ask("POST", INFER, keys)),
+        (403, ask("POST", INFER, keys, headers=bearer)),
+        (404, ask("GET", "/v2/nowhere")),
+        (404, ask("GET", "/v2/models/another")),
+        (405, ask("GET", INFER)),
+    ]
+    monkeypatch.setattr(Service, "many", lambda *_: 1 / 0)
+    found.append((500, ask("POST", INFER, json={"inputs": [TENSOR]})))
+    live.served = None
+    found.append((503, ask("POST", INFER, json={"inputs": [TENSOR]})))
+    for status, answer in found:
+        assert (answer.status_code, list(answer.json())) == (status, ["error"])
+        assert answer.headers["content-type"] == "application/json"
+    assert found[1][1].headers["www-authenticate"] == "Bearer"
+    assert found[-1][1].headers["retry-after"]
+    # Elsewhere the same is a problem document.
+    assert ask("GET", "/v2x").json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize("query", ["features=true", "explain=true", "explain=1&features=0"])
+def test_a_key_for_predictions_alone_does_not_read_features_by_way_of_predict(ask, tmp_path, query):
+    predicting, line = new_key("shop", ["predict"])
+    both, other = new_key("desk", ["predict", "features"])
+    file = tmp_path / "keys"
+    file.write_text(f"{line}\n{other}\n")
+
+    def answer(key, path):
+        headers = {"authorization": f"Bearer {key}"}
+        return ask("POST", path, {"api_keys_file": file}, content=b"{", headers=headers)
+
+    refused = answer(predicting, f"/predict?{query}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert "'features'" in refused.json()["detail"]
+    # Past the keys, the body is read, and it is no JSON.
+    assert answer(both, f"/predict?{query}").status_code == 422
+    assert answer(predicting, "/predict?features=false").status_code == 422
+    assert answer(predicting, "/predict").status_code == 422
+
+
+def test_load_balancers_may_ask_by_head(ask, live):
+    assert [ask("HEAD", path).status_code for path in ("/livez", "/readyz")] == [200, 200]
+    live.served = None
+    assert [ask("HEAD", path).status_code for path in ("/livez", "/readyz")] == [200, 503]

@@ -1,0 +1,106 @@
+"""Bodies that come too slowly are given up, and only those."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from streamflow.predict.http.receiving import BodyReader, SlowHeads
+from streamflow.predict.problems import ProblemError
+
+SOON = 0.05
+
+
+def part(body, *, more=True):
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+async def trickle():
+    """One byte after the other, without end."""
+    await asyncio.sleep(0.001)
+    return part(b"x")
+
+
+async def never():
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("receive", [trickle, never])
+def test_a_body_that_does_not_end_is_a_timeout(receive):
+    async def scenario():
+        reader = BodyReader(10**9, SOON)
+        with pytest.raises(ProblemError) as refused:
+            await reader.read(receive)
+        assert refused.value.problem.code == "request_timeout"
+        # The task is not cancelled beyond that.
+        await asyncio.sleep(0)
+        assert asyncio.current_task().cancelling() == 0
+
+    asyncio.run(scenario())
+
+
+def test_every_slow_body_ends_and_no_other_one():
+    async def scenario():
+        reader = BodyReader(10**9, SOON)
+        arrive = asyncio.Event()
+
+        async def later():
+            await arrive.wait()
+            return part(b"whole", more=False)
+
+        slow = [asyncio.ensure_future(reader.read(never)) for _ in range(3)]
+        await asyncio.sleep(SOON / 2)
+        slow += [asyncio.ensure_future(reader.read(never)) for _ in range(3)]
+        found = await asyncio.gather(*slow, return_exceptions=True)
+        assert [error.problem.code for error in found] == ["request_timeout"] * 6
+        patient = asyncio.ensure_future(BodyReader(10**9, 60.0).read(later))
+        quick = asyncio.ensure_future(reader.read(later))
+        await asyncio.sleep(0)
+        arrive.set()
+        assert await asyncio.gather(patient, quick) == [b"whole"] * 2
+
+    asyncio.run(scenario())
+
+
+def test_a_task_that_somebody_else_cancels_is_cancelled():
+    async def scenario():
+        task = asyncio.ensure_future(BodyReader(10**9, 60.0).read(never))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+
+
+class Connection:
+    """What is looked at of one of uvicorn's connections."""
+
+    def __init__(self):
+        self.cycle = None
+        self.timeout_keep_alive_task = None
+        self.closed = False
+        self.transport = SimpleNamespace(close=self.close)
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_connection_on_which_no_head_arrives_is_closed_and_others_are_not():
+    heads = SlowHeads(10.0)
+    connections = [Connection() for _ in range(4)]
+    _, busy, idle, steady = connections
+    busy.cycle = SimpleNamespace(response_complete=False)
+    idle.cycle = SimpleNamespace(response_complete=True)
+    idle.timeout_keep_alive_task = object()
+    for now in range(10):
+        # A new request between any two looks, and half of the next one's head.
+        steady.cycle = SimpleNamespace(response_complete=True)
+        heads.sweep(connections, float(now))
+    assert not any(connection.closed for connection in connections)
+    for now in range(10, 30):
+        steady.cycle = SimpleNamespace(response_complete=True)
+        heads.sweep(connections, float(now))
+    assert [connection.closed for connection in connections] == [True, False, False, False]

@@ -1,0 +1,129 @@
+"""The pure parts of starting a job on a cluster."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kubernetes import client
+
+from streamflow.cluster import Cluster, as_job, job_object_name, manual_job, outcome
+from streamflow.errors import NotFound, UsageError
+
+
+def cron_job(**status):
+    template = client.V1JobTemplateSpec(
+        metadata=client.V1ObjectMeta(labels={"streamflow.io/job": "train"}),
+        spec=client.V1JobSpec(template=client.V1PodTemplateSpec()),
+    )
+    return client.V1CronJob(
+        metadata=client.V1ObjectMeta(
+            name="streamflow-train",
+            uid="1234",
+            labels={"streamflow.io/job": "train"},
+            annotations={"streamflow.io/summary": "Train."},
+        ),
+        spec=client.V1CronJobSpec(
+            schedule="0 2 * * *", time_zone="Etc/UTC", suspend=True, job_template=template
+        ),
+        status=client.V1CronJobStatus(**status) if status else None,
+    )
+
+
+class Namespace:
+    """The part of the API that lists, with the objects of two releases; it selects by labels as the API does."""
+
+    def __init__(self, *releases):
+        self.objects = [
+            client.V1CronJob(
+                metadata=client.V1ObjectMeta(
+                    name=f"{release}-train",
+                    labels={"streamflow.io/job": "train", "app.kubernetes.io/instance": release},
+                    creation_timestamp=datetime(2024, 1, number + 1, tzinfo=UTC),
+                ),
+                spec=cron_job().spec,
+            )
+            for number, release in enumerate(releases)
+        ]
+
+    def listed(self, namespace, label_selector):
+        wanted = [item.partition("=") for item in label_selector.split(",")]
+        return SimpleNamespace(
+            items=[
+                item
+                for item in self.objects
+                if all(not value or item.metadata.labels.get(key) == value for key, _, value in wanted)
+            ]
+        )
+
+    list_namespaced_cron_job = list_namespaced_job = listed
+
+
+def cluster(*releases, release=None):
+    made = object.__new__(Cluster)
+    made.namespace, made.release, made._batch = "churn", release, Namespace(*releases)
+    return made
+
+
+@pytest.mark.parametrize("question", [Cluster.cron_job, Cluster.newest])
+def test_a_job_of_several_releases_is_refused_with_their_names(question):
+    with pytest.raises(UsageError, match="'churn' have a job 'train': blue, green") as refused:
+        question(cluster("green", "blue"), "train")
+    assert "--release" in str(refused.value)
+
+
+def test_a_release_that_is_named_is_the_only_one_looked_at():
+    assert cluster("green", "blue", release="blue").cron_job("train").metadata.name == "blue-train"
+    assert cluster("green", "blue", release="green").newest("train") == "green-train"
+    assert [job.release for job in cluster("green", "blue").jobs()] == ["blue", "green"]
+    assert [job.release for job in cluster("green", "blue", release="green").jobs()] == ["green"]
+    with pytest.raises(NotFound, match="of release 'red'"):
+        cluster("green", "blue", release="red").cron_job("train")
+
+
+def test_a_cron_job_becomes_ours_with_its_last_success():
+    when = datetime(2024, 2, 1, tzinfo=UTC)
+    job = as_job(cron_job(last_successful_time=when, active=[client.V1ObjectReference()]))
+    assert (job.name, job.object_name) == ("train", "streamflow-train")
+    assert (job.schedule, job.suspended, job.summary) == ("0 2 * * * Etc/UTC", True, "Train.")
+    assert (job.last_succeeded, job.last_started, job.running) == (when, None, 1)
+
+
+def test_a_cron_job_that_never_ran_has_no_times():
+    assert as_job(cron_job()).last_succeeded is None
+
+
+def test_a_job_started_by_hand_is_the_cron_jobs_own_and_says_by_whom():
+    job = manual_job(cron_job(), "Ada L.", "1f2e3d")
+    assert job.metadata.name == "streamflow-train-ada-l-1f2e3d"
+    assert job.metadata.annotations["cronjob.kubernetes.io/instantiate"] == "manual"
+    assert job.metadata.annotations["streamflow.io/by"] == "Ada L."
+    assert job.metadata.labels == {"streamflow.io/job": "train"}
+    assert job.metadata.owner_references[0].uid == "1234"
+
+
+@given(st.from_regex(r"[a-z][a-z0-9-]{0,80}[a-z0-9]", fullmatch=True), st.text(max_size=40))
+def test_a_jobs_name_is_always_a_valid_name(cron, by):
+    name = job_object_name(cron, by, "1f2e3d")
+    assert len(name) <= 63
+    assert name.endswith("-1f2e3d")
+    assert all(c in "abcdefghijklmnopqrstuvwxyz0123456789-" for c in name)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        (None, ""),
+        ([("Complete", "True", "", "")], "done"),
+        ([("Complete", "False", "", "")], ""),
+        ([("FailureTarget", "True", "x", "y")], ""),
+        ([("Failed", "True", "DeadlineExceeded", "too long")], "DeadlineExceeded: too long"),
+    ],
+)
+def test_the_outcome_follows_from_the_conditions(conditions, expected):
+    listed = conditions and [
+        SimpleNamespace(type=kind, status=status, reason=reason, message=message)
+        for kind, status, reason, message in conditions
+    ]
+    assert outcome(SimpleNamespace(status=SimpleNamespace(conditions=listed))) == expected
