@@ -14,6 +14,7 @@ from streamflow.canary import in_canary
 from streamflow.encoding import UnknownCategoryError
 from streamflow.errors import NotFound, ReleaseRefused, StreamFlowError
 from streamflow.mlflow_api.transport import registry
+from streamflow.model_version.aliases import CANARY
 from streamflow.postgres.engine import transaction
 from streamflow.registry import artifacts, history, versions
 from streamflow.registry.history import Move
@@ -152,7 +153,7 @@ def on_trial(moves: Sequence[Move], moment: datetime) -> Move | None:
     """The row that put the canary of a moment on trial; None when there was none. Pure."""
     found = None
     for move in moves:
-        if move.alias == "canary" and move.action != "abandon" and move.moved_at <= moment:
+        if move.alias == CANARY and move.action != "abandon" and move.moved_at <= moment:
             found = move
     return found if found is not None and found.to_version is not None else None
 

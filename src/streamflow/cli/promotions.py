@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from streamflow.cli.output import AsJson, By, Why, me, print_json, print_table, working
+from streamflow.model_version.aliases import PRODUCTION, PROMOTION_ALIASES, STAGING, PromotionAlias
 
 
 def promote(
@@ -14,8 +15,8 @@ def promote(
     *,
     why: Why,
     to: Annotated[
-        Literal["production", "staging"], typer.Option(help="Where to; only what is at staging goes further.")
-    ] = "production",
+        PromotionAlias, typer.Option(help="Where to; only what is at staging goes further.")
+    ] = PRODUCTION,
     by: By = None,
     expected: Annotated[
         int | None, typer.Option(help="Version the alias points at as you believe; refused if it does not.")
@@ -46,7 +47,7 @@ def promote(
             despite_gate=despite_gate,
         )
     _show_move(move, as_json)
-    if to == "staging" and not as_json:
+    if to == STAGING and not as_json:
         typer.echo(f'Next: streamflow models promote {move.to_version} --to production --why "…"')
 
 
@@ -97,7 +98,7 @@ def rollback(
 
     settings = settings_module.load()
     # What is in production now is what the caller wants to leave: of two at once, the second goes back no further.
-    expected = versions.by_alias(settings, "production")
+    expected = versions.by_alias(settings, PRODUCTION)
     _show_move(registry.rollback(settings, why=why, by=by or me(), to=to, expected=expected), as_json)
 
 
@@ -223,10 +224,10 @@ def number(version: str) -> int:
 
     if version.isdigit():
         return int(version)
-    if version not in versions.ALIASES:
+    if version not in PROMOTION_ALIASES:
         raise UsageError(
             f"'{version}' is no model version.",
-            hint=f"Give a number, or one of {', '.join(versions.ALIASES)}.",
+            hint=f"Give a number, or one of {', '.join(PROMOTION_ALIASES)}.",
         )
     number = versions.by_alias(settings_module.load(), version)
     if number is None:

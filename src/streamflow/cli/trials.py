@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from streamflow.cli.output import AsJson, By, Why, me, print_json
+from streamflow.model_version.aliases import CANARY, TrialAlias
 
 app = typer.Typer(no_args_is_help=True, help="Versions on trial beside production.")
 _Alias = Annotated[
-    Literal["canary", "challenger"],
+    TrialAlias,
     typer.Option(
         "--as", help="canary answers a share of the users; challenger is scored in shadow, never answered."
     ),
@@ -38,7 +39,7 @@ def start(
     if as_json:
         print_json(move)
         return
-    share = f" for {settings.predict.canary_share:.0%} of the users" if alias == "canary" else ""
+    share = f" for {settings.predict.canary_share:.0%} of the users" if alias == CANARY else ""
     typer.echo(
         f"Version {version} is on trial as {alias}{share}. End it: streamflow trial stop --as {alias} --why …"
     )

@@ -24,6 +24,7 @@ from streamflow.gate import slices as slice_reader
 from streamflow.gate.rules import Facts, Rule
 from streamflow.mlflow_api import sdk as tracking
 from streamflow.mlflow_api.transport import registry
+from streamflow.model_version.aliases import PRODUCTION
 from streamflow.model_version.contract import Contract
 from streamflow.model_version.training_set import LABEL
 from streamflow.postgres.engine import transaction
@@ -113,7 +114,7 @@ def gate(settings: Settings, version: int) -> GateReport:
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     target = versions.get(settings, version)
-    champion = versions.by_alias(settings, "production")
+    champion = versions.by_alias(settings, PRODUCTION)
     if champion == version:
         raise Refused(
             f"Version {version} is in production itself; there is nothing to judge it against.",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streamflow.errors import Refused
+from streamflow.model_version.aliases import PROMOTION_ALIASES, STAGING, PromotionAlias
 from streamflow.registry import promote as registry
 from streamflow.registry import versions
 from streamflow.registry.history import Move
-from streamflow.registry.transitions import ANY, Alias, check_step
+from streamflow.registry.transitions import ANY, check_step
 from streamflow.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def promote(
     settings: Settings,
     version: int,
-    alias: Alias,
+    alias: PromotionAlias,
     *,
     why: str,
     by: str,
@@ -35,13 +36,13 @@ def promote(
         Refused: the gate says no; `details` has its reasons.
         And whatever `registry.promote` raises.
     """
-    if alias == "staging":
+    if alias == STAGING:
         return registry.promote(settings, version, alias, why=why, by=by, expected=expected)
     # Imported when needed: what the gate uses takes seconds to load.
     from streamflow.gate.decision import gate
 
     versions.get(settings, version)
-    aliases = {name: versions.by_alias(settings, name) for name in ("production", "staging")}
+    aliases = {name: versions.by_alias(settings, name) for name in PROMOTION_ALIASES}
     # What is no step is told before the work of the gate.
     check_step(aliases, version, alias)
     report = gate(settings, version)

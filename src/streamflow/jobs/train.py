@@ -11,6 +11,7 @@ from streamflow.challenger import train
 from streamflow.errors import NotYet
 from streamflow.gate import promotion
 from streamflow.gate.decision import GateReport, gate
+from streamflow.model_version.aliases import PRODUCTION, STAGING
 from streamflow.postgres.engine import transaction
 from streamflow.registry import promote as registry
 from streamflow.registry import settle
@@ -60,7 +61,7 @@ def retrain(settings: Settings) -> Retrained:
         return Retrained(None, False, "no drop is new since the last training", known)
     trained = train(settings)
     registry.promote(
-        settings, trained.version, "staging", why=f"trained as of {trained.as_of:%Y-%m-%d}", by=_BY
+        settings, trained.version, STAGING, why=f"trained as of {trained.as_of:%Y-%m-%d}", by=_BY
     )
     report = gate(settings, trained.version)
     promoted, why = decide(report, settings.promotion.policy)
@@ -68,7 +69,7 @@ def retrain(settings: Settings) -> Retrained:
         registry.promote(
             settings,
             trained.version,
-            "production",
+            PRODUCTION,
             why=why,
             by=_BY,
             expected=report.champion,

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from streamflow.errors import Refused, StreamFlowError, UsageError
 from streamflow.local import services, stack
+from streamflow.model_version.aliases import PRODUCTION, STAGING
 from streamflow.postgres.engine import quote as quoted
 from streamflow.postgres.engine import transaction
 from streamflow.settings import Settings
@@ -163,7 +164,7 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
     """Materialize, train, promote; an unchanged world keeps the version that it has."""
     from streamflow.registry import versions
 
-    served = versions.by_alias(settings, "production")
+    served = versions.by_alias(settings, PRODUCTION)
     if served is not None and _trained_on_all(settings, served):
         tags = versions.get(settings, served).tags
         say(
@@ -189,7 +190,7 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
     say(f"   Fingerprint of the training set: {trained.fingerprint}")
     say("\n5. Promoting: None → Staging → the gate → Production")
     try:
-        for alias in ("staging", "production"):
+        for alias in (STAGING, PRODUCTION):
             move = promote(settings, trained.version, alias, why=_WHY, by="demo")
             say(f"   {alias}: {move.from_version or 'unset'} → {move.to_version}")
     except Refused as refusal:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from streamflow.errors import StreamFlowError
 from streamflow.local import home as homes
 from streamflow.local import services, stack
+from streamflow.model_version.aliases import PRODUCTION
 from streamflow.settings import STACK_FILE, Settings
 
 _PACKAGES = (
@@ -158,7 +159,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
     if not services.answers(f"{base}/health"):
         return
     held = services.get_json(
-        f"{base}/api/2.0/mlflow/registered-models/alias?name={quote(name)}&alias=production"
+        f"{base}/api/2.0/mlflow/registered-models/alias?name={quote(name)}&alias={PRODUCTION}"
     )
     version = held.get("model_version") if held else None
     if not isinstance(version, dict):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streamflow.model_version.aliases import PRODUCTION
 from streamflow.predict.features.online import FeatureRow
 from streamflow.predict.models.live_model import Served
 from streamflow.predict.problems import Problem
-
-PRODUCTION, CANARY, CHALLENGER = "production", "canary", "challenger"
 
 
 @dataclass(frozen=True, slots=True)

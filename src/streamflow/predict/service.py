@@ -11,6 +11,7 @@ from typing import Any
 
 from streamflow.canary import in_canary
 from streamflow.encoding import UnknownCategoryError
+from streamflow.model_version.aliases import CANARY, CHALLENGER, PRODUCTION
 from streamflow.predict.features import online_facts
 from streamflow.predict.features.batcher import Batcher, OverloadedError
 from streamflow.predict.features.online import schema_mismatch
@@ -21,7 +22,7 @@ from streamflow.predict.models.explain import explain
 from streamflow.predict.models.live_model import LiveModel, Served
 from streamflow.predict.observe import metrics
 from streamflow.predict.observe.prediction_log import PredictionLog
-from streamflow.predict.outcome import CANARY, CHALLENGER, PRODUCTION, Outcome
+from streamflow.predict.outcome import Outcome
 from streamflow.predict.problems import Problem, ProblemError
 from streamflow.settings import PredictSettings
 

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from streamflow.errors import NotFound, StreamFlowError
+from streamflow.model_version.aliases import PRODUCTION
 from streamflow.postgres.engine import transaction
 from streamflow.settings import Settings
 
@@ -162,7 +163,7 @@ def in_production(moves: Sequence[Move], moment: datetime) -> Move | None:
     """The row that put into production what was there at that moment; None when nothing was. Pure."""
     found = None
     for move in moves:
-        if move.alias != "production" or move.action == "abandon" or move.moved_at > moment:
+        if move.alias != PRODUCTION or move.action == "abandon" or move.moved_at > moment:
             continue
         # A row that names the same version again (a stage put right) put nothing there.
         if found is None or found.to_version != move.to_version:
@@ -174,7 +175,7 @@ def uncertain(moves: Sequence[Move], moment: datetime) -> Move | None:
     """The row of a move made past us that may have been done by that moment, though it was found later. Pure."""
     for move in moves:
         since = move.facts.get("not_before")
-        moved = move.alias == "production" and move.from_version != move.to_version
+        moved = move.alias == PRODUCTION and move.from_version != move.to_version
         if since and moved and datetime.fromisoformat(since) < moment < move.moved_at:
             return move
     return None

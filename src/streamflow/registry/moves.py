@@ -12,12 +12,13 @@ import sqlalchemy as sa
 
 from streamflow.errors import StreamFlowError
 from streamflow.mlflow_api.transport import RegistryClient, registry
+from streamflow.model_version.aliases import PRODUCTION, STAGING, TRIAL_ALIASES
 from streamflow.postgres.engine import held
 from streamflow.registry import history, transitions
 from streamflow.registry.history import Move
 from streamflow.settings import Settings
 
-STAGES: dict[str, str] = {"production": "Production", "staging": "Staging"}
+STAGES: dict[str, str] = {PRODUCTION: "Production", STAGING: "Staging"}
 _WAIT_SECONDS = 60
 
 
@@ -101,7 +102,7 @@ def end_trials(
     why: str,
 ) -> None:
     """End the trials of some versions: what comes into production or leaves it is on trial no more."""
-    for alias in transitions.TRIALS:
+    for alias in TRIAL_ALIASES:
         version = current.get(alias)
         if version is not None and version in of:
             move(
@@ -162,8 +163,8 @@ def point(client: RegistryClient, model: str, alias: str, version: int | None) -
         client.delete_alias(model, alias)
     else:
         client.set_alias(model, alias, version)
-        if alias == "production" and client.alias(model, "staging") == version:
-            client.delete_alias(model, "staging")
+        if alias == PRODUCTION and client.alias(model, STAGING) == version:
+            client.delete_alias(model, STAGING)
     mirror(client, model)
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from streamflow.errors import NotFound, Refused, ReleaseRefused
 from streamflow.mlflow_api.transport import registry
+from streamflow.model_version.aliases import PRODUCTION, PromotionAlias
 from streamflow.registry import artifacts, history, moves, online_schema, transitions, versions
 from streamflow.registry.history import Move
 from streamflow.registry.settle import settled
-from streamflow.registry.transitions import ANY, Alias
+from streamflow.registry.transitions import ANY
 from streamflow.registry.versions import MANIFEST_TAG, Version
 from streamflow.settings import Settings
 
@@ -17,7 +18,7 @@ from streamflow.settings import Settings
 def promote(
     settings: Settings,
     version: int,
-    alias: Alias,
+    alias: PromotionAlias,
     *,
     why: str,
     by: str,
@@ -43,7 +44,7 @@ def promote(
         current = settled(settings, connection, client)
         transitions.check_expected(alias, current[alias], expected)
         transitions.check_step(current, version, alias)
-        if alias == "production":
+        if alias == PRODUCTION:
             moves.end_trials(
                 connection,
                 client,
@@ -91,9 +92,9 @@ def rollback(
     model = settings.mlflow.registered_model
     with moves.turn(settings) as (connection, client):
         aliases = settled(settings, connection, client)
-        current = aliases["production"]
-        transitions.check_expected("production", current, expected)
-        past = [move for move in history.read(connection, model) if move.alias == "production"]
+        current = aliases[PRODUCTION]
+        transitions.check_expected(PRODUCTION, current, expected)
+        past = [move for move in history.read(connection, model) if move.alias == PRODUCTION]
         target = transitions.previous(past, current) if to is None else to
         if target is None:
             raise NotFound(
@@ -124,7 +125,7 @@ def rollback(
             connection,
             client,
             model=model,
-            alias="production",
+            alias=PRODUCTION,
             from_version=current,
             to_version=target,
             action="rollback",

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from streamflow.errors import Refused, StreamFlowError
 from streamflow.mlflow_api.transport import RegistryClient, registry
+from streamflow.model_version.aliases import ALL_ALIASES, PRODUCTION
 from streamflow.registry import artifacts, history, moves, transitions, versions
 from streamflow.registry.history import Move
 from streamflow.registry.transitions import TAKE_BACK
@@ -51,11 +52,11 @@ def acknowledge(settings: Settings, *, why: str, by: str) -> Move:
         problems = history.broken(history.chain(connection), lost)
         if not problems:
             raise Refused("The chain holds, so there is nothing to acknowledge.", hint="Nothing was changed.")
-        current = settled(settings, connection, client)["production"]
+        current = settled(settings, connection, client)[PRODUCTION]
         row = history.append(
             connection,
             model=model,
-            alias="production",
+            alias=PRODUCTION,
             from_version=current,
             to_version=current,
             action="acknowledge",
@@ -79,9 +80,7 @@ def settled(settings: Settings, connection: sa.Connection, client: RegistryClien
     agreed = {"not_before": f"{past[-1].recorded_at:%Y-%m-%dT%H:%M:%S.%f%z}"} if past else {}
     for intent in moves.open_intents(connection, model):
         moves.end(connection, client, intent)
-    current = {
-        alias: _settle_alias(settings, connection, client, alias, agreed) for alias in transitions.ALIASES
-    }
+    current = {alias: _settle_alias(settings, connection, client, alias, agreed) for alias in ALL_ALIASES}
     _put_stages_right(connection, client, model, current)
     over = transitions.overtaken(history.read(connection, model))
     moves.end_trials(
@@ -176,9 +175,9 @@ def _put_stages_right(
         row = history.append(
             connection,
             model=model,
-            alias="production",
-            from_version=current["production"],
-            to_version=current["production"],
+            alias=PRODUCTION,
+            from_version=current[PRODUCTION],
+            to_version=current[PRODUCTION],
             action="outside",
             by=NOBODY,
             why="a stage was moved in MLflow; stages follow the aliases, so it was put back",

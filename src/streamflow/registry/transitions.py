@@ -6,13 +6,11 @@ A version goes None -> Staging -> Production, one step at a time; a rollback goe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from streamflow.errors import PromotionConflict, Refused
+from streamflow.model_version.aliases import ALL_ALIASES, PRODUCTION, STAGING, TRIAL_ALIASES, PromotionAlias
 
-Alias = Literal["production", "staging"]
-TRIALS = ("canary", "challenger")
-ALIASES = ("production", "staging", *TRIALS)
 ANY = -1
 """Expected version that stands for "whatever is there"."""
 
@@ -53,16 +51,16 @@ def check_expected(alias: str, current: int | None, expected: int | None) -> Non
         )
 
 
-def check_step(aliases: Aliases, version: int, alias: Alias) -> None:
+def check_step(aliases: Aliases, version: int, alias: PromotionAlias) -> None:
     """Raise Refused when the version may not go to that alias from where it is."""
-    if aliases["production"] == version:
+    if aliases[PRODUCTION] == version:
         raise Refused(f"Version {version} is in production already.", hint="Nothing was changed.")
-    if alias == "staging" and aliases["staging"] == version:
+    if alias == STAGING and aliases[STAGING] == version:
         raise Refused(
             f"Version {version} is at staging already.",
             hint=f'Next: streamflow models promote {version} --to production --why "…"',
         )
-    if alias == "production" and aliases["staging"] != version:
+    if alias == PRODUCTION and aliases[STAGING] != version:
         raise Refused(
             f"Version {version} is not at staging; only what is at staging goes to production.",
             hint=f'First: streamflow models promote {version} --to staging --why "…"',
@@ -71,12 +69,12 @@ def check_step(aliases: Aliases, version: int, alias: Alias) -> None:
 
 def recorded(moves: Sequence[Moved]) -> dict[str, int | None]:
     """Where the aliases point by the history, oldest row first."""
-    state: dict[str, int | None] = dict.fromkeys(ALIASES)
+    state: dict[str, int | None] = dict.fromkeys(ALL_ALIASES)
     for move in moves:
         state[move.alias] = move.to_version
         # A version that reaches production leaves staging.
-        if move.alias == "production" and state["staging"] == move.to_version:
-            state["staging"] = None
+        if move.alias == PRODUCTION and state[STAGING] == move.to_version:
+            state[STAGING] = None
     return state
 
 
@@ -94,19 +92,19 @@ def to_take_back(moves: Sequence[Moved], alias: str) -> Moved | None:
 
 def overtaken(moves: Sequence[Moved]) -> dict[str, int]:
     """Trials, by alias, whose version came into production or left it since they began; oldest row first."""
-    state: dict[str, int | None] = dict.fromkeys(ALIASES)
+    state: dict[str, int | None] = dict.fromkeys(ALL_ALIASES)
     over: set[str] = set()
     for move in moves:
         if move.action == "abandon":
             continue
         state[move.alias] = move.to_version
-        if move.alias in TRIALS:
+        if move.alias in TRIAL_ALIASES:
             over.discard(move.alias)
-        elif move.alias == "production" and move.from_version != move.to_version:
+        elif move.alias == PRODUCTION and move.from_version != move.to_version:
             ends = {move.from_version, move.to_version}
-            over |= {alias for alias in TRIALS if state[alias] in ends}
+            over |= {alias for alias in TRIAL_ALIASES if state[alias] in ends}
     # One that was pointed at production in MLflow itself compares nothing.
-    over |= {alias for alias in TRIALS if state[alias] == state["production"]}
+    over |= {alias for alias in TRIAL_ALIASES if state[alias] == state[PRODUCTION]}
     return {alias: version for alias in sorted(over) if (version := state[alias]) is not None}
 
 

@@ -6,16 +6,13 @@ as promotions, because a canary answers users.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from streamflow.errors import NotFound, Refused
 from streamflow.mlflow_api.transport import registry
+from streamflow.model_version.aliases import PRODUCTION, TRIAL_ALIASES, TrialAlias
 from streamflow.registry import artifacts, history, moves, online_schema, versions
 from streamflow.registry.history import Move
 from streamflow.registry.settle import settled
 from streamflow.settings import Settings
-
-TrialAlias = Literal["canary", "challenger"]
 
 
 def start(settings: Settings, version: int, alias: TrialAlias, *, why: str, by: str) -> Move:
@@ -35,7 +32,7 @@ def start(settings: Settings, version: int, alias: TrialAlias, *, why: str, by: 
     model = settings.mlflow.registered_model
     with moves.turn(settings) as (connection, client):
         current = settled(settings, connection, client)
-        production = current["production"]
+        production = current[PRODUCTION]
         if production in (None, version):
             standing = (
                 "is in production itself"
@@ -90,7 +87,7 @@ def running(settings: Settings) -> dict[str, int]:
     """The versions on trial, by alias, as the history has them."""
     found: dict[str, int] = {}
     for move in history.history(settings):
-        if move.alias in ("canary", "challenger") and move.action != "abandon":
+        if move.alias in TRIAL_ALIASES and move.action != "abandon":
             found.pop(move.alias, None)
             if move.to_version is not None:
                 found[move.alias] = move.to_version

@@ -10,10 +10,10 @@ from typing import Any
 
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
 from streamflow.mlflow_api.transport import registry, tags_of
+from streamflow.model_version.aliases import PROMOTION_ALIASES, STAGING
 from streamflow.model_version.contract import drops_digest
 from streamflow.settings import Settings
 
-ALIASES = ("production", "staging")
 MANIFEST_TAG = "streamflow.manifest_sha256"
 """Tag of a version that pins the SHA-256 of its manifest, and so of every file."""
 
@@ -70,13 +70,13 @@ def list_versions(settings: Settings) -> list[Version]:
     """All versions, newest first; empty when none was registered."""
     name = settings.mlflow.registered_model
     with registry(settings) as client:
-        aliases = {alias: client.alias(name, alias) for alias in ALIASES}
+        aliases = {alias: client.alias(name, alias) for alias in PROMOTION_ALIASES}
         return [_version(item, aliases) for item in client.versions(name)]
 
 
 def waiting(found: Sequence[Version]) -> str:
     """Which version waits at staging for a person, and what to do about it; "" when none does. Pure."""
-    item = next((item for item in found if "staging" in item.aliases), None)
+    item = next((item for item in found if STAGING in item.aliases), None)
     if item is None:
         return ""
     verdict = item.tags.get(GATE_TAG)
@@ -99,7 +99,7 @@ def get(settings: Settings, version: int) -> Version:
     name = settings.mlflow.registered_model
     with registry(settings) as client:
         found = client.version(name, version)
-        aliases = {alias: client.alias(name, alias) for alias in ALIASES}
+        aliases = {alias: client.alias(name, alias) for alias in PROMOTION_ALIASES}
     if found is None:
         raise NotFound(
             f"There is no version {version} of {name}.", hint="List them with 'streamflow models list'."

@@ -10,13 +10,13 @@ from pathlib import Path
 from streamflow import log
 from streamflow import release as releases
 from streamflow.errors import DependencyDown, ReleaseRefused
+from streamflow.model_version.aliases import CANARY, CHALLENGER
 from streamflow.predict.features import online_facts
 from streamflow.predict.features.store import Lanes
 from streamflow.predict.http.api_keys import KeyFile
 from streamflow.predict.models.live_model import LiveModel, RefusedVersion, Source, make_served
 from streamflow.predict.models.memory import give_back
 from streamflow.predict.observe import metrics
-from streamflow.predict.outcome import CANARY, CHALLENGER
 from streamflow.predict.problems import ProblemError
 from streamflow.release import Registry, Release, VersionPointer
 from streamflow.settings import Settings
