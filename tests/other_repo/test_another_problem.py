@@ -24,7 +24,7 @@ from streamflow.apply import apply
 from streamflow.audit.reproduce.rerun import reproduce
 from streamflow.challenger import train
 from streamflow.drops.inbox import ingest
-from streamflow.gate.promotion import promote
+from streamflow.gate.decision import promote_through_gate
 from streamflow.jobs.materialize import materialize
 from streamflow.jobs.score import score
 from streamflow.local import home, processes
@@ -151,7 +151,7 @@ def test_another_feature_repo_goes_from_drops_to_predictions(windpark, tmp_path)
     assert reproduce(windpark, trained.run_id).verdict == "reproduced"
 
     for alias in ("staging", "production"):
-        promote(windpark, trained.version, alias, why="a test", by="tests", expected=None)
+        promote_through_gate(windpark, trained.version, alias, why="a test", by="tests", expected=None)
     scored = score(windpark)
     assert (scored.model, scored.scored) == ("turbine_failures", TURBINES - 1)
     assert scored.refused == {"null_values": 1}

@@ -16,8 +16,8 @@ from streamflow.errors import NotFound, ReleaseRefused, StreamFlowError
 from streamflow.mlflow_api.transport import registry
 from streamflow.model_version.aliases import CANARY
 from streamflow.postgres.engine import transaction
-from streamflow.registry import artifacts, history, versions
-from streamflow.registry.history import Move
+from streamflow.registry import artifacts, trail, versions
+from streamflow.registry.trail import Move
 from streamflow.release import Release
 from streamflow.repo import definitions as repos
 from streamflow.repo.definitions import FeatureRepo
@@ -115,13 +115,13 @@ def explain(settings: Settings, entity: str, moment: datetime) -> Explained:
         Refused: the feature repo no longer has the features.
     """
     repo = repos.load(settings)
-    moves = history.history(settings)
-    move = history.in_production(moves, moment)
+    moves = trail.history(settings)
+    move = trail.in_production(moves, moment)
     if move is None:
         logged = _logged(settings, repo, entity, moment, None)
         if logged is None:
             # Says so.
-            move = history.at(settings, moment)
+            move = trail.at(settings, moment)
         else:
             return Explained(entity, moment, {}, None, "", "", None, None, logged)
     release = _promoted(settings, move)

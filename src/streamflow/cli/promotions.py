@@ -31,12 +31,12 @@ def promote(
     Example: streamflow models promote 2 --to staging --why "trained on February"
     """
     from streamflow import settings as settings_module
-    from streamflow.gate import promotion as recipe
+    from streamflow.gate.decision import promote_through_gate
     from streamflow.registry import versions
 
     settings = settings_module.load()
     with working("Promoting", quiet=as_json):
-        move = recipe.promote(
+        move = promote_through_gate(
             settings,
             number(version),
             to,
@@ -61,10 +61,10 @@ def gate(
     """
     from streamflow import settings as settings_module
     from streamflow.errors import Refused
-    from streamflow.gate.decision import gate as recipe
+    from streamflow.gate.decision import decide
 
     with working("Judging", quiet=as_json):
-        report = recipe(settings_module.load(), number(version))
+        report = decide(settings_module.load(), number(version))
     if as_json:
         print_json(report)
     else:
@@ -74,7 +74,7 @@ def gate(
             ("rule", "verdict", "reason"),
             [(rule.name, "passed" if rule.passed else "failed", rule.reason) for rule in report.rules],
         )
-        typer.echo(f"The report is kept in MLflow, at its run: {report.artifact}.html")
+        typer.echo(f"The report is stored in MLflow, at its run: {report.artifact}.html")
     if not report.passed:
         raise typer.Exit(Refused.exit_code)
 
@@ -93,13 +93,13 @@ def rollback(
     Example: streamflow rollback --why "complaints since this morning"
     """
     from streamflow import settings as settings_module
-    from streamflow.registry import promote as registry
     from streamflow.registry import versions
+    from streamflow.registry.promote import rollback as roll_back
 
     settings = settings_module.load()
     # What is in production now is what the caller wants to leave: of two at once, the second goes back no further.
     expected = versions.by_alias(settings, PRODUCTION)
-    _show_move(registry.rollback(settings, why=why, by=by or me(), to=to, expected=expected), as_json)
+    _show_move(roll_back(settings, why=why, by=by or me(), to=to, expected=expected), as_json)
 
 
 def history(
@@ -115,22 +115,21 @@ def history(
     """
     from streamflow import settings as settings_module
     from streamflow.errors import DependencyDown
-    from streamflow.registry import history as trail
-    from streamflow.registry import settle
+    from streamflow.registry import chain, moves, reconcile, trail
 
     settings = settings_module.load()
     if acknowledge is not None:
-        settle.acknowledge(settings, why=acknowledge, by=me())
+        reconcile.acknowledge(settings, why=acknowledge, by=me())
     note, anchor = "", ""
     try:
-        # Read before anything is written, for what is written names a newest row of its own.
-        anchor = settle.anchor(settings)
+        # Read first, because every row that is written moves the anchor.
+        anchor = moves.anchor(settings)
         if not anchor and trail.history(settings):
             note = "MLflow names no newest row, so rows cut off at the end would not be noticed."
-        settle.settle(settings)
+        reconcile.reconcile(settings)
     except DependencyDown as error:
-        note = f"{error.what} So moves made past StreamFlow would not show here."
-    moves = trail.history(settings)
+        note = f"{error.what} External changes since the last command are not listed."
+    rows = trail.history(settings)
     if not as_json:
         print_table(
             ("#", "at (UTC)", "by", "login", "what", "version", "gate", "why"),
@@ -145,12 +144,12 @@ def history(
                     move.gate.get("verdict"),
                     move.why + _since(move),
                 )
-                for move in moves
+                for move in rows
             ],
         )
-    head = trail.verify(settings, anchor)
+    head = chain.verify(settings.database, anchor)
     if as_json:
-        print_json({"moves": moves, "head": head, "chain": "holds", "note": note})
+        print_json({"moves": rows, "head": head, "chain": "holds", "note": note})
         return
     typer.echo(f"The chain of these rows holds. Newest hash: {head}")
     if note:
@@ -169,17 +168,14 @@ def at(
     """
     from streamflow import settings as settings_module
     from streamflow.errors import DependencyDown
-    from streamflow.registry import history as trail
-    from streamflow.registry import settle, transitions
+    from streamflow.registry import reconcile, trail, transitions
     from streamflow.snapshots import ledger
 
     settings, when = settings_module.load(), ledger.parse_known_at(moment)
     try:
-        settle.settle(settings)
+        reconcile.reconcile(settings)
     except DependencyDown as error:
-        typer.echo(
-            f"{error.what} So moves made past StreamFlow since its last command are not known.", err=True
-        )
+        typer.echo(f"{error.what} External changes since the last command are not known.", err=True)
     move = trail.at(settings, when)
     if perhaps := trail.uncertain(trail.history(settings), when):
         typer.echo(
@@ -198,7 +194,7 @@ def at(
 
 
 def _since(move: Any) -> str:
-    """When a move made past us was done at the earliest, which is all that is known of it."""
+    """When an external change was made at the earliest, which is all that is known of it."""
     since = move.facts.get("not_before")
     return f" (done after {since[:19].replace('T', ' ')} UTC)" if since else ""
 

@@ -14,7 +14,13 @@ _CELLS = 4_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its percentile interval."""
+    """An estimate and its percentile interval.
+
+    Attributes:
+        estimate: The estimate on the rows as they are.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
 
     estimate: float
     low: float
@@ -43,14 +49,18 @@ def auc_difference(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """Challenger's AUC less champion's, with its interval.
+    """The challenger's AUC minus the champion's, with its interval.
 
     Both models are judged on the same resampled rows (Efron and Tibshirani 1993, chapter 13), so what they have in
     common cancels out. Resamples keep the number of each class, so that every one of them has an AUC.
 
     Args:
-        labels: n true labels.
-        challenger: n scores; champion: n scores of the same rows.
+        labels: True labels, one a row.
+        challenger: The challenger's scores of the rows.
+        champion: The champion's scores of the same rows.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the resampling.
+        level: Share of the resamples that the interval covers.
     """
     ones = np.ones((1, len(labels)))
     a, b = _drawn(labels, [challenger, champion], resamples, seed)

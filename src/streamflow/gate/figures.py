@@ -1,4 +1,4 @@
-"""Figures for the gate: both models on the same rows, whole and by slice. Pure."""
+"""The figures of both models on the same rows, for the whole holdout and by slice. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from streamflow.gate import bootstrap
-from streamflow.gate.rules import LEAST_OF_A_CLASS, Compared, Figures, SliceFigures
+from streamflow.gate.facts import LEAST_OF_A_CLASS, Compared, Figures, SliceFigures
 from streamflow.gate.slices import UNKNOWN
 from streamflow.training.evaluate import calibration_error
 

@@ -1,87 +1,110 @@
-"""The gate's report as a page that a person can read: one self-contained HTML file. Pure."""
+"""The gate's report on a version: what was decided, why, from which facts and under which limits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1f2933; }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0; }
-th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid #cbd5e1; vertical-align: top; }
-.passed { color: #166534; } .failed { color: #b91c1c; font-weight: 600; }
-.verdict { font-size: 1.4rem; }
-"""
+from streamflow.gate.facts import Facts
+from streamflow.gate.rules import Rule, judge
+from streamflow.settings import PromotionSettings
+
+PASSED, FAILED, OVERRULED = "passed", "failed", "overruled"
+_FOLDER = "gate"
 
 
-def page(report: Mapping[str, Any]) -> str:
-    """The page of a report as `jobs/gate.py` makes it."""
-    champion = report["champion"]
-    against = f"against version {champion}" if champion is not None else "with nothing in production"
-    verdict = str(report["verdict"])
-    parts = [
-        f"<p class='verdict {verdict}'>{escape(verdict)}</p>",
-        f"<p>{escape(report['model'])}, version {report['version']}, {against};"
-        f" judged at {escape(report['judged_at'])}.</p>",
-        _table(
-            ("rule", "verdict", "reason"),
-            [
-                (rule["name"], "passed" if rule["passed"] else "failed", rule["reason"])
-                for rule in report["rules"]
-            ],
-        ),
-    ]
-    slices = report["facts"]["slices"]
-    if slices:
-        parts.append("<h2>Slices of the holdout</h2>")
-        parts.append(
-            _table(
-                (
-                    "slice",
-                    "part",
-                    "rows",
-                    "positives",
-                    "AUC",
-                    "rows of both",
-                    "AUC on these",
-                    "champion's AUC on these",
-                ),
-                [
-                    (
-                        item["slice"],
-                        item["value"],
-                        item["rows"],
-                        item["positives"],
-                        _figure(item["challenger_auc"]),
-                        item["common_rows"],
-                        _figure(item["common_auc"]),
-                        _figure(item["champion_auc"]),
-                    )
-                    for item in slices
-                ],
-            )
-        )
-    parts.append("<h2>Limits</h2>")
-    parts.append(_table(("setting", "value"), sorted(report["limits"].items())))
-    title = f"Gate: version {report['version']} {against}"
-    return (
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
-        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{''.join(parts)}</body></html>\n"
+@dataclass(frozen=True)
+class GateReport:
+    """What the gate says about a version.
+
+    Attributes:
+        model: Registered model.
+        version: The version that is judged.
+        champion: The version it was judged against; None when nothing is in production.
+        verdict: `passed` or `failed`.
+        judged_at: When, ISO 8601.
+        rules: Every rule with its reason.
+        facts: What the rules looked at.
+        limits: The settings they used.
+        artifact: Path of the report below the version's run, without a suffix.
+    """
+
+    model: str
+    version: int
+    champion: int | None
+    verdict: str
+    judged_at: str
+    rules: tuple[Rule, ...]
+    facts: dict[str, Any]
+    limits: dict[str, Any]
+    artifact: str
+
+    @property
+    def text(self) -> str:
+        """The report as it is stored: JSON."""
+        return json.dumps(asdict(self), indent=2)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the stored report; the audit trail has it too."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every rule passed."""
+        return self.verdict == PASSED
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Reasons of the rules that failed."""
+        return tuple(f"{rule.name}: {rule.reason}" for rule in self.rules if not rule.passed)
+
+    def summary(self, *, despite: bool = False) -> dict[str, Any]:
+        """What the audit trail says of the report.
+
+        Args:
+            despite: The version is promoted although the gate refused it.
+        """
+        return {
+            "verdict": OVERRULED if despite else self.verdict,
+            "report": f"{self.artifact}.json",
+            "report_sha256": self.sha256,
+            "rules": {rule.name: rule.passed for rule in self.rules},
+            "reasons": list(self.failures),
+        }
+
+
+def report_on(facts: Facts, limits: PromotionSettings, model: str, now: datetime) -> GateReport:
+    """Apply the rules to the facts. Pure.
+
+    Args:
+        facts: The facts about the version.
+        limits: The limits to apply.
+        model: Registered model.
+        now: Time of the judgement, UTC.
+    """
+    rules = judge(facts, limits)
+    against = f"against-{facts.champion}" if facts.champion is not None else "first"
+    return GateReport(
+        model=model,
+        version=facts.version,
+        champion=facts.champion,
+        verdict=PASSED if all(rule.passed for rule in rules) else FAILED,
+        judged_at=now.isoformat(timespec="seconds"),
+        rules=rules,
+        facts=_as_json(facts),
+        limits=limits.model_dump(),
+        # A version that is judged again gets another report; the audit trail names the one that counted.
+        artifact=f"{_FOLDER}/version-{facts.version}-{against}-{now:%Y%m%dT%H%M%S.%fZ}",
     )
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cell(value: object) -> str:
-    text = str(value)
-    marked = f" class='{text}'" if text in ("passed", "failed") else ""
-    return f"<td{marked}>{escape(text)}</td>"
-
-
-def _figure(value: float | None) -> str:
-    return "too few rows" if value is None else f"{value:.4f}"
+def _as_json(facts: Facts) -> dict[str, Any]:
+    """The facts as JSON values, without the contract, which is a file of the version already."""
+    fields = asdict(facts)
+    del fields["contract"]
+    document: dict[str, Any] = json.loads(json.dumps(fields, default=str))
+    return document

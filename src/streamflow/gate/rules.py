@@ -1,4 +1,4 @@
-"""The gate: pure rules over recorded facts, which say in plain words why a version may be promoted or not."""
+"""The rules of the gate: each says in plain words why a version may be promoted or not. Pure."""
 
 from __future__ import annotations
 
@@ -6,102 +6,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from streamflow.gate.facts import LEAST_OF_A_CLASS, Compared, Facts
 from streamflow.model_version import online_columns
 from streamflow.model_version.contract import Contract
 from streamflow.settings import PromotionSettings
 
-LEAST_OF_A_CLASS = 10
-"""Rows of the rarer class below which an AUC says nothing."""
-
-
-@dataclass(frozen=True)
-class Figures:
-    """One model on some rows."""
-
-    auc: float
-    calibration_error: float
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Both models on the same rows.
-
-    Attributes:
-        rows: Rows of the challenger's holdout that both were judged on.
-        positives: Those whose label is True.
-        trained_on: Rows left out because the champion was trained on them.
-        not_served: Rows left out because the champion would refuse them.
-        challenger: Figures; champion: figures.
-        difference: Challenger's AUC less the champion's; low and high: its 95 % interval.
-    """
-
-    rows: int
-    positives: int
-    trained_on: int
-    not_served: int
-    challenger: Figures
-    champion: Figures
-    difference: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class SliceFigures:
-    """One part of the holdout.
-
-    Attributes:
-        slice: What the parts differ in; value: this part.
-        rows: Rows of the part; positives: those whose label is True.
-        challenger_auc: On all of them; None when they are too few.
-        champion_auc: On those that both may be judged on; None when they are too few, or without a champion.
-        common_rows: How many those are; common_auc: the challenger's on them.
-    """
-
-    slice: str
-    value: str
-    rows: int
-    positives: int
-    challenger_auc: float | None
-    champion_auc: float | None
-    common_rows: int = 0
-    common_auc: float | None = None
-
-
-@dataclass(frozen=True)
-class Facts:
-    """All that is known about a version when it is judged.
-
-    Attributes:
-        version: The challenger; champion: the version in production, None when there is none.
-        refused: Why the serving runtime would not load it; "" when it does, golden rows included.
-        holdout_auc: Its AUC on all of its holdout, with its interval; None when it cannot be loaded.
-        compared: Both on the same rows; None without a champion, or when they cannot be compared.
-        not_compared: Why not; "" when they were, or there is no champion.
-        as_of: Of the challenger's training set; champion_as_of: of the champion's.
-        slices: Its AUC by part of the holdout.
-        online: Type of each column of each online table, as the contract names the views.
-        contract: What it demands; None when it cannot be read.
-        latency_p99_ms: Processor time of one answer of the model alone, 99th percentile.
-    """
-
-    version: int
-    champion: int | None
-    refused: str
-    holdout_auc: tuple[float, float, float] | None
-    compared: Compared | None
-    not_compared: str
-    as_of: datetime | None
-    champion_as_of: datetime | None
-    slices: tuple[SliceFigures, ...]
-    online: Mapping[str, Mapping[str, str]]
-    contract: Contract | None
-    latency_p99_ms: float | None
-
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule's outcome, with its reason in plain words."""
+    """One rule's outcome.
+
+    Attributes:
+        name: Name of the rule.
+        passed: Whether the version passes it.
+        reason: Why, in plain words.
+    """
 
     name: str
     passed: bool

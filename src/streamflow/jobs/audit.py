@@ -1,11 +1,11 @@
-"""Recipe: take note of what was moved in MLflow past StreamFlow, and verify the chain of the audit trail."""
+"""Recipe: record external changes of the aliases, and verify the chain of the audit trail."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from streamflow import log
-from streamflow.registry import history, settle
+from streamflow.registry import actions, chain, moves, reconcile
 from streamflow.settings import Settings
 
 
@@ -16,7 +16,7 @@ class Audited:
     Attributes:
         chain_ok: Whether every row is what it was, and none is missing.
         problems: What is wrong with the chain, a sentence each.
-        outside: Moves made past StreamFlow that were found now.
+        outside: External changes recorded now.
     """
 
     chain_ok: bool
@@ -25,15 +25,16 @@ class Audited:
 
 
 def audit(settings: Settings) -> Audited:
-    """Bring history and registry together, then verify. A broken chain is a result, which its alert tells.
+    """Reconcile the trail with MLflow, then verify it. A broken chain is a result, reported by its alert.
+
 
     Raises:
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
-    # Read before anything is written, for what is written names a newest row of its own.
-    anchor = settle.anchor(settings)
-    added = settle.settle(settings)
-    problems = history.problems(settings, anchor)
+    # Read first, because every row that is written moves the anchor.
+    anchor = moves.anchor(settings)
+    added = reconcile.reconcile(settings)
+    problems = chain.problems(settings.database, anchor)
     if problems:
         log.get(__name__).error("the audit trail was tampered with", problems=problems)
-    return Audited(not problems, problems, sum(move.action == "outside" for move in added))
+    return Audited(not problems, problems, sum(move.action == actions.EXTERNAL for move in added))

@@ -9,12 +9,12 @@ import sqlalchemy as sa
 from streamflow import log
 from streamflow.challenger import train
 from streamflow.errors import NotYet
-from streamflow.gate import promotion
-from streamflow.gate.decision import GateReport, gate
+from streamflow.gate import decision
+from streamflow.gate.report import GateReport
 from streamflow.model_version.aliases import PRODUCTION, STAGING
 from streamflow.postgres.engine import transaction
-from streamflow.registry import promote as registry
-from streamflow.registry import settle
+from streamflow.registry import reconcile
+from streamflow.registry.promote import promote
 from streamflow.settings import Settings
 from streamflow.snapshots import ledger
 
@@ -55,25 +55,23 @@ def retrain(settings: Settings) -> Retrained:
         seen = _seen(connection)
     if not known:
         raise NotYet("There is no drop to train on.", hint="Put one into the inbox and run the job 'ingest'.")
-    # The job runs every day, so a move made past us is noticed even when nobody promotes.
-    settle.settle(settings)
+    # The job runs every day, so an external change is noticed even when nobody promotes.
+    reconcile.reconcile(settings)
     if set(known) <= seen:
         return Retrained(None, False, "no drop is new since the last training", known)
     trained = train(settings)
-    registry.promote(
-        settings, trained.version, STAGING, why=f"trained as of {trained.as_of:%Y-%m-%d}", by=_BY
-    )
-    report = gate(settings, trained.version)
+    promote(settings, trained.version, STAGING, why=f"trained as of {trained.as_of:%Y-%m-%d}", by=_BY)
+    report = decision.decide(settings, trained.version)
     promoted, why = decide(report, settings.promotion.policy)
     if promoted:
-        registry.promote(
+        promote(
             settings,
             trained.version,
             PRODUCTION,
             why=why,
             by=_BY,
             expected=report.champion,
-            gate=promotion.summary(report, despite=False),
+            gate=report.summary(),
         )
     else:
         log.get(__name__).warning("a version waits at staging", version=trained.version, why=why)

@@ -173,7 +173,7 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
         say(f"   {tags.get(versions.ESTIMATOR_TAG)}, AUC {tags.get('streamflow.auc')} on the holdout")
         return served
     from streamflow.challenger import train
-    from streamflow.gate.promotion import promote
+    from streamflow.gate.decision import promote_through_gate
     from streamflow.jobs.materialize import materialize
 
     say("\n3. Materializing the newest features into the online store")
@@ -191,7 +191,7 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
     say("\n5. Promoting: None → Staging → the gate → Production")
     try:
         for alias in (STAGING, PRODUCTION):
-            move = promote(settings, trained.version, alias, why=_WHY, by="demo")
+            move = promote_through_gate(settings, trained.version, alias, why=_WHY, by="demo")
             say(f"   {alias}: {move.from_version or 'unset'} → {move.to_version}")
     except Refused as refusal:
         if served is None:

@@ -1,4 +1,4 @@
-"""Whether the online store can serve a version: its catalog against the version's contract."""
+"""Whether the online store can serve a version: its tables compared with the version's contract."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from streamflow.model_version import online_columns
 from streamflow.model_version.contract import Contract
 from streamflow.model_version.online_columns import FILL_ONLINE_STORE
 from streamflow.postgres.engine import transaction
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings
 
 
-def columns(settings: Settings, contract: Contract) -> dict[str, dict[str, str]]:
-    """Type per column of the online tables, from the catalog, which needs no right to read the tables."""
-    with transaction(settings) as connection:
+def columns(database: DatabaseSettings, contract: Contract) -> dict[str, dict[str, str]]:
+    """Type per column of the online tables, from the catalog, which needs no privilege on the tables."""
+    with transaction(database) as connection:
         rows = connection.execute(
             sa.text(
                 "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a"
@@ -29,15 +29,15 @@ def columns(settings: Settings, contract: Contract) -> dict[str, dict[str, str]]
         return found
 
 
-def check(settings: Settings, version: int, contract: Contract) -> None:
-    """Refuse a version that predict would take and then refuse every user with.
+def check(database: DatabaseSettings, version: int, contract: Contract) -> None:
+    """Check that predict could answer with a version from the online store.
 
     Raises:
-        ReleaseRefused: a table or column that it reads is gone, or of another type.
+        ReleaseRefused: A table or column that it reads is missing, or has another type.
     """
-    online = columns(settings, contract)
+    online = columns(database, contract)
     if not online:
-        # Nothing was materialized yet: that speaks against no version.
+        # Nothing was materialized yet, which is not the version's fault.
         return
     missing = online_columns.problems(contract, online)
     if missing:

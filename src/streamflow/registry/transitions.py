@@ -1,37 +1,58 @@
-"""Which moves of a version are allowed, and what a history amounts to. Pure.
+"""Which moves of a version are allowed, and what the audit trail says of the aliases. Pure.
 
-A version goes None -> Staging -> Production, one step at a time; a rollback goes back to what was in production.
+A version goes None -> Staging -> Production, one step at a time; a rollback goes back to one that was in production.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from streamflow.errors import PromotionConflict, Refused
-from streamflow.model_version.aliases import ALL_ALIASES, PRODUCTION, STAGING, TRIAL_ALIASES, PromotionAlias
+from streamflow.errors import NotFound, PromotionConflict, Refused
+from streamflow.model_version.aliases import (
+    ALL_ALIASES,
+    PRODUCTION,
+    STAGING,
+    TRIAL_ALIASES,
+    PromotionAlias,
+)
+from streamflow.registry import actions
 
-ANY = -1
-"""Expected version that stands for "whatever is there"."""
+Targets = Mapping[str, int | None]
+"""The version that each alias points at; None when it is unset."""
 
-Aliases = Mapping[str, int | None]
-"""The version behind each alias."""
+REVERT_TO: Final = "take_back_to"
+"""Fact of an external change that is to be reverted: the version that the alias is to point at again."""
+
+
+class Unchecked(enum.Enum):
+    """The type of UNCHECKED."""
+
+    UNCHECKED = enum.auto()
+
+
+UNCHECKED: Final = Unchecked.UNCHECKED
+"""The caller expects no particular version behind the alias."""
+
+Expected = int | None | Unchecked
+"""The version that a caller believes an alias points at (None: it is unset), or UNCHECKED."""
 
 
 class Moved(Protocol):
-    """What of a row of the history is looked at here."""
+    """What is read here of a row of the trail."""
 
     @property
     def alias(self) -> str:
-        """Which alias."""
+        """The alias."""
 
     @property
     def from_version(self) -> int | None:
-        """Where it pointed."""
+        """The version it pointed at before."""
 
     @property
     def to_version(self) -> int | None:
-        """Where it points since."""
+        """The version it points at since."""
 
     @property
     def action(self) -> str:
@@ -42,25 +63,33 @@ class Moved(Protocol):
         """What else was known."""
 
 
-def check_expected(alias: str, current: int | None, expected: int | None) -> None:
-    """Raise PromotionConflict when the alias points elsewhere than the caller believes."""
-    if expected not in (ANY, current):
+def check_expected(alias: str, current: int | None, expected: Expected) -> None:
+    """Check that an alias still points at the version that the caller decided upon.
+
+    Raises:
+        PromotionConflict: It points at another one.
+    """
+    if not isinstance(expected, Unchecked) and expected != current:
         raise PromotionConflict(
             f"'{alias}' points at {named(current)}, not at {named(expected)} as expected: somebody else moved it.",
             hint="Look at 'streamflow models history', then decide again.",
         )
 
 
-def check_step(aliases: Aliases, version: int, alias: PromotionAlias) -> None:
-    """Raise Refused when the version may not go to that alias from where it is."""
-    if aliases[PRODUCTION] == version:
+def check_step(targets: Targets, version: int, alias: PromotionAlias) -> None:
+    """Check that a version may go to an alias from where it is.
+
+    Raises:
+        Refused: It is there already, or skips a step.
+    """
+    if targets[PRODUCTION] == version:
         raise Refused(f"Version {version} is in production already.", hint="Nothing was changed.")
-    if alias == STAGING and aliases[STAGING] == version:
+    if alias == STAGING and targets[STAGING] == version:
         raise Refused(
             f"Version {version} is at staging already.",
             hint=f'Next: streamflow models promote {version} --to production --why "…"',
         )
-    if alias == PRODUCTION and aliases[STAGING] != version:
+    if alias == PRODUCTION and targets[STAGING] != version:
         raise Refused(
             f"Version {version} is not at staging; only what is at staging goes to production.",
             hint=f'First: streamflow models promote {version} --to staging --why "…"',
@@ -68,7 +97,7 @@ def check_step(aliases: Aliases, version: int, alias: PromotionAlias) -> None:
 
 
 def recorded(moves: Sequence[Moved]) -> dict[str, int | None]:
-    """Where the aliases point by the history, oldest row first."""
+    """The version that each alias points at according to the trail, oldest row first."""
     state: dict[str, int | None] = dict.fromkeys(ALL_ALIASES)
     for move in moves:
         state[move.alias] = move.to_version
@@ -78,24 +107,22 @@ def recorded(moves: Sequence[Moved]) -> dict[str, int | None]:
     return state
 
 
-TAKE_BACK = "take_back_to"
-"""Fact of an outside move that is to be taken back: where the alias is to point again."""
-
-
-def to_take_back(moves: Sequence[Moved], alias: str) -> Moved | None:
-    """The outside move of an alias that was to be taken back and was not yet; an attempt may have been abandoned."""
+def awaiting_revert(moves: Sequence[Moved], alias: str) -> Moved | None:
+    """Latest external change awaiting revert; None when there is none. An attempt may have been abandoned."""
     newest = next(
-        (move for move in reversed(moves) if move.alias == alias and move.action != "abandon"), None
+        (move for move in reversed(moves) if move.alias == alias and move.action != actions.ABANDON), None
     )
-    return newest if newest is not None and newest.action == "outside" and TAKE_BACK in newest.facts else None
+    if newest is None or newest.action != actions.EXTERNAL or REVERT_TO not in newest.facts:
+        return None
+    return newest
 
 
 def overtaken(moves: Sequence[Moved]) -> dict[str, int]:
-    """Trials, by alias, whose version came into production or left it since they began; oldest row first."""
+    """Trials, by alias, whose version entered or left production since they began; oldest row first."""
     state: dict[str, int | None] = dict.fromkeys(ALL_ALIASES)
     over: set[str] = set()
     for move in moves:
-        if move.action == "abandon":
+        if move.action == actions.ABANDON:
             continue
         state[move.alias] = move.to_version
         if move.alias in TRIAL_ALIASES:
@@ -103,24 +130,35 @@ def overtaken(moves: Sequence[Moved]) -> dict[str, int]:
         elif move.alias == PRODUCTION and move.from_version != move.to_version:
             ends = {move.from_version, move.to_version}
             over |= {alias for alias in TRIAL_ALIASES if state[alias] in ends}
-    # One that was pointed at production in MLflow itself compares nothing.
+    # A trial of the version in production, set in MLflow itself, compares nothing.
     over |= {alias for alias in TRIAL_ALIASES if state[alias] == state[PRODUCTION]}
     return {alias: version for alias in sorted(over) if (version := state[alias]) is not None}
 
 
+def on_trial(moves: Sequence[Moved]) -> dict[str, int]:
+    """The versions on trial according to the trail, by alias; oldest row first."""
+    running: dict[str, int] = {}
+    for move in moves:
+        if move.alias in TRIAL_ALIASES and move.action != actions.ABANDON:
+            running.pop(move.alias, None)
+            if move.to_version is not None:
+                running[move.alias] = move.to_version
+    return running
+
+
 def previous(moves: Sequence[Moved], current: int | None) -> int | None:
-    """The version behind the current one: promotions push, rollbacks pop.
+    """The version before the current one: a promotion pushes onto a stack, a rollback pops.
 
     Args:
-        moves: The alias' history, oldest first.
-        current: Version the alias points at; a move made past us counts as pushed. None: it was unset, so what was
-            there last comes back.
+        moves: The trail of the alias, oldest row first.
+        current: Version that the alias points at; an external change counts as pushed. When the alias is unset
+            (None), the version that was there last comes back.
     """
     stack: list[int] = []
     for move in moves:
-        if move.to_version is None or move.action == "abandon":
+        if move.to_version is None or move.action == actions.ABANDON:
             continue
-        if move.action in ("rollback", "revert") and move.to_version in stack:
+        if move.action in (actions.ROLLBACK, actions.REVERT) and move.to_version in stack:
             while stack[-1] != move.to_version:
                 stack.pop()
         elif not stack or stack[-1] != move.to_version:
@@ -130,6 +168,34 @@ def previous(moves: Sequence[Moved], current: int | None) -> int | None:
     if not stack or stack[-1] != current:
         stack.append(current)
     return stack[-2] if len(stack) > 1 else None
+
+
+def rollback_target(moves: Sequence[Moved], current: int | None, to: int | None) -> int:
+    """The version that a rollback goes back to.
+
+    Args:
+        moves: The trail of the alias, oldest row first.
+        current: Version that the alias points at; None when it is unset.
+        to: The version asked for; None: the one before the current one.
+
+    Raises:
+        NotFound: There is no earlier version.
+        Refused: `to` is in production, or never was.
+    """
+    target = previous(moves, current) if to is None else to
+    if target is None:
+        raise NotFound(
+            "There is no earlier version to roll back to.",
+            hint="See 'streamflow models history'; promote a version with 'streamflow models promote'.",
+        )
+    if target == current:
+        raise Refused(f"Version {target} is in production already.", hint="Nothing was changed.")
+    if target not in {move.to_version for move in moves}:
+        raise Refused(
+            f"Version {target} was never in production, so there is nothing to roll back to.",
+            hint=f"Promote it: streamflow models promote {target} --to staging --why …",
+        )
+    return target
 
 
 def named(version: int | None) -> str:

@@ -16,12 +16,11 @@ import pytest
 from streamflow.apply import apply
 from streamflow.challenger import train
 from streamflow.errors import PromotionConflict, Refused, UsageError
-from streamflow.gate.decision import gate
-from streamflow.gate.promotion import promote
+from streamflow.gate.decision import decide, promote_through_gate
 from streamflow.jobs.train import retrain
 from streamflow.mlflow_api import sdk as tracking
 from streamflow.postgres.engine import transaction
-from streamflow.registry import history, versions
+from streamflow.registry import chain, trail, versions
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 WHO = {"why": "a test", "by": "ada"}
@@ -50,8 +49,8 @@ def reason(report, name):
 def first(small):
     """January's version, in production as the first one."""
     version = train(small, JANUARY, estimator="logistic_regression").version
-    promote(small, version, "staging", **WHO)
-    promote(small, version, "production", **WHO)
+    promote_through_gate(small, version, "staging", **WHO)
+    promote_through_gate(small, version, "production", **WHO)
     return version
 
 
@@ -59,12 +58,12 @@ def first(small):
 def second(small, first):
     """February's version, at staging."""
     version = train(small, FEBRUARY, estimator="logistic_regression").version
-    promote(small, version, "staging", **WHO)
+    promote_through_gate(small, version, "staging", **WHO)
     return version
 
 
 def test_the_first_version_passes_and_the_history_keeps_what_the_gate_said(small, first):
-    move = history.history(small)[-1]
+    move = trail.history(small)[-1]
     assert move.gate["verdict"] == "passed"
     assert set(move.gate["rules"]) == {
         "files and golden rows",
@@ -89,7 +88,7 @@ def test_the_report_is_kept_as_json_and_as_a_page_and_tagged(small, first, tmp_p
 
 
 def test_the_history_names_the_very_report_that_let_a_version_in(small, first, tmp_path):
-    kept = history.history(small)[-1].gate
+    kept = trail.history(small)[-1].gate
     with tracking.client(small) as client:
         file = Path(
             client.download_artifacts(versions.get(small, first).run_id, kept["report"], str(tmp_path))
@@ -99,7 +98,7 @@ def test_the_history_names_the_very_report_that_let_a_version_in(small, first, t
 
 
 def test_champion_and_challenger_are_compared_on_the_same_rows(small, first, second):
-    report = gate(small, second)
+    report = decide(small, second)
     both = report.facts["compared"]
     # All of February's holdout: the champion has learnt none of February's labels.
     assert (both["rows"], both["trained_on"], both["not_served"]) == (1761, 0, 0)
@@ -111,7 +110,7 @@ def test_champion_and_challenger_are_compared_on_the_same_rows(small, first, sec
 
 
 def test_judged_again_a_version_gets_another_report_and_its_tag_names_the_newest(small, second, tmp_path):
-    one, other = gate(small, second), gate(small, second)
+    one, other = decide(small, second), decide(small, second)
     assert one.artifact != other.artifact
     held = versions.get(small, second)
     assert held.tags["streamflow.gate_report"] == f"{other.artifact}.html"
@@ -147,7 +146,7 @@ def another_holdout(content):
 )
 def test_a_version_is_not_judged_on_rows_that_are_not_its_own(small, second, spoilt, file, change, says):
     with spoilt(small, versions.get(small, second).run_id, f"training_set/{file}", change):
-        report = gate(small, second)
+        report = decide(small, second)
     assert not outcome(report)["files and golden rows"]
     assert says in reason(report, "files and golden rows")
     assert report.facts["holdout_auc"] is None
@@ -164,7 +163,7 @@ def test_a_champion_whose_rows_are_gone_is_not_compared_and_can_be_replaced_in_s
         (relabelled, "not the one it was trained on"),
     ):
         with spoilt(small, run_id, "training_set/training_set.parquet", change):
-            report = gate(small, version)
+            report = decide(small, version)
         assert outcome(report)["files and golden rows"]
         assert not outcome(report)["improvement"]
         assert says in reason(report, "improvement")
@@ -174,7 +173,7 @@ def test_a_champion_whose_rows_are_gone_is_not_compared_and_can_be_replaced_in_s
 def test_what_the_gate_refuses_is_not_promoted_and_the_reasons_are_told(small, second):
     strict = with_promotion(small, min_improvement=0.5)
     with pytest.raises(Refused, match=f"The gate refuses version {second}") as refusal:
-        promote(strict, second, "production", **WHO)
+        promote_through_gate(strict, second, "production", **WHO)
     assert any(line.startswith("improvement: AUC") for line in refusal.value.details)
     assert "--despite-gate" in refusal.value.hint
     assert versions.by_alias(small, "production") != second
@@ -182,7 +181,7 @@ def test_what_the_gate_refuses_is_not_promoted_and_the_reasons_are_told(small, s
 
 def test_not_worse_and_fresher_passes_when_the_settings_say_so(small, second):
     fresher = with_promotion(small, improvement="fresher", min_improvement=0.5)
-    report = gate(fresher, second)
+    report = decide(fresher, second)
     assert outcome(report)["improvement"]
     assert "not worse, and trained on newer data" in reason(report, "improvement")
 
@@ -192,7 +191,7 @@ def test_rows_that_the_champion_was_trained_on_are_left_out(small, first):
     training = small.training.model_copy(update={"seed": 7})
     other = small.model_copy(update={"training": training})
     version = train(other, JANUARY, estimator="logistic_regression").version
-    both = gate(small, version).facts["compared"]
+    both = decide(small, version).facts["compared"]
     assert both["trained_on"] > 1000
     assert both["rows"] == 1761 - both["trained_on"]
 
@@ -210,7 +209,7 @@ def test_a_version_with_a_feature_that_the_online_store_lacks_is_refused(small, 
     with transaction(small) as connection:
         connection.exec_driver_sql("ALTER TABLE online.subs_profile_fv DROP COLUMN contract_type")
     version = train(wider, JANUARY, estimator="logistic_regression").version
-    report = gate(wider, version)
+    report = decide(wider, version)
     assert not outcome(report)["online schema"]
     assert "'subs_profile_fv' has no column 'contract_type'" in reason(report, "online schema")
     assert "streamflow features apply" in reason(report, "online schema")
@@ -227,7 +226,7 @@ def test_a_challenger_with_fewer_features_is_compared_with_the_champions_own(sma
     )
     narrow = small.model_copy(update={"feast": small.feast.model_copy(update={"repo": folder})})
     version = train(narrow, JANUARY, estimator="logistic_regression").version
-    report = gate(narrow, version)
+    report = decide(narrow, version)
     both = report.facts["compared"]
     assert both["rows"] == 1761
     assert both["champion"]["auc"] > 0.8 > both["challenger"]["auc"]
@@ -244,35 +243,35 @@ def test_a_flipped_byte_fails_the_gate(small, first, tmp_path):
         content[100] ^= 1
         path.write_bytes(bytes(content))
         client.log_artifact(run_id, str(path), "model")
-    report = gate(small, version)
+    report = decide(small, version)
     assert not outcome(report)["files and golden rows"]
     assert "model.onnx is not the one that was registered" in reason(report, "files and golden rows")
 
 
 def test_a_champion_that_changed_since_it_was_judged_is_a_conflict(small, second):
     with pytest.raises(PromotionConflict, match="somebody else moved it"):
-        promote(small, second, "production", expected=second, despite_gate=True, **WHO)
+        promote_through_gate(small, second, "production", expected=second, despite_gate=True, **WHO)
 
 
 def test_the_gate_is_overruled_only_in_so_many_words(small, first, second):
     strict = with_promotion(small, min_improvement=0.5)
-    move = promote(strict, second, "production", despite_gate=True, **WHO)
+    move = promote_through_gate(strict, second, "production", despite_gate=True, **WHO)
     assert move.gate["verdict"] == "overruled"
     assert move.gate["rules"]["improvement"] is False
     assert (move.from_version, move.to_version) == (first, second)
-    history.verify(small)
+    chain.verify(small.database)
 
 
 def test_an_older_model_does_not_replace_a_newer_one_but_in_so_many_words(small, second):
     version = train(small, JANUARY, estimator="random_forest").version
-    report = gate(small, version)
+    report = decide(small, version)
     assert not outcome(report)["not older"]
     assert "trained as of 2024-01-31, the champion as of 2024-02-29" in reason(report, "not older")
 
 
 def test_a_version_in_production_is_not_judged_against_itself(small, second):
     with pytest.raises(Refused, match="in production itself"):
-        gate(small, second)
+        decide(small, second)
 
 
 def test_a_scheduled_training_waits_at_staging_or_goes_through_as_the_policy_says(small, second):

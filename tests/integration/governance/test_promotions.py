@@ -23,11 +23,11 @@ from streamflow.errors import (
     StreamFlowError,
     UsageError,
 )
-from streamflow.gate import promotion as jobs
+from streamflow.gate.decision import promote_through_gate
 from streamflow.mlflow_api import sdk as tracking
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres.engine import engine, exclusive, transaction
-from streamflow.registry import history, moves, settle, versions
+from streamflow.registry import chain, moves, reconcile, trail, versions
 from streamflow.registry.promote import promote, rollback
 
 WHO = {"why": "a test", "by": "ada"}
@@ -49,7 +49,7 @@ def with_promotion(settings, **changes):
 
 
 def rows(settings):
-    return [(m.action, m.alias, m.from_version, m.to_version) for m in history.history(settings)]
+    return [(m.action, m.alias, m.from_version, m.to_version) for m in trail.history(settings)]
 
 
 def test_a_version_goes_to_staging_then_to_production_and_no_other_way(settings, make):
@@ -111,17 +111,17 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told_fifty_times(se
             assert isinstance(lost[0], PromotionConflict), lost
             winner = tries[errors.index(None)].result()
             assert versions.by_alias(settings, "staging") == winner.to_version
-    found = history.history(settings)
+    found = trail.history(settings)
     assert len(found) == 50
     assert all(later.from_version == earlier.to_version for earlier, later in itertools.pairwise(found))
     assert [move.promotion_id for move in found] == list(range(1, 51))
-    history.verify(settings)
+    chain.verify(settings.database)
 
 
 @pytest.mark.parametrize("alias", ["staging", "production"])
 def test_a_version_that_there_is_not_is_said_not_to_be(settings, mlflow_server, alias):
     with pytest.raises(NotFound, match="There is no version 99"):
-        jobs.promote(settings, 99, alias, **WHO)
+        promote_through_gate(settings, 99, alias, **WHO)
 
 
 def test_rollback_goes_back_one_promotion_at_a_time(settings, make):
@@ -183,7 +183,7 @@ def test_neither_promotion_nor_rollback_takes_a_version_with_a_flipped_byte(sett
         with pytest.raises(ReleaseRefused, match=f"{name} is not the one that was registered"):
             attempt()
     assert versions.by_alias(settings, "production") == second
-    assert len(history.history(settings)) == 4
+    assert len(trail.history(settings)) == 4
 
 
 def killed_before(settings, version, function):
@@ -191,8 +191,8 @@ def killed_before(settings, version, function):
     script = textwrap.dedent(f"""
         import os, signal
         from streamflow import settings as s
-        from streamflow.registry import history, moves, promote
-        owner = history if "{function}" == "append" else moves
+        from streamflow.registry import moves, promote, trail
+        owner = trail if "{function}" == "append" else moves.LockedRegistry
         setattr(owner, "{function}", lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL))
         promote.promote(s.load(), {version}, "production", why="cut short", by="eve")
     """)
@@ -208,7 +208,7 @@ def test_a_crash_between_alias_and_audit_row_is_ended_by_the_next_command(settin
     assert versions.by_alias(settings, "production") == second
     assert len(rows(settings)) == 3
 
-    (ended,) = settle.settle(settings)
+    (ended,) = reconcile.reconcile(settings)
     assert (ended.action, ended.to_version, ended.moved_by, ended.why) == (
         "promote",
         second,
@@ -218,16 +218,16 @@ def test_a_crash_between_alias_and_audit_row_is_ended_by_the_next_command(settin
     assert ended.facts["recovered"] is True
     assert ended.release["version"] == second
     assert stages(settings) == {first: "Archived", second: "Production"}
-    assert settle.settle(settings) == []
+    assert reconcile.reconcile(settings) == []
     assert rollback(settings, **WHO).to_version == first
-    history.verify(settings)
+    chain.verify(settings.database)
 
 
 def test_a_crash_before_the_alias_was_moved_is_recorded_as_abandoned(settings, make):
     (first,) = make(1)
     promote(settings, first, "staging", **WHO)
     killed_before(settings, first, "point")
-    (ended,) = settle.settle(settings)
+    (ended,) = reconcile.reconcile(settings)
     assert (ended.action, ended.to_version, ended.facts["intended"]) == ("abandon", None, first)
     assert promote(settings, first, "production", **WHO).to_version == first
     with pytest.raises(NotFound, match="no earlier version"):
@@ -251,7 +251,7 @@ def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_goes_
             client.set_alias(settings.mlflow.registered_model, "staging", first)
 
     with monkeypatch.context() as patch:
-        patch.setattr(moves, "point", cut)
+        patch.setattr(moves.LockedRegistry, "point", cut)
         with pytest.raises(DependencyDown):
             promote(settings, first, "staging", **WHO)
     assert promote(settings, first, "staging", **WHO).to_version == first
@@ -268,7 +268,7 @@ def test_a_move_in_mlflow_is_recorded_and_accepted(settings, make):
     into_production(settings, first)
     promote(settings, second, "staging", **WHO)
     move_past_us(settings, second)
-    (seen,) = settle.settle(settings)
+    (seen,) = reconcile.reconcile(settings)
     assert (seen.action, seen.from_version, seen.to_version) == ("outside", first, second)
     assert versions.by_alias(settings, "staging") is None
     assert seen.moved_by == "unknown"
@@ -282,7 +282,7 @@ def test_a_move_in_mlflow_is_recorded_and_taken_back_when_the_settings_say_so(se
     into_production(settings, first)
     move_past_us(settings, second)
     strict = with_promotion(settings, outside_moves="revert")
-    seen, back = settle.settle(strict)
+    seen, back = reconcile.reconcile(strict)
     assert (seen.action, seen.to_version) == ("outside", second)
     assert (back.action, back.from_version, back.to_version) == ("revert", second, first)
     assert back.release["version"] == first
@@ -297,7 +297,7 @@ def test_a_stage_moved_in_mlflow_is_put_back_and_recorded(settings, make):
     into_production(settings, first)
     with tracking.client(settings) as client:
         client.transition_model_version_stage(settings.mlflow.registered_model, str(second), "Production")
-    (seen,) = settle.settle(settings)
+    (seen,) = reconcile.reconcile(settings)
     assert (seen.action, seen.facts["detected"]) == ("outside", "a stage")
     assert stages(settings) == {first: "Production", second: "Archived"}
 
@@ -310,10 +310,10 @@ def test_what_was_in_production_at_a_time(settings, make):
         moments.append(datetime.now(UTC))
     rollback(settings, **WHO)
     with pytest.raises(NotFound, match="Nothing was in production"):
-        history.at(settings, moments[0])
-    assert history.at(settings, moments[1]).to_version == first
-    assert history.at(settings, moments[2]).release["version"] == second
-    assert history.at(settings, datetime.now(UTC) + timedelta(days=1)).to_version == first
+        trail.at(settings, moments[0])
+    assert trail.at(settings, moments[1]).to_version == first
+    assert trail.at(settings, moments[2]).release["version"] == second
+    assert trail.at(settings, datetime.now(UTC) + timedelta(days=1)).to_version == first
 
 
 @pytest.mark.parametrize(
@@ -328,8 +328,8 @@ def test_tampering_with_the_audit_trail_is_found(settings, make, statement, prob
     first, second = make(2)
     into_production(settings, first)
     into_production(settings, second)
-    anchor = settle.anchor(settings)
-    assert history.verify(settings, anchor)
+    anchor = moves.anchor(settings)
+    assert chain.verify(settings.database, anchor)
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), transaction(settings) as connection:
         connection.exec_driver_sql(statement)
     with transaction(settings) as connection:
@@ -338,5 +338,5 @@ def test_tampering_with_the_audit_trail_is_found(settings, make, statement, prob
         connection.exec_driver_sql(statement)
         connection.exec_driver_sql("SET session_replication_role = DEFAULT")
     with pytest.raises(StreamFlowError, match=problem):
-        history.verify(settings, anchor)
+        chain.verify(settings.database, anchor)
     engine(settings).dispose()

@@ -17,8 +17,9 @@ from streamflow.mlflow_api import sdk as tracking
 from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.postgres.engine import transaction
-from streamflow.registry import history, moves, settle, trial, versions
+from streamflow.registry import chain, moves, reconcile, trail, trial, versions
 from streamflow.registry.promote import promote, rollback
+from streamflow.registry.trail import Change
 
 WHO = {"why": "a test", "by": "ada"}
 
@@ -29,7 +30,7 @@ def into_production(settings, version):
 
 
 def rows(settings):
-    return [(m.action, m.alias, m.from_version, m.to_version) for m in history.history(settings)]
+    return [(m.action, m.alias, m.from_version, m.to_version) for m in trail.history(settings)]
 
 
 def stages(settings):
@@ -80,18 +81,18 @@ def test_rows_cut_off_at_the_end_are_missed_until_somebody_says_why(settings, ma
 
     assert command("models", "history", "--acknowledge", "restored from Monday's backup")[0] == 0
     assert "chain of these rows holds" in command("models", "history")[1]
-    told = [move for move in history.history(settings) if move.action == "acknowledge"]
+    told = [move for move in trail.history(settings) if move.action == "acknowledge"]
     assert [move.why for move in told] == ["restored from Monday's backup"]
     assert told[0].facts["problems"]
     with pytest.raises(Refused, match="nothing to acknowledge"):
-        settle.acknowledge(settings, **WHO)
+        reconcile.acknowledge(settings, **WHO)
 
 
 def test_a_trail_without_its_anchor_is_said_to_have_none(settings, make):
     (first,) = make(1)
     into_production(settings, first)
     with tracking.client(settings) as client:
-        client.delete_registered_model_tag(settings.mlflow.registered_model, history.ANCHOR_TAG)
+        client.delete_registered_model_tag(settings.mlflow.registered_model, chain.ANCHOR_TAG)
     code, output, _ = command("models", "history")
     assert code == 0
     assert "MLflow names no newest row" in output
@@ -120,7 +121,7 @@ def test_a_trial_of_another_version_goes_on_through_a_rollback(settings, make):
     rollback(settings, **WHO)
     assert trial.running(settings) == {"challenger": third}
     trial.start(settings, second, "canary", **WHO)
-    assert settle.settle(settings) == []
+    assert reconcile.reconcile(settings) == []
     assert trial.running(settings) == {"canary": second, "challenger": third}
 
 
@@ -129,7 +130,7 @@ def test_a_version_that_reaches_production_in_mlflow_is_on_trial_no_more(setting
     into_production(settings, first)
     trial.start(settings, second, "canary", **WHO)
     point_past_us(settings, "production", second)
-    settle.settle(settings)
+    reconcile.reconcile(settings)
     assert versions.by_alias(settings, "canary") is None
     assert rows(settings)[-1] == ("end trial", "canary", second, None)
 
@@ -150,20 +151,11 @@ def test_the_command_rolls_back_from_what_was_in_production_when_it_was_called(s
     for version in (first, second, third):
         into_production(settings, version)
     found = []
-    with moves.turn(settings) as (connection, client):
+    with moves.promotion_lock(settings) as locked:
         caller = threading.Thread(target=lambda: found.append(command("rollback", "--why", "complaints")))
         caller.start()
         wait_for_a_waiting_one(settings)
-        moves.move(
-            connection,
-            client,
-            model=settings.mlflow.registered_model,
-            alias="production",
-            from_version=third,
-            to_version=second,
-            action="rollback",
-            **WHO,
-        )
+        locked.move(Change("production", third, second, "rollback", **WHO))
     caller.join()
     (code, _, error) = found[0]
     assert (code, type(error)) == (1, PromotionConflict)
@@ -181,7 +173,7 @@ def wait_for_a_waiting_one(settings):
             if connection.execute(waiting).scalar_one():
                 return
         time.sleep(0.02)
-    pytest.fail("nobody waits for the turn")
+    pytest.fail("nobody waits for the promotion lock")
 
 
 @pytest.mark.parametrize("failing", [1, 2])
@@ -199,8 +191,8 @@ def test_a_move_in_mlflow_is_taken_back_although_mlflow_failed_in_between(
         with monkeypatch.context() as patch:
             patch.setattr(RegistryClient, "set_alias", fails)
             with pytest.raises(DependencyDown):
-                settle.settle(strict(settings))
-    settle.settle(strict(settings))
+                reconcile.reconcile(strict(settings))
+    reconcile.reconcile(strict(settings))
     assert versions.by_alias(settings, "production") == first
     assert stages(settings) == {first: "Production", second: "None"}
     assert rows(settings)[2:] == [
@@ -208,7 +200,7 @@ def test_a_move_in_mlflow_is_taken_back_although_mlflow_failed_in_between(
         *[("abandon", "production", second, second)] * failing,
         ("revert", "production", second, first),
     ]
-    assert settle.settle(strict(settings)) == []
+    assert reconcile.reconcile(strict(settings)) == []
 
 
 @pytest.mark.parametrize("alias", ["canary", "challenger"])
@@ -216,15 +208,15 @@ def test_a_trial_started_and_ended_in_mlflow_is_recorded(settings, make, alias):
     first, second = make(2)
     into_production(settings, first)
     point_past_us(settings, alias, second)
-    (seen,) = settle.settle(settings)
+    (seen,) = reconcile.reconcile(settings)
     assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, None, second)
     assert trial.running(settings) == {alias: second}
     point_past_us(settings, alias, None)
-    (seen,) = settle.settle(settings)
+    (seen,) = reconcile.reconcile(settings)
     assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, second, None)
 
     point_past_us(settings, alias, second)
-    seen, back = settle.settle(strict(settings))
+    seen, back = reconcile.reconcile(strict(settings))
     assert (back.action, back.alias, back.from_version, back.to_version) == ("revert", alias, second, None)
     assert versions.by_alias(settings, alias) is None
 
@@ -248,13 +240,13 @@ def test_a_rollback_after_production_was_unset_brings_back_what_was_there(settin
     into_production(settings, second)
     point_past_us(settings, "production", None)
     if change == "accept":
-        settle.settle(settings)
+        reconcile.reconcile(settings)
         assert stages(settings) == {first: "Archived", second: "Archived"}
         assert rollback(settings, **WHO).to_version == second
     else:
-        settle.settle(strict(settings))
+        reconcile.reconcile(strict(settings))
         assert rollback(strict(settings), **WHO).to_version == first
-    assert not [move for move in history.history(settings) if move.facts.get("detected") == "a stage"]
+    assert not [move for move in trail.history(settings) if move.facts.get("detected") == "a stage"]
 
 
 def test_what_was_there_at_a_time_takes_moves_in_mlflow_into_account(settings, make):
@@ -266,7 +258,7 @@ def test_what_was_there_at_a_time_takes_moves_in_mlflow_into_account(settings, m
     assert code == 0
     assert f"Version {second} was in production" in output
     assert f"done after {before.recorded_at:%Y-%m-%d %H:%M:%S} UTC" in output
-    seen = history.history(settings)[-1]
+    seen = trail.history(settings)[-1]
     assert datetime.fromisoformat(seen.facts["not_before"]) == before.recorded_at
     _, output, _ = command("models", "at", meanwhile.isoformat())
     assert f"Version {first} was in production" in output
@@ -288,7 +280,7 @@ def test_a_stage_set_in_mlflow_is_put_back_when_nothing_is_in_production(setting
     (first,) = make(1)
     with tracking.client(settings) as client:
         client.transition_model_version_stage(settings.mlflow.registered_model, str(first), "Production")
-    (seen,) = settle.settle(settings)
+    (seen,) = reconcile.reconcile(settings)
     assert seen.facts["detected"] == "a stage"
     assert stages(settings) == {first: "Archived"}
 

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from streamflow.postgres.engine import transaction
-from streamflow.registry import history
+from streamflow.registry import trail
 from streamflow.registry.promote import promote, rollback
 
 WHO = {"why": "a test", "by": "ada"}
@@ -32,7 +32,7 @@ def test_no_row_is_dated_back_or_ahead(settings, make, moved_at, problem):
             ),
             {"moved_at": move.moved_at + moved_at, "model": move.model},
         )
-    assert len(history.history(settings)) == 2
+    assert len(trail.history(settings)) == 2
 
 
 def test_a_clock_that_was_set_back_keeps_nobody_from_rolling_back(settings, make):

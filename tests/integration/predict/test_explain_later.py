@@ -15,7 +15,7 @@ from streamflow.jobs.materialize import materialize
 from streamflow.mlflow_api import sdk as tracking
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres.engine import transaction
-from streamflow.registry import artifacts, settle, trial, versions
+from streamflow.registry import artifacts, reconcile, trial, versions
 from streamflow.registry.promote import promote, rollback
 from streamflow.repo import definitions as repos
 
@@ -172,7 +172,7 @@ def test_an_answer_that_was_logged_is_shown_although_nothing_is_in_production(wo
     first, _, _ = past
     with tracking.client(world) as client:
         client.delete_registered_model_alias(world.mlflow.registered_model, "production")
-    settle.settle(world)
+    reconcile.reconcile(world)
     moment = datetime.now(UTC)
     found = explain(world, USERS[0], moment)
     assert (found.release, found.answer) == ({}, None)

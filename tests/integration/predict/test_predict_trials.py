@@ -13,7 +13,7 @@ from streamflow.canary import in_canary
 from streamflow.errors import NotFound, Refused
 from streamflow.mlflow_api import sdk as tracking
 from streamflow.postgres.engine import transaction
-from streamflow.registry import history, trial
+from streamflow.registry import chain, trail, trial
 
 
 @contextlib.contextmanager
@@ -50,9 +50,9 @@ def test_the_command_starts_and_ends_a_trial_and_the_history_keeps_it(simulated,
     assert trial.running(simulated) == {"challenger": 2}
     assert run("stop", "--as", "challenger", "--why", "seen enough")[0] == 0
     predict.until(lambda: _trials(predict) == {})
-    done = [(m.action, m.alias, m.from_version, m.to_version) for m in history.history(simulated)][-2:]
+    done = [(m.action, m.alias, m.from_version, m.to_version) for m in trail.history(simulated)][-2:]
     assert done == [("trial", "challenger", None, 2), ("end trial", "challenger", 2, None)]
-    history.verify(simulated, "")
+    chain.verify(simulated.database, "")
 
 
 def test_a_trial_needs_a_reason_and_another_version_than_the_one_in_production(simulated, predict):

@@ -4,8 +4,9 @@ import math
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
-from streamflow.gate import report as gate_page
-from streamflow.gate.rules import Compared, Facts, Figures, SliceFigures, judge
+from streamflow.gate.facts import Compared, Facts, Figures, SliceFigures
+from streamflow.gate.page import page
+from streamflow.gate.rules import judge
 from streamflow.model_version.contract import Contract, Feature, View
 from streamflow.settings import PromotionSettings
 
@@ -180,7 +181,7 @@ def test_the_page_says_what_the_report_says_and_lets_nothing_in():
         "facts": {"slices": [asdict(item) for item in GOOD.slices]},
         "limits": LIMITS.model_dump(),
     }
-    html = gate_page.page(report)
+    html = page(report)
     assert "<script>" not in html
     assert "yearly" in html
     assert "at least +0.01 was asked for" in html

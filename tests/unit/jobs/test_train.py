@@ -1,6 +1,6 @@
 """When a challenger takes over by itself."""
 
-from streamflow.gate.decision import GateReport
+from streamflow.gate.report import GateReport
 from streamflow.gate.rules import Rule
 from streamflow.jobs.train import decide
 

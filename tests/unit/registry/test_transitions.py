@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from streamflow.registry.history import Move
-from streamflow.registry.transitions import overtaken, previous, to_take_back
+from streamflow.registry.trail import Move
+from streamflow.registry.transitions import awaiting_revert, overtaken, previous
 
 
 def move(action: str, to: int, came_from: int | None = None) -> Move:
@@ -77,7 +77,7 @@ def test_a_trial_that_failed_to_end_is_still_overtaken():
 
 def test_an_outside_move_is_to_be_taken_back_until_it_is():
     outside = Move(*_WHEN, "production", 1, 2, "outside", "", {"take_back_to": 1})
-    assert to_take_back([move("promote", 1), outside, move("abandon", 2, 2)], "production") == outside
-    assert to_take_back([outside, trial("canary", 3)], "production") == outside
-    assert to_take_back([outside, move("revert", 1, 2)], "production") is None
-    assert to_take_back([Move(*_WHEN, "production", 1, 2, "outside", "", {})], "production") is None
+    assert awaiting_revert([move("promote", 1), outside, move("abandon", 2, 2)], "production") == outside
+    assert awaiting_revert([outside, trial("canary", 3)], "production") == outside
+    assert awaiting_revert([outside, move("revert", 1, 2)], "production") is None
+    assert awaiting_revert([Move(*_WHEN, "production", 1, 2, "outside", "", {})], "production") is None

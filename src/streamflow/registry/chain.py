@@ -1,0 +1,143 @@
+"""The hash chain over the audit trail: verify that no row was changed, removed or cut off."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from streamflow.errors import StreamFlowError
+from streamflow.postgres.engine import transaction
+from streamflow.settings import DatabaseSettings
+
+ANCHOR_TAG = "streamflow.audit"
+"""Tag of the registered model that names the newest row and its hash, in another database than the trail's."""
+
+GENESIS = "0" * 64
+"""The previous hash of the first row."""
+
+_UTC = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"
+# The fields that are hashed, as text, in the order of streamflow.promotion_hash.
+_HASHED = (
+    "promotion_id::text",
+    _UTC.format("moved_at"),
+    _UTC.format("recorded_at"),
+    "moved_by",
+    "login",
+    "model",
+    "alias",
+    "from_version::text",
+    "to_version::text",
+    "action",
+    "why",
+    "intent_id::text",
+    "facts::text",
+    "release::text",
+    "gate::text",
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """One row of the chain.
+
+    Attributes:
+        promotion_id: Number of the row.
+        texts: The fields that are hashed, as text.
+        previous_hash: Hash of the row before, as this one states it.
+        hash: Hash of this row, as it states it.
+    """
+
+    promotion_id: int
+    texts: tuple[str | None, ...]
+    previous_hash: str
+    hash: str
+
+
+def read(connection: sa.Connection) -> list[Link]:
+    """The whole chain, of all models, oldest first."""
+    fields = ", ".join(f"{expression} AS f{i}" for i, expression in enumerate(_HASHED))
+    rows = connection.execute(
+        sa.text(
+            f"SELECT promotion_id, previous_hash, hash, {fields} FROM streamflow.promotions ORDER BY promotion_id"
+        )
+    )
+    return [Link(row[0], tuple(row[3:]), row[1], row[2]) for row in rows]
+
+
+def has_row(connection: sa.Connection, anchor: str) -> bool:
+    """Whether the chain still has the row that an anchor names; true for an anchor that names none."""
+    number, _, expected = anchor.partition(":")
+    if not number.isdigit():
+        return True
+    actual = connection.execute(
+        sa.text("SELECT hash FROM streamflow.promotions WHERE promotion_id = :number"),
+        {"number": int(number)},
+    ).scalar()
+    return bool(actual == expected)
+
+
+def link_hash(link: Link) -> str:
+    """SHA-256 over the hash before the row and its fields, each preceded by its length. Pure."""
+    fields = (
+        "-" if text is None else f"{len(text.encode())}:{text}" for text in (link.previous_hash, *link.texts)
+    )
+    return hashlib.sha256(",".join(fields).encode()).hexdigest()
+
+
+def broken(links: Sequence[Link], anchor: str = "") -> tuple[str, ...]:
+    """What is wrong with a chain, a sentence each; empty when it holds. Pure.
+
+    Args:
+        links: The chain, oldest row first.
+        anchor: "number:hash" of a row that was once the newest, stored elsewhere; "" when there is none.
+    """
+    problems = []
+    before = GENESIS
+    for number, link in enumerate(links, start=1):
+        if link.promotion_id != number:
+            problems.append(f"Row {number} is missing; row {link.promotion_id} is in its place.")
+            break
+        if link.previous_hash != before:
+            problems.append(f"Row {number} does not follow from row {number - 1}.")
+        if link_hash(link) != link.hash:
+            problems.append(f"Row {number} was changed after it was written.")
+        before = link.hash
+    number_text, _, expected = anchor.partition(":")
+    if number_text.isdigit():
+        number = int(number_text)
+        if number > len(links):
+            problems.append(f"Rows {len(links) + 1} to {number} are missing at the end.")
+        elif links[number - 1].hash != expected:
+            problems.append(f"Row {number} is not the one that MLflow's tag '{ANCHOR_TAG}' names.")
+    return tuple(problems)
+
+
+def problems(database: DatabaseSettings, anchor: str = "") -> tuple[str, ...]:
+    """What is wrong with the chain in the database, a sentence each; empty when it holds."""
+    with transaction(database) as connection:
+        return broken(read(connection), anchor)
+
+
+def verify(database: DatabaseSettings, anchor: str = "") -> str:
+    """Verify the chain in the database.
+
+    Returns:
+        Hash of the newest row; GENESIS when there is none.
+
+    Raises:
+        StreamFlowError: The chain is broken; `details` says where.
+    """
+    with transaction(database) as connection:
+        links = read(connection)
+    problems = broken(links, anchor)
+    if problems:
+        raise StreamFlowError(
+            "The audit trail of promotions was tampered with.",
+            details=problems,
+            hint="Compare it with a backup (docs/governance.md), and find out who owns the database. If rows were lost"
+            " for a known reason: streamflow models history --acknowledge WHY",
+        )
+    return links[-1].hash if links else GENESIS
