@@ -63,14 +63,14 @@ def _connect(settings: Settings, name: str) -> psycopg.Connection[Any]:
 
 
 def _multiply(source: Settings, target: Settings, users: int) -> None:
-    from streamflow.repo import definitions as repos
+    from streamflow.repo import definitions
 
     with _connect(source, source.database.name) as out, _connect(target, target.database.name) as into:
         into.execute(
             "INSERT INTO streamflow.drops VALUES"
             f" ('{_DROP}', '2024-02-29+00', 1, '', clock_timestamp(), 'bench', 'bench', {users}, 0)"
         )
-        for table in repos.load(source).tables:
+        for table in definitions.load(source.feast.repo).tables:
             columns = ", ".join(quote(column.name) for column in table.columns)
             into.execute(f"CREATE TEMP TABLE sample AS SELECT * FROM source.{quote(table.name)} LIMIT 0")
             select = (

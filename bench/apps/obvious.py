@@ -12,7 +12,7 @@ from feast import FeatureStore
 from pydantic import BaseModel
 
 from streamflow import settings as settings_module
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 
 settings = settings_module.load()
 # feature_store.yaml takes where PostgreSQL is from the environment.
@@ -20,7 +20,7 @@ os.environ.update(settings.database.variables)
 mlflow.set_tracking_uri(settings.mlflow.tracking_uri)
 
 store = FeatureStore(repo_path=str(settings.feast.repo))
-service = store.get_feature_service(repos.load(settings).feature_service_name)
+service = store.get_feature_service(definitions.load(settings.feast.repo).feature_service_name)
 model: Any = mlflow.pyfunc.load_model(f"models:/{settings.mlflow.registered_model}@production")
 columns = model.metadata.get_input_schema().input_names()
 app = FastAPI()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from streamflow.drops import tables
 from streamflow.features import store
 from streamflow.postgres.engine import transaction
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 from streamflow.settings import Settings
 from streamflow.snapshots import views
 
 
 def apply(settings: Settings) -> store.Applied:
     """Create or widen source tables, snapshot views, online tables and the registry; nothing is lost."""
-    repo = repos.load(settings)
+    repo = definitions.load(settings.feast.repo)
     with transaction(settings) as connection:
         tables.ensure(connection, repo)
         views.ensure(connection, repo)

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from streamflow.features import training_set
 from streamflow.postgres.engine import transaction
 from streamflow.registry import versions
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 from streamflow.settings import Settings
 from streamflow.snapshots import ledger, views
 from streamflow.training import fit
@@ -74,7 +74,7 @@ def train(
         Refused: too little to learn from.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
-    repo = repos.load(settings).with_horizon(horizon)
+    repo = definitions.load(settings.feast.repo).with_horizon(horizon)
     with transaction(settings) as connection:
         known = ledger.known_until(connection, known_at)
         loaded = ledger.drops(connection, known)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from streamflow.drops import ledger, load
 from streamflow.errors import DropRefused
 from streamflow.postgres.engine import transaction
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 
 CORPUS = Path(__file__).parents[1] / "drops"
 AS_OF = date(2024, 1, 31)
@@ -35,7 +35,7 @@ def drop(name, folder):
 
 
 def ingest(settings, folder):
-    return load.ingest(settings, repos.load(settings), folder, AS_OF, loaded_by="a test")
+    return load.ingest(settings, definitions.load(settings.feast.repo), folder, AS_OF, loaded_by="a test")
 
 
 def contents(settings, *, of_drop=None):

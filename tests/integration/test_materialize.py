@@ -12,7 +12,7 @@ from streamflow.errors import NotFound
 from streamflow.features.store import open_store
 from streamflow.jobs.materialize import materialize
 from streamflow.postgres.engine import engine, transaction
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 
 JANUARY, FEBRUARY = datetime(2024, 1, 31, tzinfo=UTC), datetime(2024, 2, 29, tzinfo=UTC)
 VIEWS = ("subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_agg_90d_fv")
@@ -29,7 +29,7 @@ def load(settings, as_of: datetime, users: list[str], value: int) -> None:
             ),
             {"id": f"d{number}", "as_of": as_of, "n": number},
         )
-        for table in repos.load(settings).tables:
+        for table in definitions.load(settings.feast.repo).tables:
             columns = [c.name for c in table.columns if c.type in ("int", "float")]
             listed = ", ".join([table.key, *columns, "as_of", "loaded_at", "drop_id"])
             values = ", ".join(

@@ -15,7 +15,7 @@ from streamflow.jobs.score import Scored, Unchanged, score, score_what_is_new, s
 from streamflow.postgres.engine import transaction
 from streamflow.registry.promote import promote
 from streamflow.registry.versions import by_alias
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 
 pytestmark = [pytest.mark.postgres, pytest.mark.stack]
 
@@ -50,7 +50,7 @@ def test_scores_are_those_of_the_training_sets_rows_to_the_last_bit(promoted, as
     release = asyncio.run(served_release(promoted))
     assert scored.fingerprint == release.contract.fingerprint
     moment = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC)
-    repo = repos.load(promoted)
+    repo = definitions.load(promoted.feast.repo)
     joined = training_set.build(
         promoted, repo, as_of=moment, label_as_of=moment, known_at=scored.known_at, db_schema="features"
     )
@@ -157,7 +157,7 @@ def test_users_without_complete_and_fresh_features_get_no_score(promoted):
     with transaction(promoted) as connection:
         at = {"as_of": datetime(2024, 1, 31, tzinfo=UTC)}
         copies = {"complete": {}, "gone": {}, "null": {"usage_agg_30d": ["watch_hours_30d"]}, "norow": {}}
-        for table in repos.load(promoted).tables:
+        for table in definitions.load(promoted.feast.repo).tables:
             columns = [c.name for c in table.columns]
             for user, nulls in copies.items():
                 if user == "norow" and table.name == "payments_agg_90d":

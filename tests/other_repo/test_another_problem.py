@@ -29,7 +29,7 @@ from streamflow.jobs.materialize import materialize
 from streamflow.jobs.score import score
 from streamflow.local import home, processes
 from streamflow.postgres.engine import transaction
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions, feast_config
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -196,7 +196,7 @@ def _answers(service: Service, windpark, newest: Path) -> None:
     assert values["hot_starts"] == int(sensors["hot_starts"])
     assert values["icing"] is (sensors["icing"] == "True")
     assert (values["foundation"], values["moorings"]) == ("land", None)
-    store = feast.FeatureStore(config=repos.feast_config(windpark))
+    store = feast.FeatureStore(config=feast_config.read(windpark.feast.repo, windpark.database))
     read = store.get_online_features(
         features=store.get_feature_service("failure_v3"), entity_rows=[{"turbine_id": NO_MOORINGS}]
     ).to_dict()
@@ -204,7 +204,7 @@ def _answers(service: Service, windpark, newest: Path) -> None:
 
 
 def test_no_module_names_a_column_a_view_or_a_service_of_the_feature_repo():
-    repo = repos.load(settings_module.load(feast={"repo": ROOT / "feature_repo"}))
+    repo = definitions.load(ROOT / "feature_repo")
     names = {column.name for table in repo.tables for column in table.columns}
     names |= {table.snapshots for table in repo.tables}
     names |= {view.name for view in repo.feature_views} | {view.name for view in repo.feature_services}

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from feast.repo_config import load_repo_config
 
 from streamflow import settings as settings_module
-from streamflow.repo.definitions import feast_config
+from streamflow.repo import feast_config
 from streamflow.servers import feast_environment
 
 REPO = Path(__file__).parents[2] / "feature_repo"
@@ -28,7 +28,7 @@ def passwords(config):
 
 
 def test_streamflow_reads_the_password_as_it_is(settings):
-    assert passwords(feast_config(settings)) == (PASSWORD,) * 3
+    assert passwords(feast_config.read(settings.feast.repo, settings.database)) == (PASSWORD,) * 3
 
 
 def test_feast_reads_the_password_as_it_is(settings, monkeypatch):

@@ -19,7 +19,7 @@ from streamflow.postgres.engine import transaction
 from streamflow.registry import artifacts, trail, versions
 from streamflow.registry.trail import Move
 from streamflow.release import Release
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 
@@ -114,7 +114,7 @@ def explain(settings: Settings, entity: str, moment: datetime) -> Explained:
         ReleaseRefused: the version's files fail their digests.
         Refused: the feature repo no longer has the features.
     """
-    repo = repos.load(settings)
+    repo = definitions.load(settings.feast.repo)
     moves = trail.history(settings)
     move = trail.in_production(moves, moment)
     if move is None:

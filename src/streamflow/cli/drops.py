@@ -197,12 +197,14 @@ def check(
     from streamflow.drops import load
     from streamflow.drops.inbox import as_of_of
     from streamflow.errors import DropRefused
-    from streamflow.repo import definitions as repos
+    from streamflow.repo import definitions
 
     settings = settings_module.load()
     when = as_of if as_of else as_of_of(folder)
     with _progress(quiet=as_json) as progress:
-        examined = load.examine(settings, repos.load(settings), folder, when, progress=progress)
+        examined = load.examine(
+            settings, definitions.load(settings.feast.repo), folder, when, progress=progress
+        )
     if as_json:
         print_json({**dataclasses.asdict(examined), "refused": bool(examined.problems)})
     else:
@@ -219,9 +221,9 @@ def check(
 
 def _check_table(settings: Settings, table: str) -> None:
     from streamflow.errors import NotFound
-    from streamflow.repo import definitions as repos
+    from streamflow.repo import definitions
 
-    known = [item.name for item in repos.load(settings).tables]
+    known = [item.name for item in definitions.load(settings.feast.repo).tables]
     if table not in known:
         raise NotFound(f"There is no table '{table}'.", hint=f"The tables are: {', '.join(known)}.")
 

@@ -18,7 +18,7 @@ from pandera.errors import SchemaErrors
 
 from streamflow.drops import parse
 from streamflow.drops.read import Chunk, FileError
-from streamflow.repo.definitions import SourceTable
+from streamflow.repo.declarations import SourceTable
 
 LINE = "line"
 """Name of the column of `Checked.accepted` that holds line numbers."""

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from streamflow.errors import UsageError
-from streamflow.repo.definitions import SourceTable
+from streamflow.repo.declarations import SourceTable
 
 _BLOCK = 1 << 20
 

@@ -15,7 +15,7 @@ from streamflow.drops.load import IngestOutcome
 from streamflow.drops.read import Progress
 from streamflow.errors import DropRefused, UsageError
 from streamflow.postgres.engine import transaction
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 from streamflow.settings import Settings
 
 FIRST_AS_OF = date(2024, 1, 31)
@@ -47,7 +47,7 @@ def ingest(
         DropRefused: the drop cannot be taken.
     """
     when = as_of or as_of_of(folder)
-    repo = repos.load(settings)
+    repo = definitions.load(settings.feast.repo)
     return load.ingest(settings, repo, folder, when, loaded_by=loaded_by or _who(), progress=progress)
 
 

@@ -20,7 +20,7 @@ from streamflow.drops.files import DropFile
 from streamflow.drops.read import CsvReader, FileError, raw_records
 from streamflow.drops.tables import column_definitions
 from streamflow.postgres.engine import quote
-from streamflow.repo.definitions import SourceTable
+from streamflow.repo.declarations import SourceTable
 
 QUARANTINE = "staged_quarantine"
 """Temporary table of rejected records."""

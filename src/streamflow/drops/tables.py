@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from streamflow.postgres.engine import quote
-from streamflow.repo.definitions import ColumnType, FeatureRepo, SourceTable
+from streamflow.repo.declarations import ColumnType, SourceTable
+from streamflow.repo.definitions import FeatureRepo
 
 SCHEMA = "source"
 """Schema of the source tables."""

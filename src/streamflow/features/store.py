@@ -7,7 +7,8 @@ from typing import Any
 
 from feast import FeatureStore
 
-from streamflow.repo.definitions import FeatureRepo, feast_config
+from streamflow.repo import feast_config
+from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 
 
@@ -23,7 +24,7 @@ class Applied:
 
 def open_store(settings: Settings, *, db_schema: str | None = None) -> FeatureStore:
     """Feast's feature store; `db_schema` names the schema its offline store reads snapshots from."""
-    return FeatureStore(config=feast_config(settings, db_schema=db_schema))
+    return FeatureStore(config=feast_config.read(settings.feast.repo, settings.database, db_schema=db_schema))
 
 
 def apply(settings: Settings, repo: FeatureRepo) -> Applied:

@@ -151,7 +151,7 @@ def gather(settings: Settings, target: Version, champion_number: int | None) -> 
     Raises:
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
-    repo = definitions.load(settings)
+    repo = definitions.load(settings.feast.repo)
     with _archive(settings) as archive:
         try:
             challenger = archive.load(target)

@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from streamflow.postgres.engine import quote
-from streamflow.repo.definitions import FeatureRepo, Slice
+from streamflow.repo.declarations import Slice
+from streamflow.repo.definitions import FeatureRepo
 
 UNKNOWN = "unknown"
 

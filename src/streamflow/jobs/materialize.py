@@ -7,7 +7,7 @@ from datetime import date
 from streamflow.features.materialize import MaterializedView
 from streamflow.features.materialize import materialize as materialize_views
 from streamflow.postgres.engine import exclusive, transaction
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 from streamflow.settings import Settings
 from streamflow.snapshots import ledger
 
@@ -19,7 +19,7 @@ def materialize(settings: Settings, as_of: date | None = None) -> list[Materiali
         NotFound: there is no such drop (`NotYet`: there is none at all).
         Refused: another materialization is running.
     """
-    repo = repos.load(settings)
+    repo = definitions.load(settings.feast.repo)
     with exclusive(settings, "materialize"):
         with transaction(settings) as connection:
             loaded = ledger.drops(connection, ledger.known_now(connection))

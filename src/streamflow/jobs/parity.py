@@ -18,7 +18,7 @@ from streamflow.jobs.score import served_release
 from streamflow.model_version.contract import Contract
 from streamflow.postgres.engine import quote, transaction
 from streamflow.release import Release
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.scoring import read
 from streamflow.scoring import score as scoring
@@ -59,7 +59,7 @@ def parity(settings: Settings) -> Parity:
         NotFound: nothing was materialized, or nothing is in production (`NotYet`: nothing ever was).
         DependencyDown: PostgreSQL, MLflow or predict does not answer.
     """
-    repo = repos.load(settings)
+    repo = definitions.load(settings.feast.repo)
     release = asyncio.run(served_release(settings))
     with transaction(settings) as connection:
         as_of, known_at = _materialized(connection, release.contract)

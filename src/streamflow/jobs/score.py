@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from streamflow import release as releases
 from streamflow.errors import NotFound, NotYet
 from streamflow.postgres.engine import transaction
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 from streamflow.scoring import read
 from streamflow.scoring import score as scoring
 from streamflow.settings import Settings
@@ -120,7 +120,7 @@ def _model(release: releases.Release) -> scoring.Model:
 def _score(
     settings: Settings, release: releases.Release, at: datetime, known: datetime, began: float
 ) -> Scored:
-    repo = repos.load(settings)
+    repo = definitions.load(settings.feast.repo)
     contract, model = release.contract, _model(release)
     read.check_fits(repo, contract)
     with views.frozen(settings, repo, known) as schema, transaction(settings) as source:

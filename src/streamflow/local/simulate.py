@@ -11,7 +11,7 @@ from pathlib import Path
 
 from streamflow.drops.inbox import FIRST_AS_OF, month_later
 from streamflow.errors import UsageError
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 from streamflow.settings import Settings
 
 
@@ -51,7 +51,7 @@ def simulate(
             f"{users} users, {months} months, seed {seed}: this cannot be simulated.",
             hint="Give at least 1 user and 1 month, and a seed of 0 or more.",
         )
-    repo = repos.load(settings)
+    repo = definitions.load(settings.feast.repo)
     if repo.simulate is None:
         raise UsageError(f"The feature repo {repo.path} has no simulation.py.", hint="Ingest real drops.")
     folders = [out / month_later(first_as_of, month).isoformat() for month in range(months)]

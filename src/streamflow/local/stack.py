@@ -14,11 +14,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-from streamflow.errors import DependencyDown, StreamFlowError, UsageError
+from streamflow.errors import DependencyDown, StreamFlowError
 from streamflow.local import home as homes
 from streamflow.local import postgres, processes, services
 from streamflow.local.processes import Running
 from streamflow.local.services import FEAST, MLFLOW, NAMES, POSTGRES, PREDICT, Service
+from streamflow.repo.folder import check_folder
 from streamflow.settings import Settings
 
 State = Literal["running", "not answering", "died", "stopped"]
@@ -61,7 +62,7 @@ def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Setti
     Raises:
         StreamFlowError: a service did not start; has the last lines of its log. The others run on.
         Refused: another `up` or `down` is at work on this stack.
-        UsageError: there is no feature repo where the settings say; nothing was started.
+        UsageError: The settings name a folder that is not a feature repo; nothing was started.
     """
     _check_repo(base.feast.repo)
     home = homes.make(base.home)
@@ -81,12 +82,8 @@ def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Setti
 
 
 def _check_repo(repo: Path) -> None:
-    """Else a wrong path would be kept in `stack.env`."""
-    if not (repo.expanduser() / "feature_store.yaml").is_file():
-        raise UsageError(
-            f"{repo.expanduser().resolve()} is no feature repo: it has no feature_store.yaml.",
-            hint="Run from the project's folder, or set STREAMFLOW_FEAST__REPO.",
-        )
+    """Refuse a wrong path before it is written to `stack.env`."""
+    check_folder(repo.expanduser().resolve())
 
 
 def _check_room(home: Path) -> None:

@@ -1,126 +1,37 @@
-"""The one way to read `feature_repo/`: source tables, entity, feature views, label, estimators.
+"""Load a feature repo and check that its parts fit together.
 
-Importing Feast or scikit-learn costs seconds of CPU, so the parts that need them are read when they are first
-asked for: an ingest needs the tables alone.
+Importing Feast or scikit-learn costs seconds of CPU, so the files that need them are imported when their content is
+first asked for: an ingest needs the tables alone.
 """
 
 from __future__ import annotations
 
-import os
-import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import quote
-
-import pandera.pandas as pa
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from streamflow.errors import UsageError
+from streamflow.repo.declarations import Label, Slice, SourceTable, source_table
 from streamflow.repo.modules import DECLARATIONS, DEFINITIONS, check_files, modules_of
-from streamflow.settings import URL_PASSWORD, Settings
 
 if TYPE_CHECKING:
     from feast import Entity, FeatureService, FeatureView
     from feast.data_source import DataSource
-    from feast.repo_config import RepoConfig
-
-ColumnType = Literal["int", "float", "bool", "string", "date"]
-NullMeaning = Literal["", "missing", "not_applicable"]
-
-_TYPES: dict[str, ColumnType] = {
-    "Int64": "int",
-    "Float64": "float",
-    "boolean": "bool",
-    "string[python]": "string",
-    "string": "string",
-    "datetime64[ns]": "date",
-}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a source table.
-
-    Attributes:
-        name: Its name, in the CSV header and in PostgreSQL.
-        type: Its type.
-        null: What an empty cell means: "" an error, "missing" unknown, "not_applicable" a value of its own.
-        categories: The values a string column may have, when the checks list them.
-    """
-
-    name: str
-    type: ColumnType
-    null: NullMeaning = ""
-    categories: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SourceTable:
-    """One source table: a CSV file of a drop, a table in schema `source`, a view of snapshots.
-
-    Attributes:
-        name: Table name and stem of the CSV file.
-        key: The entity's key column.
-        columns: The other columns, in order.
-        snapshots: Name of the view that Feast reads.
-        entities: Whether this table says which entities exist.
-        schema: The pandera schema that checks a chunk of rows.
-    """
-
-    name: str
-    key: str
-    columns: tuple[Column, ...]
-    snapshots: str
-    entities: bool
-    schema: pa.DataFrameSchema
-
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        """Key first, then the columns: the header of the CSV file."""
-        return (self.key, *(column.name for column in self.columns))
-
-    def column(self, name: str) -> Column:
-        """The column called `name`; KeyError if there is none."""
-        return next(column for column in self.columns if column.name == name)
-
-
-@dataclass(frozen=True)
-class Label:
-    """What is predicted.
-
-    Attributes:
-        table: Source table of the label.
-        column: Its boolean column.
-        horizon: Which drop's label: 0 the drop's own, n the n-th next drop's.
-    """
-
-    table: str
-    column: str
-    horizon: int
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A division of the entities that the gate looks at part by part.
-
-    Attributes:
-        name: What it is called.
-        table: Source table; column: the column that divides.
-        bands: Bounds between bands of a number; empty for a column whose values are the parts.
-    """
-
-    name: str
-    table: str
-    column: str
-    bands: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class FeatureRepo:
-    """A loaded feature repository."""
+    """A loaded feature repo.
+
+    Attributes:
+        path: Its folder.
+        tables: The source tables.
+        label: What is predicted.
+        feature_service_name: Name of the feature service that the model uses.
+        slices: Divisions of the entities that the gate judges part by part.
+    """
 
     path: Path
     tables: tuple[SourceTable, ...]
@@ -131,22 +42,22 @@ class FeatureRepo:
     @property
     def entities(self) -> tuple[Entity, ...]:
         """Feast's entities: exactly one."""
-        return _definitions(self).entities
+        return _feast_objects(self.path).entities
 
     @property
     def data_sources(self) -> tuple[DataSource, ...]:
         """Feast's data sources."""
-        return _definitions(self).data_sources
+        return _feast_objects(self.path).data_sources
 
     @property
     def feature_views(self) -> tuple[FeatureView, ...]:
         """Feast's feature views."""
-        return _definitions(self).feature_views
+        return _feast_objects(self.path).feature_views
 
     @property
     def feature_services(self) -> tuple[FeatureService, ...]:
         """Feast's feature services."""
-        return _definitions(self).feature_services
+        return _feast_objects(self.path).feature_services
 
     @property
     def estimators(self) -> dict[str, Callable[[int], Any]]:
@@ -156,7 +67,7 @@ class FeatureRepo:
 
     @property
     def simulate(self) -> Callable[..., Any] | None:
-        """What invents drops; None when the repo has no simulation."""
+        """The function that invents drops; None when the repo has no simulation."""
         with modules_of(self.path, ("simulation",)) as modules:
             return getattr(modules.get("simulation"), "simulate", None)
 
@@ -167,7 +78,7 @@ class FeatureRepo:
 
     @property
     def entity_table(self) -> SourceTable:
-        """The table that says which entities exist."""
+        """The table that defines which entities exist."""
         return next(table for table in self.tables if table.entities)
 
     @property
@@ -184,7 +95,7 @@ class FeatureRepo:
         """The source table called `name`.
 
         Raises:
-            UsageError: there is none.
+            UsageError: There is none.
         """
         for table in self.tables:
             if table.name == name:
@@ -202,7 +113,11 @@ class FeatureRepo:
         return next(table for table in self.tables if table.snapshots == view.batch_source.name)
 
     def with_horizon(self, horizon: int | None) -> FeatureRepo:
-        """The same repo with another label horizon; None keeps the declared one."""
+        """The same repo with another label horizon; None keeps the declared one.
+
+        Raises:
+            UsageError: The horizon is negative.
+        """
         if horizon is None:
             return self
         if horizon < 0:
@@ -210,13 +125,13 @@ class FeatureRepo:
         return replace(self, label=replace(self.label, horizon=horizon))
 
 
-def load(settings: Settings) -> FeatureRepo:
-    """Load the feature repo that the settings name.
+def load(folder: Path) -> FeatureRepo:
+    """Load the feature repo in a folder.
 
     Raises:
-        UsageError: the folder is no feature repo, or a definition in it is wrong.
+        UsageError: The folder is not a feature repo, or a definition in it is wrong.
     """
-    return _load(settings.feast.repo.resolve())
+    return _load(folder.resolve())
 
 
 @lru_cache(maxsize=4)
@@ -234,13 +149,13 @@ def _load(path: Path) -> FeatureRepo:
                 for name, item in getattr(modules.get("slices"), "SLICES", {}).items()
             ),
         )
-    _refuse(repo, _table_problems(repo))
+    _refuse(path, _declaration_problems(repo))
     return repo
 
 
 @dataclass(frozen=True)
-class _Definitions:
-    """Feast's objects of a feature repo."""
+class _FeastObjects:
+    """What the files of a feature repo define for Feast."""
 
     entities: tuple[Entity, ...]
     data_sources: tuple[DataSource, ...]
@@ -248,82 +163,51 @@ class _Definitions:
     feature_services: tuple[FeatureService, ...]
 
 
-def _definitions(repo: FeatureRepo) -> _Definitions:
-    return _load_definitions(repo.path)
-
-
 @lru_cache(maxsize=4)
-def _load_definitions(path: Path) -> _Definitions:
+def _feast_objects(path: Path) -> _FeastObjects:
     from streamflow.repo.quick_feast import feast
 
     with modules_of(path, DEFINITIONS) as modules:
         objects = {id(value): value for module in modules.values() for value in vars(module).values()}
 
-    def found(kind: type) -> tuple[Any, ...]:
+    def of(kind: type) -> tuple[Any, ...]:
         return tuple(value for value in objects.values() if isinstance(value, kind))
 
-    held = _Definitions(
-        entities=found(feast.Entity),
-        data_sources=found(feast.data_source.DataSource),
-        feature_views=found(feast.FeatureView),
-        feature_services=found(feast.FeatureService),
+    defined = _FeastObjects(
+        entities=of(feast.Entity),
+        data_sources=of(feast.data_source.DataSource),
+        feature_views=of(feast.FeatureView),
+        feature_services=of(feast.FeatureService),
     )
-    repo = _load(path)
-    _refuse(repo, _definition_problems(repo, held))
-    return held
+    _refuse(path, _feast_problems(_load(path), defined))
+    return defined
 
 
-def source_table(schema: pa.DataFrameSchema) -> SourceTable:
-    """Read a table's declaration out of its pandera schema."""
-    metadata = schema.metadata or {}
-    key, *names = list(schema.columns)
-    return SourceTable(
-        name=str(schema.name),
-        key=key,
-        columns=tuple(_column(name, schema.columns[name]) for name in names),
-        snapshots=str(metadata["snapshots"]),
-        entities=bool(metadata.get("entities")),
-        schema=schema,
-    )
-
-
-def _column(name: str, column: pa.Column) -> Column:
-    allowed: tuple[str, ...] = ()
-    for check in column.checks:
-        if check.name == "isin":
-            allowed = tuple(str(value) for value in check.statistics["allowed_values"])
-    return Column(
-        name=name,
-        type=_TYPES[str(column.dtype)],
-        null=(column.metadata or {}).get("null", "missing" if column.nullable else ""),
-        categories=tuple(sorted(allowed)),
-    )
-
-
-def _table_problems(repo: FeatureRepo) -> list[str]:
+def _declaration_problems(repo: FeatureRepo) -> list[str]:
     problems = []
     if sum(table.entities for table in repo.tables) != 1:
         problems.append("exactly one source table must be declared with entities=True")
-    names = {table.name for table in repo.tables}
-    if repo.label.table not in names:
+    tables = {table.name: table for table in repo.tables}
+    if repo.label.table not in tables:
         problems.append(f"label.py names the table '{repo.label.table}', which does not exist")
-    for item in repo.slices:
-        held = next((table for table in repo.tables if table.name == item.table), None)
-        if held is None or item.column not in held.column_names:
-            problems.append(f"slices.py names '{item.table}.{item.column}', which does not exist")
+    problems += [
+        f"slices.py names '{item.table}.{item.column}', which does not exist"
+        for item in repo.slices
+        if item.table not in tables or item.column not in tables[item.table].column_names
+    ]
     return problems
 
 
-def _definition_problems(repo: FeatureRepo, held: _Definitions) -> list[str]:
+def _feast_problems(repo: FeatureRepo, defined: _FeastObjects) -> list[str]:
     problems = []
-    if len(held.entities) != 1:
-        problems.append(f"it defines {len(held.entities)} entities; exactly one is supported")
-    if repo.feature_service_name not in {item.name for item in held.feature_services}:
+    if len(defined.entities) != 1:
+        problems.append(f"it defines {len(defined.entities)} entities; exactly one is supported")
+    if repo.feature_service_name not in {item.name for item in defined.feature_services}:
         problems.append(
             f"label.py names the feature service '{repo.feature_service_name}', which does not exist"
         )
     snapshots = {table.snapshots for table in repo.tables}
-    for view in held.feature_views:
+    for view in defined.feature_views:
         if view.batch_source.name not in snapshots:
             problems.append(
                 f"feature view '{view.name}' reads '{view.batch_source.name}', which no table declares"
@@ -338,50 +222,8 @@ def _definition_problems(repo: FeatureRepo, held: _Definitions) -> list[str]:
     return problems
 
 
-def _refuse(repo: FeatureRepo, problems: list[str]) -> None:
+def _refuse(path: Path, problems: list[str]) -> None:
     if problems:
-        raise UsageError(f"The feature repo {repo.path} does not hold together.", details=tuple(problems))
-
-
-def feast_config(settings: Settings, *, db_schema: str | None = None) -> RepoConfig:
-    """Feast's configuration from `feature_store.yaml`, its variables filled from the settings.
-
-    Args:
-        db_schema: Schema the offline store reads snapshots from; None keeps the file's.
-    """
-    from streamflow.repo.quick_feast import feast
-
-    path = settings.feast.repo.resolve()
-    content = _parsed(path / "feature_store.yaml")
-    content = _filled(content, {**os.environ, **settings.database.variables})
-    if db_schema is not None:
-        content["offline_store"]["db_schema"] = db_schema
-    return feast.repo_config.RepoConfig(repo_path=path, **content)
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(
-            f"{path} cannot be read.",
-            details=tuple(line.strip() for line in str(error).splitlines()),
-            hint="Correct it there; see docs/feature-repo.md.",
-        ) from error
-    return content
-
-
-def _filled(node: Any, variables: Mapping[str, str]) -> Any:
-    """The parsed file with its variables filled in, value by value, so that no secret can change its shape."""
-    if isinstance(node, dict):
-        return {key: _filled(value, variables) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_filled(value, variables) for value in node]
-    if isinstance(node, str) and "${" in node:
-        url = "://" in node
-        values = {
-            key: quote(value, safe="") if url and key != URL_PASSWORD else value
-            for key, value in variables.items()
-        }
-        return string.Template(node).safe_substitute(values)
-    return node
+            f"The parts of the feature repo {path} do not fit together.", details=tuple(problems)
+        )

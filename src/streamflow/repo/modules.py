@@ -1,7 +1,4 @@
-"""The Python files of a feature repo, imported by their plain names as Feast does it.
-
-An error in one of them is its author's to mend, so it is told with file and line.
-"""
+"""The Python files of a feature repo, imported by their plain names as Feast does it."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from streamflow.errors import StreamFlowError, UsageError
+from streamflow.repo.folder import check_folder
 
 DECLARATIONS = ("tables", "label", "slices")
 DEFINITIONS = ("entities", "sources", "feature_views", "feature_services")
@@ -23,27 +21,30 @@ _MODULES = (*DECLARATIONS, *DEFINITIONS, *RECIPES)
 
 
 def check_files(path: Path) -> None:
-    """See that a folder is a feature repo.
+    """Check that a folder is a feature repo and has every file that it must have.
 
     Raises:
-        UsageError: it is none, or a file is missing.
+        UsageError: It is not, or a file is missing.
     """
-    if not (path / "feature_store.yaml").is_file():
-        raise UsageError(
-            f"{path} is no feature repo: it has no feature_store.yaml.",
-            hint="Run from the project's folder, or set STREAMFLOW_FEAST__REPO.",
-        )
+    check_folder(path)
     for name in (*DEFINITIONS, *RECIPES):
         if name not in OPTIONAL and not (path / f"{name}.py").is_file():
-            raise _lacks(path, name)
+            raise _missing(path, name)
 
 
 @contextmanager
 def modules_of(path: Path, wanted: tuple[str, ...]) -> Iterator[dict[str, ModuleType]]:
-    """Import the repo's modules, and leave no trace in sys.modules for a second repo.
+    """Import modules of the repo, and leave no trace in sys.modules for a second repo.
+
+    Args:
+        path: The repo's folder.
+        wanted: Names of modules; those of `OPTIONAL` may be missing.
+
+    Yields:
+        The modules by name.
 
     Raises:
-        UsageError: a module is missing or cannot be imported; says where.
+        UsageError: A module is missing or fails to import; the details name file and line.
     """
     before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
     sys.path.insert(0, str(path))
@@ -67,20 +68,20 @@ def _imported(path: Path, name: str) -> ModuleType:
     except StreamFlowError:
         raise
     except SyntaxError as error:
-        raise _wrong(path, f"{error.filename}, line {error.lineno}: {error.msg}") from error
+        raise _unreadable(path, f"{error.filename}, line {error.lineno}: {error.msg}") from error
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name in _MODULES:
-            raise _lacks(path, error.name) from None
+            raise _missing(path, error.name) from None
         own = [
             frame
             for frame in traceback.extract_tb(error.__traceback__)
             if Path(frame.filename).parent == path
         ]
         where = f"{own[-1].filename}, line {own[-1].lineno}" if own else str(path / f"{name}.py")
-        raise _wrong(path, f"{where}: {type(error).__name__}: {error}") from error
+        raise _unreadable(path, f"{where}: {type(error).__name__}: {error}") from error
 
 
-def _wrong(path: Path, problem: str) -> UsageError:
+def _unreadable(path: Path, problem: str) -> UsageError:
     return UsageError(
         f"The feature repo {path} cannot be read.",
         details=(problem,),
@@ -88,5 +89,5 @@ def _wrong(path: Path, problem: str) -> UsageError:
     )
 
 
-def _lacks(path: Path, module: str) -> UsageError:
+def _missing(path: Path, module: str) -> UsageError:
     return UsageError(f"The feature repo {path} has no {module}.py.", hint="See docs/feature-repo.md.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import sqlalchemy as sa
 
 from streamflow.errors import DependencyDown, UsageError
 from streamflow.postgres.engine import transaction
+from streamflow.repo import folder
 from streamflow.schema import roles
 from streamflow.schema.migrate import current, is_newer, migrate, newest
 from streamflow.settings import DatabaseSettings, Settings
@@ -124,16 +124,8 @@ def finish(settings: Settings, passwords: Mapping[str, str], *, with_roles: bool
 def stamp(settings: Settings) -> None:
     """Note in the database that this feature repo was applied, for those who wait for it."""
     with transaction(settings) as connection:
-        connection.exec_driver_sql(f"COMMENT ON SCHEMA feast IS '{_STAMP}{repo_digest(settings)}'")
-
-
-def repo_digest(settings: Settings) -> str:
-    """SHA-256 over the files of the feature repo: names and contents."""
-    digest = hashlib.sha256()
-    folder = settings.feast.repo
-    for path in sorted(folder.glob("*.py")) + sorted(folder.glob("*.yaml")):
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+        applied = _STAMP + folder.digest(settings.feast.repo)
+        connection.exec_driver_sql(f"COMMENT ON SCHEMA feast IS '{applied}'")
 
 
 def wait(
@@ -168,9 +160,8 @@ def _missing(settings: Settings, until: Stage) -> str:
             if held != newest() and not is_newer(held):
                 return f"it is at revision '{held}', this code needs '{newest()}'."
             comment = "SELECT obj_description(to_regnamespace('feast'), 'pg_namespace')"
-            if until == "applied" and connection.execute(sa.text(comment)).scalar() != _STAMP + repo_digest(
-                settings
-            ):
+            applied = _STAMP + folder.digest(settings.feast.repo)
+            if until == "applied" and connection.execute(sa.text(comment)).scalar() != applied:
                 return "this feature repo has not been applied yet."
     except (DependencyDown, sa.exc.DBAPIError) as error:
         return str(error).splitlines()[0]

@@ -10,7 +10,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from streamflow.postgres.engine import quote, transaction
-from streamflow.repo.definitions import FeatureRepo, SourceTable
+from streamflow.repo.declarations import SourceTable
+from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 
 LATEST = "features"

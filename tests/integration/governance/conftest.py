@@ -15,7 +15,7 @@ import pytest
 from streamflow.model_version.contract import Feature, View
 from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.registry import versions
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 from streamflow.settings import Settings
 from streamflow.training import fit
 from streamflow.training.record import record
@@ -46,7 +46,7 @@ def small_training_set(rows: int = 300) -> TrainingSet:
 
 def register_small(settings: Settings) -> int:
     """Fit, record and register one small version."""
-    repo = repos.load(settings)
+    repo = definitions.load(settings.feast.repo)
     data = small_training_set()
     fitted = fit.fit(
         repo,

@@ -144,7 +144,7 @@ def test_a_rollback_needs_nothing_that_training_needs(settings, make, tmp_path):
         into_production(settings, version)
     nowhere = settings.feast.model_copy(update={"repo": tmp_path, "server_url": "http://127.0.0.1:9"})
     broken = settings.model_copy(update={"feast": nowhere})
-    with pytest.raises(UsageError, match="no feature repo"):
+    with pytest.raises(UsageError, match="not a feature repo"):
         train(broken)
     # A training that hangs holds its lock for ever.
     with exclusive(settings, "job:train"):

@@ -15,7 +15,7 @@ from streamflow.local.simulate import simulate
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres.engine import transaction
 from streamflow.registry import artifacts, versions
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 
 _SWAPS = 3
 _NEAREST = 30
@@ -115,7 +115,7 @@ def test_every_answer_falls_on_the_side_of_the_swap_that_its_values_came_from(sm
     }
     with registry(small) as client:
         release = artifacts.verified_release(client, small, versions.get(small, version))
-    repo = repos.load(small)
+    repo = definitions.load(small.feast.repo)
     other = [
         (row.entity, row.answered_at)
         for row in near

@@ -17,7 +17,7 @@ from streamflow.mlflow_api.transport import registry
 from streamflow.postgres.engine import transaction
 from streamflow.registry import artifacts, reconcile, trial, versions
 from streamflow.registry.promote import promote, rollback
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 WHO = {"why": "a test", "by": "ada"}
@@ -157,7 +157,7 @@ def test_a_canary_of_that_time_is_told_with_what_it_would_have_said(world, past,
     found = explain(everybody, UNASKED, during)
     with registry(world) as client:
         release = artifacts.verified_release(client, world, versions.get(world, second))
-    said = answer(world, repos.load(world), release, UNASKED, during)
+    said = answer(world, definitions.load(world.feast.repo), release, UNASKED, during)
     assert found.logged is None
     assert (found.canary.version, found.canary.in_share) == (second, True)
     assert found.canary.answer == said

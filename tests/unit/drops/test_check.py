@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from streamflow.drops.check import RowChecker, header_order, in_words
 from streamflow.drops.read import Chunk, FileError
-from streamflow.repo.definitions import source_table
+from streamflow.repo.declarations import source_table
 
 TABLE = source_table(
     pa.DataFrameSchema(

@@ -3,7 +3,7 @@
 import pytest
 
 from streamflow.gate.slices import part
-from streamflow.repo.definitions import Slice
+from streamflow.repo.declarations import Slice
 
 PLAIN = Slice("contract", "subscriptions", "contract_type")
 BANDS = Slice("tenure", "subscriptions", "months_active", (12, 24, 48))

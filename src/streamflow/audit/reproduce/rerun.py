@@ -22,7 +22,7 @@ from streamflow.model_version.contract import Contract, drops_digest
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.postgres.engine import transaction
 from streamflow.registry.versions import MANIFEST_TAG
-from streamflow.repo import definitions as repos
+from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 from streamflow.snapshots import ledger, views
@@ -80,7 +80,7 @@ def reproduce(settings: Settings, run_id: str) -> Reproduction:
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     run = _read(settings, run_id)
-    repo = repos.load(settings).with_horizon(int(run.params["label_horizon"]))
+    repo = definitions.load(settings.feast.repo).with_horizon(int(run.params["label_horizon"]))
     present = _bare(lineage(repo.path))
     code = compare.code(run.tags, present, run.sources, sources(repo.path))
     environment = compare.environment(run.tags, present, run.packages, packages())
