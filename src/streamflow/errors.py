@@ -15,8 +15,6 @@ The exit codes are those of the CLI; the HTTP statuses those of the predict serv
 
 from __future__ import annotations
 
-from typing import Any
-
 
 class StreamFlowError(Exception):
     """Base of all errors shown to a user.
@@ -36,8 +34,6 @@ class StreamFlowError(Exception):
         self.what = what
         self.hint = hint
         self.details = details
-        self.members: dict[str, Any] = {}
-        """What a service's problem document said beyond this, such as `reason` and `features`."""
 
     def __str__(self) -> str:
         """The whole message, as plain text."""

@@ -43,22 +43,27 @@ def get(
     Example: streamflow features get 7590-VHVEG
     """
     from streamflow import settings as settings_module
-    from streamflow.cli.service import get as ask
+    from streamflow.cli import service
 
-    document = ask(settings_module.load(), "features", entity)
+    with service.client(settings_module.load().predict) as client:
+        answer = client.features(entity)
     if as_json:
-        print_json(document)
+        print_json(answer.document)
         return
     print_table(
         ("feature", "value", "view", "as of"),
         [
-            (name, json.dumps(held["value"]), held["view"], (held["event_timestamp"] or "")[:10])
-            for name, held in document["features"].items()
+            (
+                name,
+                json.dumps(item.value),
+                item.view,
+                item.event_timestamp and f"{item.event_timestamp:%Y-%m-%d}",
+            )
+            for name, item in answer.features.items()
         ],
     )
-    problem = document.get("problem")
-    if problem:
-        typer.echo(f"No prediction is possible: {problem['detail']}")
+    if answer.problem:
+        typer.echo(f"No prediction is possible: {answer.problem.detail}")
 
 
 def materialize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -20,34 +21,40 @@ def predict(
     """
     from streamflow import settings as settings_module
     from streamflow.cli import service
-    from streamflow.errors import NotFound, Refused
+    from streamflow.client import NotPermitted, RequestRefused, UnknownEntity
+    from streamflow.errors import Refused
 
-    settings = settings_module.load()
-    answers: list[dict[str, Any]] = []
+    settings = settings_module.load().predict
+    answers: list[Mapping[str, Any]] = []
     refused = False
-    for entity in entities:
-        try:
-            answers.append(service.post(settings, "predict", {settings.predict.join_key: entity}))
-        except (Refused, NotFound) as error:
-            refused = True
-            answers.append(
-                {
-                    settings.predict.join_key: entity,
-                    "code": error.code,
-                    "detail": error.what,
-                    "details": error.details,
-                    **error.members,
-                }
-            )
+    with service.client(settings) as client:
+        for entity in entities:
+            try:
+                answers.append(client.predict(entity).document)
+            except (RequestRefused, UnknownEntity, NotPermitted) as error:
+                refused = True
+                answers.append(
+                    {
+                        settings.join_key: entity,
+                        "code": error.code,
+                        "detail": error.what,
+                        "details": error.details,
+                        **{
+                            name: value
+                            for name, value in error.problem.document.items()
+                            if name in ("reason", "features", "views")
+                        },
+                    }
+                )
     if as_json:
         print_json({"predictions": answers})
     else:
-        _show(settings.predict.join_key, answers)
+        _show(settings.join_key, answers)
     if refused:
         raise typer.Exit(Refused.exit_code)
 
 
-def _show(key: str, answers: list[dict[str, Any]]) -> None:
+def _show(key: str, answers: list[Mapping[str, Any]]) -> None:
     rows = [
         (item.get(key), item.get("probability"), item.get("prediction"), _version(item))
         for item in answers
@@ -62,7 +69,7 @@ def _show(key: str, answers: list[dict[str, Any]]) -> None:
                 typer.echo(f"  - {line}")
 
 
-def _version(item: dict[str, Any]) -> object:
+def _version(item: Mapping[str, Any]) -> object:
     model = item.get("model")
     return model.get("version") if isinstance(model, dict) else item.get("model_version")
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy as sa
 
+from streamflow.client import (
+    NotPermitted,
+    PredictClient,
+    ProblemError,
+    RequestRefused,
+    UnexpectedAnswer,
+    UnknownEntity,
+    Unreachable,
+)
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
 from streamflow.jobs.score import served_release
 from streamflow.model_version.contract import Contract
@@ -25,9 +30,7 @@ from streamflow.scoring import score as scoring
 from streamflow.settings import Settings
 from streamflow.snapshots import views
 
-# Predict is reached directly, whatever proxy the environment names.
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-_TIMEOUT_SECONDS = 30
+_TIMEOUT_SECONDS = 30.0
 _LISTED = 20
 
 
@@ -65,7 +68,15 @@ def parity(settings: Settings) -> Parity:
         as_of, known_at = _materialized(connection, release.contract)
         entities = _sample(connection, release.contract, settings.parity.sample)
     batch = _batch(settings, repo, release, entities, as_of, known_at)
-    online = {entity: _ask(settings, release.contract.join_key, entity) for entity in entities}
+    # Without kept connections, every replica behind a Kubernetes service is asked, not one alone.
+    with PredictClient(
+        _address(settings),
+        api_key=settings.parity.secret,
+        join_key=release.contract.join_key,
+        timeout_seconds=_TIMEOUT_SECONDS,
+        keep_alive=False,
+    ) as client:
+        online = {entity: _ask(client, entity) for entity in entities}
     if settings.predict.age_clock == "wall":
         # Only predict measures ages against the present time, so what it refuses may be right to be scored.
         entities = [entity for entity in entities if online[entity][0] is not None]
@@ -157,40 +168,37 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _ask(settings: Settings, join_key: str, entity: str) -> tuple[int | None, float | None]:
+def _ask(client: PredictClient, entity: str) -> tuple[int | None, float | None]:
     """What `/predict` answers: version and probability; (None, None) when it refuses the entity."""
-    request = urllib.request.Request(  # noqa: S310
-        f"{_address(settings)}/predict",
-        data=json.dumps({join_key: entity}).encode(),
-        headers={"content-type": "application/json", **_authorization(settings)},
-    )
     try:
-        with _direct.open(request, timeout=_TIMEOUT_SECONDS) as answer:
-            document: dict[str, Any] = json.load(answer)
-    except urllib.error.HTTPError as error:
-        if error.code in (404, 422):
+        answer = client.predict(entity)
+    except (UnknownEntity, RequestRefused) as error:
+        if error.problem.status in (404, 422):
             return None, None
-        if error.code in (401, 403):
-            raise StreamFlowError(
-                "Predict does not take the parity job's API key.",
-                hint="Set STREAMFLOW_PARITY__API_KEY to a key that it knows.",
-            ) from None
-        raise DependencyDown(f"Predict answered {error.code} for '{entity}'.") from None
-    except (urllib.error.URLError, OSError) as error:
-        raise DependencyDown(
-            f"Predict at {_address(settings)} does not answer.",
-            hint="Check that it runs, and STREAMFLOW_PARITY__URL.",
-            details=(str(getattr(error, "reason", error)),),
+        raise _no_answer(entity, error.problem.status) from None
+    except NotPermitted:
+        raise StreamFlowError(
+            "Predict does not take the parity job's API key.",
+            hint="Set STREAMFLOW_PARITY__API_KEY to a key that it knows.",
         ) from None
-    return int(document["model"]["version"]), float(document["probability"])
+    except ProblemError as error:
+        raise _no_answer(entity, error.problem.status) from None
+    except UnexpectedAnswer as error:
+        raise _no_answer(entity, error.status) from None
+    except Unreachable as error:
+        raise DependencyDown(
+            f"Predict at {client.url} does not answer.",
+            hint="Check that it runs, and STREAMFLOW_PARITY__URL.",
+            details=error.details,
+        ) from None
+    return answer.model.version, answer.probability
+
+
+def _no_answer(entity: str, status: int) -> DependencyDown:
+    return DependencyDown(f"Predict answered {status} for '{entity}'.")
 
 
 def _address(settings: Settings) -> str:
     host = settings.predict.host
     here = f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{settings.predict.port}"  # noqa: S104
     return settings.parity.url.rstrip("/") or here
-
-
-def _authorization(settings: Settings) -> dict[str, str]:
-    key = settings.parity.secret
-    return {"X-API-Key": key} if key else {}

@@ -6,16 +6,16 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from streamflow.errors import Refused, StreamFlowError, UsageError
+from streamflow.client import ClientError, PredictClient, ProblemError, ServedModel
+from streamflow.errors import DependencyDown, Refused, StreamFlowError, UsageError
 from streamflow.local import services, stack
 from streamflow.model_version.aliases import PRODUCTION, STAGING
 from streamflow.postgres.engine import quote as quoted
@@ -44,7 +44,7 @@ class Asked:
     entity: str
     expected: int
     status: int
-    answer: dict[str, Any]
+    answer: Mapping[str, Any]
 
 
 def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
@@ -220,38 +220,61 @@ def _trained_on_all(settings: Settings, version: int) -> bool:
 def _ask(settings: Settings, version: int, say: Say) -> list[Asked]:
     """Ask for a known user, an unknown one, and one with a missing value."""
     url = f"http://{settings.predict.host}:{settings.predict.port}"
-    model = _await_version(url, version)
-    known = _known(settings, url, model)
-    incomplete = _incomplete(settings, model)
     key = settings.predict.join_key
+    with services.predict_client(url, key) as client:
+        model = _await_version(client, version)
+        known = _known(settings, client, model)
+        incomplete = _incomplete(settings, model)
+        return _ask_for(
+            client,
+            (
+                (
+                    ("A known user", known, 200),
+                    ("An unknown user", UNKNOWN, 404),
+                    ("A user with a missing value", incomplete, 422),
+                )
+            ),
+            key,
+            say,
+        )
+
+
+def _ask_for(
+    client: PredictClient, questions: Sequence[tuple[str, str | None, int]], key: str, say: Say
+) -> list[Asked]:
     asked = []
     say("\n6. Asking predict")
-    for title, entity, expected in (
-        ("A known user", known, 200),
-        ("An unknown user", UNKNOWN, 404),
-        ("A user with a missing value", incomplete, 422),
-    ):
+    for title, entity, expected in questions:
         if entity is None:
             say(f"\n   {title}: there is none in these drops.")
             continue
         body = json.dumps({key: entity})
-        say(f"\n   {title}:\n   curl -s {url}/predict -d '{body}'")
-        status, answer = services.post_json(f"{url}/predict", {key: entity})
+        say(f"\n   {title}:\n   curl -s {client.url}/predict -d '{body}'")
+        status, answer = _answer(client, entity)
         asked.append(Asked(entity, expected, status, answer))
         shown = {name: value for name, value in answer.items() if name not in ("type", "title", "request_id")}
         say("   " + json.dumps(shown, indent=2, ensure_ascii=False).replace("\n", "\n   "))
     return asked
 
 
-def _await_version(url: str, version: int) -> dict[str, Any]:
+def _answer(client: PredictClient, entity: str) -> tuple[int, Mapping[str, Any]]:
+    try:
+        return 200, client.predict(entity).document
+    except ProblemError as error:
+        return error.problem.status, error.problem.document
+    except ClientError as error:
+        raise DependencyDown(error.what, hint="See 'streamflow status'.") from error
+
+
+def _await_version(client: PredictClient, version: int) -> ServedModel:
     deadline = time.monotonic() + _SERVED_WITHIN_SECONDS
     while time.monotonic() < deadline:
-        document = services.get_json(f"{url}/model") or {}
-        served, refused = document.get("served"), document.get("refused")
-        if isinstance(served, dict) and served.get("version") == version:
-            return served
-        if isinstance(refused, dict) and refused.get("version") == version:
-            raise StreamFlowError(str(refused.get("why")), hint="'streamflow doctor' looks for causes.")
+        with contextlib.suppress(ClientError):
+            model = client.model()
+            if model.served is not None and model.served.version == version:
+                return model.served
+            if model.refused is not None and model.refused.version == version:
+                raise StreamFlowError(model.refused.why, hint="'streamflow doctor' looks for causes.")
         time.sleep(0.2)
     raise StreamFlowError(
         f"predict does not serve version {version} after {_SERVED_WITHIN_SECONDS:.0f} s.",
@@ -259,9 +282,9 @@ def _await_version(url: str, version: int) -> dict[str, Any]:
     )
 
 
-def _known(settings: Settings, url: str, model: dict[str, Any]) -> str | None:
+def _known(settings: Settings, client: PredictClient, model: ServedModel) -> str | None:
     """The first user, in order of keys, that has all of its features."""
-    view = quoted(model["features"][0]["view"])
+    view = quoted(model.features[0].view)
     key = quoted(settings.predict.join_key)
     statement = sa.text(
         f"SELECT {key} FROM online.{view} v WHERE event_timestamp = (SELECT max(event_timestamp) FROM online.{view})"
@@ -270,20 +293,20 @@ def _known(settings: Settings, url: str, model: dict[str, Any]) -> str | None:
     with transaction(settings) as connection:
         keys = connection.execute(statement).scalars().all()
     for entity in keys:
-        document = services.get_json(f"{url}/features/{quote(str(entity), safe='')}")
-        if document is not None and document.get("problem") is None:
-            return str(entity)
+        with contextlib.suppress(ClientError):
+            if client.features(str(entity)).problem is None:
+                return str(entity)
     return None
 
 
-def _incomplete(settings: Settings, model: dict[str, Any]) -> str | None:
+def _incomplete(settings: Settings, model: ServedModel) -> str | None:
     """A user whose newest row has no value of a required feature."""
     key = quoted(settings.predict.join_key)
     with transaction(settings) as connection:
-        for feature in model["features"]:
-            if not feature["required"]:
+        for feature in model.features:
+            if not feature.required:
                 continue
-            view, column = quoted(feature["view"]), quoted(feature["name"])
+            view, column = quoted(feature.view), quoted(feature.name)
             found = connection.execute(
                 sa.text(f"SELECT {key} FROM online.{view} WHERE {column} IS NULL ORDER BY 1 LIMIT 1")
             ).scalar()

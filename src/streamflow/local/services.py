@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 
 from streamflow import servers
 from streamflow import settings as settings_module
-from streamflow.errors import DependencyDown
+from streamflow.client import PredictClient
 from streamflow.local.home import LOOPBACK
 from streamflow.settings import Settings
 
@@ -174,25 +173,9 @@ def answers(url: str, timeout_seconds: float = 2.0) -> bool:
         return False
 
 
-def post_json(
-    url: str, document: Mapping[str, object], timeout_seconds: float = 30.0
-) -> tuple[int, dict[str, object]]:
-    """POST a JSON object; the status and the JSON object of the answer, whatever the status.
-
-    Raises:
-        DependencyDown: nothing answers there, or not in JSON.
-    """
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(document).encode(), headers)  # noqa: S310
-    try:
-        with _direct.open(request, timeout=timeout_seconds) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        with contextlib.suppress(ValueError):
-            return error.code, json.load(error)
-    except (urllib.error.URLError, OSError, ValueError):
-        pass
-    raise DependencyDown(f"{url} does not answer in JSON.", hint="See 'streamflow status'.")
+def predict_client(url: str, join_key: str, timeout_seconds: float = 30.0) -> PredictClient:
+    """A client of the stack's predict service; it never retries, because its callers poll."""
+    return PredictClient(url, join_key=join_key, timeout_seconds=timeout_seconds, retries=0)
 
 
 def get_json(url: str, timeout_seconds: float = 2.0) -> dict[str, object] | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
+from streamflow.client import ClientError
 from streamflow.errors import DependencyDown, StreamFlowError
 from streamflow.local import home as homes
 from streamflow.local import postgres, processes, services
@@ -293,17 +294,22 @@ def status(settings: Settings) -> list[Status]:
         if process is not None:
             well = not homes.is_free(port) if name == POSTGRES else services.answers(url + checks[name])
             state = "running" if well else "not answering"
-        version = _model_version(url) if name == PREDICT and state == "running" else None
+        version = (
+            _model_version(url, settings.predict.join_key) if name == PREDICT and state == "running" else None
+        )
         found.append(
             Status(name, state, url, process.pid if process else None, str(log_of(home, name)), version)
         )
     return found
 
 
-def _model_version(predict_url: str) -> int | None:
-    served = (services.get_json(f"{predict_url}/model") or {}).get("served")
-    version = served.get("version") if isinstance(served, dict) else None
-    return int(str(version)) if str(version).isdigit() else None
+def _model_version(predict_url: str, join_key: str) -> int | None:
+    try:
+        with services.predict_client(predict_url, join_key, timeout_seconds=2.0) as client:
+            served = client.model().served
+    except ClientError:
+        return None
+    return None if served is None else served.version
 
 
 def log_of(home: Path, name: str) -> Path:

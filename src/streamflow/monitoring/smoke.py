@@ -8,17 +8,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import urllib.error
-import urllib.request
+from collections.abc import Mapping
 
 import sqlalchemy as sa
 
 from streamflow import settings as settings_module
+from streamflow.client import PredictClient, ProblemError, UnexpectedAnswer, Unreachable
 from streamflow.errors import DependencyDown, NotFound, Refused, StreamFlowError
 from streamflow.postgres.engine import quote, transaction
 from streamflow.settings import Settings
 
-_TIMEOUT_SECONDS = 30
+_TIMEOUT_SECONDS = 30.0
 
 
 def any_entity(settings: Settings) -> str:
@@ -60,37 +60,34 @@ def entity_queries(key: str, tables: list[str]) -> list[str]:
     return [f"{' INTERSECT '.join(parts)} ORDER BY 1 LIMIT 1" for parts in (newest, any_age)]
 
 
-def predict_once(url: str, key: str, entity: str, api_key: str = "") -> dict[str, object]:
+def predict_once(url: str, key: str, entity: str, api_key: str = "") -> Mapping[str, object]:
     """Ask for one prediction, with an API key when there is one.
 
     Raises:
-        Refused: the service answered with a problem.
-        DependencyDown: the service did not answer.
+        Refused: The service answered with a problem.
+        DependencyDown: The service did not answer.
     """
-    body = json.dumps({key: entity}).encode()
-    headers = {"content-type": "application/json"}
-    if api_key:
-        headers["x-api-key"] = api_key
-    request = urllib.request.Request(  # noqa: S310
-        f"{url}/predict", data=body, headers=headers, method="POST"
-    )
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
-            answer: dict[str, object] = json.load(response)
-            return answer
-    except urllib.error.HTTPError as error:
-        problem = error.read(2000).decode(errors="replace")
-        raise Refused(
-            f"{url} answered {error.code}: {problem}", hint="Look at the log of predict."
-        ) from error
-    except OSError as error:
+        with PredictClient(
+            url, api_key=api_key, join_key=key, timeout_seconds=_TIMEOUT_SECONDS, retries=0
+        ) as client:
+            return client.predict(entity).document
+    except ProblemError as error:
+        raise _refused(url, error.problem.status, json.dumps(dict(error.problem.document))) from error
+    except UnexpectedAnswer as error:
+        raise _refused(url, error.status, error.text) from error
+    except Unreachable as error:
         raise DependencyDown(
-            f"{url} does not answer: {error}",
+            f"{url} does not answer: {' '.join(error.details)}",
             hint="predict becomes ready with the first promoted model: run the job 'train'.",
         ) from error
 
 
-def check(answer: dict[str, object]) -> float:
+def _refused(url: str, status: int, body: str) -> Refused:
+    return Refused(f"{url} answered {status}: {body}", hint="Look at the log of predict.")
+
+
+def check(answer: Mapping[str, object]) -> float:
     """The probability of an answer. Pure.
 
     Raises:
@@ -98,7 +95,7 @@ def check(answer: dict[str, object]) -> float:
     """
     probability = answer.get("probability")
     if not isinstance(probability, (int, float)) or not 0 <= probability <= 1:
-        raise Refused(f"The answer holds no probability: {json.dumps(answer)[:500]}")
+        raise Refused(f"The answer holds no probability: {json.dumps(dict(answer))[:500]}")
     return float(probability)
 
 
@@ -116,7 +113,7 @@ def main(arguments: list[str]) -> int:
     except StreamFlowError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.write(json.dumps(dict(answer)) + "\n")
     return 0
 
 
