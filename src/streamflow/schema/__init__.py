@@ -1,1 +1,1 @@
-"""The platform's own tables, by numbered migrations."""
+"""The platform's own tables and roles: migrations, grants, and waiting until a database is ready."""

@@ -1,1 +1,0 @@
-"""Alembic revisions; each runs the SQL file of its name."""

@@ -1,0 +1,35 @@
+"""Revisions made from SQL files: one line, unchanged in databases that were migrated before. On a real PostgreSQL."""
+
+import pytest
+import sqlalchemy as sa
+
+from streamflow.postgres.engine import transaction
+from streamflow.schema import migrate
+from streamflow.schema.revisions import FOLDER, revisions
+
+MIGRATED_BEFORE = ("0001", "0002", "0003", "0004", "0005", "0006")
+
+
+def test_the_revisions_of_existing_databases_keep_their_ids_and_order():
+    newest_first = list(revisions().iterate_revisions("head", "base"))
+    ids = [script.revision for script in reversed(newest_first)]
+    assert tuple(ids[: len(MIGRATED_BEFORE)]) == MIGRATED_BEFORE
+    assert [script.down_revision for script in reversed(newest_first)] == [None, *ids[:-1]]
+
+
+def test_every_file_is_a_revision_with_a_description():
+    assert [script.doc for script in revisions().iterate_revisions("head", "base") if not script.doc] == []
+    assert len(list(FOLDER.glob("*.sql"))) == len(list(revisions().iterate_revisions("head", "base")))
+
+
+@pytest.mark.postgres
+def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
+    with transaction(settings) as connection:
+        connection.execute(sa.text("ALTER TABLE online.materializations DROP COLUMN visible_at"))
+        connection.execute(sa.text("UPDATE streamflow.alembic_version SET version_num = '0005'"))
+    assert migrate.migrate(settings) == migrate.newest()
+    with transaction(settings) as connection:
+        assert connection.execute(
+            sa.text("SELECT version_num FROM streamflow.alembic_version")
+        ).scalars().all() == [migrate.newest()]
+        connection.execute(sa.text("SELECT visible_at FROM online.materializations"))
