@@ -1,1 +1,1 @@
-"""Any answer, and any run, again."""
+"""Audit: replay any past answer, reproduce any past run."""

@@ -1,4 +1,4 @@
-"""`streamflow explain`: the answer of a past moment, and all that it followed from."""
+"""`streamflow explain`: replay the answer of a past moment, with everything that it was computed from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from streamflow.cli.output import AsJson, print_json, print_table
 
 if TYPE_CHECKING:
-    from streamflow.audit.explain import Answer, Canary, Logged
+    from streamflow.audit.replay import Answer, Canary, Logged
 
 
 def explain(
@@ -20,18 +20,18 @@ def explain(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was answered for a user at a time, by which version, from which values; computed again.
+    """Show what was answered for a user at a time, by which version and from which values, and compute it again.
 
     Example: streamflow explain 7590-VHVEG --at 2024-03-01T12:00
     """
     from datetime import UTC, datetime
 
     from streamflow import settings as settings_module
-    from streamflow.audit.explain import explain as recipe
+    from streamflow.audit.replay import replay
     from streamflow.snapshots import ledger
 
     moment = ledger.parse_known_at(at) if at else datetime.now(UTC)
-    found = recipe(settings_module.load(), entity, moment)
+    found = replay(settings_module.load(), entity, moment)
     if as_json:
         print_json(found)
         return
@@ -42,13 +42,13 @@ def explain(
             f"At {found.at:%Y-%m-%d %H:%M:%S} UTC version {found.answer.version} was in production,"
             f" since {found.promoted_at:%Y-%m-%d %H:%M:%S}, put there by {found.promoted_by}: {found.why}"
         )
-        _tell_answer(found.answer)
+        _show_answer(found.answer)
     if found.canary is not None:
-        _tell_canary(found.canary)
-    _tell_logged(found.logged)
+        _show_canary(found.canary)
+    _show_logged(found.logged)
 
 
-def _tell_answer(answer: Answer) -> None:
+def _show_answer(answer: Answer) -> None:
     rows = [
         (view.view, name, _text(value), f"{view.as_of:%Y-%m-%d}", view.drop_id)
         for view in answer.views
@@ -62,7 +62,7 @@ def _tell_answer(answer: Answer) -> None:
         typer.echo(f"Computed again: probability {answer.probability!r}, prediction {answer.prediction}")
 
 
-def _tell_canary(canary: Canary) -> None:
+def _show_canary(canary: Canary) -> None:
     whose = "belongs" if canary.in_share else "does not belong"
     said = canary.answer.refused or f"probability {canary.answer.probability!r}"
     typer.echo(
@@ -71,9 +71,9 @@ def _tell_canary(canary: Canary) -> None:
     )
 
 
-def _tell_logged(logged: Logged | None) -> None:
+def _show_logged(logged: Logged | None) -> None:
     if logged is None:
-        typer.echo("No answer of that time is in the log of predictions (a sample is kept, for a while).")
+        typer.echo("The prediction log has no answer of that time (it keeps a sample, for a limited time).")
         return
     same = "the same to the last digit" if logged.equal else f"NOT the same: {logged.recomputed!r} now"
     typer.echo(

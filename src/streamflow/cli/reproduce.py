@@ -1,4 +1,4 @@
-"""`streamflow reproduce`: make a run again, and say whether it is the same."""
+"""`streamflow reproduce`: repeat a run, and say whether the result is the same."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def reproduce(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, a version's number, or an alias.")],
     *,
     in_image: Annotated[
-        bool, typer.Option("--in-image", help="Do it on the cluster, in the image that the run was made in.")
+        bool, typer.Option("--in-image", help="Run on the cluster, in the image that the run was made in.")
     ] = False,
     image: Annotated[
         str | None, typer.Option(help="With --in-image: another image than the recorded one.")
     ] = None,
     namespace: Annotated[
         str | None,
-        typer.Option("--namespace", "-n", help="With --in-image: where; default: the current one."),
+        typer.Option("--namespace", "-n", help="With --in-image: the namespace; default: the current one."),
     ] = None,
     release: Annotated[
         str | None, typer.Option(help="With --in-image: Helm release, when several are in the namespace.")
@@ -42,19 +42,19 @@ def reproduce(
     from streamflow.audit.reproduce.rerun import cannot_tell, in_words
 
     try:
-        done = _made_again(run, image, namespace, release, timeout, in_image=in_image, quiet=as_json)
+        done = _repeat(run, image, namespace, release, timeout, in_image=in_image, quiet=as_json)
     except DependencyDown as error:
         if as_json:
             print_json(cannot_tell(run, error.what))
         raise
     except Exception as error:
-        # 1 says that it differs, which a failed attempt does not.
+        # Exit code 1 means that the result differs, which a failed attempt does not show.
         if isinstance(error, StreamFlowError) and error.exit_code != StreamFlowError.exit_code:
             raise
         if os.environ.get("STREAMFLOW_DEBUG"):
             traceback.print_exc()
-        told = (*error.details, error.hint) if isinstance(error, StreamFlowError) else ()
-        done = dataclasses.asdict(cannot_tell(run, in_words(error), *filter(None, told)))
+        more = (*error.details, error.hint) if isinstance(error, StreamFlowError) else ()
+        done = dataclasses.asdict(cannot_tell(run, in_words(error), *filter(None, more)))
     if as_json:
         print_json(done)
     else:
@@ -62,7 +62,7 @@ def reproduce(
     raise typer.Exit(done["exit_code"])
 
 
-def _made_again(
+def _repeat(
     run: str,
     image: str | None,
     namespace: str | None,
@@ -88,10 +88,10 @@ def _made_again(
             typer.echo(f"In image {wanted}, namespace {cluster.namespace}:", err=True)
         with working("Training again on the cluster", quiet=quiet):
             return reproduce_in_image(cluster, run_id, wanted, getpass.getuser(), timeout_seconds=timeout)
-    from streamflow.audit.reproduce.rerun import reproduce as recipe
+    from streamflow.audit.reproduce import rerun
 
     with working("Training again", quiet=quiet):
-        return dataclasses.asdict(recipe(settings, run_id))
+        return dataclasses.asdict(rerun.reproduce(settings, run_id))
 
 
 def _show(done: dict[str, Any]) -> None:

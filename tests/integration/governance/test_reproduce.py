@@ -68,7 +68,7 @@ def test_a_forest_is_reproduced_on_another_number_of_threads(world):
     other = world.model_copy(update={"training": world.training.model_copy(update={"threads": threads + 1})})
     done = reproduce(other, forest.run_id)
     assert verdicts(done) == SAME
-    told = f"training.threads: {threads} then, {threads + 1} now (by itself harmless)"
+    told = f"training.threads: {threads} then, {threads + 1} now (harmless by itself)"
     assert told in lines(done, "environment")
     assert not [line for line in lines(reproduce(world, forest.run_id), "environment") if "threads" in line]
 
@@ -100,7 +100,9 @@ def test_a_run_is_reproduced_from_the_database_when_its_kept_rows_are_of_no_use(
         done = reproduce(small, january.run_id)
     assert verdicts(done) == SAME
     assert (done.exit_code, done.trained_on) == (0, "rebuilt")
-    (told,) = [line for line in lines(done, "data") if line.startswith("The training set that the run kept")]
+    (told,) = [
+        line for line in lines(done, "data") if line.startswith("The training set that the run stored")
+    ]
     assert says in told
 
 
@@ -350,7 +352,7 @@ def test_deleted_rows_are_named_and_the_kept_training_set_is_used(small, january
     assert verdicts(done) == SAME | {"data": "differs"}
     assert (done.exit_code, done.trained_on) == (1, "stored")
     told = " ".join(lines(done, "data"))
-    assert "2 rows are not there any more: 0002-ORFBO, 0003-MKNFE" in told
+    assert "2 rows are missing now: 0002-ORFBO, 0003-MKNFE" in told
     assert "skips_7d differs in 1 rows" in told
     assert "0004-TLHLJ" in told
     # A training of now would be another one; the one of then is still made again.

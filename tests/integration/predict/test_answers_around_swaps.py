@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from streamflow.apply import apply
-from streamflow.audit.explain import answer
+from streamflow.audit.replay import Question, answer
 from streamflow.challenger import train
 from streamflow.drops.inbox import ingest
 from streamflow.jobs.materialize import materialize
@@ -119,7 +119,7 @@ def test_every_answer_falls_on_the_side_of_the_swap_that_its_values_came_from(sm
     other = [
         (row.entity, row.answered_at)
         for row in near
-        if answer(small, repo, release, row.entity, row.answered_at).probability != row.probability
+        if answer(Question(small, repo, row.entity, row.answered_at), release).probability != row.probability
     ]
     assert other == []
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 import pytest
 import sqlalchemy as sa
 
-from streamflow.audit.explain import answer, explain
+from streamflow.audit.replay import Question, answer, replay
 from streamflow.challenger import train
 from streamflow.drops.inbox import ingest
 from streamflow.errors import NotFound, Refused, ReleaseRefused
@@ -87,7 +87,7 @@ def test_every_answer_is_computed_again_to_the_last_digit(world, past):
     first, second, moments = past
     for (moment, answers), version in zip(moments[1:], (first, second, second, first), strict=True):
         for user, probability in answers.items():
-            found = explain(world, user, moment)
+            found = replay(world, user, moment)
             assert found.answer.version == found.release["version"] == version
             assert found.answer.probability == probability, (moment, user)
             assert found.logged is not None
@@ -99,7 +99,7 @@ def test_every_answer_is_computed_again_to_the_last_digit(world, past):
 
 def test_an_explanation_names_the_drop_that_each_value_came_with(world, past):
     _, _, moments = past
-    before, after = (explain(world, USERS[0], moments[i][0]) for i in (2, 3))
+    before, after = (replay(world, USERS[0], moments[i][0]) for i in (2, 3))
     usage = [next(v for v in found.answer.views if v.view == "usage_agg_30d_fv") for found in (before, after)]
     assert usage[0].as_of == usage[1].as_of
     assert usage[0].drop_id != usage[1].drop_id
@@ -109,12 +109,12 @@ def test_an_explanation_names_the_drop_that_each_value_came_with(world, past):
 def test_before_anything_was_in_production_there_is_nothing_to_explain(world, past):
     _, _, moments = past
     with pytest.raises(NotFound, match="Nothing was in production"):
-        explain(world, USERS[0], moments[0][0])
+        replay(world, USERS[0], moments[0][0])
 
 
 def test_somebody_unknown_would_have_been_refused(world, past):
     _, _, moments = past
-    found = explain(world, "nobody", moments[-1][0])
+    found = replay(world, "nobody", moments[-1][0])
     assert found.answer.probability is None
     assert found.answer.refused.startswith("missing_features: no row in ")
     assert found.logged is None
@@ -128,7 +128,7 @@ def test_a_feature_repo_that_lost_a_feature_is_told(world, past, tmp_path):
     views.write_text(views.read_text().replace('        Field(name="skips_7d", dtype=Int64),\n', ""))
     narrow = world.model_copy(update={"feast": world.feast.model_copy(update={"repo": folder})})
     with pytest.raises(Refused, match="usage_agg_30d_fv:skips_7d"):
-        explain(narrow, USERS[0], moments[-1][0])
+        replay(narrow, USERS[0], moments[-1][0])
 
 
 UNASKED = "9237-HQITU"
@@ -151,13 +151,13 @@ def test_a_canary_of_that_time_is_told_with_what_it_would_have_said(world, past,
     trial.start(world, second, "canary", **WHO)
     during = datetime.now(UTC)
     trial.stop(world, "canary", **WHO)
-    assert explain(world, UNASKED, before).canary is None
-    assert explain(world, UNASKED, datetime.now(UTC)).canary is None
+    assert replay(world, UNASKED, before).canary is None
+    assert replay(world, UNASKED, datetime.now(UTC)).canary is None
     everybody = world.model_copy(update={"predict": world.predict.model_copy(update={"canary_share": 1.0})})
-    found = explain(everybody, UNASKED, during)
+    found = replay(everybody, UNASKED, during)
     with registry(world) as client:
         release = artifacts.verified_release(client, world, versions.get(world, second))
-    said = answer(world, definitions.load(world.feast.repo), release, UNASKED, during)
+    said = answer(Question(world, definitions.load(world.feast.repo), UNASKED, during), release)
     assert found.logged is None
     assert (found.canary.version, found.canary.in_share) == (second, True)
     assert found.canary.answer == said
@@ -174,12 +174,12 @@ def test_an_answer_that_was_logged_is_shown_although_nothing_is_in_production(wo
         client.delete_registered_model_alias(world.mlflow.registered_model, "production")
     reconcile.reconcile(world)
     moment = datetime.now(UTC)
-    found = explain(world, USERS[0], moment)
+    found = replay(world, USERS[0], moment)
     assert (found.release, found.answer) == ({}, None)
     assert found.logged.version == first
     assert found.logged.equal
     with pytest.raises(NotFound, match="Nothing was in production"):
-        explain(world, UNASKED, moment)
+        replay(world, UNASKED, moment)
     output = told(world, monkeypatch, USERS[0], "--at", moment.isoformat())
     assert "nothing was in production" in output
     assert "the same to the last digit" in " ".join(output.split())
@@ -197,4 +197,4 @@ def test_a_release_whose_files_were_touched_explains_nothing(world, past, tmp_pa
         path.write_text(path.read_text() + " ")
         client.log_artifact(run_id, str(path), "model")
     with pytest.raises(ReleaseRefused, match="is not the one that was registered"):
-        explain(world, USERS[0], moments[1][0])
+        replay(world, USERS[0], moments[1][0])

@@ -48,7 +48,7 @@ def test_another_package_is_a_difference_a_package_beside_it_and_another_machine
     then = {"scikit-learn": "1.9.0", "numpy": "2.4", "streamflow": "0.1"}
     other = TAGS | {"env.platform": "there"}
     found = compare.environment(TAGS, other, then, then | {"pytest": "9", "streamflow": "0.2"})
-    assert found == Layer("environment", "same", ("platform: here then, there now (by itself harmless)",))
+    assert found == Layer("environment", "same", ("platform: here then, there now (harmless by itself)",))
     found = compare.environment(TAGS, TAGS, then, {"scikit-learn": "1.8.0"})
     assert found.verdict == "differs"
     assert found.lines == ("numpy: 2.4 then, not installed now", "scikit-learn: 1.9.0 then, 1.8.0 now")
@@ -58,7 +58,7 @@ def test_rows_that_differ_are_named():
     then = pd.DataFrame({"id": ["a", "b", "c"], "x": [1.0, np.nan, 3.0], "label": [True, False, True]})
     now = pd.DataFrame({"id": ["b", "c", "d"], "x": [np.nan, 4.0, 1.0], "label": [False, True, True]})
     assert compare.rows("id", then, now) == [
-        "1 rows are not there any more: a",
+        "1 rows are missing now: a",
         "1 rows are new: d",
         "x differs in 1 rows (the first: 3.0 then, 4.0 now): c",
     ]

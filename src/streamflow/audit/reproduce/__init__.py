@@ -1,1 +1,1 @@
-"""A recorded run, repeated and compared."""
+"""Repeat a recorded run and compare the result with what it recorded."""

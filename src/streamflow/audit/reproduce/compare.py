@@ -1,4 +1,4 @@
-"""Compare a recorded run with its repetition, layer by layer, in words. Pure."""
+"""Compare a recorded run with its repetition, layer by layer, and describe the differences. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pandas as pd
 
 Verdict = Literal["same", "differs", "unknown"]
 LISTED = 20
-"""Differences of one kind that are listed; the rest is counted."""
+"""Differences of one kind that are listed; the rest are counted."""
 
-# What may differ between two machines without any digit moving; told, but no difference by itself.
+# These may differ between machines without changing any digit: they are listed, but are not a difference.
 _NOTES = ("env.image", "env.platform", "env.cpus", "env.threads", "env.lock")
 
 
@@ -25,7 +25,7 @@ class Layer:
     Attributes:
         name: `data`, `code`, `environment` or `result`.
         verdict: Whether it is as recorded.
-        lines: What differs, or what was compared, a sentence or a pair each.
+        lines: What differs, or what was compared, one line each.
     """
 
     name: str
@@ -39,18 +39,20 @@ def code(
     files: Mapping[str, str] | None,
     present_files: Mapping[str, str],
 ) -> Layer:
-    """Source tree and feature repo, by content.
+    """Compare source tree and feature repo, by content.
 
     Args:
-        tags: The run's lineage tags without `streamflow.`; `present`: those of here and now.
-        files: Digest per source file of the run; None when it recorded none.
+        tags: The run's lineage tags without `streamflow.`.
+        present: The lineage tags of the code that runs now.
+        files: Digest of each source file of the run; None when the run recorded none.
+        present_files: Digest of each source file now.
     """
     names = ("code.digest", "code.feature_repo_digest")
     if any(not tags.get(name) for name in names):
         return Layer("code", "unknown", ("The run recorded no digest of its code.",))
     lines = []
     if tags.get("code.dirty") == "true":
-        lines.append("The run was made with uncommitted changes; its commit alone does not have this code.")
+        lines.append("The run was made with uncommitted changes, which its commit does not contain.")
     if all(tags[name] == present[name] for name in names):
         return Layer("code", "same", tuple(lines))
     commit = tags.get("code.commit", "")
@@ -72,7 +74,14 @@ def environment(
     packages: Mapping[str, str] | None,
     present_packages: Mapping[str, str],
 ) -> Layer:
-    """Python, the packages that the run had, and the libraries of linear algebra."""
+    """Compare Python, the installed packages and the linear algebra libraries.
+
+    Args:
+        tags: The run's environment tags without `streamflow.`.
+        present: The environment tags of this process.
+        packages: Version of each package that the run had installed; None when the run recorded none.
+        present_packages: Version of each package that is installed now.
+    """
     if packages is None:
         return Layer("environment", "unknown", ("The run recorded no packages.",))
     lines = []
@@ -82,13 +91,13 @@ def environment(
     changed = [
         f"{name}: {version} then, {present_packages.get(name, 'not installed')} now"
         for name, version in sorted(packages.items())
-        # The distribution itself is judged as code.
+        # StreamFlow itself is compared as code.
         if present_packages.get(name) != version and name != "streamflow"
     ]
     lines += _cut(changed)
     verdict: Verdict = "differs" if lines else "same"
     lines += [
-        f"{name.removeprefix('env.')}: {tags[name] or 'none'} then, {present[name] or 'none'} now (by itself harmless)"
+        f"{name.removeprefix('env.')}: {tags[name] or 'none'} then, {present[name] or 'none'} now (harmless by itself)"
         for name in _NOTES
         if name in tags and tags[name] != present.get(name)
     ]
@@ -96,24 +105,26 @@ def environment(
 
 
 def threads(then: str | None, now: int) -> tuple[str, ...]:
-    """A line when training had another number of threads; trees are summed in order, so no digit hangs on it."""
+    """A line when training used another number of threads: harmless, because trees are summed in a fixed order."""
     if then is None or then == str(now):
         return ()
-    return (f"training.threads: {then} then, {now} now (by itself harmless)",)
+    return (f"training.threads: {then} then, {now} now (harmless by itself)",)
 
 
 def rows(key: str, stored: pd.DataFrame, rebuilt: pd.DataFrame) -> list[str]:
     """Which rows of a training set differ, by key.
 
     Args:
-        stored: The training set that the run kept; `rebuilt`: the one made now.
+        key: Name of the key column.
+        stored: The training set that the run stored.
+        rebuilt: The training set built again now.
     """
     then, now = stored.set_index(key), rebuilt.set_index(key)
     gone = [str(item) for item in then.index.difference(now.index)]
     new = [str(item) for item in now.index.difference(then.index)]
     lines = []
     if gone:
-        lines.append(f"{len(gone)} rows are not there any more: {_listed(gone)}")
+        lines.append(f"{len(gone)} rows are missing now: {_listed(gone)}")
     if new:
         lines.append(f"{len(new)} rows are new: {_listed(new)}")
     lines += [f"column {name}: not there now" for name in then.columns.difference(now.columns)]
@@ -135,7 +146,14 @@ def result(
     golden: Sequence[float],
     golden_again: npt.NDArray[np.float64],
 ) -> Layer:
-    """Figures on the holdout and probabilities of the golden rows, to the last bit."""
+    """Compare figures on the holdout and probabilities of the golden rows, to the last bit.
+
+    Args:
+        metrics: The run's metrics.
+        again: Metrics of the repetition.
+        golden: The run's probabilities of the golden rows.
+        golden_again: Probabilities of the golden rows from the repetition.
+    """
     lines = [
         f"{name}: {metrics[name]!r} then, {value!r} now"
         for name, value in sorted(again.items())
@@ -156,7 +174,7 @@ def result(
 
 
 def hyperparameters(then: Mapping[str, str], now: Mapping[str, Any]) -> list[str]:
-    """Parameters of the estimator that are not what they were."""
+    """The estimator's parameters that changed, one line each."""
     texts = {key: str(value) for key, value in now.items()}
     return [
         f"estimator.{key}: {then.get(key, 'not set')} then, {texts.get(key, 'not set')} now"
@@ -166,7 +184,7 @@ def hyperparameters(then: Mapping[str, str], now: Mapping[str, Any]) -> list[str
 
 
 def exit_code(layers: Sequence[Layer]) -> int:
-    """0 reproduced, 1 differs, 4 cannot tell: data and result decide, code and environment explain."""
+    """0 reproduced, 1 differs, 4 cannot tell: data and result decide; code and environment explain why."""
     decisive = [layer.verdict for layer in layers if layer.name in ("data", "result")]
     if "differs" in decisive:
         return 1

@@ -1,7 +1,7 @@
-"""Recipe: make a run again inside the image that it was made in, as a Job on the cluster.
+"""Recipe: repeat a run inside the image that it was made in, as a Job on the cluster.
 
 The Job is that of the train schedule with another image and another command: the same role, volumes, network rules
-and resources. Its last words are the JSON document of `streamflow reproduce RUN --json`.
+and resources. Its log ends with the JSON document of `streamflow reproduce RUN --json`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,16 @@ def reproduce_in_image(
     """Start the Job, follow it, and return its document: verdict, exit_code and layers.
 
     Args:
-        tell: Is told each line of the Job's log.
+        cluster: Cluster and namespace to run in.
+        run_id: Run to repeat.
+        image: Image to run.
+        by: Who asks for it.
+        timeout_seconds: Longest time to wait.
+        tell: Called with each line of the Job's log.
 
     Raises:
-        NotFound: the cluster has no train schedule.
-        StreamFlowError: the Job ended without a verdict.
+        NotFound: The cluster has no train schedule.
+        StreamFlowError: The Job ended without a verdict.
     """
     job = reproduce_job(cluster.cron_job(TRAIN), run_id, image, by, secrets.token_hex(3))
     name = cluster.create(job)
@@ -48,7 +53,7 @@ def reproduce_in_image(
             lines.append(line)
             tell(line)
     except StreamFlowError as error:
-        # A run that differs ends with 1, and so its Job fails; what it said counts.
+        # A run that differs exits with 1, so its Job fails; the verdict in the log counts.
         failure = error
     document = verdict_in(lines)
     if document is None:
@@ -63,8 +68,8 @@ def recorded_image(settings: Settings, run_id: str) -> str:
     """The image that a run was made in.
 
     Raises:
-        NotFound: there is no such run.
-        UsageError: it was made outside of an image.
+        NotFound: There is no such run.
+        UsageError: It was not made in an image.
         DependencyDown: MLflow does not answer.
     """
     from mlflow.exceptions import MlflowException
@@ -82,7 +87,7 @@ def recorded_image(settings: Settings, run_id: str) -> str:
     if not image:
         raise UsageError(
             f"Run {run_id} was not made in an image.",
-            hint="Name one with --image, or make it again here: leave --in-image out.",
+            hint="Name one with --image, or reproduce it here: omit --in-image.",
         )
     return image
 
@@ -90,7 +95,7 @@ def recorded_image(settings: Settings, run_id: str) -> str:
 def reproduce_job(cron_job: Any, run_id: str, image: str, by: str, suffix: str) -> Any:
     """The train schedule's Job with the image and the command of a reproduction. Pure.
 
-    It is tried once, and carries a label of its own so that it is not taken for a training.
+    It is tried once, and has a label of its own so that it does not count as a training.
     """
     job = manual_job(cron_job, by, suffix)
     job.metadata.name = job.metadata.name.replace(f"-{TRAIN}-", f"-{REPRODUCE}-", 1)

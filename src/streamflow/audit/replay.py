@@ -1,0 +1,268 @@
+"""Recipe: replay the answer of a past moment: who answered for an entity, from which values, computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from streamflow.audit.as_served import ServedView, as_served, refusal
+from streamflow.canary import in_canary
+from streamflow.encoding import UnknownCategoryError
+from streamflow.errors import NotFound, ReleaseRefused, StreamFlowError
+from streamflow.mlflow_api.transport import registry
+from streamflow.model_version.aliases import CANARY
+from streamflow.postgres.engine import transaction
+from streamflow.registry import actions, artifacts, trail, versions
+from streamflow.registry.trail import Move
+from streamflow.release import Release
+from streamflow.repo import definitions
+from streamflow.repo.definitions import FeatureRepo
+from streamflow.settings import Settings
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer computed again.
+
+    Attributes:
+        version: The version that answers.
+        probability: Its answer; None when it would have refused.
+        prediction: Whether the probability reaches the threshold; None when it would have refused.
+        refused: Why there is no answer; "" when there is one.
+        views: The rows that it is computed from.
+    """
+
+    version: int
+    probability: float | None
+    prediction: bool | None
+    refused: str
+    views: tuple[ServedView, ...]
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The newest answer in the prediction log up to the moment.
+
+    Attributes:
+        answered_at: When it was given.
+        request_id: The request that it was given to.
+        version: The version that gave it.
+        alias: The version's alias then: production or canary.
+        probability: The probability that was answered.
+        recomputed: The same answer computed again, from the values of its own moment; None when they are missing.
+        equal: Whether both are the same to the last digit.
+    """
+
+    answered_at: datetime
+    request_id: str
+    version: int
+    alias: str
+    probability: float
+    recomputed: float | None
+    equal: bool
+
+
+@dataclass(frozen=True)
+class Canary:
+    """The version that was on trial as canary at the moment, and so may have answered instead of production.
+
+    Attributes:
+        version: The version.
+        started_at: When its trial began.
+        share: The canary's share as it is set now; what it was then is not recorded.
+        in_share: Whether the entity belongs to that share.
+        answer: Its answer, computed again.
+    """
+
+    version: int
+    started_at: datetime
+    share: float
+    in_share: bool
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What is known about an entity's answer at a moment.
+
+    Attributes:
+        entity: The entity.
+        at: The moment.
+        release: The release that was in production according to the audit trail; empty when nothing was.
+        promoted_at: When it was promoted; None when nothing was in production.
+        promoted_by: Who promoted it.
+        why: The reason given for the promotion.
+        answer: Production's answer, computed again; None when nothing was in production.
+        canary: The version on trial beside it; None when there was none.
+        logged: The newest answer given up to then; None when none was logged.
+    """
+
+    entity: str
+    at: datetime
+    release: dict[str, Any]
+    promoted_at: datetime | None
+    promoted_by: str
+    why: str
+    answer: Answer | None
+    canary: Canary | None
+    logged: Logged | None
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whose answer is asked for, at which moment, and where to look it up.
+
+    Attributes:
+        settings: Where PostgreSQL and MLflow are, and how predict answers.
+        repo: The feature repo.
+        entity: Key of the entity.
+        moment: The moment to look at.
+    """
+
+    settings: Settings
+    repo: FeatureRepo
+    entity: str
+    moment: datetime
+
+
+def replay(settings: Settings, entity: str, moment: datetime) -> Replay:
+    """Look up what was in production and in the online store at a moment, and answer again.
+
+    Args:
+        settings: Where PostgreSQL, MLflow and the feature repo are.
+        entity: Key of the entity.
+        moment: The moment to look at.
+
+    Raises:
+        NotFound: Nothing was in production, and no answer was logged.
+        ReleaseRefused: The version's files fail their digests.
+        Refused: The feature repo no longer has the features.
+    """
+    asked = Question(settings, definitions.load(settings.feast.repo), entity, moment)
+    moves = trail.history(settings)
+    move = trail.in_production(moves, moment)
+    if move is None:
+        logged = _logged(asked, None)
+        if logged is not None:
+            return Replay(entity, moment, {}, None, "", "", None, None, logged)
+        # Raises NotFound, and says that nothing was in production.
+        move = trail.at(settings, moment)
+    release = _promoted(settings, move)
+    return Replay(
+        entity=entity,
+        at=moment,
+        release=move.release,
+        promoted_at=move.moved_at.astimezone(UTC),
+        promoted_by=move.moved_by,
+        why=move.why,
+        answer=answer(asked, release),
+        canary=_canary(asked, moves, production=release),
+        logged=_logged(asked, release),
+    )
+
+
+def on_trial(moves: Sequence[Move], moment: datetime) -> Move | None:
+    """The row that put the canary of a moment on trial; None when there was none. Pure."""
+    newest = None
+    for move in moves:
+        if move.alias == CANARY and move.action != actions.ABANDON and move.moved_at <= moment:
+            newest = move
+    return newest if newest is not None and newest.to_version is not None else None
+
+
+def _promoted(settings: Settings, move: Move) -> Release:
+    release = _release(settings, int(move.to_version or 0))
+    pinned = move.release.get("manifest_sha256")
+    if pinned and release.pointer.manifest_sha256 != pinned:
+        raise StreamFlowError(
+            f"Version {move.to_version} is not what was promoted then: its manifest differs.",
+            hint="Look at 'streamflow models history', and restore MLflow from a backup of that time.",
+        )
+    return release
+
+
+def _canary(asked: Question, moves: Sequence[Move], production: Release) -> Canary | None:
+    move = on_trial(moves, asked.moment)
+    if move is None or move.to_version is None or move.to_version == production.pointer.version:
+        return None
+    try:
+        replayed = answer(asked, _release(asked.settings, move.to_version))
+    except (NotFound, ReleaseRefused) as error:
+        # The canary only stood beside production, whose answer can still be replayed.
+        replayed = Answer(move.to_version, None, None, error.what, ())
+    share = asked.settings.predict.canary_share
+    return Canary(
+        version=move.to_version,
+        started_at=move.moved_at.astimezone(UTC),
+        share=share,
+        in_share=in_canary(asked.entity, share),
+        answer=replayed,
+    )
+
+
+def answer(asked: Question, release: Release) -> Answer:
+    """What a release answers from the values that were served at the moment."""
+    views = _views(asked, release, asked.moment)
+    refused = refusal(release.contract, views, require_newest=asked.settings.predict.require_newest_as_of)
+    if refused:
+        return Answer(release.pointer.version, None, None, refused, views)
+    return _computed(release, views)
+
+
+def _views(asked: Question, release: Release, moment: datetime) -> tuple[ServedView, ...]:
+    with transaction(asked.settings.database) as connection:
+        return as_served(connection, asked.repo, release.contract, asked.entity, moment)
+
+
+def _computed(release: Release, views: tuple[ServedView, ...]) -> Answer:
+    contract, version = release.contract, release.pointer.version
+    values = {item.view: item.values for item in views}
+    row = [values[feature.view][feature.name] for feature in contract.features]
+    try:
+        probability = float(release.probabilities([row])[0])
+    except UnknownCategoryError as error:
+        return Answer(version, None, None, f"schema_mismatch: {error}", views)
+    return Answer(version, probability, probability >= contract.threshold, "", views)
+
+
+def _logged(asked: Question, release: Release | None) -> Logged | None:
+    """The newest logged answer up to the moment, computed again by the version that gave it."""
+    with transaction(asked.settings.database) as connection:
+        row = connection.execute(
+            sa.text(
+                "SELECT answered_at, request_id, version, alias, probability FROM streamflow.predictions"
+                " WHERE entity = :entity AND model = :model AND answered_at <= :moment"
+                " ORDER BY answered_at DESC LIMIT 1"
+            ),
+            {
+                "entity": asked.entity,
+                "model": asked.settings.mlflow.registered_model,
+                "moment": asked.moment,
+            },
+        ).first()
+    if row is None:
+        return None
+    same = release is not None and row.version == release.pointer.version
+    used = release if release is not None and same else _release(asked.settings, row.version)
+    views = _views(asked, used, row.answered_at)
+    # Staleness is not checked: the answer was given, and predict learns of a newer as-of after its values are there.
+    absent = any(item.as_of is None for item in views)
+    recomputed = None if absent else _computed(used, views).probability
+    return Logged(
+        answered_at=row.answered_at.astimezone(UTC),
+        request_id=row.request_id,
+        version=row.version,
+        alias=row.alias,
+        probability=row.probability,
+        recomputed=recomputed,
+        equal=recomputed == row.probability,
+    )
+
+
+def _release(settings: Settings, version: int) -> Release:
+    with registry(settings) as client:
+        return artifacts.verified_release(client, settings, versions.get(settings, version))

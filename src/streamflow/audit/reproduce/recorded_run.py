@@ -1,0 +1,160 @@
+"""Read what a run recorded, and which of its artifacts can be trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from streamflow.errors import NotFound
+from streamflow.mlflow_api import sdk
+from streamflow.model_version.contract import Contract, drops_digest
+from streamflow.model_version.training_set import TrainingSet
+from streamflow.registry.versions import MANIFEST_TAG
+from streamflow.settings import Settings
+from streamflow.training import recorded
+from streamflow.training.package import CONTRACT, GOLDEN, MANIFEST
+from streamflow.training.record import MODEL_FOLDER
+
+_PREFIX = "streamflow."
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """What a run recorded. What cannot be read or trusted is None, with a sentence in `problems`.
+
+    Attributes:
+        params: Parameters.
+        metrics: Metrics.
+        tags: StreamFlow's tags, without their prefix.
+        contract: Contract of its model.
+        golden: Golden rows with their probabilities.
+        stored: Training set that it stored.
+        drops: Id and digest of each drop that it saw.
+        packages: Version of each package that it had installed.
+        sources: Digest of each source file.
+        problems: A sentence by the name of the file that cannot be trusted.
+    """
+
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    contract: Contract | None
+    golden: dict[str, Any] | None
+    stored: TrainingSet | None
+    drops: list[dict[str, str]] | None
+    packages: dict[str, str] | None
+    sources: dict[str, str] | None
+    problems: dict[str, str]
+
+
+def read(settings: Settings, run_id: str) -> RecordedRun:
+    """Read a run from MLflow.
+
+    Raises:
+        NotFound: There is no such run, or it is not a finished training.
+        DependencyDown: MLflow does not answer.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="streamflow-reproduce-") as folder,
+        sdk.client(settings) as client,
+    ):
+        run = client.get_run(run_id)
+
+        def fetch(path: str) -> str:
+            return str(client.download_artifacts(run_id, path, folder))
+
+        pins = {
+            item.tags.get(MANIFEST_TAG, "") for item in client.search_model_versions(f"run_id = '{run_id}'")
+        }
+        files = {
+            name: recorded.content(fetch, f"{MODEL_FOLDER}/{name}") for name in (MANIFEST, CONTRACT, GOLDEN)
+        }
+        if files[MANIFEST] is None or not {"label_horizon", "split_digest"} <= set(run.data.params):
+            raise NotFound(
+                f"Run {run_id} is not a finished training: its artifacts are missing.",
+                hint="Give the run of a version ('streamflow models show VERSION').",
+            )
+        problems: dict[str, str] = {}
+        trusted = _trusted(files, pins, problems)
+        contract = Contract.from_json(trusted[CONTRACT].decode()) if CONTRACT in trusted else None
+        stored = None
+        if contract is not None:
+            try:
+                stored = _training_set(run.data.params, contract, recorded.rows(fetch, contract))
+            except recorded.NotKeptError as error:
+                problems[recorded.ROWS] = error.what
+        facts = _document(recorded.content(fetch, f"{recorded.FOLDER}/fingerprint.json"))
+        return RecordedRun(
+            params=dict(run.data.params),
+            metrics=dict(run.data.metrics),
+            tags=without_prefix(run.data.tags),
+            contract=contract,
+            golden=json.loads(trusted[GOLDEN]) if GOLDEN in trusted else None,
+            stored=stored,
+            drops=_drops(facts, run.data.params.get("drops_digest")),
+            packages=_document(recorded.content(fetch, "packages.json")),
+            sources=_document(recorded.content(fetch, "sources.json")),
+            problems=problems,
+        )
+
+
+def without_prefix(tags: Mapping[str, str]) -> dict[str, str]:
+    """StreamFlow's tags without their prefix. Pure."""
+    return {key.removeprefix(_PREFIX): value for key, value in tags.items() if key.startswith(_PREFIX)}
+
+
+def _trusted(files: Mapping[str, bytes | None], pins: set[str], problems: dict[str, str]) -> dict[str, bytes]:
+    """The files of the model that match the manifest; the others get a sentence in `problems`."""
+    manifest = files[MANIFEST] or b""
+    listed = (_document(manifest) or {}).get("files")
+    digests: dict[str, str] = listed if isinstance(listed, dict) else {}
+    registered = not pins or hashlib.sha256(manifest).hexdigest() in pins
+    trusted = {}
+    for name in (CONTRACT, GOLDEN):
+        content = files[name]
+        if not registered or not digests:
+            problems[name] = f"{MANIFEST} is not the one that was recorded, so {name} cannot be trusted."
+        elif content is None:
+            problems[name] = f"{name} is missing."
+        elif hashlib.sha256(content).hexdigest() != digests.get(name):
+            problems[name] = f"{name} is not the one that was recorded: its digest differs."
+        else:
+            trusted[name] = content
+    return trusted
+
+
+def _document(content: bytes | None) -> dict[str, Any] | None:
+    try:
+        document = json.loads(content or b"")
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _drops(facts: dict[str, Any] | None, digest: str | None) -> list[dict[str, str]] | None:
+    """The run's drops; None when they cannot be read, or are not those that it recorded."""
+    drops = (facts or {}).get("drops")
+    if not isinstance(drops, list) or not all({"drop_id", "digest"} <= set(item) for item in drops):
+        return None
+    return drops if digest in (None, drops_digest(drops)) else None
+
+
+def _training_set(params: Mapping[str, str], contract: Contract, frame: pd.DataFrame) -> TrainingSet:
+    return TrainingSet(
+        frame=frame,
+        key=contract.join_key,
+        features=contract.features,
+        views=contract.views,
+        as_of=datetime.fromisoformat(contract.as_of),
+        label_as_of=datetime.fromisoformat(params["label_as_of"]),
+        known_at=datetime.fromisoformat(contract.known_at),
+        fingerprint=contract.fingerprint,
+        incomplete={},
+    )
