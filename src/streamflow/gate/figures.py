@@ -18,11 +18,11 @@ _LEAST_SLICE_ROWS = 50
 
 
 def compare(scored: pd.DataFrame, trained_on: set[str]) -> tuple[Compared | None, str]:
-    """Both models on the rows that both may be judged on.
+    """Compare both models on the rows that both may be judged on.
 
     Args:
         scored: `label`, `challenger` and `champion` per key; the champion's is NaN where it would refuse.
-        trained_on: Keys that the champion has learnt.
+        trained_on: Keys of the rows that the champion was trained on.
 
     Returns:
         The comparison and "", or None and why there is none.
@@ -38,7 +38,7 @@ def compare(scored: pd.DataFrame, trained_on: set[str]) -> tuple[Compared | None
     }
     if not len(both):
         return None, (
-            f"of the {len(scored)} rows of its holdout none is left: the champion was trained on"
+            f"no row of its holdout is left to compare them on: of {len(scored)}, the champion was trained on"
             f" {counts['trained_on']} and would refuse {counts['not_served']}"
         )
     if counts["positives"] in (0, len(both)):
@@ -57,7 +57,12 @@ def compare(scored: pd.DataFrame, trained_on: set[str]) -> tuple[Compared | None
 
 
 def slices(scored: pd.DataFrame, parts: Mapping[str, Mapping[str, str]]) -> tuple[SliceFigures, ...]:
-    """AUC by part of the holdout; both models' on the rows of the part that both may be judged on."""
+    """The AUC by slice, and both models' AUC on the rows of the slice that both may be judged on.
+
+    Args:
+        scored: As in `compare`, with the champion's NaN also on the rows that it was trained on.
+        parts: For each slice, the part that each key belongs to.
+    """
     found = []
     for name, part_of in parts.items():
         owners = pd.Series([part_of.get(str(key), UNKNOWN) for key in scored.index])

@@ -28,7 +28,7 @@ class Rule:
 
 
 def judge(facts: Facts, limits: PromotionSettings) -> tuple[Rule, ...]:
-    """All rules, in the order in which people read them."""
+    """Apply every rule that the facts allow, in reading order."""
     return tuple(_rules(facts, limits))
 
 
@@ -48,7 +48,7 @@ def _rules(facts: Facts, limits: PromotionSettings) -> Iterator[Rule]:
         yield improvement(facts, limits)
         if facts.compared is not None:
             yield calibration(facts.compared, limits)
-    # What cannot be loaded was scored on nothing.
+    # A version that cannot be loaded has no scores.
     if facts.contract is not None:
         yield slices(facts, limits)
     if facts.latency_p99_ms is not None:
@@ -56,13 +56,13 @@ def _rules(facts: Facts, limits: PromotionSettings) -> Iterator[Rule]:
         yield Rule(
             "latency",
             facts.latency_p99_ms <= budget,
-            f"99 of 100 single answers of the model took at most {facts.latency_p99_ms:.2f} ms of CPU; the budget is"
+            f"99 % of the model's single answers took at most {facts.latency_p99_ms:.2f} ms of CPU; the budget is"
             f" {budget:g} ms",
         )
 
 
 def online_schema(contract: Contract, online: Mapping[str, Mapping[str, str]]) -> Rule:
-    """Whether the online store has what the contract demands, with types it can be read from."""
+    """Whether the online store has every feature of the contract, with a type that it can be read from."""
     missing = online_columns.problems(contract, online)
     if missing:
         return Rule("online schema", False, f"{'; '.join(missing)}. {online_columns.FILL_ONLINE_STORE}")
@@ -70,7 +70,7 @@ def online_schema(contract: Contract, online: Mapping[str, Mapping[str, str]]) -
 
 
 def better_than_chance(holdout_auc: tuple[float, float, float]) -> Rule:
-    """Whether the model knows anything at all."""
+    """Whether the model ranks better than a coin."""
     estimate, low, high = holdout_auc
     return Rule(
         "better than chance",
@@ -80,53 +80,53 @@ def better_than_chance(holdout_auc: tuple[float, float, float]) -> Rule:
 
 
 def not_older(as_of: datetime, champion_as_of: datetime) -> Rule:
-    """Whether the challenger knows the world at least as late as the champion; going back is what rollback is for."""
-    told = f"trained as of {as_of:%Y-%m-%d}, the champion as of {champion_as_of:%Y-%m-%d}"
+    """Whether the challenger's data is at least as recent as the champion's; going back is what rollback is for."""
+    dates = f"trained as of {as_of:%Y-%m-%d}, the champion as of {champion_as_of:%Y-%m-%d}"
     if as_of < champion_as_of:
         return Rule(
             "not older",
             False,
-            f"{told}: an older model would replace a newer one. Train a newer one; to go back to a version that"
+            f"{dates}: an older model would replace a newer one. Train a newer one; to go back to a version that"
             " was in production, use 'streamflow rollback'",
         )
-    return Rule("not older", True, told)
+    return Rule("not older", True, dates)
 
 
 def improvement(facts: Facts, limits: PromotionSettings) -> Rule:
-    """Whether the challenger is better by enough, or not worse and fresher when the settings ask for that."""
+    """Whether the challenger is better by enough, or not worse and fresher when the settings accept that."""
     both = facts.compared
     if both is None:
         return Rule(
             "improvement", False, f"it cannot be compared with version {facts.champion}: {facts.not_compared}"
         )
-    told = (
+    measured = (
         f"AUC {both.challenger.auc:.4f} against {both.champion.auc:.4f} of version {facts.champion} on the same"
         f" {both.rows} rows: {both.difference:+.4f} (95 % interval {both.low:+.4f} to {both.high:+.4f})"
     )
     margin = limits.min_improvement
     if min(both.positives, both.rows - both.positives) < LEAST_OF_A_CLASS:
-        return Rule("improvement", False, f"{told}; too few rows of one class to judge")
+        return Rule("improvement", False, f"{measured}; too few rows of one class to judge")
     if both.difference >= margin and both.low > 0:
-        return Rule("improvement", True, f"{told}; at least {margin:+g} was asked for")
+        return Rule("improvement", True, f"{measured}; at least {margin:+g} was asked for")
     fresher = (
         facts.as_of is not None and facts.champion_as_of is not None and facts.as_of > facts.champion_as_of
     )
     if limits.improvement == "fresher":
         not_worse = both.low > -margin
         if not_worse and fresher:
-            return Rule("improvement", True, f"{told}; not worse, and trained on newer data")
+            return Rule("improvement", True, f"{measured}; not worse, and trained on newer data")
         missing = "worse" if not not_worse else "not trained on newer data"
         return Rule(
             "improvement",
             False,
-            f"{told}; it is neither better by {margin:g} nor not worse and fresher ({missing})",
+            f"{measured}; it is neither better by {margin:g} nor not worse and fresher ({missing})",
         )
-    why = f"at least {margin:+g} was asked for" if both.difference < margin else "that may be chance"
-    return Rule("improvement", False, f"{told}; {why}")
+    why = f"at least {margin:+g} was asked for" if both.difference < margin else "the gain may be chance"
+    return Rule("improvement", False, f"{measured}; {why}")
 
 
 def calibration(both: Compared, limits: PromotionSettings) -> Rule:
-    """Whether probabilities are as true as the champion's."""
+    """Whether the probabilities are calibrated as well as the champion's, within the tolerance."""
     challenger, champion = both.challenger.calibration_error, both.champion.calibration_error
     return Rule(
         "calibration",
@@ -137,7 +137,7 @@ def calibration(both: Compared, limits: PromotionSettings) -> Rule:
 
 
 def slices(facts: Facts, limits: PromotionSettings) -> Rule:
-    """Whether any part of the entities is served badly, or much worse than before."""
+    """Whether every slice is above the floor, and none is much worse than with the champion."""
     problems, judged, small = [], 0, []
     for part in facts.slices:
         named = f"{part.slice} '{part.value}'"

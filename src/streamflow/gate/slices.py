@@ -1,4 +1,4 @@
-"""The parts that entities are divided into, as the feature repo declares them, as of a date."""
+"""The slices that the feature repo declares: which part of each an entity belongs to as of a date."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ UNKNOWN = "unknown"
 def read(
     connection: sa.Connection, repo: FeatureRepo, schema: str, as_of: datetime
 ) -> dict[str, dict[str, str]]:
-    """Per declared slice: the part that each entity belongs to.
+    """For each declared slice, the part that each entity belongs to.
 
     Args:
+        connection: Connection to read on.
+        repo: The feature repo.
         schema: Schema of the snapshot views to read.
         as_of: When the world is looked at.
     """

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from streamflow.errors import Refused, ReleaseRefused
+from streamflow.errors import Refused
 from streamflow.mlflow_api.transport import registry
 from streamflow.model_version.aliases import PRODUCTION, PromotionAlias
 from streamflow.registry import actions, artifacts, moves, online_schema, transitions, versions
 from streamflow.registry.reconcile import reconcile_locked
 from streamflow.registry.trail import Change, Move
 from streamflow.registry.transitions import UNCHECKED, Expected
-from streamflow.registry.versions import MANIFEST_TAG, Version
+from streamflow.registry.versions import MANIFEST_TAG
 from streamflow.settings import Settings
 
 
@@ -102,7 +102,7 @@ def rollback(
         past = [move for move in locked.history() if move.alias == PRODUCTION]
         target = transitions.rollback_target(past, current, to)
         version = versions.get(settings, target)
-        _check_same(past, version)
+        transitions.check_same_model(past, target, version.tags.get(MANIFEST_TAG))
         verified = artifacts.verified_release(locked.client, settings, version)
         online_schema.check(settings.database, target, verified.contract)
         locked.end_trials(
@@ -121,22 +121,6 @@ def rollback(
                 why=why.strip(),
                 release=artifacts.record(version, verified.contract),
             )
-        )
-
-
-def _check_same(past: list[Move], version: Version) -> None:
-    """Check that a number still means the same model: a registry that was emptied counts from 1 again."""
-    digests = [
-        str(move.release["manifest_sha256"])
-        for move in past
-        if move.to_version == version.version and move.release.get("manifest_sha256")
-    ]
-    if digests and digests[-1] != version.tags.get(MANIFEST_TAG):
-        raise ReleaseRefused(
-            f"Version {version.version} is not the one that was in production under this number: its manifest"
-            " differs.",
-            hint=f"Restore MLflow from a backup, or promote it as a new one: streamflow models promote"
-            f" {version.version} --to staging --why …",
         )
 
 

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from streamflow.errors import NotFound, PromotionConflict, Refused
+from streamflow.errors import NotFound, PromotionConflict, Refused, ReleaseRefused
 from streamflow.model_version.aliases import (
     ALL_ALIASES,
     PRODUCTION,
@@ -61,6 +61,10 @@ class Moved(Protocol):
     @property
     def facts(self) -> dict[str, Any]:
         """What else was known."""
+
+    @property
+    def release(self) -> dict[str, Any]:
+        """The release behind the alias since."""
 
 
 def check_expected(alias: str, current: int | None, expected: Expected) -> None:
@@ -196,6 +200,30 @@ def rollback_target(moves: Sequence[Moved], current: int | None, to: int | None)
             hint=f"Promote it: streamflow models promote {target} --to staging --why …",
         )
     return target
+
+
+def check_same_model(moves: Sequence[Moved], version: int, manifest_sha256: str | None) -> None:
+    """Check that a number still means the model that was in production: an emptied registry counts from 1 again.
+
+    Args:
+        moves: The trail of the alias, oldest row first.
+        version: Number of the version.
+        manifest_sha256: Digest of the manifest that the version has now; None when it has none.
+
+    Raises:
+        ReleaseRefused: It is another model.
+    """
+    digests = [
+        str(move.release["manifest_sha256"])
+        for move in moves
+        if move.to_version == version and move.release.get("manifest_sha256")
+    ]
+    if digests and digests[-1] != manifest_sha256:
+        raise ReleaseRefused(
+            f"Version {version} is not the one that was in production under this number: its manifest differs.",
+            hint="Restore MLflow from a backup, or promote it as a new one: streamflow models promote"
+            f" {version} --to staging --why …",
+        )
 
 
 def named(version: int | None) -> str:

@@ -1,4 +1,4 @@
-"""Versions of a small model, registered in a real MLflow in a moment: for tests of what happens to versions."""
+"""Versions of a small model, quickly registered in a real MLflow, for tests of promotion and audit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FEATURES = (
 
 
 def small_training_set(rows: int = 300) -> TrainingSet:
-    """Two features, a label that follows from them and from noise."""
+    """Two features, and a label that depends on them and on noise."""
     rng = np.random.default_rng(7)
     fee, skips = rng.normal(60, 20, rows), rng.poisson(5, rows)
     label = rng.random(rows) < 1 / (1 + np.exp(-(fee - 60) / 10 - (skips - 5) / 3))
@@ -70,7 +70,7 @@ def copy(settings: Settings, run_id: str, source: str, manifest_sha256: str) -> 
 def _spoilt(
     settings: Settings, run_id: str, path: str, change: Callable[[bytes], bytes] | None
 ) -> Iterator[None]:
-    """One of a run's artifacts with another content, or without it, for the duration."""
+    """Replace one artifact of a run, or remove it, while the context lasts."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     from streamflow.mlflow_api import sdk as tracking
@@ -93,13 +93,13 @@ def _spoilt(
 
 @pytest.fixture
 def spoilt() -> Callable[..., contextlib.AbstractContextManager[None]]:
-    """Spoils an artifact of a run for a while: settings, run, path, and its new content out of the old one."""
+    """A context manager that changes an artifact of a run: settings, run, path, and new content from old."""
     return _spoilt
 
 
 @pytest.fixture
 def make(settings: Settings, mlflow_server: str) -> Callable[[int], list[int]]:
-    """Makes so many versions, all with the same files."""
+    """Makes that many versions, all with the same files."""
 
     def made(count: int) -> list[int]:
         first = register_small(settings)

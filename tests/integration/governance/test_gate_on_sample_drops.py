@@ -1,4 +1,4 @@
-"""The gate on the sample drops: what it lets through, what it refuses, and what the scheduled training does then.
+"""The gate on the sample drops: what it passes, what it refuses, and what the scheduled training does then.
 
 The tests run in this order, since each builds on what is in production.
 """
@@ -62,7 +62,7 @@ def second(small, first):
     return version
 
 
-def test_the_first_version_passes_and_the_history_keeps_what_the_gate_said(small, first):
+def test_the_first_version_passes_and_the_trail_records_the_verdict(small, first):
     move = trail.history(small)[-1]
     assert move.gate["verdict"] == "passed"
     assert set(move.gate["rules"]) == {
@@ -74,7 +74,7 @@ def test_the_first_version_passes_and_the_history_keeps_what_the_gate_said(small
     }
 
 
-def test_the_report_is_kept_as_json_and_as_a_page_and_tagged(small, first, tmp_path):
+def test_the_report_is_stored_as_json_and_as_a_page_and_tagged(small, first, tmp_path):
     held = versions.get(small, first)
     assert held.tags["streamflow.gate"] == "passed"
     page = held.tags["streamflow.gate_report"]
@@ -87,20 +87,20 @@ def test_the_report_is_kept_as_json_and_as_a_page_and_tagged(small, first, tmp_p
     assert "better than chance" in (tmp_path / page).read_text()
 
 
-def test_the_history_names_the_very_report_that_let_a_version_in(small, first, tmp_path):
-    kept = trail.history(small)[-1].gate
+def test_the_trail_names_the_report_that_let_a_version_in(small, first, tmp_path):
+    gate = trail.history(small)[-1].gate
     with tracking.client(small) as client:
         file = Path(
-            client.download_artifacts(versions.get(small, first).run_id, kept["report"], str(tmp_path))
+            client.download_artifacts(versions.get(small, first).run_id, gate["report"], str(tmp_path))
         )
-    assert hashlib.sha256(file.read_bytes()).hexdigest() == kept["report_sha256"]
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == gate["report_sha256"]
     assert json.loads(file.read_text())["verdict"] == "passed"
 
 
 def test_champion_and_challenger_are_compared_on_the_same_rows(small, first, second):
     report = decide(small, second)
     both = report.facts["compared"]
-    # All of February's holdout: the champion has learnt none of February's labels.
+    # All of February's holdout: the champion was not trained on February's labels.
     assert (both["rows"], both["trained_on"], both["not_served"]) == (1761, 0, 0)
     assert 0.55 < both["challenger"]["auc"] < 0.7
     assert both["difference"] == pytest.approx(both["challenger"]["auc"] - both["champion"]["auc"])
@@ -109,7 +109,7 @@ def test_champion_and_challenger_are_compared_on_the_same_rows(small, first, sec
     assert report.facts["not_compared"] == ""
 
 
-def test_judged_again_a_version_gets_another_report_and_its_tag_names_the_newest(small, second, tmp_path):
+def test_a_version_judged_again_gets_another_report_and_its_tag_names_the_newest(small, second, tmp_path):
     one, other = decide(small, second), decide(small, second)
     assert one.artifact != other.artifact
     held = versions.get(small, second)
@@ -120,7 +120,7 @@ def test_judged_again_a_version_gets_another_report_and_its_tag_names_the_newest
 
 
 def relabelled(content):
-    """The labels that the model would like to have."""
+    """Labels that make the model look better."""
     frame = pd.read_parquet(io.BytesIO(content))
     frame["label"] = (
         frame["contract_type"] == "Month-to-month" if "contract_type" in frame else ~frame["label"]
@@ -153,7 +153,7 @@ def test_a_version_is_not_judged_on_rows_that_are_not_its_own(small, second, spo
     assert "slices" not in outcome(report)
 
 
-def test_a_champion_whose_rows_are_gone_is_not_compared_and_can_be_replaced_in_so_many_words(
+def test_a_champion_whose_rows_are_missing_is_not_compared_and_is_replaced_only_explicitly(
     small, first, spoilt
 ):
     version = train(small, JANUARY, estimator="logistic_regression").version
@@ -170,7 +170,7 @@ def test_a_champion_whose_rows_are_gone_is_not_compared_and_can_be_replaced_in_s
         assert outcome(report)["not older"]
 
 
-def test_what_the_gate_refuses_is_not_promoted_and_the_reasons_are_told(small, second):
+def test_what_the_gate_refuses_is_not_promoted_and_the_reasons_are_given(small, second):
     strict = with_promotion(small, min_improvement=0.5)
     with pytest.raises(Refused, match=f"The gate refuses version {second}") as refusal:
         promote_through_gate(strict, second, "production", **WHO)
@@ -187,7 +187,7 @@ def test_not_worse_and_fresher_passes_when_the_settings_say_so(small, second):
 
 
 def test_rows_that_the_champion_was_trained_on_are_left_out(small, first):
-    """January again, split by another seed: most of its holdout is what the champion has learnt."""
+    """January again, split by another seed: the champion was trained on most of its holdout."""
     training = small.training.model_copy(update={"seed": 7})
     other = small.model_copy(update={"training": training})
     version = train(other, JANUARY, estimator="logistic_regression").version
@@ -213,7 +213,7 @@ def test_a_version_with_a_feature_that_the_online_store_lacks_is_refused(small, 
     assert not outcome(report)["online schema"]
     assert "'subs_profile_fv' has no column 'contract_type'" in reason(report, "online schema")
     assert "streamflow features apply" in reason(report, "online schema")
-    # The champion lacks that feature; both are compared all the same.
+    # The champion lacks that feature; both are compared nevertheless.
     assert report.facts["compared"]["rows"] == 1761
 
 
@@ -253,7 +253,7 @@ def test_a_champion_that_changed_since_it_was_judged_is_a_conflict(small, second
         promote_through_gate(small, second, "production", expected=second, despite_gate=True, **WHO)
 
 
-def test_the_gate_is_overruled_only_in_so_many_words(small, first, second):
+def test_the_gate_is_overruled_only_explicitly(small, first, second):
     strict = with_promotion(small, min_improvement=0.5)
     move = promote_through_gate(strict, second, "production", despite_gate=True, **WHO)
     assert move.gate["verdict"] == "overruled"
@@ -262,7 +262,7 @@ def test_the_gate_is_overruled_only_in_so_many_words(small, first, second):
     chain.verify(small.database)
 
 
-def test_an_older_model_does_not_replace_a_newer_one_but_in_so_many_words(small, second):
+def test_an_older_version_fails_the_gate(small, second):
     version = train(small, JANUARY, estimator="random_forest").version
     report = decide(small, version)
     assert not outcome(report)["not older"]
@@ -274,7 +274,7 @@ def test_a_version_in_production_is_not_judged_against_itself(small, second):
         decide(small, second)
 
 
-def test_a_scheduled_training_waits_at_staging_or_goes_through_as_the_policy_says(small, second):
+def test_a_scheduled_training_waits_at_staging_or_is_promoted_as_the_policy_says(small, second):
     lenient = {"improvement": "fresher", "min_improvement": 0.2}
     manual = retrain(with_promotion(small, policy="manual", min_improvement=0.5))
     assert (manual.promoted, manual.gate) == (False, "failed")

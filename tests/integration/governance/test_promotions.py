@@ -75,7 +75,7 @@ def test_a_version_goes_to_staging_then_to_production_and_no_other_way(settings,
     )
 
 
-def test_what_is_promoted_is_a_release_as_one_record(settings, make):
+def test_a_promotion_records_the_whole_release(settings, make):
     (version,) = make(1)
     release = into_production(settings, version).release
     held = versions.get(settings, version)
@@ -87,14 +87,14 @@ def test_what_is_promoted_is_a_release_as_one_record(settings, make):
     assert len(release["feature_service_version"]) == 16
 
 
-def test_no_reason_no_promotion(settings, make):
+def test_a_promotion_needs_a_reason(settings, make):
     (version,) = make(1)
     with pytest.raises(Refused, match="reason"):
         promote(settings, version, "staging", why="  ", by="ada")
     assert rows(settings) == []
 
 
-def test_of_two_promotions_at_once_one_wins_and_the_other_is_told_fifty_times(settings, make):
+def test_of_two_concurrent_promotions_one_wins_and_the_other_is_a_conflict_fifty_times(settings, make):
     ones = make(2)
     with ThreadPoolExecutor(2) as pool:
         for _ in range(50):
@@ -119,7 +119,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told_fifty_times(se
 
 
 @pytest.mark.parametrize("alias", ["staging", "production"])
-def test_a_version_that_there_is_not_is_said_not_to_be(settings, mlflow_server, alias):
+def test_a_version_that_does_not_exist_is_not_found(settings, mlflow_server, alias):
     with pytest.raises(NotFound, match="There is no version 99"):
         promote_through_gate(settings, 99, alias, **WHO)
 
@@ -146,7 +146,7 @@ def test_a_rollback_needs_nothing_that_training_needs(settings, make, tmp_path):
     broken = settings.model_copy(update={"feast": nowhere})
     with pytest.raises(UsageError, match="not a feature repo"):
         train(broken)
-    # A training that hangs holds its lock for ever.
+    # A training that hangs holds its lock forever.
     with exclusive(settings, "job:train"):
         assert rollback(broken, **WHO).to_version == first
 
@@ -159,7 +159,7 @@ def test_only_what_was_in_production_is_rolled_back_to(settings, make):
 
 
 def flip_a_byte(settings, version, name):
-    """What bit rot or an intruder does to the artifact store."""
+    """Change one byte in the artifact store, as bit rot or an intruder would."""
     with tracking.client(settings) as client:
         path = Path(client.download_artifacts(versions.get(settings, version).run_id, f"model/{name}"))
     content = bytearray(path.read_bytes())
@@ -170,7 +170,7 @@ def flip_a_byte(settings, version, name):
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.skops", "golden.json"])
-def test_neither_promotion_nor_rollback_takes_a_version_with_a_flipped_byte(settings, make, name):
+def test_promotion_and_rollback_refuse_a_version_with_a_flipped_byte(settings, make, name):
     (first,) = make(1)
     (second,) = make(1)
     into_production(settings, first)
@@ -187,7 +187,7 @@ def test_neither_promotion_nor_rollback_takes_a_version_with_a_flipped_byte(sett
 
 
 def killed_before(settings, version, function):
-    """A process that dies while it promotes, right before `function` of moves.py is called."""
+    """Promote in a process that is killed right before it calls `function`."""
     script = textwrap.dedent(f"""
         import os, signal
         from streamflow import settings as s
@@ -200,7 +200,7 @@ def killed_before(settings, version, function):
     assert done.returncode == -signal.SIGKILL
 
 
-def test_a_crash_between_alias_and_audit_row_is_ended_by_the_next_command(settings, make):
+def test_the_next_command_completes_a_move_interrupted_before_its_audit_row(settings, make):
     first, second = make(2)
     into_production(settings, first)
     promote(settings, second, "staging", **WHO)
@@ -223,7 +223,7 @@ def test_a_crash_between_alias_and_audit_row_is_ended_by_the_next_command(settin
     chain.verify(settings.database)
 
 
-def test_a_crash_before_the_alias_was_moved_is_recorded_as_abandoned(settings, make):
+def test_a_move_interrupted_before_the_alias_moved_is_recorded_as_abandoned(settings, make):
     (first,) = make(1)
     promote(settings, first, "staging", **WHO)
     killed_before(settings, first, "point")
@@ -234,7 +234,7 @@ def test_a_crash_before_the_alias_was_moved_is_recorded_as_abandoned(settings, m
         rollback(settings, **WHO)
 
 
-def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_goes_through(
+def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_succeeds(
     settings, make, monkeypatch
 ):
     (first,) = make(1)
@@ -258,16 +258,16 @@ def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_goes_
     assert [row[0] for row in rows(settings)] == ["abandon", "promote"]
 
 
-def move_past_us(settings, version):
+def change_production_in_mlflow(settings, version):
     with tracking.client(settings) as client:
         client.set_registered_model_alias(settings.mlflow.registered_model, "production", str(version))
 
 
-def test_a_move_in_mlflow_is_recorded_and_accepted(settings, make):
+def test_an_external_change_is_recorded_and_accepted(settings, make):
     first, second = make(2)
     into_production(settings, first)
     promote(settings, second, "staging", **WHO)
-    move_past_us(settings, second)
+    change_production_in_mlflow(settings, second)
     (seen,) = reconcile.reconcile(settings)
     assert (seen.action, seen.from_version, seen.to_version) == ("outside", first, second)
     assert versions.by_alias(settings, "staging") is None
@@ -277,10 +277,10 @@ def test_a_move_in_mlflow_is_recorded_and_accepted(settings, make):
     assert rollback(settings, **WHO).to_version == first
 
 
-def test_a_move_in_mlflow_is_recorded_and_taken_back_when_the_settings_say_so(settings, make):
+def test_an_external_change_is_recorded_and_reverted_when_the_settings_say_so(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    move_past_us(settings, second)
+    change_production_in_mlflow(settings, second)
     strict = with_promotion(settings, outside_moves="revert")
     seen, back = reconcile.reconcile(strict)
     assert (seen.action, seen.to_version) == ("outside", second)
@@ -292,7 +292,7 @@ def test_a_move_in_mlflow_is_recorded_and_taken_back_when_the_settings_say_so(se
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_a_stage_moved_in_mlflow_is_put_back_and_recorded(settings, make):
+def test_an_external_change_of_a_stage_is_undone_and_recorded(settings, make):
     first, second = make(2)
     into_production(settings, first)
     with tracking.client(settings) as client:
@@ -324,7 +324,7 @@ def test_what_was_in_production_at_a_time(settings, make):
         ("DELETE FROM streamflow.promotions WHERE promotion_id = 4", "Rows 4 to 4 are missing at the end"),
     ],
 )
-def test_tampering_with_the_audit_trail_is_found(settings, make, statement, problem):
+def test_tampering_with_the_audit_trail_is_detected(settings, make, statement, problem):
     first, second = make(2)
     into_production(settings, first)
     into_production(settings, second)
@@ -333,7 +333,7 @@ def test_tampering_with_the_audit_trail_is_found(settings, make, statement, prob
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), transaction(settings) as connection:
         connection.exec_driver_sql(statement)
     with transaction(settings) as connection:
-        # What an administrator of the database might do.
+        # As an administrator of the database could do.
         connection.exec_driver_sql("SET session_replication_role = replica")
         connection.exec_driver_sql(statement)
         connection.exec_driver_sql("SET session_replication_role = DEFAULT")

@@ -1,4 +1,4 @@
-"""Runs made again, after everything that may have moved since: data, code, threads.
+"""Runs are repeated after data, code or threads have changed.
 
 The tests run in this order: each moves the data of `world` a bit further.
 """
@@ -68,13 +68,13 @@ def test_a_forest_is_reproduced_on_another_number_of_threads(world):
     other = world.model_copy(update={"training": world.training.model_copy(update={"threads": threads + 1})})
     done = reproduce(other, forest.run_id)
     assert verdicts(done) == SAME
-    told = f"training.threads: {threads} then, {threads + 1} now (harmless by itself)"
-    assert told in lines(done, "environment")
+    line = f"training.threads: {threads} then, {threads + 1} now (harmless by itself)"
+    assert line in lines(done, "environment")
     assert not [line for line in lines(reproduce(world, forest.run_id), "environment") if "threads" in line]
 
 
 def flipped(content):
-    """A byte in the middle is another one."""
+    """The content with a byte in the middle changed."""
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
 
@@ -93,17 +93,17 @@ def relabelled(content):
         (relabelled, "not the one it was trained on"),
     ],
 )
-def test_a_run_is_reproduced_from_the_database_when_its_kept_rows_are_of_no_use(
+def test_a_run_is_reproduced_from_the_database_when_its_stored_rows_cannot_be_used(
     small, january, spoilt, change, says
 ):
     with spoilt(small, january.run_id, "training_set/training_set.parquet", change):
         done = reproduce(small, january.run_id)
     assert verdicts(done) == SAME
     assert (done.exit_code, done.trained_on) == (0, "rebuilt")
-    (told,) = [
+    (line,) = [
         line for line in lines(done, "data") if line.startswith("The training set that the run stored")
     ]
-    assert says in told
+    assert says in line
 
 
 def command(settings, run_id, **variables):
@@ -114,17 +114,17 @@ def command(settings, run_id, **variables):
         text=True,
         check=False,
     )
-    told = json.loads(done.stdout)
-    assert done.returncode == told["exit_code"], done.stderr
-    return told
+    document = json.loads(done.stdout)
+    assert done.returncode == document["exit_code"], done.stderr
+    return document
 
 
 @pytest.mark.parametrize("change", [None, lambda content: content[:50], flipped])
-def test_a_contract_that_is_not_the_recorded_one_tells_nothing(small, january, spoilt, change):
+def test_nothing_can_be_told_from_a_contract_that_was_changed(small, january, spoilt, change):
     with spoilt(small, january.run_id, "model/contract.json", change):
-        told = command(small, january.run_id)
-    assert (told["verdict"], told["exit_code"]) == ("cannot tell", 4)
-    layers = {layer["name"]: layer for layer in told["layers"]}
+        document = command(small, january.run_id)
+    assert (document["verdict"], document["exit_code"]) == ("cannot tell", 4)
+    layers = {layer["name"]: layer for layer in document["layers"]}
     assert {name: layer["verdict"] for name, layer in layers.items()} == SAME | {
         "data": "unknown",
         "result": "unknown",
@@ -132,7 +132,7 @@ def test_a_contract_that_is_not_the_recorded_one_tells_nothing(small, january, s
     assert layers["data"]["lines"][0].startswith("contract.json is ")
 
 
-def test_golden_rows_that_were_tampered_with_are_not_blamed_on_the_result(small, january, spoilt):
+def test_changed_golden_rows_do_not_count_as_a_different_result(small, january, spoilt):
     def moved(content):
         golden = json.loads(content)
         golden["probabilities"][0] += 0.1
@@ -145,7 +145,7 @@ def test_golden_rows_that_were_tampered_with_are_not_blamed_on_the_result(small,
     assert lines(done, "result")[0].startswith("golden.json is not the one that was recorded")
 
 
-def test_a_manifest_that_was_made_to_fit_is_not_the_registered_one(small, january, spoilt):
+def test_a_forged_manifest_is_not_the_registered_one(small, january, spoilt):
     def other(content):
         manifest = json.loads(content)
         manifest["files"]["golden.json"] = "0" * 64
@@ -161,7 +161,9 @@ def test_a_manifest_that_was_made_to_fit_is_not_the_registered_one(small, januar
     ("now", "says"),
     [("max_iter=-5", "InvalidParameterError"), ("max_iter=1000, nonsense=1", "TypeError")],
 )
-def test_an_estimator_that_raises_now_is_told_and_is_no_difference(small, january, tmp_path, now, says):
+def test_an_estimator_that_raises_now_is_reported_and_does_not_count_as_a_difference(
+    small, january, tmp_path, now, says
+):
     changed = with_repo(small, tmp_path, "estimator.py", "max_iter=1000", now)
     done = reproduce(changed, january.run_id)
     assert verdicts(done) == SAME | {"code": "differs", "result": "unknown"}
@@ -169,22 +171,22 @@ def test_an_estimator_that_raises_now_is_told_and_is_no_difference(small, januar
     assert lines(done, "result")[0].startswith(f"It cannot be trained again: {says}")
 
 
-def test_what_fails_unexpectedly_is_no_difference_either(small, january):
+def test_an_unexpected_failure_does_not_count_as_a_difference(small, january):
     with tracking.client(small) as client:
         experiment = client.get_experiment_by_name(small.mlflow.experiment).experiment_id
         run_id = client.create_run(experiment).info.run_id
         client.log_param(run_id, "label_horizon", "soon")
         client.log_param(run_id, "split_digest", "none")
         client.log_text(run_id, "{}", "model/manifest.json")
-    told = command(small, run_id)
-    assert (told["verdict"], told["exit_code"]) == ("cannot tell", 4)
-    assert {layer["verdict"] for layer in told["layers"]} == {"unknown"}
-    assert "ValueError" in told["layers"][0]["lines"][0]
+    document = command(small, run_id)
+    assert (document["verdict"], document["exit_code"]) == ("cannot tell", 4)
+    assert {layer["verdict"] for layer in document["layers"]} == {"unknown"}
+    assert "ValueError" in document["layers"][0]["lines"][0]
     silent = command(small, january.run_id, STREAMFLOW_MLFLOW__TRACKING_URI="http://127.0.0.1:9")
     assert (silent["verdict"], silent["exit_code"]) == ("cannot tell", 4)
 
 
-def test_every_drop_of_a_version_is_shown_with_its_whole_digest(small, january, monkeypatch):
+def test_every_drop_of_a_version_is_shown_with_its_full_digest(small, january, monkeypatch):
     from typer.testing import CliRunner
 
     from streamflow.cli.main import app
@@ -200,9 +202,9 @@ def test_every_drop_of_a_version_is_shown_with_its_whole_digest(small, january, 
     with transaction(small) as connection:
         known = {drop.drop_id: drop.digest for drop in ledger.drops(connection, ledger.known_now(connection))}
     wanted = [{"drop_id": drop_id, "digest": known[drop_id]} for drop_id in january.drops]
-    told = json.loads(show("--json"))
-    assert told["drops"] == wanted
-    assert told["params"]["drops_digest"] == drops_digest(wanted)
+    document = json.loads(show("--json"))
+    assert document["drops"] == wanted
+    assert document["params"]["drops_digest"] == drops_digest(wanted)
     text = show()
     assert all(drop["digest"] in text for drop in wanted)
 
@@ -230,7 +232,7 @@ def test_settings_that_changed_since_do_not_matter(small, january):
     assert reproduce(small.model_copy(update={"training": training}), january.run_id).verdict == "reproduced"
 
 
-def test_another_version_of_a_library_is_named_in_words_and_in_json(small, january, tmp_path):
+def test_another_version_of_a_library_is_named_in_text_and_in_json(small, january, tmp_path):
     """A second environment: the same packages with an older scikit-learn before them."""
     overlay = tmp_path / "overlay"
     install = [
@@ -253,17 +255,17 @@ def test_another_version_of_a_library_is_named_in_words_and_in_json(small, janua
         text=True,
         check=False,
     )
-    told = json.loads(done.stdout)
-    layers = {layer["name"]: layer for layer in told["layers"]}
-    assert done.returncode == told["exit_code"]
+    document = json.loads(done.stdout)
+    layers = {layer["name"]: layer for layer in document["layers"]}
+    assert done.returncode == document["exit_code"]
     assert layers["environment"]["verdict"] == "differs"
     assert f"scikit-learn: {version('scikit-learn')} then, 1.8.0 now" in layers["environment"]["lines"]
     assert (layers["data"]["verdict"], layers["code"]["verdict"]) == ("same", "same")
     assert layers["result"]["verdict"] in ("same", "differs")
 
 
-def test_a_run_of_one_clone_is_reproduced_from_there_and_from_another_clone(small, tmp_path):
-    """Trained in one clone; made again there, and in a second clone in a folder of another name."""
+def test_a_run_of_one_clone_is_reproduced_in_it_and_in_another_clone(small, tmp_path):
+    """Trained in one clone; repeated there, and in a second clone in a folder of another name."""
     clones = [tmp_path / "a" / "streamflow", tmp_path / "b" / "elsewhere"]
     for clone in clones:
         subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True, capture_output=True)
@@ -287,9 +289,9 @@ def test_a_run_of_one_clone_is_reproduced_from_there_and_from_another_clone(smal
 
     trained = streamflow(clones[0], "train", "--as-of", "2024-01-31", "--estimator", "random_forest")
     for clone in clones:
-        told = streamflow(clone, "reproduce", trained["run_id"])
-        assert {layer["name"]: layer["verdict"] for layer in told["layers"]} == SAME
-        assert (told["verdict"], told["fingerprint"]) == ("reproduced", trained["fingerprint"])
+        document = streamflow(clone, "reproduce", trained["run_id"])
+        assert {layer["name"]: layer["verdict"] for layer in document["layers"]} == SAME
+        assert (document["verdict"], document["fingerprint"]) == ("reproduced", trained["fingerprint"])
 
 
 def with_repo(settings, tmp_path, file, old, new):
@@ -311,9 +313,7 @@ def test_a_hyperparameter_that_changed_is_named(small, january, tmp_path):
     assert any("golden rows differ" in line for line in lines(done, "result"))
 
 
-def test_a_feature_definition_that_changed_is_named_and_the_kept_training_set_is_used(
-    small, january, tmp_path
-):
+def test_a_changed_feature_definition_is_named_and_the_stored_training_set_is_used(small, january, tmp_path):
     changed = with_repo(
         small, tmp_path, "feature_views.py", '        Field(name="skips_7d", dtype=Int64),\n', ""
     )
@@ -324,7 +324,7 @@ def test_a_feature_definition_that_changed_is_named_and_the_kept_training_set_is
     assert done.trained_on == "stored"
 
 
-def test_a_corrected_drop_does_not_reach_a_run_of_before(small, january, realdata, tmp_path):
+def test_a_corrected_drop_does_not_affect_an_earlier_run(small, january, realdata, tmp_path):
     corrected = tmp_path / "corrected"
     shutil.copytree(realdata / "month_000", corrected)
     labels = corrected / "labels.csv"
@@ -336,13 +336,13 @@ def test_a_corrected_drop_does_not_reach_a_run_of_before(small, january, realdat
     assert verdicts(reproduce(small, january.run_id)) == SAME
 
 
-def test_a_late_drop_does_not_reach_a_run_of_before(small, january, realdata):
+def test_a_late_drop_does_not_affect_an_earlier_run(small, january, realdata):
     """A drop of a date before the run's as-of, which arrives after it."""
     assert ingest(small, realdata / "month_001", date(2024, 1, 15)).changed
     assert verdicts(reproduce(small, january.run_id)) == SAME
 
 
-def test_deleted_rows_are_named_and_the_kept_training_set_is_used(small, january):
+def test_deleted_rows_are_named_and_the_stored_training_set_is_used(small, january):
     with transaction(small) as connection:
         connection.execute(sa.text("DELETE FROM source.labels WHERE user_id IN ('0002-ORFBO', '0003-MKNFE')"))
         connection.execute(
@@ -351,11 +351,11 @@ def test_deleted_rows_are_named_and_the_kept_training_set_is_used(small, january
     done = reproduce(small, january.run_id)
     assert verdicts(done) == SAME | {"data": "differs"}
     assert (done.exit_code, done.trained_on) == (1, "stored")
-    told = " ".join(lines(done, "data"))
-    assert "2 rows are missing now: 0002-ORFBO, 0003-MKNFE" in told
-    assert "skips_7d differs in 1 rows" in told
-    assert "0004-TLHLJ" in told
-    # A training of now would be another one; the one of then is still made again.
+    text = " ".join(lines(done, "data"))
+    assert "2 rows are missing now: 0002-ORFBO, 0003-MKNFE" in text
+    assert "skips_7d differs in 1 rows" in text
+    assert "0004-TLHLJ" in text
+    # A training today would differ; the recorded one can still be repeated.
     assert "are equal to the last bit" in lines(done, "result")[0]
 
 

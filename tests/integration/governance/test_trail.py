@@ -1,4 +1,4 @@
-"""What the audit trail withstands: rows cut off, dates made up, moves past it, failures in the middle of a move."""
+"""What the audit trail withstands: truncation, external changes, and failures in the middle of a move."""
 
 import threading
 import time
@@ -45,7 +45,7 @@ def strict(settings):
     )
 
 
-def point_past_us(settings, alias, version):
+def point_in_mlflow(settings, alias, version):
     with registry(settings) as client:
         if version is None:
             client.delete_alias(settings.mlflow.registered_model, alias)
@@ -65,13 +65,13 @@ def command(*words):
 
 
 @pytest.mark.parametrize("lost", [1, 2])
-def test_rows_cut_off_at_the_end_are_missed_until_somebody_says_why(settings, make, lost):
+def test_rows_cut_off_at_the_end_are_reported_until_they_are_acknowledged(settings, make, lost):
     first, second = make(2)
     into_production(settings, first)
     into_production(settings, second)
     as_an_administrator(settings, f"DELETE FROM streamflow.promotions WHERE promotion_id > {4 - lost}")
     for _ in range(2):
-        # `history` itself adds rows for what it finds, and so does a rollback.
+        # `history` itself adds rows for external changes, and so does a rollback.
         code, _, error = command("models", "history")
         assert code == 1
         assert isinstance(error, StreamFlowError)
@@ -81,14 +81,14 @@ def test_rows_cut_off_at_the_end_are_missed_until_somebody_says_why(settings, ma
 
     assert command("models", "history", "--acknowledge", "restored from Monday's backup")[0] == 0
     assert "chain of these rows holds" in command("models", "history")[1]
-    told = [move for move in trail.history(settings) if move.action == "acknowledge"]
-    assert [move.why for move in told] == ["restored from Monday's backup"]
-    assert told[0].facts["problems"]
+    acknowledged = [move for move in trail.history(settings) if move.action == "acknowledge"]
+    assert [move.why for move in acknowledged] == ["restored from Monday's backup"]
+    assert acknowledged[0].facts["problems"]
     with pytest.raises(Refused, match="nothing to acknowledge"):
         reconcile.acknowledge(settings, **WHO)
 
 
-def test_a_trail_without_its_anchor_is_said_to_have_none(settings, make):
+def test_a_missing_anchor_is_reported(settings, make):
     (first,) = make(1)
     into_production(settings, first)
     with tracking.client(settings) as client:
@@ -98,14 +98,14 @@ def test_a_trail_without_its_anchor_is_said_to_have_none(settings, make):
     assert "MLflow names no newest row" in output
 
 
-def test_a_promoted_canary_is_on_trial_no_more_and_its_rollback_leaves_nobody_to_it(settings, make):
+def test_promoting_a_canary_ends_its_trial_and_rolling_it_back_leaves_it_no_users(settings, make):
     first, second = make(2)
     into_production(settings, first)
     trial.start(settings, second, "canary", **WHO)
     into_production(settings, second)
     assert versions.by_alias(settings, "canary") is None
-    # Pointed there in MLflow itself, so that the version stands at both.
-    point_past_us(settings, "challenger", second)
+    # Pointed there in MLflow, so that both aliases name the version.
+    point_in_mlflow(settings, "challenger", second)
     assert rollback(settings, **WHO).to_version == first
     assert trial.running(settings) == {}
     assert [versions.by_alias(settings, alias) for alias in ("canary", "challenger")] == [None, None]
@@ -113,7 +113,7 @@ def test_a_promoted_canary_is_on_trial_no_more_and_its_rollback_leaves_nobody_to
     assert ends == [("end trial", "canary", second, None), ("end trial", "challenger", second, None)]
 
 
-def test_a_trial_of_another_version_goes_on_through_a_rollback(settings, make):
+def test_a_rollback_leaves_trials_of_other_versions_alone(settings, make):
     first, second, third = make(3)
     for version in (first, second):
         into_production(settings, version)
@@ -125,17 +125,17 @@ def test_a_trial_of_another_version_goes_on_through_a_rollback(settings, make):
     assert trial.running(settings) == {"canary": second, "challenger": third}
 
 
-def test_a_version_that_reaches_production_in_mlflow_is_on_trial_no_more(settings, make):
+def test_an_external_change_to_production_ends_the_trial_of_the_version(settings, make):
     first, second = make(2)
     into_production(settings, first)
     trial.start(settings, second, "canary", **WHO)
-    point_past_us(settings, "production", second)
+    point_in_mlflow(settings, "production", second)
     reconcile.reconcile(settings)
     assert versions.by_alias(settings, "canary") is None
     assert rows(settings)[-1] == ("end trial", "canary", second, None)
 
 
-def test_of_two_rollbacks_at_once_the_second_is_told(settings, make):
+def test_of_two_concurrent_rollbacks_the_second_is_a_conflict(settings, make):
     first, second, third = make(3)
     for version in (first, second, third):
         into_production(settings, version)
@@ -146,7 +146,7 @@ def test_of_two_rollbacks_at_once_the_second_is_told(settings, make):
     assert versions.by_alias(settings, "production") == second
 
 
-def test_the_command_rolls_back_from_what_was_in_production_when_it_was_called(settings, make):
+def test_the_command_rolls_back_only_the_version_that_was_in_production_when_it_was_called(settings, make):
     first, second, third = make(3)
     for version in (first, second, third):
         into_production(settings, version)
@@ -154,7 +154,7 @@ def test_the_command_rolls_back_from_what_was_in_production_when_it_was_called(s
     with moves.promotion_lock(settings) as locked:
         caller = threading.Thread(target=lambda: found.append(command("rollback", "--why", "complaints")))
         caller.start()
-        wait_for_a_waiting_one(settings)
+        wait_until_somebody_waits_for_the_lock(settings)
         locked.move(Change("production", third, second, "rollback", **WHO))
     caller.join()
     (code, _, error) = found[0]
@@ -162,7 +162,7 @@ def test_the_command_rolls_back_from_what_was_in_production_when_it_was_called(s
     assert versions.by_alias(settings, "production") == second
 
 
-def wait_for_a_waiting_one(settings):
+def wait_until_somebody_waits_for_the_lock(settings):
     waiting = sa.text(
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -177,12 +177,12 @@ def wait_for_a_waiting_one(settings):
 
 
 @pytest.mark.parametrize("failing", [1, 2])
-def test_a_move_in_mlflow_is_taken_back_although_mlflow_failed_in_between(
+def test_an_external_change_is_reverted_although_mlflow_failed_in_between(
     settings, make, monkeypatch, failing
 ):
     first, second = make(2)
     into_production(settings, first)
-    point_past_us(settings, "production", second)
+    point_in_mlflow(settings, "production", second)
 
     def fails(*arguments):
         raise DependencyDown("MLflow does not answer.")
@@ -207,21 +207,21 @@ def test_a_move_in_mlflow_is_taken_back_although_mlflow_failed_in_between(
 def test_a_trial_started_and_ended_in_mlflow_is_recorded(settings, make, alias):
     first, second = make(2)
     into_production(settings, first)
-    point_past_us(settings, alias, second)
+    point_in_mlflow(settings, alias, second)
     (seen,) = reconcile.reconcile(settings)
     assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, None, second)
     assert trial.running(settings) == {alias: second}
-    point_past_us(settings, alias, None)
+    point_in_mlflow(settings, alias, None)
     (seen,) = reconcile.reconcile(settings)
     assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, second, None)
 
-    point_past_us(settings, alias, second)
+    point_in_mlflow(settings, alias, second)
     seen, back = reconcile.reconcile(strict(settings))
     assert (back.action, back.alias, back.from_version, back.to_version) == ("revert", alias, second, None)
     assert versions.by_alias(settings, alias) is None
 
 
-def test_a_rollback_takes_no_other_model_of_the_same_number(settings, make):
+def test_a_rollback_refuses_another_model_under_the_same_number(settings, make):
     first, second = make(2)
     into_production(settings, first)
     into_production(settings, second)
@@ -234,11 +234,11 @@ def test_a_rollback_takes_no_other_model_of_the_same_number(settings, make):
 
 
 @pytest.mark.parametrize("change", ["accept", "revert"])
-def test_a_rollback_after_production_was_unset_brings_back_what_was_there(settings, make, change):
+def test_a_rollback_after_production_was_unset_restores_the_last_version(settings, make, change):
     first, second = make(2)
     into_production(settings, first)
     into_production(settings, second)
-    point_past_us(settings, "production", None)
+    point_in_mlflow(settings, "production", None)
     if change == "accept":
         reconcile.reconcile(settings)
         assert stages(settings) == {first: "Archived", second: "Archived"}
@@ -249,11 +249,11 @@ def test_a_rollback_after_production_was_unset_brings_back_what_was_there(settin
     assert not [move for move in trail.history(settings) if move.facts.get("detected") == "a stage"]
 
 
-def test_what_was_there_at_a_time_takes_moves_in_mlflow_into_account(settings, make):
+def test_looking_up_a_time_considers_external_changes(settings, make):
     first, second = make(2)
     before = into_production(settings, first)
     meanwhile = datetime.now(UTC)
-    point_past_us(settings, "production", second)
+    point_in_mlflow(settings, "production", second)
     code, output, _ = command("models", "at", (datetime.now(UTC) + timedelta(days=1)).isoformat())
     assert code == 0
     assert f"Version {second} was in production" in output
@@ -265,7 +265,7 @@ def test_what_was_there_at_a_time_takes_moves_in_mlflow_into_account(settings, m
     assert f"Perhaps version {second} was there already" in output
 
 
-def test_what_was_there_at_a_time_is_told_without_mlflow_too(settings, make, monkeypatch):
+def test_looking_up_a_time_works_while_mlflow_is_down(settings, make, monkeypatch):
     (first,) = make(1)
     into_production(settings, first)
     monkeypatch.setenv("STREAMFLOW_MLFLOW__TRACKING_URI", "http://127.0.0.1:9")
@@ -276,7 +276,7 @@ def test_what_was_there_at_a_time_is_told_without_mlflow_too(settings, make, mon
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_a_stage_set_in_mlflow_is_put_back_when_nothing_is_in_production(settings, make):
+def test_an_external_change_of_a_stage_is_undone_when_nothing_is_in_production(settings, make):
     (first,) = make(1)
     with tracking.client(settings) as client:
         client.transition_model_version_stage(settings.mlflow.registered_model, str(first), "Production")
@@ -291,7 +291,7 @@ def online_tables(settings, *statements):
             connection.exec_driver_sql(statement)
 
 
-def test_neither_rollback_nor_trial_takes_a_version_that_the_online_store_cannot_serve(settings, make):
+def test_rollback_and_trial_refuse_a_version_that_the_online_store_cannot_serve(settings, make):
     first, second, third = make(3)
     for version in (first, second):
         into_production(settings, version)
@@ -314,7 +314,7 @@ def test_neither_rollback_nor_trial_takes_a_version_that_the_online_store_cannot
     assert rollback(settings, **WHO).to_version == first
 
 
-def test_the_stage_of_production_is_at_no_time_empty(settings, make, monkeypatch):
+def test_the_stage_production_is_never_empty(settings, make, monkeypatch):
     first, second = make(2)
     into_production(settings, first)
     seen = []
@@ -331,12 +331,12 @@ def test_the_stage_of_production_is_at_no_time_empty(settings, make, monkeypatch
     assert all("Production" in found for found in seen)
 
 
-def test_the_job_finds_moves_in_mlflow_and_a_trail_that_was_cut_off(settings, make):
+def test_the_job_audit_notices_external_changes_and_a_truncated_trail(settings, make):
     first, second = make(2)
     into_production(settings, first)
     into_production(settings, second)
     assert (catalog.recipe("audit")(settings).chain_ok, len(rows(settings))) == (True, 4)
-    point_past_us(settings, "production", first)
+    point_in_mlflow(settings, "production", first)
     assert run.run(settings, "audit", catalog.recipe("audit")) == 0
     metrics = generate_latest(exported(settings)).decode()
     assert "streamflow_audit_chain_ok 1.0" in metrics

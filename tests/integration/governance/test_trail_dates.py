@@ -1,4 +1,4 @@
-"""No row of the audit trail is dated back, or ahead."""
+"""No row of the audit trail is dated before the newest one or in the future."""
 
 from datetime import timedelta
 
@@ -35,11 +35,11 @@ def test_no_row_is_dated_back_or_ahead(settings, make, moved_at, problem):
     assert len(trail.history(settings)) == 2
 
 
-def test_a_clock_that_was_set_back_keeps_nobody_from_rolling_back(settings, make):
+def test_a_rollback_works_after_the_clock_was_set_back(settings, make):
     first, second = make(2)
     into_production(settings, first)
     into_production(settings, second)
-    # What the newest row looks like when the clock was ahead by an hour when it was written.
+    # The newest row as a clock that was an hour ahead would have dated it.
     with transaction(settings) as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql(

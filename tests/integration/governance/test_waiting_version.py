@@ -1,4 +1,4 @@
-"""A version that waits at staging for a person: the commands that people look at say so."""
+"""The commands that people use report a version that waits at staging."""
 
 from typer.testing import CliRunner
 
@@ -14,14 +14,14 @@ def listed():
     return CliRunner().invoke(app, ["models", "list"]).output.replace("\n", " ")
 
 
-def test_a_version_that_waits_at_staging_is_told_of(settings, make):
+def test_a_version_that_waits_at_staging_is_reported(settings, make):
     (first,) = make(1)
     assert "waits" not in listed()
     promote(settings, first, "staging", **WHO)
     assert f"Version {first} waits at staging: not judged yet" in listed()
     with registry(settings) as client:
         client.set_version_tag(settings.mlflow.registered_model, first, versions.GATE_TAG, "passed")
-    told = f"passed the gate; promote it with: streamflow models promote {first} --why"
-    assert told in listed()
-    # Only MLflow runs for this home, and not as its own: `status` asks nobody then.
+    printed = f"passed the gate; promote it with: streamflow models promote {first} --why"
+    assert printed in listed()
+    # This home has no stack of its own, so `status` asks no service.
     assert "waits" not in CliRunner().invoke(app, ["status"]).output

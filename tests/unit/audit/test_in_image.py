@@ -1,4 +1,4 @@
-"""The Job that makes a run again in its image, and the verdict in its log."""
+"""The Job that repeats a run in its image, and the verdict in its log."""
 
 import json
 
@@ -35,7 +35,7 @@ def cron_job():
     )
 
 
-def test_it_is_the_train_job_with_the_recorded_image_and_the_command():
+def test_the_job_is_the_train_job_with_the_recorded_image_and_another_command():
     schedule = cron_job()
     job = reproduce_job(schedule, RUN, IMAGE, "ada", "1f2e3d")
     container, sidecar = job.spec.template.spec.containers
@@ -47,18 +47,18 @@ def test_it_is_the_train_job_with_the_recorded_image_and_the_command():
     }
     assert sidecar.image == "proxy:1"
     assert job.spec.template.metadata.labels == {"app.kubernetes.io/component": "train"}
-    # The schedule itself is as it was.
+    # The schedule itself is unchanged.
     assert schedule.spec.job_template.spec.template.spec.containers[0].image == "streamflow/platform:9.9.9"
 
 
-def test_it_is_tried_once_and_is_not_taken_for_a_training():
+def test_the_job_is_tried_once_and_does_not_count_as_a_training():
     job = reproduce_job(cron_job(), RUN, IMAGE, "ada", "1f2e3d")
     assert (job.spec.backoff_limit, job.spec.pod_failure_policy) == (0, None)
     assert job.metadata.name == "streamflow-reproduce-ada-1f2e3d"
     assert job.metadata.labels == {"streamflow.io/job": "reproduce"}
 
 
-def test_the_verdict_is_the_last_document_whatever_stands_around_it():
+def test_the_verdict_is_the_last_document_among_other_lines():
     document = {"run_id": RUN, "verdict": "differs", "exit_code": 1, "layers": [{"name": "data"}]}
     lines = [
         '{"level": "info", "msg": "x"}',

@@ -1,4 +1,4 @@
-"""The paired bootstrap: right AUCs, intervals that shrink with pairing, the same numbers each time."""
+"""The paired bootstrap: correct AUCs, intervals that shrink with pairing, reproducible numbers."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_a_model_against_itself_differs_by_nothing():
     assert bootstrap.auc_difference(labels, score, score) == bootstrap.Interval(0.0, 0.0, 0.0)
 
 
-def test_rows_that_do_not_fit_in_memory_at_once_give_the_same_kind_of_interval(monkeypatch):
+def test_resampling_in_chunks_gives_the_same_kind_of_interval(monkeypatch):
     labels, score, nearly = sample()
     whole = bootstrap.auc_difference(labels, score, nearly, resamples=400)
     monkeypatch.setattr(bootstrap, "_CELLS", 6000)

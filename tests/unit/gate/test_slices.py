@@ -1,4 +1,4 @@
-"""Which part of the entities a value belongs to."""
+"""The slice part that a value belongs to."""
 
 import pytest
 
@@ -20,7 +20,7 @@ BANDS = Slice("tenure", "subscriptions", "months_active", (12, 24, 48))
         (None, "unknown"),
     ],
 )
-def test_a_number_belongs_to_a_band_whose_lower_bound_it_may_be(value, expected):
+def test_a_bound_belongs_to_the_band_above_it(value, expected):
     assert part(BANDS, value) == expected
 
 

@@ -1,17 +1,129 @@
-"""What a rollback goes back to."""
+"""Which moves of a version are allowed, and what the trail says of the aliases."""
 
 from datetime import UTC, datetime
 
+import pytest
+
+from streamflow.errors import NotFound, PromotionConflict, Refused, ReleaseRefused
 from streamflow.registry.trail import Move
-from streamflow.registry.transitions import awaiting_revert, overtaken, previous
+from streamflow.registry.transitions import (
+    UNCHECKED,
+    awaiting_revert,
+    check_expected,
+    check_same_model,
+    check_step,
+    named,
+    on_trial,
+    overtaken,
+    previous,
+    recorded,
+    rollback_target,
+)
+
+_WHEN = (datetime(2024, 1, 1, tzinfo=UTC), "me")
 
 
-def move(action: str, to: int, came_from: int | None = None) -> Move:
-    return Move(datetime(2024, 1, 1, tzinfo=UTC), "me", "production", came_from, to, action, "because", {})
+def move(action, to, came_from=None, alias="production", **facts):
+    return Move(*_WHEN, alias, came_from, to, action, "because", facts)
+
+
+def trial(alias, to, action="trial"):
+    return move(action, to, alias=alias)
+
+
+# The version that the caller decided upon.
+
+
+def test_a_caller_that_expects_nothing_in_particular_is_never_in_conflict():
+    check_expected("production", 3, UNCHECKED)
+    check_expected("production", None, UNCHECKED)
+
+
+@pytest.mark.parametrize("current", [3, None])
+def test_the_expected_version_is_no_conflict(current):
+    check_expected("production", current, current)
+
+
+@pytest.mark.parametrize(
+    ("current", "expected", "message"),
+    [
+        (3, 2, "'production' points at version 3, not at version 2 as expected: somebody else moved it."),
+        (3, None, "'production' points at version 3, not at no version as expected: somebody else moved it."),
+        (None, 2, "'production' points at no version, not at version 2 as expected: somebody else moved it."),
+    ],
+)
+def test_another_version_than_expected_is_a_conflict(current, expected, message):
+    with pytest.raises(PromotionConflict) as raised:
+        check_expected("production", current, expected)
+    assert raised.value.what == message
+    assert raised.value.hint == "Look at 'streamflow models history', then decide again."
+
+
+# One step at a time.
+
+
+def test_a_new_version_goes_to_staging_and_from_there_to_production():
+    check_step({"production": None, "staging": None}, 1, "staging")
+    check_step({"production": None, "staging": 1}, 1, "production")
+    check_step({"production": 1, "staging": 2}, 3, "staging")
+    check_step({"production": 1, "staging": 2}, 2, "production")
+
+
+@pytest.mark.parametrize("alias", ["staging", "production"])
+def test_what_is_in_production_goes_nowhere(alias):
+    with pytest.raises(Refused) as raised:
+        check_step({"production": 2, "staging": None}, 2, alias)
+    assert raised.value.what == "Version 2 is in production already."
+    assert raised.value.hint == "Nothing was changed."
+
+
+def test_what_is_at_staging_does_not_go_there_again():
+    with pytest.raises(Refused) as raised:
+        check_step({"production": 1, "staging": 2}, 2, "staging")
+    assert raised.value.what == "Version 2 is at staging already."
+    assert raised.value.hint == 'Next: streamflow models promote 2 --to production --why "…"'
+
+
+@pytest.mark.parametrize("staging", [None, 3])
+def test_no_step_is_skipped(staging):
+    with pytest.raises(Refused) as raised:
+        check_step({"production": 1, "staging": staging}, 2, "production")
+    assert raised.value.what == "Version 2 is not at staging; only what is at staging goes to production."
+    assert raised.value.hint == 'First: streamflow models promote 2 --to staging --why "…"'
+
+
+# Where the aliases point according to the trail.
+
+
+def test_an_empty_trail_has_every_alias_unset():
+    assert recorded([]) == {"production": None, "staging": None, "canary": None, "challenger": None}
+
+
+def test_the_newest_row_of_an_alias_counts():
+    moves = [
+        move("promote", 1, alias="staging"),
+        move("promote", 2, alias="staging"),
+        move("promote", 5),
+        trial("canary", 3),
+        trial("canary", None, "end trial"),
+        trial("challenger", 4),
+    ]
+    assert recorded(moves) == {"production": 5, "staging": 2, "canary": None, "challenger": 4}
+
+
+def test_a_version_that_reaches_production_leaves_staging():
+    assert recorded([move("promote", 1, alias="staging"), move("promote", 1)])["staging"] is None
+    assert recorded([move("promote", 2, alias="staging"), move("promote", 1)])["staging"] == 2
+    # The canary shares its version with staging, which stays there.
+    assert recorded([move("promote", 2, alias="staging"), trial("canary", 2)])["staging"] == 2
+
+
+# What a rollback goes back to.
 
 
 def test_nothing_promoted_means_nothing_to_go_back_to():
     assert previous([], None) is None
+    assert previous([], 1) is None
     assert previous([move("promote", 1)], 1) is None
 
 
@@ -21,6 +133,11 @@ def test_a_rollback_undoes_the_last_promotion():
 
 def test_two_rollbacks_undo_two_promotions():
     moves = [move("promote", 1), move("promote", 2), move("promote", 3), move("rollback", 2)]
+    assert previous(moves, 2) == 1
+
+
+def test_a_rollback_over_several_versions_pops_them_all():
+    moves = [*(move("promote", version) for version in (1, 2, 3, 4)), move("rollback", 2)]
     assert previous(moves, 2) == 1
 
 
@@ -34,29 +151,102 @@ def test_promoting_an_old_version_again_is_a_promotion_like_any():
     assert previous(moves, 1) == 2
 
 
+def test_a_rollback_to_a_version_that_is_not_on_the_stack_counts_as_a_promotion():
+    assert previous([move("promote", 1), move("rollback", 7)], 7) == 1
+
+
 def test_the_same_version_promoted_twice_is_one_step():
     assert previous([move("promote", 1), move("promote", 2), move("promote", 2)], 2) == 1
 
 
-def test_a_version_put_there_past_us_is_undone_like_a_promotion():
+def test_a_move_that_was_abandoned_is_no_step():
+    assert previous([move("promote", 1), move("promote", 2), move("abandon", 9)], 2) == 1
+
+
+def test_an_external_change_that_was_reverted_is_no_step():
+    moves = [move("promote", 1), move("promote", 2), move("outside", 9), move("revert", 2)]
+    assert previous(moves, 2) == 1
+
+
+def test_an_external_change_is_undone_like_a_promotion():
     assert previous([move("promote", 1), move("promote", 2)], 7) == 2
 
 
 def test_after_production_was_unset_what_was_there_last_comes_back():
-    moves = [
-        move("promote", 1),
-        move("promote", 2, 1),
-        Move(*_WHEN, "production", 2, None, "outside", "", {}),
-    ]
+    moves = [move("promote", 1), move("promote", 2, 1), move("outside", None, 2)]
     assert previous(moves, None) == 2
     assert previous([*moves, move("rollback", 2)], 2) == 1
 
 
-_WHEN = (datetime(2024, 1, 1, tzinfo=UTC), "me")
+def test_a_rollback_goes_to_the_version_before_or_to_the_one_asked_for():
+    moves = [move("promote", 1), move("promote", 2), move("promote", 3)]
+    assert rollback_target(moves, 3, None) == 2
+    assert rollback_target(moves, 3, 1) == 1
 
 
-def trial(alias: str, to: int | None, action: str = "trial") -> Move:
-    return Move(*_WHEN, alias, None, to, action, "because", {})
+def test_without_an_earlier_version_there_is_no_rollback():
+    with pytest.raises(NotFound) as raised:
+        rollback_target([move("promote", 1)], 1, None)
+    assert raised.value.what == "There is no earlier version to roll back to."
+    assert raised.value.hint == (
+        "See 'streamflow models history'; promote a version with 'streamflow models promote'."
+    )
+
+
+def test_a_rollback_to_what_is_in_production_is_refused():
+    with pytest.raises(Refused) as raised:
+        rollback_target([move("promote", 1), move("promote", 2)], 2, 2)
+    assert raised.value.what == "Version 2 is in production already."
+    assert raised.value.hint == "Nothing was changed."
+
+
+def test_a_rollback_to_what_was_never_in_production_is_refused():
+    with pytest.raises(Refused) as raised:
+        rollback_target([move("promote", 1), move("promote", 2)], 2, 3)
+    assert raised.value.what == "Version 3 was never in production, so there is nothing to roll back to."
+    assert raised.value.hint == "Promote it: streamflow models promote 3 --to staging --why …"
+
+
+def released(version, manifest_sha256):
+    return Move(
+        *_WHEN, "production", None, version, "promote", "", {}, release={"manifest_sha256": manifest_sha256}
+    )
+
+
+def test_a_number_that_means_the_same_model_may_come_back():
+    check_same_model([released(1, "a"), released(2, "b")], 1, "a")
+    check_same_model([released(1, "a"), released(1, "b")], 1, "b")
+
+
+def test_a_model_without_a_recorded_manifest_may_come_back():
+    check_same_model([], 1, "a")
+    check_same_model([move("promote", 1), released(1, ""), released(2, "b")], 1, "a")
+
+
+@pytest.mark.parametrize("now", ["a", "", None])
+def test_another_model_under_the_same_number_may_not_come_back(now):
+    with pytest.raises(ReleaseRefused) as raised:
+        check_same_model([released(1, "a"), released(1, "b"), released(2, "c"), move("promote", 1)], 1, now)
+    assert raised.value.what == (
+        "Version 1 is not the one that was in production under this number: its manifest differs."
+    )
+    assert raised.value.hint == (
+        "Restore MLflow from a backup, or promote it as a new one:"
+        " streamflow models promote 1 --to staging --why …"
+    )
+
+
+# Trials.
+
+
+def test_what_is_on_trial_is_the_newest_row_of_each_trial_alias():
+    assert on_trial([]) == {}
+    assert on_trial([move("promote", 1), move("promote", 2, alias="staging")]) == {}
+    moves = [trial("canary", 2), trial("challenger", 3), trial("canary", 4)]
+    assert on_trial(moves) == {"canary": 4, "challenger": 3}
+    assert on_trial([*moves, trial("canary", None, "end trial")]) == {"challenger": 3}
+    assert on_trial([*moves, trial("canary", None, "abandon")]) == {"canary": 4, "challenger": 3}
+    assert on_trial([trial("canary", None, "outside")]) == {}
 
 
 def test_a_trial_is_overtaken_when_its_version_enters_or_leaves_production():
@@ -65,9 +255,22 @@ def test_a_trial_is_overtaken_when_its_version_enters_or_leaves_production():
     assert overtaken([trial("canary", 3), move("promote", 2, 1)]) == {}
 
 
+def test_both_trials_may_be_overtaken_at_once():
+    moves = [trial("challenger", 1), trial("canary", 2), move("promote", 2, 1)]
+    assert overtaken(moves) == {"canary": 2, "challenger": 1}
+
+
 def test_a_trial_that_began_after_the_move_or_has_ended_is_not_overtaken():
     assert overtaken([move("rollback", 1, 2), trial("canary", 2)]) == {}
     assert overtaken([trial("canary", 2), move("promote", 2, 1), trial("canary", None, "end trial")]) == {}
+
+
+def test_a_row_about_production_that_moves_nothing_overtakes_no_trial():
+    assert (
+        overtaken([move("promote", 1), trial("canary", 2), move("outside", 2, 2), move("promote", 1, 1)])
+        == {}
+    )
+    assert overtaken([trial("canary", 2), move("promote", 2, 1, alias="staging")]) == {}
 
 
 def test_a_trial_that_failed_to_end_is_still_overtaken():
@@ -75,9 +278,36 @@ def test_a_trial_that_failed_to_end_is_still_overtaken():
     assert overtaken([trial("canary", 2), move("promote", 2, 1), cut]) == {"canary": 2}
 
 
-def test_an_outside_move_is_to_be_taken_back_until_it_is():
-    outside = Move(*_WHEN, "production", 1, 2, "outside", "", {"take_back_to": 1})
-    assert awaiting_revert([move("promote", 1), outside, move("abandon", 2, 2)], "production") == outside
-    assert awaiting_revert([outside, trial("canary", 3)], "production") == outside
-    assert awaiting_revert([outside, move("revert", 1, 2)], "production") is None
-    assert awaiting_revert([Move(*_WHEN, "production", 1, 2, "outside", "", {})], "production") is None
+def test_an_abandoned_move_overtakes_no_trial():
+    assert overtaken([trial("canary", 2), move("abandon", 2, 1)]) == {}
+
+
+def test_a_trial_of_the_version_in_production_is_overtaken():
+    assert overtaken([move("promote", 2, 1), trial("challenger", 2, "outside")]) == {"challenger": 2}
+
+
+def test_aliases_that_are_unset_are_not_overtaken():
+    assert overtaken([]) == {}
+    assert overtaken([move("outside", None, 1), trial("canary", None, "end trial")]) == {}
+
+
+# External changes.
+
+
+def test_an_external_change_awaits_its_revert_until_it_is_reverted():
+    external = move("outside", 2, 1, take_back_to=1)
+    assert awaiting_revert([move("promote", 1), external, move("abandon", 2, 2)], "production") == external
+    assert awaiting_revert([external, trial("canary", 3)], "production") == external
+    assert awaiting_revert([external, move("revert", 1, 2)], "production") is None
+
+
+def test_an_external_change_that_was_accepted_awaits_nothing():
+    assert awaiting_revert([move("outside", 2, 1)], "production") is None
+    assert awaiting_revert([move("outside", 2, 1, take_back_to=1)], "staging") is None
+    assert awaiting_revert([move("promote", 2, 1, take_back_to=1)], "production") is None
+    assert awaiting_revert([], "production") is None
+
+
+def test_a_version_in_words():
+    assert named(None) == "no version"
+    assert named(4) == "version 4"
