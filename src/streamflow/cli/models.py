@@ -1,4 +1,4 @@
-"""`streamflow train` and `streamflow models …`: from a training to what is served."""
+"""`streamflow train` and `streamflow models …`: train, list, show, promote."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def train(
         typer.Option(help="random_forest, logistic_regression or gradient_boosting; default: the best."),
     ] = None,
     horizon: Annotated[
-        int | None, typer.Option(min=0, help="Whose label: 0 the drop's own, n the n-th next drop's.")
+        int | None,
+        typer.Option(min=0, help="Which drop the label comes from: 0 the same drop, n the n-th next one."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -72,7 +73,7 @@ def train(
 
 @app.command("list")
 def list_versions(as_json: AsJson = False) -> None:
-    """List the model versions, the newest first.
+    """List the model versions, newest first.
 
     Example: streamflow models list --json
     """
@@ -84,7 +85,7 @@ def list_versions(as_json: AsJson = False) -> None:
         print_json(found)
         return
     if not found:
-        typer.echo("There is no model version yet. Make one with 'streamflow train'.")
+        typer.echo("There is no model version yet. Train one with 'streamflow train'.")
         return
     rows = [
         (
@@ -123,11 +124,11 @@ def show(
         return
     aliases = f" ({', '.join(found.aliases)})" if found.aliases else ""
     typer.echo(f"Version {found.version}{aliases}, registered at {found.created_at:%Y-%m-%d %H:%M:%S} UTC")
-    typer.echo(f"Run {found.run_id}. Make it again: streamflow reproduce {found.version}")
+    typer.echo(f"Run {found.run_id}. Reproduce it: streamflow reproduce {found.version}")
     print_table(("metric", "value"), sorted(run["metrics"].items()))
     print_table(("parameter", "value"), sorted(run["params"].items()))
     if drops is None:
-        typer.echo("The list of its drops is gone, or is not the one that the run recorded.")
+        typer.echo("The list of its drops is missing, or is not the one that the run recorded.")
     else:
         print_table(("drop", "digest"), [(drop["drop_id"], drop["digest"]) for drop in drops])
     tags = {key.removeprefix("streamflow."): value for key, value in {**run["tags"], **found.tags}.items()}

@@ -1,4 +1,4 @@
-"""`streamflow models promote | rollback | history | at`: what is served, who let it in, and why."""
+"""`streamflow models promote | rollback | history | at`: what is served, who promoted it, and why."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ def promote(
     *,
     why: Why,
     to: Annotated[
-        PromotionAlias, typer.Option(help="Where to; only what is at staging goes further.")
+        PromotionAlias, typer.Option(help="Where it goes; only what is at staging goes to production.")
     ] = PRODUCTION,
     by: By = None,
     expected: Annotated[
-        int | None, typer.Option(help="Version the alias points at as you believe; refused if it does not.")
+        int | None,
+        typer.Option(help="Version that you believe the alias points at; fails if it points at another one."),
     ] = None,
     despite_gate: Annotated[
-        bool, typer.Option("--despite-gate", help="Promote what the gate refuses; the history keeps that.")
+        bool,
+        typer.Option("--despite-gate", help="Promote even what the gate refuses; the audit trail says so."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +44,7 @@ def promote(
             to,
             why=why,
             by=by or me(),
-            # What is seen now is what the caller decides upon: somebody who was quicker is not overrun.
+            # The caller decides upon what the alias points at now; a concurrent promotion is a conflict.
             expected=versions.by_alias(settings, to) if expected is None else expected,
             despite_gate=despite_gate,
         )
@@ -55,7 +57,7 @@ def gate(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number, or staging.")],
     as_json: AsJson = False,
 ) -> None:
-    """Judge a version against the one in production, and say why; exit 3 when it may not be promoted.
+    """Judge a version against the one in production, and give the reasons; exit 3 if it may not be promoted.
 
     Example: streamflow gate 3
     """
@@ -84,11 +86,12 @@ def rollback(
     why: Why,
     by: By = None,
     to: Annotated[
-        int | None, typer.Option(metavar="VERSION", help="Any version that was in production before.")
+        int | None,
+        typer.Option(metavar="VERSION", help="An earlier production version; default: the previous one."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put the version back into production that was there before.
+    """Put the previous version back into production.
 
     Example: streamflow rollback --why "complaints since this morning"
     """
@@ -97,7 +100,7 @@ def rollback(
     from streamflow.registry.promote import rollback as roll_back
 
     settings = settings_module.load()
-    # What is in production now is what the caller wants to leave: of two at once, the second goes back no further.
+    # The caller wants to leave the version that is in production now: a second, concurrent rollback is a conflict.
     expected = versions.by_alias(settings, PRODUCTION)
     _show_move(roll_back(settings, why=why, by=by or me(), to=to, expected=expected), as_json)
 
@@ -105,11 +108,13 @@ def rollback(
 def history(
     acknowledge: Annotated[
         str | None,
-        typer.Option(metavar="WHY", help="Record that rows were lost, and why; the chain then holds again."),
+        typer.Option(
+            metavar="WHY", help="Record that rows were lost, and why; the chain is valid again then."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List every promotion and rollback: who, when, from, to and why; and verify that nothing was changed since.
+    """List every promotion and rollback: who, when, from, to and why; and verify that no row was changed.
 
     Example: streamflow models history
     """
@@ -162,7 +167,7 @@ def at(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show what was in production at a time, and who had put it there.
+    """Show what was in production at a time, and who promoted it.
 
     Example: streamflow models at 2024-03-01T12:00
     """
@@ -179,8 +184,8 @@ def at(
     move = trail.at(settings, when)
     if perhaps := trail.uncertain(trail.history(settings), when):
         typer.echo(
-            f"Perhaps {transitions.named(perhaps.to_version)} was there already: it was put there in MLflow itself"
-            f"{_since(perhaps)}, and found at {perhaps.moved_at:%Y-%m-%d %H:%M:%S} UTC.",
+            f"Perhaps {transitions.named(perhaps.to_version)} was there already: it was promoted in MLflow itself"
+            f"{_since(perhaps)}, and noticed at {perhaps.moved_at:%Y-%m-%d %H:%M:%S} UTC.",
             err=True,
         )
     if as_json:
@@ -211,8 +216,8 @@ def number(version: str) -> int:
     """A version's number from what a user typed.
 
     Raises:
-        UsageError: it is neither a number nor an alias.
-        NotFound: the alias points at nothing.
+        UsageError: It is neither a number nor an alias.
+        NotFound: The alias points at nothing.
     """
     from streamflow import settings as settings_module
     from streamflow.errors import NotFound, UsageError
@@ -222,7 +227,7 @@ def number(version: str) -> int:
         return int(version)
     if version not in PROMOTION_ALIASES:
         raise UsageError(
-            f"'{version}' is no model version.",
+            f"'{version}' is not a model version.",
             hint=f"Give a number, or one of {', '.join(PROMOTION_ALIASES)}.",
         )
     number = versions.by_alias(settings_module.load(), version)

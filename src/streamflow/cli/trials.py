@@ -1,4 +1,4 @@
-"""`streamflow trial`: a version beside production, as canary or in shadow."""
+"""`streamflow trial`: put a version on trial beside production, as canary or in shadow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def start(
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a version on trial; predict follows within seconds, with no restart.
+    """Put a version on trial; predict follows within seconds, without a restart.
 
     Example: streamflow trial start 3 --as challenger --why "trained on March"
     """

@@ -1,1 +1,1 @@
-"""Stage 5: model versions, their promotion, and the releases made of them."""
+"""Stage 5: model versions, their aliases, promotion and rollback, and the audit trail of every move."""
