@@ -119,7 +119,6 @@ def test_a_make_target_in_the_documentation_is_one_that_there_is(line, arguments
 def test_a_setting_in_the_documentation_is_one_that_there_is(page):
     known = {name for name, _, _ in flatten(Settings(), "STREAMFLOW")} | {
         "STREAMFLOW_HOME",
-        "STREAMFLOW_DEBUG",
     }
     sections = {name.rpartition("__")[0] for name in known}
     for name in set(re.findall(r"\bSTREAMFLOW_[A-Z_]*[A-Z]\b", _text(page))):

@@ -133,7 +133,7 @@ def _prepare_process() -> None:
     held = settings_module.load().log
     if "level" not in held.model_fields_set:
         # People read the command's own words; logs are for jobs and services.
-        held = held.model_copy(update={"level": "debug" if _debug() else "warning"})
+        held = held.model_copy(update={"level": "debug" if held.debug else "warning"})
     log.configure(held)
     # A proxy of the environment is for the world outside, not for the stack on this machine.
     for name in ("NO_PROXY", "no_proxy"):
@@ -141,7 +141,13 @@ def _prepare_process() -> None:
 
 
 def _debug() -> bool:
-    return bool(os.environ.get("STREAMFLOW_DEBUG"))
+    from streamflow import settings as settings_module
+
+    try:
+        return settings_module.load().log.debug
+    except (StreamFlowError, RuntimeError):
+        # Settings that cannot be read, or the home folder of an unknown user must not hide the error that is being shown.
+        return False
 
 
 app = typer.Typer(
@@ -171,7 +177,7 @@ def root(
 ) -> None:
     """Monthly CSV drops in, governed and reproducible churn predictions out."""
     if debug:
-        os.environ["STREAMFLOW_DEBUG"] = "1"
+        os.environ["STREAMFLOW_LOG__DEBUG"] = "1"
 
 
 def main() -> None:

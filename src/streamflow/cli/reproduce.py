@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
-import os
 import traceback
 from typing import Annotated, Any
 
@@ -39,6 +38,7 @@ def reproduce(
 
     Example: streamflow reproduce production
     """
+    from streamflow import settings as settings_module
     from streamflow.audit.reproduce.rerun import cannot_tell, in_words
 
     try:
@@ -51,7 +51,7 @@ def reproduce(
         # Exit code 1 means that the result differs, which a failed attempt does not show.
         if isinstance(error, StreamFlowError) and error.exit_code != StreamFlowError.exit_code:
             raise
-        if os.environ.get("STREAMFLOW_DEBUG"):
+        if settings_module.load().log.debug:
             traceback.print_exc()
         more = (*error.details, error.hint) if isinstance(error, StreamFlowError) else ()
         done = dataclasses.asdict(cannot_tell(run, in_words(error), *filter(None, more)))

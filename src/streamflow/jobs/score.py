@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from streamflow import release as releases
 from streamflow.errors import NotFound, NotYet
+from streamflow.model_version.aliases import PRODUCTION
 from streamflow.postgres.engine import transaction
 from streamflow.repo import definitions
 from streamflow.scoring import read
@@ -158,7 +159,7 @@ async def served_release(settings: Settings) -> releases.Release:
         ReleaseRefused: it fails a check.
         DependencyDown: MLflow does not answer.
     """
-    name, alias = settings.mlflow.registered_model, settings.predict.alias
+    name, alias = settings.mlflow.registered_model, PRODUCTION
     registry = releases.Registry(settings.mlflow.tracking_uri, settings.mlflow.timeout_seconds)
     try:
         pointer = await registry.resolve(name, alias)

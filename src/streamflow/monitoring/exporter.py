@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 from streamflow import log
 from streamflow import settings as settings_module
 from streamflow.errors import StreamFlowError
+from streamflow.model_version.aliases import PRODUCTION
 from streamflow.monitoring import freshness
 from streamflow.postgres.engine import transaction
 from streamflow.settings import Settings
@@ -54,7 +55,7 @@ class PlatformCollector(Collector):
                     *_drops(connection),
                     *_parity(connection),
                     *_audit(connection, self._settings.mlflow.registered_model),
-                    *_model(connection, self._settings.mlflow.registered_model, self._settings.predict.alias),
+                    *_model(connection, self._settings.mlflow.registered_model, PRODUCTION),
                 ]
         except (StreamFlowError, sa.exc.SQLAlchemyError) as error:
             log.get("streamflow.exporter").warning("scrape failed", error=str(error).splitlines()[0])

@@ -38,14 +38,7 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> Front:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        watch = Watch(
-            settings,
-            live,
-            lanes,
-            name=settings.mlflow.registered_model,
-            alias=settings.predict.alias,
-            key_file=key_file,
-        )
+        watch = Watch(settings.predict, settings.mlflow, live, lanes, key_file=key_file)
         await watch.start()
         watching, logging = asyncio.create_task(watch.run()), asyncio.create_task(service.log.run())
         try:

@@ -10,6 +10,8 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
+from streamflow.settings import BuildSettings
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = ("*.py", "*.sql", "*.yaml", "*.html")
 _LOCK = Path("requirements") / "platform.txt"
@@ -27,7 +29,7 @@ _DEPENDENCIES = (
 )
 
 
-def lineage(feature_repo: Path) -> dict[str, str]:
+def lineage(feature_repo: Path, build: BuildSettings) -> dict[str, str]:
     """Tags that say by which code and in which environment a run was made.
 
     The code digests are taken over file contents and relative names, so that a clone, another clone and an image
@@ -37,10 +39,10 @@ def lineage(feature_repo: Path) -> dict[str, str]:
     return {
         "streamflow.code.digest": files_digest(_loaded(_PACKAGE)),
         "streamflow.code.feature_repo_digest": files_digest(_loaded(feature_repo)),
-        "streamflow.code.commit": os.environ.get("STREAMFLOW_COMMIT") or commit,
+        "streamflow.code.commit": build.commit or commit,
         "streamflow.code.dirty": dirty,
         "streamflow.env.lock": lock_digest(feature_repo),
-        "streamflow.env.image": os.environ.get("STREAMFLOW_IMAGE_DIGEST", ""),
+        "streamflow.env.image": build.image,
         "streamflow.env.python": platform.python_version(),
         "streamflow.env.platform": platform.platform(),
         "streamflow.env.blas": blas(),

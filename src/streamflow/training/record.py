@@ -64,7 +64,7 @@ def record(
             golden_rows=settings.training.golden_rows,
         )
         _write_artifacts(folder, settings, repo, data, fitted, contract, drops)
-        made_by = lineage(repo.path)
+        made_by = lineage(repo.path, settings.build)
         experiment = tracking.experiment_id(client, settings.mlflow.experiment)
         run = client.create_run(
             experiment,

@@ -320,7 +320,7 @@ def test_features_that_are_stale_are_so_also_right_after_a_start_without_postgre
 
 
 def test_without_a_promoted_version_the_answer_says_how_to_promote(simulated, start):
-    with start(simulated, STREAMFLOW_PREDICT__ALIAS="nobody_moved_this") as service:
+    with start(simulated, STREAMFLOW_MLFLOW__REGISTERED_MODEL="nobody_trained_this") as service:
         answer = service.predict("anyone")
         assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
         assert "streamflow models promote" in answer.json()["detail"]

@@ -16,7 +16,7 @@ def cron_job():
         image="streamflow/platform:9.9.9",
         command=["streamflow", "jobs", "exec", "train"],
         env=[
-            client.V1EnvVar(name="STREAMFLOW_IMAGE_DIGEST", value="streamflow/platform:9.9.9"),
+            client.V1EnvVar(name="STREAMFLOW_BUILD__IMAGE", value="streamflow/platform:9.9.9"),
             client.V1EnvVar(name="STREAMFLOW_DATABASE__USER", value="streamflow_train"),
         ],
     )
@@ -42,7 +42,7 @@ def test_the_job_is_the_train_job_with_the_recorded_image_and_another_command():
     assert container.image == IMAGE
     assert container.command == ["streamflow", "reproduce", RUN, "--json"]
     assert {v.name: v.value for v in container.env} == {
-        "STREAMFLOW_IMAGE_DIGEST": IMAGE,
+        "STREAMFLOW_BUILD__IMAGE": IMAGE,
         "STREAMFLOW_DATABASE__USER": "streamflow_train",
     }
     assert sidecar.image == "proxy:1"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from streamflow.settings import BuildSettings
 from streamflow.training import lineage
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -70,11 +71,12 @@ def test_what_is_no_source_does_not_count(tmp_path):
 
 
 def test_a_run_says_all_that_it_was_made_by(feature_repo):
-    tags = lineage.lineage(feature_repo)
+    tags = lineage.lineage(feature_repo, BuildSettings(image="platform:1"))
     assert len(tags["streamflow.code.commit"]) == 40
     assert tags["streamflow.code.dirty"] in ("true", "false")
     for name in ("code.digest", "code.feature_repo_digest", "env.lock", "env.packages_digest"):
         assert len(tags[f"streamflow.{name}"]) == 64, name
     assert "openblas" in tags["streamflow.env.blas"]
+    assert tags["streamflow.env.image"] == "platform:1"
     assert tags["streamflow.env.python"].startswith("3.")
     assert set(lineage.sources(feature_repo)) >= {"streamflow/training/fit.py", "feature_repo/label.py"}

@@ -12,7 +12,7 @@
 {{- $values := .Values.demo }}
 {{- $common := dict "root" $ "component" "demo" "values" $values "image" "platform" "until" "applied" "once" true
       "env" (dict "STREAMFLOW_INGEST__INBOX" "/drops"
-        "STREAMFLOW_IMAGE_DIGEST" (include "streamflow.image" (dict "root" . "image" "platform")))
+        "STREAMFLOW_BUILD__IMAGE" (include "streamflow.image" (dict "root" . "image" "platform")))
       "mounts" (dict "drops" "/drops") }}
 {{- $volumes := dict "drops" (dict "emptyDir" (dict "sizeLimit" "1Gi")) }}
 {{- range $role := list "ingest" "materialize" "train" }}

@@ -51,5 +51,5 @@ STREAMFLOW_INGEST__INBOX: {{ .Values.drops.url | default "/drops" | quote }}
 STREAMFLOW_BACKUP__FOLDER: /backups
 STREAMFLOW_BACKUP__KEEP: {{ .Values.backups.keep | quote }}
 STREAMFLOW_BACKUP__ARTIFACTS: {{ .Values.backups.artifacts | quote }}
-STREAMFLOW_IMAGE_DIGEST: {{ include "streamflow.image" (dict "root" . "image" "platform") | quote }}
+STREAMFLOW_BUILD__IMAGE: {{ include "streamflow.image" (dict "root" . "image" "platform") | quote }}
 {{- end -}}

@@ -108,7 +108,7 @@ def reproduce_job(cron_job: Any, run_id: str, image: str, by: str, suffix: str) 
             container.image = image
             container.command = ["streamflow", "reproduce", run_id, "--json"]
             for variable in container.env or []:
-                if variable.name == "STREAMFLOW_IMAGE_DIGEST":
+                if variable.name == "STREAMFLOW_BUILD__IMAGE":
                     variable.value = image
     return job
 

@@ -58,7 +58,7 @@ def reproduce(settings: Settings, run_id: str) -> Reproduction:
     """
     run = recorded_run.read(settings, run_id)
     repo = definitions.load(settings.feast.repo).with_horizon(int(run.params["label_horizon"]))
-    present = recorded_run.without_prefix(lineage(repo.path))
+    present = recorded_run.without_prefix(lineage(repo.path, settings.build))
     code = compare.code(run.tags, present, run.sources, sources(repo.path))
     environment = compare.environment(run.tags, present, run.packages, packages())
     threads = compare.threads(run.params.get("threads"), settings.training.threads)

@@ -10,7 +10,7 @@ from pathlib import Path
 from streamflow import log
 from streamflow import release as releases
 from streamflow.errors import DependencyDown, ReleaseRefused
-from streamflow.model_version.aliases import CANARY, CHALLENGER
+from streamflow.model_version.aliases import CANARY, CHALLENGER, PRODUCTION
 from streamflow.predict.features import online_facts
 from streamflow.predict.features.store import Lanes
 from streamflow.predict.http.api_keys import KeyFile
@@ -19,7 +19,7 @@ from streamflow.predict.models.memory import give_back
 from streamflow.predict.observe import metrics
 from streamflow.predict.problems import ProblemError
 from streamflow.release import Registry, Release, VersionPointer
-from streamflow.settings import Settings
+from streamflow.settings import MlflowSettings, PredictSettings
 
 _LOG = log.get(__name__)
 _RETRY_REFUSED_SECONDS = 60.0
@@ -34,29 +34,28 @@ class Watch:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: PredictSettings,
+        mlflow: MlflowSettings,
         live: LiveModel,
         lanes: Lanes,
         *,
-        name: str,
-        alias: str,
         key_file: KeyFile | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._live = live
         self._lanes = lanes
-        self._name, self._alias = name, alias
+        self._name = mlflow.registered_model
         self._key_file = key_file
         self._clock = clock
-        self._registry = Registry(settings.mlflow.tracking_uri, settings.mlflow.timeout_seconds)
+        self._registry = Registry(mlflow.tracking_uri, mlflow.timeout_seconds)
         self._told_down = False
         self._polls = 0
         self._patience: float | None = None
 
     async def start(self) -> None:
         """Load what can be loaded at once: from the registry, else the kept release; nothing here ends the start."""
-        folder = self._settings.predict.cache_dir
+        folder = self._settings.cache_dir
         kept = releases.kept_pointer(folder, self._name) if folder is not None else None
         # With a release at hand, nobody waits for a registry that hangs.
         self._patience = _PATIENCE_SECONDS if kept is not None else None
@@ -71,7 +70,7 @@ class Watch:
     async def run(self) -> None:
         """Poll until cancelled; whatever goes wrong, the next poll comes."""
         while True:
-            await asyncio.sleep(self._settings.predict.poll_seconds)
+            await asyncio.sleep(self._settings.poll_seconds)
             try:
                 await self.poll()
             except Exception:
@@ -94,7 +93,7 @@ class Watch:
     async def poll_online(self) -> None:
         """Learn the newest as-of and the columns per view; an online store that is down changes nothing."""
         try:
-            facts = await online_facts.read(self._lanes, self._settings.predict.deadline_seconds)
+            facts = await online_facts.read(self._lanes, self._settings.deadline_seconds)
         except ProblemError:
             metrics.STORE_UP.set(0)
             return
@@ -106,7 +105,7 @@ class Watch:
 
     async def _poll_registry(self) -> None:
         try:
-            pointer = await self._registry.resolve(self._name, self._alias, patience_seconds=self._patience)
+            pointer = await self._registry.resolve(self._name, PRODUCTION, patience_seconds=self._patience)
         except DependencyDown as error:
             self._registry_is(False, str(error))
             return
@@ -154,7 +153,7 @@ class Watch:
         _LOG.info(
             "release swapped in", version=pointer.version, seconds=round(time.perf_counter() - started, 3)
         )
-        folder = self._settings.predict.cache_dir
+        folder = self._settings.cache_dir
         if folder is not None:
             try:
                 await asyncio.to_thread(releases.keep, folder, pointer, files)
@@ -203,7 +202,7 @@ class Watch:
         await asyncio.to_thread(give_back)
 
     def _check_join_key(self, release: Release) -> None:
-        ours = self._settings.predict.join_key
+        ours = self._settings.join_key
         if release.contract.join_key != ours:
             raise ReleaseRefused(
                 f"Version {release.pointer.version} of {release.pointer.name} is not served: its entities are keyed"
