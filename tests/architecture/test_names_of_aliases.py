@@ -21,5 +21,4 @@ def test_no_other_module_spells_an_alias():
         and node.value in aliases.ALL_ALIASES
         and (path.relative_to(SOURCE).parts[0], node.value) not in ROLES
     ]
-    # Until the setting itself is removed, its default is a second place.
-    assert [place for place in spelled if not place.startswith("settings.py:")] == []
+    assert spelled == []

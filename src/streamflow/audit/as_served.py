@@ -1,4 +1,4 @@
-"""What the online store held of an entity at a past moment, worked out from the materializations up to then."""
+"""What the online store contained about an entity at a past moment, derived from the materializations up to then."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class ServedView:
     Attributes:
         view: Feature view.
         values: Value per feature of the contract; None where absent.
-        as_of: Event timestamp; None when the store held no row.
-        loaded_at: When the row had been loaded.
-        drop_id: The drop that it came with.
-        materialization_id: The materialization that brought it.
+        as_of: Event timestamp; None when the store had no row.
+        loaded_at: When the row was loaded.
+        drop_id: Drop that the row came with.
+        materialization_id: Materialization that wrote the row.
         newest: Newest event timestamp that was materialized for this view.
     """
 
@@ -44,12 +44,19 @@ def as_served(
 ) -> tuple[ServedView, ...]:
     """The rows of an entity that were served at a moment, in the order of the contract's views.
 
-    A materialization takes each entity's newest row of its window among those it knew (`materialized_at`), and never
-    puts an older row in place of a newer one. So the newest of what each of those took that had become visible
-    (`visible_at`) is what the store held. Rows pushed through Feast's API are on no record and are not seen here.
+    A materialization writes each entity's newest row of its window among the rows known at `materialized_at`, and never
+    replaces a newer row by an older one. So the store contained the newest row that any materialization visible by then
+    (`visible_at`) had written. Rows pushed through Feast's API are not recorded, and are not seen here.
+
+    Args:
+        connection: Connection to read on.
+        repo: The feature repo.
+        contract: The contract whose features are wanted.
+        entity: Key of the entity.
+        moment: The moment to look at.
 
     Raises:
-        Refused: the feature repo does not have the contract's features any more.
+        Refused: The feature repo no longer has the contract's features.
     """
     return tuple(_view(connection, repo, contract, view.name, entity, moment) for view in contract.views)
 
@@ -58,11 +65,13 @@ def _view(
     connection: sa.Connection, repo: FeatureRepo, contract: Contract, name: str, entity: str, moment: datetime
 ) -> ServedView:
     wanted = [feature.name for feature in contract.features if feature.view == name]
-    held = {view.name: view for view in repo.feature_views}.get(name)
-    gone = wanted if held is None else sorted(set(wanted) - {field.name for field in held.features})
-    if held is None or gone:
+    declared = {view.name: view for view in repo.feature_views}.get(name)
+    missing = (
+        wanted if declared is None else sorted(set(wanted) - {field.name for field in declared.features})
+    )
+    if declared is None or missing:
         raise Refused(
-            f"The feature repo does not have {', '.join(f'{name}:{item}' for item in gone)} any more.",
+            f"The feature repo no longer has {', '.join(f'{name}:{item}' for item in missing)}.",
             hint="Set STREAMFLOW_FEAST__REPO to the feature repo of that time.",
         )
     listed = ", ".join(f"s.{quote(item)}" for item in wanted)
@@ -70,7 +79,7 @@ def _view(
         sa.text(
             f"SELECT s.as_of, s.loaded_at, s.drop_id, m.materialization_id{', ' if wanted else ''}{listed}"
             " FROM online.materializations m CROSS JOIN LATERAL ("
-            f"SELECT * FROM {quote(_LATEST, held.batch_source.name)}"
+            f"SELECT * FROM {quote(_LATEST, declared.batch_source.name)}"
             f" WHERE {quote(repo.join_key)} = :entity AND as_of BETWEEN m.window_start AND m.window_end"
             " AND loaded_at <= m.materialized_at ORDER BY as_of DESC, loaded_at DESC LIMIT 1) s"
             " WHERE m.feature_view = :view AND m.visible_at <= :moment"

@@ -160,6 +160,7 @@ def test_the_same_version_promoted_twice_is_one_step():
 
 
 def test_a_move_that_was_abandoned_is_no_step():
+    assert previous([move("promote", 1), move("abandon", 9), move("promote", 2)], 2) == 1
     assert previous([move("promote", 1), move("promote", 2), move("abandon", 9)], 2) == 1
 
 
@@ -176,6 +177,7 @@ def test_after_production_was_unset_what_was_there_last_comes_back():
     moves = [move("promote", 1), move("promote", 2, 1), move("outside", None, 2)]
     assert previous(moves, None) == 2
     assert previous([*moves, move("rollback", 2)], 2) == 1
+    assert previous([move("promote", version) for version in (1, 2, 3)], None) == 3
 
 
 def test_a_rollback_goes_to_the_version_before_or_to_the_one_asked_for():
@@ -280,6 +282,7 @@ def test_a_trial_that_failed_to_end_is_still_overtaken():
 
 def test_an_abandoned_move_overtakes_no_trial():
     assert overtaken([trial("canary", 2), move("abandon", 2, 1)]) == {}
+    assert overtaken([trial("canary", 2), move("abandon", 3, 1), move("promote", 2, 1)]) == {"canary": 2}
 
 
 def test_a_trial_of_the_version_in_production_is_overtaken():
