@@ -148,11 +148,10 @@ def append(
     return Move(**row._mapping)
 
 
-def history(settings: Settings, *, alias: str | None = None) -> list[Move]:
-    """Every move of the model's aliases, or of one of them, oldest first."""
+def history(settings: Settings) -> list[Move]:
+    """Every move of the model's aliases, oldest first."""
     with transaction(settings.database) as connection:
-        moves = read(connection, settings.mlflow.registered_model)
-    return [move for move in moves if alias in (None, move.alias)]
+        return read(connection, settings.mlflow.registered_model)
 
 
 def in_production(moves: Sequence[Move], moment: datetime) -> Move | None:

@@ -139,17 +139,6 @@ def overtaken(moves: Sequence[Moved]) -> dict[str, int]:
     return {alias: version for alias in sorted(over) if (version := state[alias]) is not None}
 
 
-def on_trial(moves: Sequence[Moved]) -> dict[str, int]:
-    """The versions on trial according to the trail, by alias; oldest row first."""
-    running: dict[str, int] = {}
-    for move in moves:
-        if move.alias in TRIAL_ALIASES and move.action != actions.ABANDON:
-            running.pop(move.alias, None)
-            if move.to_version is not None:
-                running[move.alias] = move.to_version
-    return running
-
-
 def previous(moves: Sequence[Moved], current: int | None) -> int | None:
     """The version before the current one: a promotion pushes onto a stack, a rollback pops.
 

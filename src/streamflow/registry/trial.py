@@ -9,7 +9,7 @@ from __future__ import annotations
 from streamflow.errors import NotFound, Refused
 from streamflow.mlflow_api.transport import registry
 from streamflow.model_version.aliases import PRODUCTION, TrialAlias
-from streamflow.registry import actions, artifacts, moves, online_schema, trail, transitions, versions
+from streamflow.registry import actions, artifacts, moves, online_schema, versions
 from streamflow.registry.reconcile import reconcile_locked
 from streamflow.registry.trail import Change, Move
 from streamflow.settings import Settings
@@ -61,11 +61,6 @@ def stop(settings: Settings, alias: TrialAlias, *, why: str, by: str) -> Move:
         if current is None:
             raise NotFound(f"Nothing is on trial as '{alias}'.", hint="See 'streamflow models history'.")
         return locked.move(Change(alias, current, None, actions.END_TRIAL, by, why.strip()))
-
-
-def running(settings: Settings) -> dict[str, int]:
-    """The versions on trial, by alias, according to the trail."""
-    return transitions.on_trial(trail.history(settings))
 
 
 def _check_reason(why: str) -> None:

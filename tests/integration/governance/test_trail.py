@@ -15,9 +15,10 @@ from streamflow.errors import DependencyDown, PromotionConflict, Refused, Releas
 from streamflow.jobs import catalog, run
 from streamflow.mlflow_api import sdk as tracking
 from streamflow.mlflow_api.transport import RegistryClient, registry
+from streamflow.model_version.aliases import TRIAL_ALIASES
 from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.postgres.engine import transaction
-from streamflow.registry import chain, moves, reconcile, trail, trial, versions
+from streamflow.registry import chain, moves, reconcile, trail, transitions, trial, versions
 from streamflow.registry.promote import promote, rollback
 from streamflow.registry.trail import Change
 
@@ -27,6 +28,12 @@ WHO = {"why": "a test", "by": "ada"}
 def into_production(settings, version):
     promote(settings, version, "staging", **WHO)
     return promote(settings, version, "production", **WHO)
+
+
+def on_trial(settings):
+    """The versions on trial according to the trail."""
+    targets = transitions.recorded(trail.history(settings))
+    return {alias: targets[alias] for alias in TRIAL_ALIASES if targets[alias] is not None}
 
 
 def rows(settings):
@@ -107,7 +114,7 @@ def test_promoting_a_canary_ends_its_trial_and_rolling_it_back_leaves_it_no_user
     # Pointed there in MLflow, so that both aliases name the version.
     point_in_mlflow(settings, "challenger", second)
     assert rollback(settings, **WHO).to_version == first
-    assert trial.running(settings) == {}
+    assert on_trial(settings) == {}
     assert [versions.by_alias(settings, alias) for alias in ("canary", "challenger")] == [None, None]
     ends = [row for row in rows(settings) if row[0] == "end trial"]
     assert ends == [("end trial", "canary", second, None), ("end trial", "challenger", second, None)]
@@ -119,10 +126,10 @@ def test_a_rollback_leaves_trials_of_other_versions_alone(settings, make):
         into_production(settings, version)
     trial.start(settings, third, "challenger", **WHO)
     rollback(settings, **WHO)
-    assert trial.running(settings) == {"challenger": third}
+    assert on_trial(settings) == {"challenger": third}
     trial.start(settings, second, "canary", **WHO)
     assert reconcile.reconcile(settings) == []
-    assert trial.running(settings) == {"canary": second, "challenger": third}
+    assert on_trial(settings) == {"canary": second, "challenger": third}
 
 
 def test_an_external_change_to_production_ends_the_trial_of_the_version(settings, make):
@@ -210,7 +217,7 @@ def test_a_trial_started_and_ended_in_mlflow_is_recorded(settings, make, alias):
     point_in_mlflow(settings, alias, second)
     (seen,) = reconcile.reconcile(settings)
     assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, None, second)
-    assert trial.running(settings) == {alias: second}
+    assert on_trial(settings) == {alias: second}
     point_in_mlflow(settings, alias, None)
     (seen,) = reconcile.reconcile(settings)
     assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, second, None)

@@ -12,8 +12,9 @@ from spoilt import changed, edited
 from streamflow.canary import in_canary
 from streamflow.errors import NotFound, Refused
 from streamflow.mlflow_api import sdk as tracking
+from streamflow.model_version.aliases import TRIAL_ALIASES
 from streamflow.postgres.engine import transaction
-from streamflow.registry import chain, trail, trial
+from streamflow.registry import chain, trail, transitions, trial
 
 
 @contextlib.contextmanager
@@ -26,6 +27,12 @@ def alias(settings, name: str, version: int):
             yield
         finally:
             client.delete_registered_model_alias(model, name)
+
+
+def on_trial(settings):
+    """The versions on trial according to the trail."""
+    targets = transitions.recorded(trail.history(settings))
+    return {alias: targets[alias] for alias in TRIAL_ALIASES if targets[alias] is not None}
 
 
 def _trials(service):
@@ -47,7 +54,7 @@ def test_the_command_starts_and_ends_a_trial_and_the_history_keeps_it(simulated,
     code, output = run("start", "2", "--as", "challenger", "--why", "better, perhaps", "--json")
     assert (code, json.loads(output)["to_version"]) == (0, 2)
     predict.until(lambda: _trials(predict) == {"challenger": 2})
-    assert trial.running(simulated) == {"challenger": 2}
+    assert on_trial(simulated) == {"challenger": 2}
     assert run("stop", "--as", "challenger", "--why", "seen enough")[0] == 0
     predict.until(lambda: _trials(predict) == {})
     done = [(m.action, m.alias, m.from_version, m.to_version) for m in trail.history(simulated)][-2:]

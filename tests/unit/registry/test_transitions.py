@@ -13,7 +13,6 @@ from streamflow.registry.transitions import (
     check_same_model,
     check_step,
     named,
-    on_trial,
     overtaken,
     previous,
     recorded,
@@ -239,16 +238,6 @@ def test_another_model_under_the_same_number_may_not_come_back(now):
 
 
 # Trials.
-
-
-def test_what_is_on_trial_is_the_newest_row_of_each_trial_alias():
-    assert on_trial([]) == {}
-    assert on_trial([move("promote", 1), move("promote", 2, alias="staging")]) == {}
-    moves = [trial("canary", 2), trial("challenger", 3), trial("canary", 4)]
-    assert on_trial(moves) == {"canary": 4, "challenger": 3}
-    assert on_trial([*moves, trial("canary", None, "end trial")]) == {"challenger": 3}
-    assert on_trial([*moves, trial("canary", None, "abandon")]) == {"canary": 4, "challenger": 3}
-    assert on_trial([trial("canary", None, "outside")]) == {}
 
 
 def test_a_trial_is_overtaken_when_its_version_enters_or_leaves_production():
