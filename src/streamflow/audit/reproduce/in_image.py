@@ -14,6 +14,8 @@ from typing import Any
 
 from streamflow.cluster import JOB_LABEL, Cluster, manual_job
 from streamflow.errors import NotFound, StreamFlowError, UsageError
+from streamflow.mlflow_api.transport import registry, tags_of
+from streamflow.registry.artifacts import IMAGE_TAG
 from streamflow.settings import Settings
 
 TRAIN = "train"
@@ -72,18 +74,12 @@ def recorded_image(settings: Settings, run_id: str) -> str:
         UsageError: It was not made in an image.
         DependencyDown: MLflow does not answer.
     """
-    from mlflow.exceptions import MlflowException
-
-    from streamflow.mlflow_api import sdk as tracking
-
-    with tracking.client(settings) as client:
+    with registry(settings) as client:
         try:
-            tags = client.get_run(run_id).data.tags
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
+            tags = tags_of(client.run(run_id))
+        except NotFound as error:
             raise NotFound(f"There is no run {run_id}.", hint="See 'streamflow models list'.") from error
-    image = str(tags.get("streamflow.env.image", ""))
+    image = tags.get(IMAGE_TAG, "")
     if not image:
         raise UsageError(
             f"Run {run_id} was not made in an image.",
