@@ -159,11 +159,13 @@ def cold_start(settings: Settings) -> float:
 def _main(what: str) -> None:
     from streamflow import settings as settings_module
     from streamflow.jobs.materialize import materialize
-    from streamflow.jobs.score import score
+    from streamflow.jobs.score import score_as_of
 
     settings = settings_module.load()
     began, spent = time.perf_counter(), time.process_time()
-    entities = score(settings).scored if what == "score" else min(v.rows for v in materialize(settings))
+    entities = (
+        score_as_of(settings).scored if what == "score" else min(v.rows for v in materialize(settings).views)
+    )
     seconds = time.perf_counter() - began
     figures = {
         "entities": entities,

@@ -103,11 +103,10 @@ def drops_folder() -> Path | None:
 
 def _sample(settings: Settings) -> tuple[list[str], list[dict[str, Any]]]:
     """Users whom the promoted version predicts for, and their features."""
-    import asyncio
 
-    from streamflow.jobs.score import served_release
+    from streamflow.registry.served import served_release
 
-    contract = asyncio.run(served_release(settings)).contract
+    contract = served_release(settings.mlflow, settings.database).contract
     key = contract.join_key
     position = {view.name: f"v{i}" for i, view in enumerate(contract.views)}
     names = ", ".join(f'{position[f.view]}."{f.name}"' for f in contract.features)

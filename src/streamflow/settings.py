@@ -224,6 +224,12 @@ class PredictSettings(_Section):
     drain_seconds: float = Field(5.0, ge=0)
     """Time to keep answering after SIGTERM, with `Connection: close`, in seconds."""
 
+    @property
+    def url(self) -> str:
+        """Base address of the service for a client on this machine."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host  # noqa: S104
+        return f"http://{host}:{self.port}"
+
 
 class PromotionSettings(_Section):
     """Which versions may be promoted."""

@@ -1,9 +1,16 @@
 """A job is one name in five places."""
 
+import importlib
+import pkgutil
+from pathlib import Path
+
 import pytest
 import yaml
 from render import ROOT, pick, pod_specs, render
+from typer.testing import CliRunner
 
+from streamflow import jobs
+from streamflow.cli import jobs as cli_jobs
 from streamflow.jobs import catalog
 from streamflow.schema.roles import ROLES
 
@@ -14,10 +21,33 @@ KEYS = {"summary", "command", "databaseRole", "talksTo", "volumes", "schedule", 
 OPTIONAL = {"volumes", "resources", "onDemand"}
 
 
-def test_files_catalog_and_modules_name_the_same_jobs():
-    assert set(SPECS) == set(catalog.JOBS)
-    for name in SPECS:
-        assert (ROOT / "src" / "streamflow" / "jobs" / f"{name}.py").is_file(), f"jobs/{name}.py is missing"
+def test_a_job_is_a_recipe_a_command_a_cron_job_a_key_of_the_values_and_a_label_of_its_metrics():
+    recipes = {module.name for module in pkgutil.iter_modules(jobs.__path__)} - {"catalog", "run"}
+    objects = render(*(f"jobs.{name}.retries=7" for name in catalog.JOBS))
+    overridden = {
+        o["metadata"]["name"].removeprefix("streamflow-")
+        for o in objects
+        if o["kind"] == "CronJob" and o["spec"]["jobTemplate"]["spec"]["backoffLimit"] == 7
+    }
+    assert recipes == set(catalog.JOBS) == set(SPECS) == overridden
+    exporter = pod_specs(objects)["Deployment streamflow-exporter"]["spec"]["containers"][0]
+    assert set(exporter["args"][-1].split(",")) <= set(catalog.JOBS)
+
+
+@pytest.mark.parametrize("name", catalog.JOBS)
+def test_the_module_of_a_recipe_has_a_function_of_its_name_and_at_most_60_lines(name):
+    module = importlib.import_module(f"streamflow.jobs.{name}")
+    assert catalog.recipe(name) is getattr(module, name)
+    assert len(Path(module.__file__).read_text(encoding="utf-8").splitlines()) <= 60
+
+
+@pytest.mark.parametrize("name", catalog.JOBS)
+def test_a_job_is_run_by_the_command_line_under_its_name(name, monkeypatch):
+    """So are its row in `job_runs`, and from that the label `job_name` of its metrics."""
+    ran = []
+    monkeypatch.setattr(cli_jobs, "run_job", lambda _settings, job, recipe: ran.append((job, recipe)) or 0)
+    result = CliRunner().invoke(cli_jobs.app, ["exec", name])
+    assert (result.exit_code, ran) == (0, [(name, catalog.recipe(name))])
 
 
 @pytest.mark.parametrize("name", SPECS)

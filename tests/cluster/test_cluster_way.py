@@ -13,8 +13,8 @@ from kubernetes_cli import ask, wait_for
 from streamflow.apply import apply
 from streamflow.drops.inbox import ingest
 from streamflow.jobs.materialize import materialize
-from streamflow.jobs.score import score
-from streamflow.jobs.train import retrain
+from streamflow.jobs.score import score_as_of
+from streamflow.jobs.train import train
 from streamflow.mlflow_api import sdk as tracking
 from streamflow.postgres.engine import transaction
 
@@ -33,8 +33,8 @@ def laptop(cluster, module_settings, mlflow_server, realdata):
     for as_of, folder in MONTHS.items():
         ingest(here, realdata / folder, as_of)
         materialize(here)
-        trained = retrain(here)
-        scored = score(here)
+        trained = train(here)
+        scored = score_as_of(here)
         with tracking.client(here) as client:
             version = client.get_model_version("way", str(trained.version))
             run = client.get_run(version.run_id)

@@ -10,9 +10,13 @@ import sqlalchemy as sa
 from streamflow import settings as settings_module
 from streamflow.errors import DependencyDown, NotYet, Refused
 from streamflow.jobs.run import run
+from streamflow.postgres import job_results
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.job_results import AuditResult
 
 pytestmark = pytest.mark.postgres
+
+DONE = AuditResult(chain_ok=True, problems=(), outside=0)
 
 
 def outcomes(settings):
@@ -23,9 +27,25 @@ def outcomes(settings):
         return [tuple(row) for row in rows]
 
 
-def test_a_job_that_is_done_leaves_its_facts(settings):
-    assert run(settings, "train", lambda s: {"version": 3}) == 0
-    assert outcomes(settings) == [("train", "done", "", {"version": 3})]
+def test_a_job_that_is_done_leaves_its_result(settings):
+    assert run(settings, "audit", lambda s: DONE) == 0
+    facts = {"chain_ok": True, "problems": [], "outside": 0, "result_version": 2}
+    assert outcomes(settings) == [("audit", "done", "", facts)]
+
+
+def test_the_newest_result_is_that_of_the_last_run_that_had_something_to_do(settings):
+    def idle(_):
+        raise NotYet("There is no drop.", hint="Load one.")
+
+    def newest():
+        with transaction(settings) as connection:
+            return job_results.newest(connection, AuditResult)
+
+    assert newest() is None
+    broken = AuditResult(chain_ok=False, problems=("row 3 was changed",), outside=0)
+    for recipe in (lambda s: broken, lambda s: DONE, idle, lambda s: 1 / 0):
+        run(settings, "audit", recipe)
+    assert newest() == DONE
 
 
 def test_refused_and_down_and_a_bug_have_their_own_exit_codes(settings):
@@ -53,7 +73,9 @@ def test_a_job_that_has_nothing_to_do_yet_ends_well_and_says_why(settings):
         raise NotYet("There is no drop.", hint="Load one.")
 
     assert run(settings, "materialize", idle) == 0
-    assert outcomes(settings) == [("materialize", "done", "", {"idle": "There is no drop."})]
+    assert outcomes(settings) == [
+        ("materialize", "done", "", {"idle": "There is no drop.", "result_version": 2})
+    ]
 
 
 def test_a_second_run_says_so_and_ends_well_while_the_first_works(settings):
@@ -62,6 +84,7 @@ def test_a_second_run_says_so_and_ends_well_while_the_first_works(settings):
     def slow(_):
         working.set()
         assert go_on.wait(30)
+        return DONE
 
     codes = []
     first = threading.Thread(target=lambda: codes.append(run(settings, "train", slow)))
@@ -69,7 +92,7 @@ def test_a_second_run_says_so_and_ends_well_while_the_first_works(settings):
     assert working.wait(30)
     try:
         assert run(settings, "train", lambda s: pytest.fail("two at once")) == 0
-        assert run(settings, "score", lambda s: None) == 0
+        assert run(settings, "score", lambda s: DONE) == 0
     finally:
         go_on.set()
         first.join()
@@ -78,7 +101,7 @@ def test_a_second_run_says_so_and_ends_well_while_the_first_works(settings):
         ("score", "done"),
         ("train", "done"),
     ]
-    assert run(settings, "train", lambda s: None) == 0
+    assert run(settings, "train", lambda s: DONE) == 0
 
 
 def test_a_job_that_is_told_to_stop_leaves_its_outcome(settings):

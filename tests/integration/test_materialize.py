@@ -56,7 +56,7 @@ def online(settings, view: str, column: str) -> dict[str, int]:
 def test_the_newest_drop_wins_and_absent_users_keep_their_older_values(settings, store):
     load(settings, JANUARY, ["a", "b"], 1)
     load(settings, FEBRUARY, ["b", "c"], 2)
-    outcome = materialize(settings)
+    outcome = materialize(settings).views
     assert [view.feature_view for view in outcome] == list(VIEWS)
     assert {view.entities for view in outcome} == {3}
     assert online(settings, "usage_agg_30d_fv", "skips_7d") == {"a": 1, "b": 2, "c": 2}

@@ -1,6 +1,5 @@
 """A whole install is backed up and comes back on another server's terms: its owners, its rights, its MLflow."""
 
-import asyncio
 import hashlib
 import json
 import shutil
@@ -14,9 +13,9 @@ from streamflow.backup.backup import backup
 from streamflow.backup.restore import restore
 from streamflow.errors import NotFound, Refused, StreamFlowError, UsageError
 from streamflow.jobs import catalog, run
-from streamflow.jobs.score import served_release
 from streamflow.postgres.engine import session, transaction
 from streamflow.registry.promote import promote
+from streamflow.registry.served import served_release
 from streamflow.schema import prepare, roles
 from streamflow.settings import BackupSettings, MlflowSettings
 
@@ -31,7 +30,7 @@ def source(module_settings, mlflow_server, tmp_path_factory):
     from streamflow.challenger import train
     from streamflow.drops.inbox import ingest
     from streamflow.jobs.materialize import materialize
-    from streamflow.jobs.score import score
+    from streamflow.jobs.score import score_as_of
     from streamflow.local.simulate import simulate
 
     folder = tmp_path_factory.mktemp("backed_up")
@@ -49,7 +48,7 @@ def source(module_settings, mlflow_server, tmp_path_factory):
     version = train(made, drop.as_of, estimator="logistic_regression").version
     for alias in ("staging", "production"):
         promote(made, version, alias, why="a test", by="tests")
-    score(made)
+    score_as_of(made)
     prepare.stamp(made)
     return made
 
@@ -96,7 +95,7 @@ def rows(settings, name):
 
 
 def release_of(settings):
-    return asyncio.run(served_release(settings))
+    return served_release(settings.mlflow, settings.database)
 
 
 def both(settings):

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from streamflow.jobs.run import run
 from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.job_results import Idle
 from streamflow.schema import roles
 from streamflow.scoring.score import forget
 
@@ -118,5 +119,5 @@ def test_a_job_forgets_its_old_runs_but_not_its_last_success_nor_how_many_there_
     assert column(installed, left) == ["200", "10", "ZeroDivisionError: division by zero"]
     assert column(installed, "SELECT job FROM streamflow.job_runs WHERE job = 'ingest'") == ["ingest"]
     assert counted(as_role(installed, "exporter"), "train") == {"done": 3, "failed": 4}
-    assert run(train, "train", lambda _: None) == 0
+    assert run(train, "train", lambda _: Idle("nothing to do")) == 0
     assert counted(as_role(installed, "exporter"), "train") == {"done": 4, "failed": 4}

@@ -1,6 +1,5 @@
 """Batch scoring: the same numbers as /predict, from the features that training joins, and refusals counted."""
 
-import asyncio
 import json
 from datetime import UTC, date, datetime
 
@@ -11,9 +10,11 @@ from typer.testing import CliRunner
 
 from streamflow.errors import NotFound
 from streamflow.features import training_set
-from streamflow.jobs.score import Scored, Unchanged, score, score_what_is_new, served_release
+from streamflow.jobs.score import score, score_as_of
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.job_results import ScoreResult, ScoreSkipped
 from streamflow.registry.promote import promote
+from streamflow.registry.served import served_release
 from streamflow.registry.versions import by_alias
 from streamflow.repo import definitions
 
@@ -44,10 +45,10 @@ def scores(settings, number):
 
 @pytest.mark.parametrize("as_of", [JANUARY, FEBRUARY])
 def test_scores_are_those_of_the_training_sets_rows_to_the_last_bit(promoted, as_of):
-    scored = score(promoted, as_of)
+    scored = score_as_of(promoted, as_of)
     assert (scored.scored, scored.refused, scored.features) == (7043, {}, {})
     assert scored.version == by_alias(promoted, "production")
-    release = asyncio.run(served_release(promoted))
+    release = served_release(promoted.mlflow, promoted.database)
     assert scored.fingerprint == release.contract.fingerprint
     moment = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC)
     repo = definitions.load(promoted.feast.repo)
@@ -69,7 +70,7 @@ def test_scores_are_those_of_the_training_sets_rows_to_the_last_bit(promoted, as
 
 
 def test_a_scoring_is_recorded_with_what_it_was_made_of(promoted):
-    scored = score(promoted)
+    scored = score_as_of(promoted)
     with transaction(promoted) as connection:
         row = connection.execute(
             sa.text("SELECT * FROM streamflow.scorings WHERE scoring_id = :n"), {"n": scored.scoring_id}
@@ -92,12 +93,12 @@ def test_the_command_prints_one_json_document(promoted, monkeypatch):
 
 def test_later_drops_and_later_loads_do_not_reach_an_earlier_view(promoted):
     """As known before February was loaded, the newest drop is January's."""
-    january = score(promoted, JANUARY)
+    january = score_as_of(promoted, JANUARY)
     with transaction(promoted) as connection:
         before = connection.execute(
             sa.text("SELECT max(loaded_at) FROM streamflow.drops WHERE as_of = '2024-01-31+00'")
         ).scalar_one()
-    then = score(promoted, known_at=before)
+    then = score_as_of(promoted, known_at=before)
     assert then.as_of == datetime(2024, 1, 31, tzinfo=UTC)
     assert scores(promoted, then.scoring_id) == scores(promoted, january.scoring_id)
 
@@ -108,48 +109,48 @@ def number_of_scores(settings):
 
 
 def test_the_schedule_scores_only_what_is_new(promoted):
-    assert isinstance(score_what_is_new(promoted), Scored)
+    assert isinstance(score(promoted), ScoreResult)
     before = number_of_scores(promoted)
-    again = score_what_is_new(promoted)
-    assert isinstance(again, Unchanged)
+    again = score(promoted)
+    assert isinstance(again, ScoreSkipped)
     assert again.as_of == datetime(2024, 2, 29, tzinfo=UTC)
     assert number_of_scores(promoted) == before
     # Somebody looked at January meanwhile: the newest scores are to be those of the newest drop.
-    score(promoted, JANUARY)
-    assert isinstance(score_what_is_new(promoted), Scored)
+    score_as_of(promoted, JANUARY)
+    assert isinstance(score(promoted), ScoreResult)
 
 
 def test_the_schedule_scores_again_when_a_drop_was_corrected(promoted):
-    score_what_is_new(promoted)
+    score(promoted)
     with transaction(promoted) as connection:
         connection.exec_driver_sql(
             "INSERT INTO streamflow.drops SELECT 'corrected', as_of, sequence + 1, 'x', clock_timestamp(),"
             " loaded_by, origin, 0, 0 FROM streamflow.drops WHERE as_of = '2024-02-29+00'"
         )
-    assert isinstance(score_what_is_new(promoted), Scored)
-    assert isinstance(score_what_is_new(promoted), Unchanged)
+    assert isinstance(score(promoted), ScoreResult)
+    assert isinstance(score(promoted), ScoreSkipped)
 
 
 def test_the_schedule_scores_again_when_another_version_was_promoted(promoted):
     from streamflow.challenger import train
 
-    first = score_what_is_new(promoted)
+    first = score(promoted)
     version = train(promoted, FEBRUARY, estimator="logistic_regression").version
     for alias in ("staging", "production"):
         promote(promoted, version, alias, why="a test", by="tests")
-    second = score_what_is_new(promoted)
-    assert isinstance(second, Scored)
+    second = score(promoted)
+    assert isinstance(second, ScoreResult)
     assert second.version == version != first.version
 
 
 def test_a_date_before_all_drops_is_not_found(promoted):
     with pytest.raises(NotFound, match="no drop"):
-        score(promoted, date(2023, 1, 1))
+        score_as_of(promoted, date(2023, 1, 1))
 
 
 def test_without_a_promoted_version_nothing_is_scored(settings, mlflow_server):
     with pytest.raises(NotFound, match="models promote"):
-        score(settings)
+        score_as_of(settings)
 
 
 def test_users_without_complete_and_fresh_features_get_no_score(promoted):
@@ -172,7 +173,7 @@ def test_users_without_complete_and_fresh_features_get_no_score(promoted):
                     ),
                     at,
                 )
-    scored = score(promoted, JANUARY)
+    scored = score_as_of(promoted, JANUARY)
     assert scored.scored == 7044
     assert scored.refused == {"no_row": 1, "null_values": 1, "stale": 1}
     assert scored.features == {

@@ -26,7 +26,7 @@ from streamflow.challenger import train
 from streamflow.drops.inbox import ingest
 from streamflow.gate.decision import promote_through_gate
 from streamflow.jobs.materialize import materialize
-from streamflow.jobs.score import score
+from streamflow.jobs.score import score_as_of
 from streamflow.local import home, processes
 from streamflow.postgres.engine import transaction
 from streamflow.repo import definitions, feast_config
@@ -132,7 +132,7 @@ def test_another_feature_repo_goes_from_drops_to_predictions(windpark, tmp_path)
     for month, folder in zip(MONTHS, folders, strict=True):
         done = ingest(windpark, folder, month)
         assert done.accepted == dict.fromkeys(("turbines", "sensors", "failures"), TURBINES)
-    assert {view.feature_view: view.entities for view in materialize(windpark)} == {
+    assert {view.feature_view: view.entities for view in materialize(windpark).views} == {
         "design_fv": TURBINES,
         "strain_fv": TURBINES,
     }
@@ -152,7 +152,7 @@ def test_another_feature_repo_goes_from_drops_to_predictions(windpark, tmp_path)
 
     for alias in ("staging", "production"):
         promote_through_gate(windpark, trained.version, alias, why="a test", by="tests", expected=None)
-    scored = score(windpark)
+    scored = score_as_of(windpark)
     assert (scored.model, scored.scored) == ("turbine_failures", TURBINES - 1)
     assert scored.refused == {"null_values": 1}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from streamflow.backup import archive
 from streamflow.backup import dump as dumps
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres.engine import session, transaction
+from streamflow.postgres.job_results import BackupResult
 from streamflow.schema.migrate import current
 from streamflow.settings import Settings
 
@@ -20,28 +20,7 @@ _NAME = "%Y-%m-%dT%H%M%S.%fZ"
 _ARTIFACTS = "artifacts.tar"
 
 
-@dataclass(frozen=True)
-class BackedUp:
-    """A finished dump.
-
-    Attributes:
-        folder: Where it is.
-        files: Bytes per file.
-        rows: Rows per database.
-        versions: Model versions whose files are in it.
-        elsewhere: Versions whose files are not behind MLflow's artifact proxy, and so not in it.
-        removed: Names of older dumps that were removed.
-    """
-
-    folder: Path
-    files: dict[str, int]
-    rows: dict[str, int]
-    versions: tuple[int, ...]
-    elsewhere: tuple[int, ...]
-    removed: tuple[str, ...]
-
-
-def backup(settings: Settings) -> BackedUp:
+def backup(settings: Settings) -> BackupResult:
     """Dump both databases and the versions' files into a new folder; the manifest comes last and makes it valid.
 
     Raises:
@@ -75,7 +54,7 @@ def backup(settings: Settings) -> BackedUp:
     )
     for name in gone:
         shutil.rmtree(settings.backup.folder / name)
-    return BackedUp(
+    return BackupResult(
         folder,
         {file.file: file.bytes for file in dump.files()},
         {item.name: sum(table.rows for table in item.tables.values()) for item in databases.values()},

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -18,6 +17,7 @@ from streamflow.backup import dump as dumps
 from streamflow.errors import DependencyDown, Refused, StreamFlowError, UsageError
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres.engine import quote, session
+from streamflow.postgres.job_results import RestoreResult
 from streamflow.schema import prepare, roles
 from streamflow.settings import Settings
 
@@ -26,26 +26,7 @@ _KNOWS_EVERY_SETTING = 170000
 _UNKNOWN_SETTING = re.compile(r'unrecognized configuration parameter "transaction_timeout"')
 
 
-@dataclass(frozen=True)
-class Restored:
-    """What a restore brought back.
-
-    Attributes:
-        folder: The dump.
-        made_at: When it was made.
-        rows: Rows per database, each table compared with the manifest.
-        artifacts: Files of model versions that were stored again.
-        next: What remains to be done, a sentence each.
-    """
-
-    folder: Path
-    made_at: str
-    rows: dict[str, int]
-    artifacts: int
-    next: tuple[str, ...]
-
-
-def restore(settings: Settings, folder: Path | None = None, *, replace: bool = False) -> Restored:
+def restore(settings: Settings, folder: Path | None = None, *, replace: bool = False) -> RestoreResult:
     """Bring a dump back: both databases, with the owners and rights of this server, and the versions' files.
 
     Args:
@@ -71,7 +52,7 @@ def restore(settings: Settings, folder: Path | None = None, *, replace: bool = F
             with registry(settings) as client:
                 artifacts = archive.unpack(client, folder / dump.artifacts.file)
         _swap(settings, names)
-    return Restored(
+    return RestoreResult(
         folder,
         dump.made_at,
         {

@@ -81,7 +81,7 @@ def materialize(
     from streamflow.jobs.materialize import materialize as recipe
 
     with working("Materializing", quiet=as_json):
-        views = recipe(settings_module.load(), as_of)
+        views = recipe(settings_module.load(), as_of).views
     if as_json:
         print_json({"views": views})
         return

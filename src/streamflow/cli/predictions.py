@@ -92,7 +92,7 @@ def score(
     Example: streamflow score --as-of 2024-02-29
     """
     from streamflow import settings as settings_module
-    from streamflow.jobs.score import score as recipe
+    from streamflow.jobs.score import score_as_of as recipe
 
     with working("Scoring", quiet=as_json):
         scored = recipe(settings_module.load(), as_of)

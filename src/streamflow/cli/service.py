@@ -12,11 +12,6 @@ from streamflow.settings import PredictSettings
 _TIMEOUT_SECONDS = 30.0
 
 
-def address(settings: PredictSettings) -> str:
-    """Base address of the predict service as a client reaches it."""
-    return f"http://{'127.0.0.1' if settings.host in ('0.0.0.0', '') else settings.host}:{settings.port}"  # noqa: S104
-
-
 @contextlib.contextmanager
 def client(settings: PredictSettings) -> Iterator[PredictClient]:
     """A client of the service; it never retries, because a person waits.
@@ -25,7 +20,7 @@ def client(settings: PredictSettings) -> Iterator[PredictClient]:
         DependencyDown: The service does not answer.
         StreamFlowError: Something else listens at its address.
     """
-    url = address(settings)
+    url = settings.url
     with PredictClient(
         url, join_key=settings.join_key, timeout_seconds=_TIMEOUT_SECONDS, retries=0
     ) as opened:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -12,27 +11,11 @@ from feast import FeatureStore
 
 from streamflow.features.store import open_store
 from streamflow.postgres.engine import quote, transaction
+from streamflow.postgres.job_results import MaterializedView
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 
 _ALL_HISTORY = timedelta(days=3650)
-
-
-@dataclass(frozen=True)
-class MaterializedView:
-    """What one feature view's online table holds after a materialization.
-
-    Attributes:
-        feature_view: Its name.
-        rows: Entities written by this materialization.
-        entities: Entities in the online table afterwards.
-        newest_as_of: Newest event timestamp in it.
-    """
-
-    feature_view: str
-    rows: int
-    entities: int
-    newest_as_of: datetime | None
 
 
 def materialize(settings: Settings, repo: FeatureRepo, as_of: datetime) -> list[MaterializedView]:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from streamflow.drops import object_store
-from streamflow.drops.load import IngestOutcome
+from streamflow.postgres.job_results import IngestedDrop, IngestResult
 from streamflow.settings import Settings
 
 
-def ingest(settings: Settings) -> list[IngestOutcome]:
+def ingest(settings: Settings) -> IngestResult:
     """Ingest every drop of the inbox that has not been taken, oldest first.
 
     Raises:
-        DependencyDown: the object store does not answer.
-        DropRefused: a drop cannot be taken; the others were.
+        DependencyDown: The object store does not answer.
+        DropRefused: A drop cannot be taken; the others were.
     """
-    return object_store.take_all(settings)
+    return IngestResult(
+        tuple(
+            IngestedDrop(
+                drop_id=outcome.drop_id,
+                as_of=outcome.as_of,
+                changed=outcome.changed,
+                loaded_at=outcome.loaded_at,
+                accepted=outcome.accepted,
+                quarantined=outcome.quarantined,
+            )
+            for outcome in object_store.take_all(settings)
+        )
+    )

@@ -1,26 +1,26 @@
-"""Recipe: snapshots -> online store."""
+"""Recipe of the job `materialize`: copy the newest snapshots into the online store."""
 
 from __future__ import annotations
 
 from datetime import date
 
-from streamflow.features.materialize import MaterializedView
 from streamflow.features.materialize import materialize as materialize_views
 from streamflow.postgres.engine import exclusive, transaction
+from streamflow.postgres.job_results import MaterializeResult
 from streamflow.repo import definitions
 from streamflow.settings import Settings
 from streamflow.snapshots import ledger
 
 
-def materialize(settings: Settings, as_of: date | None = None) -> list[MaterializedView]:
+def materialize(settings: Settings, as_of: date | None = None) -> MaterializeResult:
     """Bring the online store to the newest drop up to `as_of` (default: the newest of all).
 
     Raises:
-        NotFound: there is no such drop (`NotYet`: there is none at all).
-        Refused: another materialization is running.
+        NotFound: There is no such drop (`NotYet`: there is none at all).
+        Refused: Another materialization is running.
     """
     repo = definitions.load(settings.feast.repo)
     with exclusive(settings, "materialize"):
         with transaction(settings) as connection:
             loaded = ledger.drops(connection, ledger.known_now(connection))
-        return materialize_views(settings, repo, ledger.newest_as_of(loaded, as_of))
+        return MaterializeResult(tuple(materialize_views(settings, repo, ledger.newest_as_of(loaded, as_of))))

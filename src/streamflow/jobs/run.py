@@ -7,7 +7,7 @@ import dataclasses
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
@@ -16,7 +16,10 @@ import sqlalchemy as sa
 
 from streamflow import log
 from streamflow.errors import DependencyDown, NotYet, Refused, StreamFlowError
+from streamflow.jobs.catalog import Recipe
+from streamflow.postgres import job_results
 from streamflow.postgres.engine import engine, lock_key, transaction
+from streamflow.postgres.job_results import Idle
 from streamflow.settings import Settings
 
 _MESSAGE_LENGTH = 2000
@@ -28,7 +31,7 @@ class TerminatedError(StreamFlowError):
     exit_code = 143
 
 
-def run(settings: Settings, name: str, recipe: Callable[[Settings], object]) -> int:
+def run(settings: Settings, name: str, recipe: Recipe) -> int:
     """Run a job's recipe and leave its outcome in `streamflow.job_runs`, which the exporter serves.
 
     A second run of the same job, also one started by hand, finds the first one's lock and ends well.
@@ -61,14 +64,14 @@ class _Ended:
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def _attempt(settings: Settings, recipe: Callable[[Settings], object], logger: Any) -> _Ended:
+def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> _Ended:
     try:
         with _terminated():
-            return _Ended("done", 0, facts=as_facts(recipe(settings)))
+            return _Ended("done", 0, facts=job_results.to_facts(recipe(settings)))
     except NotYet as error:
         # A fresh install waits for its first drop, which is nobody's failure.
         logger.info("nothing to do yet", why=str(error))
-        return _Ended("done", 0, facts={"idle": error.what})
+        return _Ended("done", 0, facts=job_results.to_facts(Idle(error.what)))
     except Refused as error:
         logger.error("refused", error=str(error))
         return _Ended("refused", error.exit_code, str(error))
@@ -79,20 +82,6 @@ def _attempt(settings: Settings, recipe: Callable[[Settings], object], logger: A
         # A bug: the log gets the trace, the outcome one line.
         logger.exception("failed")
         return _Ended("failed", 1, f"{type(error).__name__}: {error}")
-
-
-def as_facts(result: object) -> dict[str, Any]:
-    """What a recipe returned, as a JSON object: a dataclass, a list of them, a mapping, or nothing. Pure."""
-    if result is None:
-        return {}
-    if dataclasses.is_dataclass(result) and not isinstance(result, type):
-        result = dataclasses.asdict(result)
-    if isinstance(result, (list, tuple)):
-        result = {"items": [as_facts(item) for item in result]}
-    if not isinstance(result, Mapping):
-        result = {"result": result}
-    facts: dict[str, Any] = json.loads(json.dumps(dict(result), default=str))
-    return facts
 
 
 @contextlib.contextmanager

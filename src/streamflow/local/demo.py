@@ -177,7 +177,7 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
     from streamflow.jobs.materialize import materialize
 
     say("\n3. Materializing the newest features into the online store")
-    for view in materialize(settings):
+    for view in materialize(settings).views:
         say(f"   {view.feature_view}: {view.entities:,} entities")
     say("\n4. Training the candidates; the best cross-validated AUC is registered in MLflow")
     trained = train(settings)

@@ -28,7 +28,9 @@ from streamflow import settings as settings_module
 from streamflow.errors import StreamFlowError
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.monitoring import freshness
+from streamflow.postgres import job_results
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.job_results import AuditResult, ParityResult
 from streamflow.settings import Settings
 
 
@@ -163,16 +165,10 @@ def _parity(connection: sa.Connection) -> list[Metric]:
     differences = GaugeMetricFamily(
         "streamflow_parity_differences", "Entities among them for which the two paths disagree."
     )
-    row = connection.execute(
-        sa.text(
-            "SELECT (facts->>'compared')::float8 AS compared, (facts->>'differences')::float8 AS differences"
-            " FROM streamflow.job_runs WHERE job = 'parity' AND outcome = 'done' AND facts ? 'compared'"
-            " ORDER BY run_id DESC LIMIT 1"
-        )
-    ).first()
-    if row is not None:
-        compared.add_metric([], row.compared)
-        differences.add_metric([], row.differences)
+    last = job_results.newest(connection, ParityResult)
+    if last is not None:
+        compared.add_metric([], last.compared)
+        differences.add_metric([], last.differences)
     return [compared, differences]
 
 
@@ -183,14 +179,9 @@ def _audit(connection: sa.Connection, model: str) -> list[Metric]:
     outside = CounterMetricFamily(
         "streamflow_outside_moves", "Moves made in MLflow past StreamFlow, by alias.", labels=["alias"]
     )
-    held = connection.execute(
-        sa.text(
-            "SELECT (facts->>'chain_ok')::boolean FROM streamflow.job_runs"
-            " WHERE job = 'audit' AND outcome = 'done' ORDER BY run_id DESC LIMIT 1"
-        )
-    ).scalar()
-    if held is not None:
-        chain.add_metric([], float(held))
+    last = job_results.newest(connection, AuditResult)
+    if last is not None:
+        chain.add_metric([], float(last.chain_ok))
     for row in connection.execute(
         sa.text(
             "SELECT alias, count(*) FILTER (WHERE action = 'outside') AS n FROM streamflow.promotions"

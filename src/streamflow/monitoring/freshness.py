@@ -33,6 +33,30 @@ def read(connection: sa.Connection) -> Freshness:
     return Freshness(newest, _tables(connection), _views(connection))
 
 
+def problems(found: Freshness) -> list[str]:
+    """What is missing or behind the newest drop, a sentence each. Pure."""
+    if found.newest_drop is None:
+        return ["no drop has been ingested"]
+    tables = (
+        _lag(f"source table {name}", table, found.newest_drop, empty="is empty")
+        for name, table in found.tables.items()
+    )
+    views = (
+        _lag(f"feature view {name}", view, found.newest_drop, empty="was never materialized")
+        or ("" if view.rows else f"feature view {name} holds no entity")
+        for name, view in found.views.items()
+    )
+    return [problem for problem in (*tables, *views) if problem]
+
+
+def _lag(what: str, reach: Reach, newest_drop: datetime, *, empty: str) -> str:
+    if reach.newest_as_of is None:
+        return f"{what} {empty}"
+    if reach.newest_as_of < newest_drop:
+        return f"{what} ends at {reach.newest_as_of.date()}, the newest drop is of {newest_drop.date()}"
+    return ""
+
+
 def _tables(connection: sa.Connection) -> dict[str, Reach]:
     """Source tables, from the ledger: it counts what each drop brought, so nothing large is scanned."""
     rows = connection.execute(

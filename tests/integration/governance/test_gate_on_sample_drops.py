@@ -17,7 +17,7 @@ from streamflow.apply import apply
 from streamflow.challenger import train
 from streamflow.errors import PromotionConflict, Refused, UsageError
 from streamflow.gate.decision import decide, promote_through_gate
-from streamflow.jobs.train import retrain
+from streamflow.jobs import train as train_job
 from streamflow.mlflow_api import sdk as tracking
 from streamflow.postgres.engine import transaction
 from streamflow.registry import chain, trail, versions
@@ -276,10 +276,10 @@ def test_a_version_in_production_is_not_judged_against_itself(small, second):
 
 def test_a_scheduled_training_waits_at_staging_or_is_promoted_as_the_policy_says(small, second):
     lenient = {"improvement": "fresher", "min_improvement": 0.2}
-    manual = retrain(with_promotion(small, policy="manual", min_improvement=0.5))
+    manual = train_job.train(with_promotion(small, policy="manual", min_improvement=0.5))
     assert (manual.promoted, manual.gate) == (False, "failed")
     assert versions.by_alias(small, "staging") == manual.version
-    refused = retrain(with_promotion(small, policy="automatic", **lenient))
+    refused = train_job.train(with_promotion(small, policy="automatic", **lenient))
     # As fresh as the champion: not fresher.
     assert (refused.promoted, refused.gate) == (False, "failed")
     assert "not trained on newer data" in refused.why

@@ -2,12 +2,12 @@
 
 import sqlalchemy as sa
 
-from streamflow.jobs.score import score
+from streamflow.jobs.score import score_as_of
 from streamflow.postgres.engine import transaction
 
 
 def test_batch_scores_are_the_answers_of_predict_to_the_last_bit(simulated, predict, users):
-    scored = score(simulated)
+    scored = score_as_of(simulated)
     assert scored.version == predict.version()
     with transaction(simulated) as connection:
         rows = connection.execute(

@@ -1,6 +1,6 @@
 """What counts as a difference between the batch path and predict."""
 
-from streamflow.jobs.parity import compare
+from streamflow.monitoring.parity import compare
 
 
 def test_the_same_bits_and_the_same_refusals_are_no_difference():

@@ -1,8 +1,8 @@
 """When a challenger takes over by itself."""
 
+from streamflow.gate.policy import takes_over
 from streamflow.gate.report import GateReport
 from streamflow.gate.rules import Rule
-from streamflow.jobs.train import decide
 
 
 def report(verdict, champion=3):
@@ -11,16 +11,16 @@ def report(verdict, champion=3):
 
 
 def test_what_passes_the_gate_takes_over_when_the_policy_is_automatic():
-    assert decide(report("passed"), "automatic") == (True, "passed the gate against version 3")
-    assert decide(report("passed", None), "automatic") == (True, "passed the gate as the first version")
+    assert takes_over(report("passed"), "automatic") == (True, "passed the gate against version 3")
+    assert takes_over(report("passed", None), "automatic") == (True, "passed the gate as the first version")
 
 
 def test_what_passes_the_gate_waits_for_a_person_when_the_policy_is_manual():
-    promoted, why = decide(report("passed"), "manual")
+    promoted, why = takes_over(report("passed"), "manual")
     assert not promoted
     assert "waits for a person: streamflow models promote 4" in why
 
 
 def test_what_the_gate_refuses_never_takes_over():
     for policy in ("automatic", "manual"):
-        assert decide(report("failed"), policy) == (False, "the gate refused it: improvement: AUC +0.02")
+        assert takes_over(report("failed"), policy) == (False, "the gate refused it: improvement: AUC +0.02")

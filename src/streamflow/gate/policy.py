@@ -1,0 +1,19 @@
+"""Whether a judged version takes over by itself, or waits for a person. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from streamflow.gate.report import GateReport
+
+
+def takes_over(report: GateReport, policy: Literal["manual", "automatic"]) -> tuple[bool, str]:
+    """Whether the challenger goes to production now, and why."""
+    if not report.passed:
+        return False, f"the gate refused it: {'; '.join(report.failures)}"
+    against = f"against version {report.champion}" if report.champion is not None else "as the first version"
+    if policy == "automatic":
+        return True, f"passed the gate {against}"
+    return False, (
+        f"passed the gate {against} and waits for a person: streamflow models promote {report.version} --why …"
+    )

@@ -1,0 +1,131 @@
+"""The batch path and `/predict` side by side: a sample of entities, predict's answers, and the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from streamflow.client import (
+    NotPermitted,
+    PredictClient,
+    ProblemError,
+    RequestRefused,
+    UnexpectedAnswer,
+    UnknownEntity,
+    Unreachable,
+)
+from streamflow.errors import DependencyDown, NotFound, StreamFlowError
+from streamflow.model_version.contract import Contract
+from streamflow.postgres.engine import quote
+from streamflow.postgres.job_results import ParityResult
+
+Answer = tuple[int | None, float | None]
+"""The version that answered, None for a refusal, and the probability."""
+
+_TIMEOUT_SECONDS = 30.0
+_LISTED = 20
+
+
+def materialized(connection: sa.Connection, contract: Contract) -> tuple[datetime, datetime]:
+    """As-of and known-at of the online store's content.
+
+    Raises:
+        NotFound: Nothing was materialized.
+    """
+    row = connection.execute(
+        sa.text(
+            "SELECT max(newest_as_of) AS as_of, max(materialized_at) AS known_at FROM online.materializations"
+            " WHERE feature_view = ANY(:views) AND newest_as_of IS NOT NULL"
+        ),
+        {"views": [view.name for view in contract.views]},
+    ).one()
+    if row.as_of is None:
+        raise NotFound(
+            "Nothing was materialized, so there is nothing to compare.", hint="Run 'streamflow materialize'."
+        )
+    return row.as_of.astimezone(UTC), row.known_at.astimezone(UTC)
+
+
+def sample(connection: sa.Connection, contract: Contract, size: int) -> list[str]:
+    """Some entities of the online store, at random."""
+    key = quote(contract.join_key)
+    table = quote("online", contract.views[0].name)
+    rows = connection.execute(
+        sa.text(f"SELECT {key} FROM {table} ORDER BY random() LIMIT :size"), {"size": size}
+    )
+    return [str(row[0]) for row in rows]
+
+
+def answers(url: str, api_key: str, join_key: str, entities: Sequence[str]) -> dict[str, Answer]:
+    """What predict answers for each entity.
+
+    Raises:
+        DependencyDown: Predict does not answer, or not this entity.
+        StreamFlowError: Predict rejects the API key.
+    """
+    # Without kept connections, every replica behind a Kubernetes service is asked, not one alone.
+    with PredictClient(
+        url, api_key=api_key, join_key=join_key, timeout_seconds=_TIMEOUT_SECONDS, keep_alive=False
+    ) as client:
+        return {entity: _answer(client, entity) for entity in entities}
+
+
+def compare(
+    version: int, entities: Sequence[str], batch: Mapping[str, float], online: Mapping[str, Answer]
+) -> ParityResult:
+    """Compare the two paths. Pure.
+
+    Args:
+        version: The version that both should have used.
+        entities: The sample.
+        batch: Probability per entity that the batch path scored.
+        online: Predict's answer per entity.
+    """
+    differing: list[tuple[str, float | None, float | None]] = []
+    other = 0
+    for entity in entities:
+        answered_by, probability = online[entity]
+        if answered_by not in (None, version):
+            other += 1
+            continue
+        if batch.get(entity) != probability:
+            differing.append((entity, batch.get(entity), probability))
+    return ParityResult(
+        version=version,
+        sampled=len(entities),
+        compared=len(entities) - other,
+        differences=len(differing),
+        other_version=other,
+        entities=tuple(differing[:_LISTED]),
+    )
+
+
+def _answer(client: PredictClient, entity: str) -> Answer:
+    try:
+        answer = client.predict(entity)
+    except (UnknownEntity, RequestRefused) as error:
+        if error.problem.status in (404, 422):
+            return None, None
+        raise _no_answer(entity, error.problem.status) from None
+    except NotPermitted:
+        raise StreamFlowError(
+            "Predict does not accept the parity job's API key.",
+            hint="Set STREAMFLOW_PARITY__API_KEY to a key that it knows.",
+        ) from None
+    except ProblemError as error:
+        raise _no_answer(entity, error.problem.status) from None
+    except UnexpectedAnswer as error:
+        raise _no_answer(entity, error.status) from None
+    except Unreachable as error:
+        raise DependencyDown(
+            f"Predict at {client.url} does not answer.",
+            hint="Check that it runs, and STREAMFLOW_PARITY__URL.",
+            details=error.details,
+        ) from None
+    return answer.model.version, answer.probability
+
+
+def _no_answer(entity: str, status: int) -> DependencyDown:
+    return DependencyDown(f"Predict answered {status} for '{entity}'.")

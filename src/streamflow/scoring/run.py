@@ -1,0 +1,157 @@
+"""Score every entity of frozen snapshots with one release, or compute the scores of some without storing them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeGuard
+
+import sqlalchemy as sa
+
+from streamflow.postgres.engine import transaction
+from streamflow.postgres.job_results import ScoreResult
+from streamflow.release import Release
+from streamflow.repo.definitions import FeatureRepo
+from streamflow.scoring import read
+from streamflow.scoring import score as scoring
+from streamflow.settings import DatabaseSettings
+
+CHUNK_ROWS = 16_384
+
+
+@dataclass(frozen=True)
+class World:
+    """The snapshots that are scored from.
+
+    Attributes:
+        repo: Definitions of the features.
+        schema: Schema of the snapshots as known at `known_at`.
+        as_of: When the world is looked at.
+        known_at: Newest load time that is visible.
+    """
+
+    repo: FeatureRepo
+    schema: str
+    as_of: datetime
+    known_at: datetime
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How a scoring is done.
+
+    Attributes:
+        require_newest: Refuse values older than their view's newest.
+        threads: Chunks that are inferred at a time.
+        keep: Newest scorings of the model whose scores stay.
+    """
+
+    require_newest: bool
+    threads: int
+    keep: int
+
+
+def score_every_entity(
+    database: DatabaseSettings,
+    release: Release,
+    world: World,
+    limits: Limits,
+    began: float,
+) -> ScoreResult:
+    """Store a probability for every entity that predict would answer, and count the others by reason.
+
+    Probabilities are predict's to the last bit. Nothing is visible in `streamflow.scores` before all of it is.
+
+    Args:
+        database: Where PostgreSQL is.
+        release: The version that scores.
+        world: What is scored from.
+        limits: What is refused, how wide the work is spread, and what stays.
+        began: When the work began, by `time.monotonic`.
+
+    Raises:
+        Refused: The version needs features that the feature repo no longer has.
+    """
+    contract, model = release.contract, _model(release)
+    read.check_fits(world.repo, contract)
+    with transaction(database) as source:
+        rules = scoring.Rules(_newest(source, release, world), limits.require_newest, limits.threads)
+        chunks = read.chunks(source, contract, _statement(release, world), CHUNK_ROWS)
+        with transaction(database) as target:
+            number = scoring.begin(target, model, world.as_of, world.known_at)
+            tally = scoring.write(target, number, scoring.score_all(model, rules, chunks))
+    with transaction(database) as connection:
+        scoring.forget(connection, contract.model, limits.keep)
+    return ScoreResult(
+        scoring_id=number,
+        model=contract.model,
+        version=model.version,
+        fingerprint=contract.fingerprint,
+        as_of=world.as_of,
+        known_at=world.known_at,
+        scored=tally.scored,
+        positive=tally.positive,
+        refused=dict(tally.refused.most_common()),
+        features=dict(tally.features.most_common()),
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+def probabilities(
+    database: DatabaseSettings,
+    release: Release,
+    world: World,
+    entities: Sequence[str],
+    *,
+    require_newest: bool,
+) -> dict[str, float]:
+    """The probabilities that `score_every_entity` would store for some entities; refused ones are absent.
+
+    Raises:
+        Refused: The version needs features that the feature repo no longer has.
+    """
+    contract = release.contract
+    read.check_fits(world.repo, contract)
+    with transaction(database) as source:
+        rules = scoring.Rules(_newest(source, release, world), require_newest, threads=1)
+        listed = ", ".join(_literal(entity) for entity in entities)
+        chosen = f"SELECT * FROM ({_statement(release, world)}) AS every WHERE key IN ({listed})"
+        chunks = read.chunks(source, contract, chosen, max(len(entities), 1))
+        return {
+            str(key): float(probability)
+            for scores in scoring.score_all(_model(release), rules, chunks)
+            for key, probability in zip(scores.keys.to_pylist(), scores.probabilities, strict=True)
+        }
+
+
+def is_current(
+    newest: scoring.Scoring | None, release: Release, as_of: datetime, loaded_at: datetime
+) -> TypeGuard[scoring.Scoring]:
+    """Whether another scoring would repeat the newest one: the same version on the same data.
+
+    Args:
+        newest: The newest scoring of the model.
+        release: The version that would score.
+        as_of: When the world would be looked at.
+        loaded_at: Newest load time of all drops.
+    """
+    return scoring.is_current(newest, _model(release), as_of, loaded_at)
+
+
+def _model(release: Release) -> scoring.Model:
+    return scoring.Model(release.pointer.version, release.contract, release.encoder, release.infer)
+
+
+def _newest(source: sa.Connection, release: Release, world: World) -> tuple[float, ...]:
+    return read.newest_as_of(source, world.repo, release.contract, world.schema, world.as_of)
+
+
+def _statement(release: Release, world: World) -> str:
+    return read.statement(world.repo, release.contract, world.schema, world.as_of)
+
+
+def _literal(text: str) -> str:
+    # COPY takes no parameters. A quote is doubled; backslashes mean nothing in a standard string.
+    return "'" + text.replace("'", "''") + "'"
