@@ -200,7 +200,9 @@ def at(
 
 def _since(move: Any) -> str:
     """When an external change was made at the earliest, which is all that is known of it."""
-    since = move.facts.get("not_before")
+    from streamflow.registry import actions
+
+    since = move.facts.get(actions.NOT_BEFORE)
     return f" (done after {since[:19].replace('T', ' ')} UTC)" if since else ""
 
 

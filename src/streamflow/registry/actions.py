@@ -1,4 +1,4 @@
-"""What a row of the audit trail says was done, as the database stores it."""
+"""Actions and facts of the audit trail by the names that the database stores; hashed rows cannot be renamed."""
 
 from __future__ import annotations
 
@@ -21,3 +21,9 @@ END_TRIAL: Final = "end trial"
 
 ACKNOWLEDGE: Final = "acknowledge"
 """Rows of the trail were lost, and somebody gave the reason."""
+
+REVERT_TO: Final = "take_back_to"
+"""Fact of an external change that is to be reverted: the version that the alias is to point at again."""
+
+NOT_BEFORE: Final = "not_before"
+"""Fact of an external change: it was made after this time, that of the last reconciliation."""

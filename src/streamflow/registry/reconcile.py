@@ -8,8 +8,7 @@ from streamflow.errors import Refused, StreamFlowError
 from streamflow.model_version.aliases import ALL_ALIASES, PRODUCTION
 from streamflow.registry import actions, artifacts, chain, moves, transitions, versions
 from streamflow.registry.moves import LockedRegistry
-from streamflow.registry.trail import NOT_BEFORE, Change, Move
-from streamflow.registry.transitions import REVERT_TO
+from streamflow.registry.trail import Change, Move
 from streamflow.settings import Settings
 
 NOBODY, STREAMFLOW = "unknown", "streamflow"
@@ -59,7 +58,7 @@ def reconcile_locked(settings: Settings, locked: LockedRegistry) -> dict[str, in
     """
     past = locked.history()
     # Every command leaves trail and MLflow in agreement, so an external change is later than the newest row.
-    agreed = {NOT_BEFORE: f"{past[-1].recorded_at:%Y-%m-%dT%H:%M:%S.%f%z}"} if past else {}
+    agreed = {actions.NOT_BEFORE: f"{past[-1].recorded_at:%Y-%m-%dT%H:%M:%S.%f%z}"} if past else {}
     for intent in locked.open_intents():
         locked.complete(intent)
     current = {alias: _reconcile_alias(settings, locked, alias, agreed) for alias in ALL_ALIASES}
@@ -84,10 +83,10 @@ def _reconcile_alias(
     recorded = transitions.recorded(past)[alias]
     pending = transitions.awaiting_revert(past, alias)
     actual = locked.target(alias)
-    goal = pending.facts[REVERT_TO] if pending is not None else recorded
+    goal = pending.facts[actions.REVERT_TO] if pending is not None else recorded
     reverting = pending is not None or settings.promotion.outside_moves == "revert"
     if actual != recorded:
-        revert_to = {REVERT_TO: goal} if reverting and actual != goal else {}
+        revert_to = {actions.REVERT_TO: goal} if reverting and actual != goal else {}
         if not revert_to:
             # Before the row is written: after a crash in between, stages that lag would look like a change.
             locked.point(alias, actual)

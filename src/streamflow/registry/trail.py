@@ -16,9 +16,6 @@ from streamflow.postgres.engine import transaction
 from streamflow.registry import actions
 from streamflow.settings import Settings
 
-NOT_BEFORE = "not_before"
-"""Fact of an external change: it was made after this time, that of the last reconciliation."""
-
 _COLUMNS = (
     "promotion_id, moved_at, moved_by, model, alias, from_version, to_version, action, why, facts,"
     " login, recorded_at, intent_id, release, gate, hash"
@@ -169,7 +166,7 @@ def in_production(moves: Sequence[Move], moment: datetime) -> Move | None:
 def uncertain(moves: Sequence[Move], moment: datetime) -> Move | None:
     """The external change that may have been made by that moment, although it was noticed later. Pure."""
     for move in moves:
-        since = move.facts.get(NOT_BEFORE)
+        since = move.facts.get(actions.NOT_BEFORE)
         moved = move.alias == PRODUCTION and move.from_version != move.to_version
         if since and moved and datetime.fromisoformat(since) < moment < move.moved_at:
             return move

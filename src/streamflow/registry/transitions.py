@@ -22,9 +22,6 @@ from streamflow.registry import actions
 Targets = Mapping[str, int | None]
 """The version that each alias points at; None when it is unset."""
 
-REVERT_TO: Final = "take_back_to"
-"""Fact of an external change that is to be reverted: the version that the alias is to point at again."""
-
 
 class Unchecked(enum.Enum):
     """The type of UNCHECKED."""
@@ -116,7 +113,7 @@ def awaiting_revert(moves: Sequence[Moved], alias: str) -> Moved | None:
     newest = next(
         (move for move in reversed(moves) if move.alias == alias and move.action != actions.ABANDON), None
     )
-    if newest is None or newest.action != actions.EXTERNAL or REVERT_TO not in newest.facts:
+    if newest is None or newest.action != actions.EXTERNAL or actions.REVERT_TO not in newest.facts:
         return None
     return newest
 
