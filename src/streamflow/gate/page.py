@@ -14,6 +14,17 @@ th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid #cbd5e
 .verdict { font-size: 1.4rem; }
 """
 
+_SLICE_HEADER = (
+    "slice",
+    "part",
+    "rows",
+    "positives",
+    "AUC",
+    "common rows",
+    "AUC on common rows",
+    "champion's AUC on common rows",
+)
+
 
 def page(report: Mapping[str, Any]) -> str:
     """The page of a report.
@@ -36,42 +47,28 @@ def page(report: Mapping[str, Any]) -> str:
             ],
         ),
     ]
-    slices = report["facts"]["slices"]
-    if slices:
+    if slices := report["facts"]["slices"]:
         parts.append("<h2>Slices of the holdout</h2>")
-        parts.append(
-            _table(
-                (
-                    "slice",
-                    "part",
-                    "rows",
-                    "positives",
-                    "AUC",
-                    "rows of both",
-                    "AUC on these",
-                    "champion's AUC on these",
-                ),
-                [
-                    (
-                        item["slice"],
-                        item["value"],
-                        item["rows"],
-                        item["positives"],
-                        _figure(item["challenger_auc"]),
-                        item["common_rows"],
-                        _figure(item["common_auc"]),
-                        _figure(item["champion_auc"]),
-                    )
-                    for item in slices
-                ],
-            )
-        )
+        parts.append(_table(_SLICE_HEADER, [_slice_row(item) for item in slices]))
     parts.append("<h2>Limits</h2>")
     parts.append(_table(("setting", "value"), sorted(report["limits"].items())))
     title = f"Gate: version {report['version']} {against}"
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
         f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _slice_row(item: Mapping[str, Any]) -> tuple[object, ...]:
+    return (
+        item["slice"],
+        item["value"],
+        item["rows"],
+        item["positives"],
+        _figure(item["challenger_auc"]),
+        item["common_rows"],
+        _figure(item["common_auc"]),
+        _figure(item["champion_auc"]),
     )
 
 

@@ -28,6 +28,7 @@ def test_rows_of_other_aliases_and_abandoned_moves_put_nothing_into_production()
     first = move(0, 1)
     others = [move(1, 2, alias="staging"), move(1, 3, alias="canary"), move(1, 4, action="abandon")]
     assert in_production([first, *others], NOON + timedelta(hours=3)) == first
+    assert in_production([move(-1, 4, action="abandon"), first], NOON) == first
 
 
 def test_a_row_that_names_the_same_version_again_does_not_change_since_when_it_is_there():
