@@ -75,6 +75,8 @@ def test_code_that_differs_names_both_commits():
     without = {**now, "code.commit": ""}
     assert compare.code(TAGS, without, {}, {}).lines == (f"commit {'c' * 12} then, none now",)
     assert compare.code(TAGS | {"code.commit": ""}, now, {}, {}).lines == ()
+    unknown = {name: value for name, value in TAGS.items() if name != "code.commit"}
+    assert compare.code(unknown, now, {}, {}).lines == ()
 
 
 @pytest.mark.parametrize("missing", ["code.digest", "code.feature_repo_digest"])
@@ -124,6 +126,13 @@ def test_what_is_harmless_is_listed_after_what_differs():
         "image: none then, repo:1 now (harmless by itself)",
         "cpus: 2 then, none now (harmless by itself)",
     )
+
+
+@pytest.mark.parametrize("name", ["image", "platform", "cpus", "threads", "lock"])
+def test_what_changes_no_digit_is_harmless(name):
+    then, now = {f"env.{name}": "a"}, TAGS | {f"env.{name}": "b"}
+    line = f"{name}: a then, b now (harmless by itself)"
+    assert compare.environment(then, now, {}, {}) == Layer("environment", "same", (line,))
 
 
 def test_another_number_of_threads_is_mentioned():
