@@ -129,7 +129,7 @@ def predict_of(settings: Settings) -> Iterator[tuple[processes.Running, int]]:
         port = home.free_port(18200)
         began = time.perf_counter()
         process = processes.launch(
-            (sys.executable, "-m", "streamflow.predict"),
+            (sys.executable, "-m", "streamflow", "serve", "predict"),
             log=stack.log_of(settings.home, "another-predict"),
             port=port,
             environment={

@@ -1,19 +1,13 @@
-"""Start MLflow's or Feast's server with credentials from files, never from a command line.
-
-python -m streamflow.servers mlflow-upgrade
-python -m streamflow.servers mlflow --host 0.0.0.0 --port 5000 --artifacts /artifacts
-python -m streamflow.servers feast --host 0.0.0.0 --port 6566 --metrics
-"""
+"""How MLflow's and Feast's servers are started: credentials come from files, never from a command line."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
-from streamflow import settings as settings_module
 from streamflow.errors import StreamFlowError
 from streamflow.postgres.engine import exclusive
 from streamflow.settings import Settings
@@ -72,36 +66,6 @@ def upgrade_mlflow(settings: Settings) -> None:
             )
 
 
-def main(arguments: list[str]) -> int:
-    """Become the server that the arguments name."""
-    parser = argparse.ArgumentParser(prog="python -m streamflow.servers")
-    parser.add_argument("server", choices=["mlflow", "mlflow-upgrade", "feast"])
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=5000)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--artifacts", default="mlartifacts")
-    parser.add_argument("--metrics", action="store_true")
-    options = parser.parse_args(arguments)
-    try:
-        settings = settings_module.load()
-        if options.server == "mlflow-upgrade":
-            upgrade_mlflow(settings)
-            return 0
-        if options.server == "mlflow":
-            command = mlflow_command(
-                options.host, options.port, options.workers, options.artifacts, metrics=options.metrics
-            )
-            environment = mlflow_environment(settings)
-        else:
-            command = feast_command(
-                settings.feast.repo, options.host, options.port, options.workers, metrics=options.metrics
-            )
-            environment = feast_environment(settings)
-    except StreamFlowError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
+def become(command: list[str], environment: dict[str, str]) -> NoReturn:
+    """Replace this process with a server: it takes over the process id, and so receives the signals."""
     os.execvpe(command[0], command, {**os.environ, **environment})  # noqa: S606
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

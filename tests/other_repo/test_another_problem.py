@@ -93,7 +93,7 @@ class Service:
         with home.choosing_ports():
             port = home.free_port(18500)
             self.process = processes.launch(
-                (sys.executable, "-m", "streamflow.predict"),
+                (sys.executable, "-m", "streamflow", "serve", "predict"),
                 log=self.log,
                 port=port,
                 environment={

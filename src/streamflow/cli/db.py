@@ -23,6 +23,14 @@ def migrate() -> None:
     typer.echo(_revision(migrations.migrate(settings_module.load())))
 
 
+@app.command("upgrade-mlflow")
+def upgrade_mlflow() -> None:
+    """Bring MLflow's database to the schema of the installed MLflow."""
+    from streamflow.servers import upgrade_mlflow as upgrade
+
+    upgrade(settings_module.load())
+
+
 @app.command()
 def prepare(
     passwords: Annotated[Path, typer.Option(help="Folder with a file ROLE-password per role.")],

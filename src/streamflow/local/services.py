@@ -146,7 +146,7 @@ def http_services(settings: Settings) -> dict[str, Service]:
         ),
         PREDICT: Service(
             PREDICT,
-            (sys.executable, "-m", "streamflow.predict"),
+            (sys.executable, "-m", "streamflow", "serve", "predict"),
             # Nobody routes requests here: there is nothing to drain.
             {
                 "STREAMFLOW_PREDICT__DRAIN_SECONDS": "0",

@@ -1,16 +1,12 @@
 """Job outcomes, freshness and the production model, out of PostgreSQL, for Prometheus.
 
-    python -m streamflow.monitoring.exporter --port 9100 --jobs ingest,backup
-
-Jobs end before anybody could scrape them, so they leave rows and this process serves them. It reads at each
-scrape and keeps nothing. `--jobs` names those that run by schedule, so that one that never ended well is told
-from one that is not to run. The label is `job_name`, not `job`: that one is Prometheus' own.
+Jobs end before Prometheus could scrape them, so they leave rows, and this server reads those at each scrape and
+keeps nothing. It is given the jobs that run by schedule, to distinguish one that never succeeded from one that is
+not meant to run. The label is `job_name`, because `job` is Prometheus' own.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -24,7 +20,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from streamflow import log
-from streamflow import settings as settings_module
 from streamflow.errors import StreamFlowError
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.monitoring import freshness
@@ -250,20 +245,15 @@ class _QuietHandler(WSGIRequestHandler):
         """A line per scrape says nothing."""
 
 
-def main(arguments: list[str]) -> None:
-    """Serve until told to stop."""
-    parser = argparse.ArgumentParser(prog="python -m streamflow.monitoring.exporter")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=9100)
-    parser.add_argument("--jobs", default="", help="Jobs that run by schedule: names between commas.")
-    options = parser.parse_args(arguments)
-    settings = settings_module.load()
-    log.configure(settings.log)
-    serve = application(settings, [job for job in options.jobs.split(",") if job])
-    with make_server(options.host, options.port, serve, _Server, _QuietHandler) as server:
-        log.get("streamflow.exporter").info("serving", host=options.host, port=options.port)
+def serve(settings: Settings, host: str, port: int, scheduled: Sequence[str]) -> None:
+    """Serve the metrics until a signal ends the process.
+
+    Args:
+        settings: Where PostgreSQL is, and which model is in production.
+        host: Address to listen on.
+        port: TCP port to listen on.
+        scheduled: Jobs that run by schedule.
+    """
+    with make_server(host, port, application(settings, scheduled), _Server, _QuietHandler) as server:
+        log.get("streamflow.exporter").info("serving", host=host, port=port)
         server.serve_forever()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

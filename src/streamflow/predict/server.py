@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import time
 from types import FrameType
 
 import uvicorn
 
 from streamflow import log
+from streamflow import settings as settings_module
+from streamflow.errors import StreamFlowError
 from streamflow.predict.app import create_app
 from streamflow.predict.http.receiving import SlowHeads
 from streamflow.predict.models.live_model import LiveModel
@@ -54,6 +57,22 @@ class DrainingServer(uvicorn.Server):
         _LOG.info("draining", seconds=self._drain_seconds)
         end = super().handle_exit
         self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, end, sig, frame)
+
+
+def main() -> int:
+    """Load the settings and serve.
+
+    Returns:
+        The exit code; an error that an operator can meet is a message on stderr.
+    """
+    try:
+        loaded = settings_module.load()
+        log.configure(loaded.log)
+        run(loaded)
+    except StreamFlowError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
 
 
 def run(settings: Settings) -> None:

@@ -72,7 +72,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
         with home.choosing_ports():
             port = home.free_port(18000)
             process = processes.launch(
-                (sys.executable, "-m", "streamflow.predict"),
+                (sys.executable, "-m", "streamflow", "serve", "predict"),
                 log=log,
                 port=port,
                 environment={

@@ -1,0 +1,83 @@
+"""`streamflow serve`: the platform's servers as processes that a container or a supervisor runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from streamflow import log
+from streamflow import settings as settings_module
+
+app = typer.Typer(no_args_is_help=True, help="Run one of the platform's servers in the foreground.")
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Workers = Annotated[int, typer.Option(help="Worker processes.", min=1)]
+Metrics = Annotated[bool, typer.Option("--metrics", help="Serve Prometheus metrics too.")]
+
+
+@app.command()
+def predict() -> None:
+    """Serve predictions; STREAMFLOW_PREDICT__HOST and __PORT say where.
+
+    Example: streamflow serve predict
+    """
+    from streamflow.predict import server
+
+    raise typer.Exit(server.main())
+
+
+@app.command()
+def mlflow(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="TCP port to listen on.")] = 5000,
+    workers: Workers = 1,
+    artifacts: Annotated[
+        str, typer.Option(help="Folder or object-store URL of the artifacts.")
+    ] = "mlartifacts",
+    metrics: Metrics = False,
+) -> None:
+    """Become MLflow's server, its database's password in the environment and not on the command line.
+
+    Example: streamflow serve mlflow --host 0.0.0.0 --artifacts s3://bucket/mlflow
+    """
+    from streamflow import servers
+
+    settings = settings_module.load()
+    command = servers.mlflow_command(host, port, workers, artifacts, metrics=metrics)
+    servers.become(command, servers.mlflow_environment(settings))
+
+
+@app.command()
+def feast(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="TCP port to listen on.")] = 6566,
+    workers: Workers = 1,
+    metrics: Metrics = False,
+) -> None:
+    """Become Feast's feature server.
+
+    Example: streamflow serve feast --host 0.0.0.0 --metrics
+    """
+    from streamflow import servers
+
+    settings = settings_module.load()
+    command = servers.feast_command(settings.feast.repo, host, port, workers, metrics=metrics)
+    servers.become(command, servers.feast_environment(settings))
+
+
+@app.command()
+def exporter(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="TCP port to listen on.")] = 9100,
+    jobs: Annotated[str, typer.Option(help="Jobs that run by schedule: names between commas.")] = "",
+) -> None:
+    """Serve metrics of job runs, freshness and the production model, read from PostgreSQL at each scrape.
+
+    Example: streamflow serve exporter --jobs ingest,backup
+    """
+    from streamflow.monitoring import exporter as server
+
+    settings = settings_module.load()
+    log.configure(settings.log)
+    server.serve(settings, host, port, [job for job in jobs.split(",") if job])
