@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from streamflow.errors import DependencyDown
 from streamflow.postgres.engine import quote, transaction
-from streamflow.predict.features.store import Lane
+from streamflow.predict.features.connections import Connection
 from streamflow.predict.problems import ProblemError
 from streamflow.settings import DatabaseSettings
 
@@ -38,20 +38,20 @@ def rotate(settings, role):
 
 
 def test_predicts_lane_reconnects_with_the_new_password(settings, role):
-    async def ask(lane):
-        return (await lane.fetch("SELECT current_user::text", timeout=5))[0][0]
+    async def ask(connection):
+        return (await connection.fetch("SELECT current_user::text", timeout=5))[0][0]
 
     async def through_a_rotation():
-        lane = Lane(role)
+        connection = Connection(role)
         try:
-            first = await ask(lane)
+            first = await ask(connection)
             rotate(settings, role)
             with pytest.raises(ProblemError, match="InvalidPassword"):
-                await ask(lane)
+                await ask(connection)
             role.password_file.write_text("new")
-            return first, await ask(lane)
+            return first, await ask(connection)
         finally:
-            lane.drop()
+            connection.drop()
 
     assert asyncio.run(through_a_rotation()) == (role.user, role.user)
 
@@ -59,7 +59,7 @@ def test_predicts_lane_reconnects_with_the_new_password(settings, role):
 def test_a_file_that_is_gone_is_a_database_that_cannot_be_read(role):
     role.password_file.unlink()
     with pytest.raises(ProblemError, match="cannot be read"):
-        asyncio.run(Lane(role).fetch("SELECT 1", timeout=5))
+        asyncio.run(Connection(role).fetch("SELECT 1", timeout=5))
 
 
 def test_jobs_and_the_exporter_log_in_with_the_new_password(settings, role):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-MEDIA_TYPE = "application/problem+json"
-_INFERENCE = "/v2"
 
 CODES: dict[str, tuple[int, str]] = {
     "bad_request": (422, "The request is not valid"),
@@ -76,32 +72,7 @@ class ProblemError(Exception):
         self.problem = problem
 
 
-def rendered(problem: Problem, path: str, request_id: str) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of the answer; paths of the Open Inference Protocol have a form of their own."""
-    headers: dict[str, str] = {}
-    if problem.code == "unauthorized":
-        headers["www-authenticate"] = "Bearer"
-    if problem.code == "request_timeout":
-        # The rest of it may never come.
-        headers["connection"] = "close"
-    if problem.retry_after:
-        headers["retry-after"] = str(problem.retry_after)
-    if path == _INFERENCE or path.startswith(f"{_INFERENCE}/"):
-        headers["content-type"] = "application/json"
-        # The protocol says 400 where ours says 422 for a body that cannot be understood.
-        malformed = problem.code == "bad_request" and not problem.status
-        status = 400 if malformed else problem.http_status
-        return status, headers, _encoded({"error": f"{problem.code}: {problem.detail}"})
-    headers["content-type"] = MEDIA_TYPE
-    return problem.http_status, headers, _encoded(problem.document(request_id))
-
-
-def _encoded(document: dict[str, Any]) -> bytes:
-    # What a client sent may be quoted in it, half a surrogate pair too, which has no encoding.
-    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
-
-
 FAILED = Problem(
-    "internal_error", "This is a fault of the service. Its log has the reason, under the request id."
+    "internal_error", "This is a fault of the service. The service's log has the cause under this request id."
 )
-"""The answer to a request that ran into a fault of ours."""
+"""Answer to a request that failed because of a bug."""

@@ -14,7 +14,7 @@ from streamflow import log
 from streamflow import settings as settings_module
 from streamflow.errors import StreamFlowError
 from streamflow.predict.app import create_app
-from streamflow.predict.http.receiving import SlowHeads
+from streamflow.predict.http.receiving import HeaderTimeout
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.settings import PredictSettings, Settings
 
@@ -34,7 +34,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._live = live
         self._drain_seconds = settings.drain_seconds
-        self._slow_heads = SlowHeads(settings.receive_timeout_seconds)
+        self._header_timeout = HeaderTimeout(settings.receive_timeout_seconds)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
@@ -45,7 +45,7 @@ class DrainingServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Once a second, look for connections on which no request arrives."""
         if counter % _TICKS_A_SECOND == 0:
-            self._slow_heads.sweep(self.server_state.connections, time.monotonic())
+            self._header_timeout.sweep(self.server_state.connections, time.monotonic())
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

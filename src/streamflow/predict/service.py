@@ -12,18 +12,18 @@ from typing import Any
 from streamflow.canary import in_canary
 from streamflow.encoding import UnknownCategoryError
 from streamflow.model_version.aliases import CANARY, CHALLENGER, PRODUCTION
+from streamflow.predict.batcher import Batcher, OverloadedError
 from streamflow.predict.features import online_facts
-from streamflow.predict.features.batcher import Batcher, OverloadedError
-from streamflow.predict.features.online import schema_mismatch
+from streamflow.predict.features.connections import Connections
 from streamflow.predict.features.online_facts import OnlineFacts
-from streamflow.predict.features.store import Lanes
-from streamflow.predict.models import trials
+from streamflow.predict.features.read_plan import schema_mismatch
 from streamflow.predict.models.explain import explain
 from streamflow.predict.models.live_model import LiveModel, Served
 from streamflow.predict.observe import metrics
-from streamflow.predict.observe.prediction_log import PredictionLog
 from streamflow.predict.outcome import Outcome
+from streamflow.predict.prediction_log import PredictionLog
 from streamflow.predict.problems import Problem, ProblemError
+from streamflow.predict.shadow import count_differences
 from streamflow.settings import PredictSettings
 
 _THREAD_FROM_ROWS = 64
@@ -41,11 +41,11 @@ _FULL_REQUESTS = 8
 class Service:
     """Answers whoever asks at the same moment together: single entities, and requests for several."""
 
-    def __init__(self, settings: PredictSettings, live: LiveModel, lanes: Lanes) -> None:
+    def __init__(self, settings: PredictSettings, live: LiveModel, connections: Connections) -> None:
         self.settings = settings
         self.live = live
-        self.log = PredictionLog(settings, lanes, lambda: live.newest)
-        self._lanes = lanes
+        self.log = PredictionLog(settings, connections, lambda: live.newest)
+        self._connections = connections
         self._batcher: Batcher[str, Outcome] = Batcher(
             self._answer_now,
             max_batch=settings.max_batch,
@@ -172,7 +172,7 @@ class Service:
         except ProblemError:
             metrics.SHADOW_DROPPED.inc(len(answered))
             return
-        trials.compare(challenger, answered, shadow)
+        count_differences(challenger, answered, shadow)
 
     async def _learn(self) -> OnlineFacts:
         """Ask the online store what it is, when it was away at the start and no poll has come since.
@@ -180,7 +180,7 @@ class Service:
         Raises:
             ProblemError: it still is.
         """
-        self.live.online = await online_facts.read(self._lanes, self.settings.deadline_seconds / 2)
+        self.live.online = await online_facts.read(self._connections, self.settings.deadline_seconds / 2)
         return self.live.online
 
     async def _answer(self, served: Served, keys: Sequence[str], alias: str = PRODUCTION) -> list[Outcome]:
@@ -198,10 +198,10 @@ class Service:
         started = time.perf_counter()
         # Before the read: a materialization between the two must not make what was read look old.
         online = self.live.online or await self._learn()
-        misfit = served.plan.misfit(online.columns)
-        if misfit is not None:
-            raise ProblemError(misfit)
-        records = await self._lanes.fetch(
+        mismatch = served.plan.mismatch(online.columns)
+        if mismatch is not None:
+            raise ProblemError(mismatch)
+        records = await self._connections.fetch(
             served.plan.statement, list(keys), timeout=self.settings.deadline_seconds / 2
         )
         read = time.perf_counter()

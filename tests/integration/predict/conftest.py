@@ -196,7 +196,7 @@ def _pump(source: socket.socket, sink: socket.socket, flows: threading.Event) ->
 
 @pytest.fixture
 def switch() -> Iterator[Callable[[int], Switch]]:
-    """Make a mended switch in front of a port."""
+    """Make a mended switch in middleware of a port."""
     made: list[Switch] = []
 
     def make(target: int) -> Switch:

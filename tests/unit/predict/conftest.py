@@ -1,4 +1,4 @@
-"""The predict service's HTTP layer in this process, in front of a model that is there but of no features."""
+"""The predict service's HTTP layer in this process, in middleware of a model that is there but of no features."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 from streamflow.model_version.contract import Contract, Feature, View
 from streamflow.predict.app import create_app
-from streamflow.predict.features.online import ReadPlan
 from streamflow.predict.features.online_facts import OnlineFacts
+from streamflow.predict.features.read_plan import ReadPlan
 from streamflow.predict.models.live_model import LiveModel, Served
 from streamflow.predict.observe import metrics
 from streamflow.release import VersionPointer
@@ -53,10 +53,10 @@ def ask(live: LiveModel) -> Ask:
     def asked(
         method: str, path: str, settings: dict[str, Any] | None = None, **request: Any
     ) -> httpx2.Response:
-        front = create_app(Settings(predict=PredictSettings(**(settings or {}))), live)
+        middleware = create_app(Settings(predict=PredictSettings(**(settings or {}))), live)
 
         async def once() -> httpx2.Response:
-            transport = httpx2.ASGITransport(app=front)
+            transport = httpx2.ASGITransport(app=middleware)
             async with httpx2.AsyncClient(transport=transport, base_url="http://predict") as client:
                 return await client.request(method, path, **request)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from streamflow.predict.features.store import Lanes
+from streamflow.predict.features.connections import Connections
 
 _STATEMENT = """
     SELECT c.relname, array_agg(a.attname::text), array_agg(format_type(a.atttypid, NULL)),
@@ -33,13 +33,13 @@ class OnlineFacts:
     columns: Mapping[str, Mapping[str, str]]
 
 
-async def read(lanes: Lanes, timeout: float) -> OnlineFacts:
+async def read(connections: Connections, timeout: float) -> OnlineFacts:
     """Ask the online store.
 
     Raises:
         ProblemError: it does not answer, or was never set up.
     """
-    rows = await lanes.fetch(_STATEMENT, timeout=timeout)
+    rows = await connections.fetch(_STATEMENT, timeout=timeout)
     return OnlineFacts(
         newest={view: newest for view, _, _, newest in rows if newest is not None},
         columns={view: dict(zip(names, types, strict=True)) for view, names, types, _ in rows},

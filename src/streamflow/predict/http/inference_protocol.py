@@ -1,7 +1,7 @@
 """Open Inference Protocol v2 over the same service: https://github.com/kserve/open-inference-protocol.
 
 One input, the entities' keys; outputs `probability` and `prediction`. The protocol knows no answer for a part of a
-request, so one entity that is refused refuses the request. A failed request is answered as `problems.rendered` says.
+request, so one entity that is refused refuses the request. A failed request is answered as `http.errors.render` says.
 """
 
 import json
@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 import streamflow
-from streamflow.predict.http import answers
+from streamflow.predict.http import requests
 from streamflow.predict.http.openapi import request_body
 from streamflow.predict.http.schema import example
 from streamflow.predict.models.live_model import Served
@@ -194,13 +194,13 @@ def _parse(body: bytes, header_length: str | None) -> InferenceRequest:
     length = len(body)
     if header_length is not None:
         if not _NUMBER.fullmatch(header_length) or int(header_length) > len(body):
-            raise answers.bad_request(f"{_HEADER_LENGTH} must be a number of bytes within the body.")
+            raise requests.bad_request(f"{_HEADER_LENGTH} must be a number of bytes within the body.")
         length = int(header_length)
     try:
         wanted = InferenceRequest.model_validate_json(body[:length])
     except ValueError as error:
         lines = str(error).splitlines()
-        raise answers.bad_request(f"The body is no inference request: {' '.join(lines[1:3])}") from None
+        raise requests.bad_request(f"The body is no inference request: {' '.join(lines[1:3])}") from None
     if header_length is not None and len(wanted.inputs) == 1 and wanted.inputs[0].data is None:
         wanted.inputs[0].data = list(_binary(body[length:]))
     return wanted
@@ -211,15 +211,15 @@ def _binary(content: bytes) -> list[str]:
     found, at = [], 0
     while at < len(content):
         if at + 4 > len(content):
-            raise answers.bad_request("The binary input is cut off.")
+            raise requests.bad_request("The binary input is cut off.")
         (size,) = struct.unpack_from("<I", content, at)
         at += 4
         if at + size > len(content):
-            raise answers.bad_request("The binary input is cut off.")
+            raise requests.bad_request("The binary input is cut off.")
         try:
             found.append(content[at : at + size].decode())
         except UnicodeDecodeError:
-            raise answers.bad_request("A key in the binary input is not UTF-8.") from None
+            raise requests.bad_request("A key in the binary input is not UTF-8.") from None
         at += size
     return found
 
@@ -227,12 +227,12 @@ def _binary(content: bytes) -> list[str]:
 def _keys(wanted: InferenceRequest, service: Service) -> list[str]:
     join_key = service.settings.join_key
     if len(wanted.inputs) != 1 or wanted.inputs[0].name != join_key or wanted.inputs[0].datatype != "BYTES":
-        raise answers.bad_request(f"Send one input, '{join_key}', of datatype BYTES.")
+        raise requests.bad_request(f"Send one input, '{join_key}', of datatype BYTES.")
     tensor = wanted.inputs[0]
     data = tensor.data or []
     flat = [item for row in data for item in (row if isinstance(row, list) else [row])]
     if tensor.shape not in ([len(flat)], [len(flat), 1]) or not flat:
-        raise answers.bad_request(f"The shape of '{join_key}' must be [n] or [n, 1] for its n > 0 keys.")
+        raise requests.bad_request(f"The shape of '{join_key}' must be [n] or [n, 1] for its n > 0 keys.")
     most = service.settings.max_request_entities
     if len(flat) > most:
         detail = f"{len(flat)} entities were asked for; at most {most} fit into one request. Send several."
@@ -240,11 +240,11 @@ def _keys(wanted: InferenceRequest, service: Service) -> list[str]:
     names = [output.name for output in wanted.outputs or ()]
     unknown = set(names) - {"probability", "prediction"}
     if unknown:
-        raise answers.bad_request(f"Unknown output(s): {', '.join(sorted(unknown))[:200]}.")
+        raise requests.bad_request(f"Unknown output(s): {', '.join(sorted(unknown))[:200]}.")
     # Each costs as much of an answer again, and thousands of names fit into one body.
     if len(set(names)) < len(names):
-        raise answers.bad_request("An output is named twice.")
-    return [answers.check_key(key, join_key) for key in flat]
+        raise requests.bad_request("An output is named twice.")
+    return [requests.check_key(key, join_key) for key in flat]
 
 
 def _check_all(outcomes: list[Outcome]) -> None:

@@ -14,12 +14,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from streamflow import log
-from streamflow.predict.http import answers, api_keys
+from streamflow.predict.http import answers, api_keys, requests
 from streamflow.predict.http.api_keys import KeyFile
+from streamflow.predict.http.errors import render
 from streamflow.predict.http.receiving import BodyReader, ClientGoneError
 from streamflow.predict.observe import metrics
-from streamflow.predict.observe.failures import described
-from streamflow.predict.problems import FAILED, Problem, ProblemError, rendered
+from streamflow.predict.observe.failures import describe
+from streamflow.predict.problems import FAILED, Problem, ProblemError
 from streamflow.predict.service import Service
 
 Scope = MutableMapping[str, Any]
@@ -35,7 +36,7 @@ _CLIENT_GONE = 499
 _JSON = (b"content-type", b"application/json")
 
 
-class Front:
+class RequestMiddleware:
     """ASGI application around the FastAPI one.
 
     Args:
@@ -91,7 +92,7 @@ class Front:
             status = _CLIENT_GONE
         except Exception as error:
             _LOG.error(
-                "request failed", handler=self._handler(scope), request_id=request_id, **described(error)
+                "request failed", handler=self._handler(scope), request_id=request_id, **describe(error)
             )
             if not status:
                 await _send_problem(send_stamped, FAILED, scope["path"], request_id)
@@ -134,7 +135,7 @@ class Front:
             raise ProblemError(problem)
 
     async def _predict(self, body: bytes, send: Send, request_id: str) -> None:
-        key = answers.read_key(body, self._service.settings.join_key)
+        key = requests.read_key(body, self._service.settings.join_key)
         outcome = await self._service.one(key)
         if outcome.problem is not None:
             await _send_problem(send, outcome.problem, "/predict", request_id)
@@ -180,7 +181,7 @@ def _request_id(scope: Scope) -> str:
 
 
 async def _send_problem(send: Send, problem: Problem, path: str, request_id: str) -> None:
-    status, headers, content = rendered(problem, path, request_id)
+    status, headers, content = render(problem, path, request_id)
     await _send(send, status, [(name.encode(), value.encode()) for name, value in headers.items()], content)
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI makes of the routes, completed by what it cannot know."""
+"""Parts of the OpenAPI document that FastAPI cannot derive from the routes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,59 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from streamflow.predict.http.api_keys import scopes_of
+from streamflow.predict.http.errors import MEDIA_TYPE
+from streamflow.predict.problems import CODES
 
 _SCHEMAS = "#/components/schemas/"
 _UNUSED = ("HTTPValidationError", "ValidationError")
 
+UNABLE = (
+    "bad_request",
+    "unauthorized",
+    "forbidden",
+    "request_timeout",
+    "request_too_large",
+    "model_unavailable",
+    "feature_store_unavailable",
+    "overloaded",
+    "internal_error",
+)
+"""Problems that any prediction or feature request may be answered with."""
+
+REFUSED = ("missing_features", "stale_features", "schema_mismatch")
+"""Problems of one entity's features."""
+
 
 def request_body(model: type[BaseModel]) -> dict[str, Any]:
-    """The body of an operation that reads it by itself; the document's completion moves the model to the others."""
+    """Schema for a handler that parses its own body."""
     schema = model.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
+def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """Responses of an operation that are problem documents."""
+    by_status: dict[int | str, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(CODES[code][0], []).append(code)
+    if "missing_features" in codes:
+        by_status.setdefault(404, []).append("missing_features (unknown_entity)")
+    return {
+        status: {
+            "description": " or ".join(names),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+        }
+        for status, names in by_status.items()
+    }
+
+
+def key_parameter(join_key: str) -> dict[str, Any]:
+    """The entity's key as a path parameter."""
+    schema = {"type": "string", "minLength": 1, "maxLength": 256}
+    return {"name": join_key, "in": "path", "required": True, "schema": schema, "example": "7590-VHVEG"}
+
+
 def complete_document(app: FastAPI) -> None:
-    """Let the application's document be whole."""
+    """Add security and shared schemas to the OpenAPI document."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -42,13 +82,13 @@ def complete_document(app: FastAPI) -> None:
 
 
 def _declare_keys(method: str, path: str, operation: dict[str, Any]) -> None:
-    """Which operations take an API key; none is needed unless keys are configured."""
+    """Say that an operation takes an API key; it is optional, because keys are off by default."""
     if scopes_of(method.upper(), path):
         operation["security"] = [{}, {"bearer": []}, {"api_key": []}]
 
 
 def _move_models(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
-    """The request's model and those within it go where references look for them."""
+    """Move the request's schema, and those nested in it, to the shared schemas, where references expect them."""
     for content in operation.get("requestBody", {}).get("content", {}).values():
         schema = content["schema"]
         if "title" in schema:
@@ -58,7 +98,7 @@ def _move_models(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
 
 
 def _forget_validation(operation: dict[str, Any]) -> None:
-    """FastAPI announces its own 422 where parameters are, also where any text will do."""
+    """Remove the 422 that FastAPI documents for every operation with parameters, even if any text is valid."""
     content = operation["responses"].get("422", {}).get("content", {}).get("application/json", {})
     if content.get("schema", {}).get("$ref") == f"{_SCHEMAS}{_UNUSED[0]}":
         del operation["responses"]["422"]

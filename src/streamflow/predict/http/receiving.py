@@ -86,7 +86,7 @@ class BodyReader:
         return Problem("request_timeout", detail)
 
 
-class SlowHeads:
+class HeaderTimeout:
     """Closes connections on which a request's line and headers do not arrive; uvicorn itself would wait for ever.
 
     It looks at connections from time to time, so requests pay nothing. One that is idle between two requests is none

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from streamflow.predict.features.online import ReadPlan
 from streamflow.predict.features.online_facts import OnlineFacts
+from streamflow.predict.features.read_plan import ReadPlan
 from streamflow.release import Release, VersionPointer
 
 Source = Literal["registry", "cache"]

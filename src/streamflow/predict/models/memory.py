@@ -11,7 +11,7 @@ import ctypes
 import gc
 
 
-def give_back() -> None:
+def trim() -> None:
     """Let glibc return free pages, where it is the C library; a full collection skips what is there by now."""
     gc.collect()
     gc.freeze()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from streamflow import log
@@ -12,10 +12,9 @@ from streamflow import release as releases
 from streamflow.errors import DependencyDown, ReleaseRefused
 from streamflow.model_version.aliases import CANARY, CHALLENGER, PRODUCTION
 from streamflow.predict.features import online_facts
-from streamflow.predict.features.store import Lanes
-from streamflow.predict.http.api_keys import KeyFile
-from streamflow.predict.models.live_model import LiveModel, RefusedVersion, Source, make_served
-from streamflow.predict.models.memory import give_back
+from streamflow.predict.features.connections import Connections
+from streamflow.predict.models.live_model import LiveModel, RefusedVersion, Served, Source, make_served
+from streamflow.predict.models.memory import trim
 from streamflow.predict.observe import metrics
 from streamflow.predict.problems import ProblemError
 from streamflow.release import Registry, Release, VersionPointer
@@ -37,16 +36,16 @@ class Watch:
         settings: PredictSettings,
         mlflow: MlflowSettings,
         live: LiveModel,
-        lanes: Lanes,
+        connections: Connections,
         *,
-        key_file: KeyFile | None = None,
+        refresh: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._live = live
-        self._lanes = lanes
+        self._connections = connections
         self._name = mlflow.registered_model
-        self._key_file = key_file
+        self._refresh = refresh
         self._clock = clock
         self._registry = Registry(mlflow.tracking_uri, mlflow.timeout_seconds)
         self._told_down = False
@@ -82,8 +81,8 @@ class Watch:
 
     async def poll(self) -> None:
         """Ask the registry and the online store once, and look at the file of API keys."""
-        if self._key_file is not None:
-            self._key_file.refresh()
+        if self._refresh is not None:
+            self._refresh()
         await asyncio.gather(self._poll_registry(), self.poll_online())
         if self._live.served is not None and self._live.registry_up and self._polls % _TRIALS_EVERY == 0:
             for alias in (CANARY, CHALLENGER):
@@ -93,7 +92,7 @@ class Watch:
     async def poll_online(self) -> None:
         """Learn the newest as-of and the columns per view; an online store that is down changes nothing."""
         try:
-            facts = await online_facts.read(self._lanes, self._settings.deadline_seconds)
+            facts = await online_facts.read(self._connections, self._settings.deadline_seconds)
         except ProblemError:
             metrics.STORE_UP.set(0)
             return
@@ -149,7 +148,7 @@ class Watch:
             self._refuse(pointer, error)
             return
         self._live.swap(release, "registry")
-        metrics.reloaded(release)
+        metrics.reloaded(release.pointer)
         _LOG.info(
             "release swapped in", version=pointer.version, seconds=round(time.perf_counter() - started, 3)
         )
@@ -160,7 +159,7 @@ class Watch:
             except OSError as error:
                 _LOG.warning("release could not be kept for a start without MLflow", why=str(error))
         del files
-        await asyncio.to_thread(give_back)
+        await asyncio.to_thread(trim)
 
     async def _poll_trial(self, alias: str) -> None:
         """Follow an alias whose version is on trial; whatever is wrong with it, production is not touched."""
@@ -171,7 +170,7 @@ class Watch:
                 refused.pop(alias, None)
                 if trials.pop(alias, None) is not None:
                     _LOG.info("trial ended", alias=alias)
-                    metrics.show_trials(trials)
+                    _show_trials(trials)
                 return
             running, failed = trials.get(alias), refused.get(alias)
             if running is not None and running.release.pointer == pointer:
@@ -192,14 +191,14 @@ class Watch:
             # What was on trial before goes too: its alias points elsewhere now.
             trials.pop(alias, None)
             refused[alias] = RefusedVersion(pointer, error.what, self._clock())  # type: ignore[arg-type]
-            metrics.show_trials(trials)
+            _show_trials(trials)
             _LOG.error("trial refused", alias=alias, why=error.what)
             return
         refused.pop(alias, None)
         trials[alias] = make_served(release, "registry")
-        metrics.show_trials(trials)
+        _show_trials(trials)
         _LOG.info("trial begun", alias=alias, version=pointer.version)
-        await asyncio.to_thread(give_back)
+        await asyncio.to_thread(trim)
 
     def _check_join_key(self, release: Release) -> None:
         ours = self._settings.join_key
@@ -227,6 +226,10 @@ class Watch:
                 self._refuse(kept, error, "cache")
             return
         self._live.swap(release, "cache")
-        metrics.reloaded(release)
+        metrics.reloaded(release.pointer)
         _LOG.warning("serving the kept release", version=kept.version, registry_up=self._live.registry_up)
-        await asyncio.to_thread(give_back)
+        await asyncio.to_thread(trim)
+
+
+def _show_trials(trials: Mapping[str, Served]) -> None:
+    metrics.show_trials({alias: served.release.pointer for alias, served in trials.items()})

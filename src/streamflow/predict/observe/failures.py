@@ -9,7 +9,7 @@ _FRAMES = 12
 _CAUSES = 4
 
 
-def described(error: BaseException) -> dict[str, Any]:
+def describe(error: BaseException) -> dict[str, Any]:
     """Type and innermost frames of an exception, as fields of a log line, and the types of what caused it."""
     fields: dict[str, Any] = {"error": _type(error), "frames": _frames(error)}
     causes: list[dict[str, Any]] = []

@@ -28,7 +28,7 @@ class Series:
         self.total += value
 
 
-class LoopHistogram(Collector):
+class EventLoopHistogram(Collector):
     """A Prometheus histogram that only the event loop's thread observes and reads.
 
     Args:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 
-from streamflow.predict.models.live_model import Served
-from streamflow.predict.observe.histogram import LoopHistogram
-from streamflow.release import Release
+from streamflow.predict.observe.histogram import EventLoopHistogram
+from streamflow.release import VersionPointer
 
 _LATENCY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _FINE = (
@@ -37,13 +36,13 @@ _FINE = (
 )
 
 REQUESTS = Counter("http_requests", "Requests answered", ["handler", "method", "status"])
-REQUEST_SECONDS = LoopHistogram(
+REQUEST_SECONDS = EventLoopHistogram(
     "http_request_duration_seconds", "Time to answer", ["handler", "method"], buckets=_LATENCY
 )
-REQUEST_SECONDS_HIGHR = LoopHistogram(
+REQUEST_SECONDS_HIGHR = EventLoopHistogram(
     "http_request_duration_highr_seconds", "Time to answer, of all requests in many buckets", buckets=_FINE
 )
-REQUEST_BYTES = LoopHistogram(
+REQUEST_BYTES = EventLoopHistogram(
     "http_request_size_bytes",
     "Length of the requests' bodies",
     ["handler"],
@@ -56,13 +55,13 @@ PREPROCESS_SECONDS = Histogram(
 PREDICT_SECONDS = Histogram(
     "request_predict_seconds", "Time of inference, per batch", ["model_name"], buckets=_LATENCY
 )
-POSTPROCESS_SECONDS = LoopHistogram(
+POSTPROCESS_SECONDS = EventLoopHistogram(
     "request_postprocess_seconds",
     "Time to write the answer, per request",
     ["model_name"],
     buckets=(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, *_LATENCY),
 )
-EXPLAIN_SECONDS = LoopHistogram(
+EXPLAIN_SECONDS = EventLoopHistogram(
     "request_explain_seconds", "Time to explain, per request", ["model_name"], buckets=_LATENCY
 )
 BATCH_ENTITIES = Histogram(
@@ -159,9 +158,8 @@ def postprocessed(model_name: str, seconds: float) -> None:
     _postprocess_seconds(model_name).observe(seconds)
 
 
-def reloaded(release: Release) -> None:
+def reloaded(pointer: VersionPointer) -> None:
     """Note that a release was swapped in."""
-    pointer = release.pointer
     MODEL_RELOAD.labels("swapped", "").inc()
     MODEL_INFO.clear()
     MODEL_INFO.labels(pointer.name, str(pointer.version), pointer.manifest_sha256).set(1)
@@ -170,11 +168,11 @@ def reloaded(release: Release) -> None:
     MODEL_AGE.set_function(lambda: time.time() - since)
 
 
-def show_trials(trials: Mapping[str, Served]) -> None:
+def show_trials(trials: Mapping[str, VersionPointer]) -> None:
     """Note which versions are on trial."""
     TRIAL_INFO.clear()
-    for alias, served in trials.items():
-        TRIAL_INFO.labels(served.label["name"], str(served.label["version"]), alias).set(1)
+    for alias, pointer in trials.items():
+        TRIAL_INFO.labels(pointer.name, str(pointer.version), alias).set(1)
 
 
 def exposition() -> bytes:

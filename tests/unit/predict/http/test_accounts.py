@@ -89,7 +89,7 @@ def test_a_refused_request_is_counted_under_the_path_it_asked_for(ask, counted, 
 
 
 def test_a_client_that_hangs_up_while_it_sends_is_no_failure_of_ours(live, counted):
-    front = create_app(Settings(predict=PredictSettings()), live)
+    middleware = create_app(Settings(predict=PredictSettings()), live)
     messages = [
         {"type": "http.request", "body": b"{", "more_body": True},
         {"type": "http.disconnect"},
@@ -105,7 +105,7 @@ def test_a_client_that_hangs_up_while_it_sends_is_no_failure_of_ours(live, count
     before, failed = counted("/predict", "POST", 499), counted("/predict", "POST", 500)
     scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": []}
     with structlog.testing.capture_logs() as lines:
-        asyncio.run(front(scope, receive, send))
+        asyncio.run(middleware(scope, receive, send))
     assert (sent, lines) == ([], [])
     assert counted("/predict", "POST", 499) == before + 1
     assert counted("/predict", "POST", 500) == failed

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from streamflow.predict.http import middleware as front
+from streamflow.predict.http import middleware
 from streamflow.predict.http.api_keys import new_key
 from streamflow.predict.service import Service
 
@@ -35,8 +35,8 @@ def test_a_failure_while_the_answer_is_written_is_a_problem_document(ask, monkey
         return Answered()
 
     monkeypatch.setattr(Service, "one", one)
-    monkeypatch.setattr(front.answers, "prediction", lambda *_: 1 / 0)
-    monkeypatch.setattr("streamflow.predict.observe.prediction_log.PredictionLog.offer", lambda *_: None)
+    monkeypatch.setattr(middleware.answers, "prediction", lambda *_: 1 / 0)
+    monkeypatch.setattr("streamflow.predict.prediction_log.PredictionLog.offer", lambda *_: None)
     answer = ask("POST", "/predict", json={"user_id": "a"})
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert answer.headers["content-type"] == "application/problem+json"

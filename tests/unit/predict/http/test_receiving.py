@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from streamflow.predict.http.receiving import BodyReader, SlowHeads
+from streamflow.predict.http.receiving import BodyReader, HeaderTimeout
 from streamflow.predict.problems import ProblemError
 
 SOON = 0.05
@@ -89,7 +89,7 @@ class Connection:
 
 
 def test_a_connection_on_which_no_head_arrives_is_closed_and_others_are_not():
-    heads = SlowHeads(10.0)
+    heads = HeaderTimeout(10.0)
     connections = [Connection() for _ in range(4)]
     _, busy, idle, steady = connections
     busy.cycle = SimpleNamespace(response_complete=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from streamflow.predict.observe.histogram import LoopHistogram
+from streamflow.predict.observe.histogram import EventLoopHistogram
 
 BOUNDS = (0.001, 0.1, 1.0, 2_500_000.0)
 VALUES = [0.0, 0.001, 0.0010001, 0.5, 1.0, 1.5, 3e6, 3e6]
@@ -18,13 +18,13 @@ def shown(registry):
 
 def test_it_is_exposed_as_the_usual_histogram_is():
     found = []
-    for made in (Histogram, LoopHistogram):
+    for made in (Histogram, EventLoopHistogram):
         registry = CollectorRegistry()
         labelled = made("seconds", "Time", ["handler", "method"], buckets=BOUNDS, registry=registry)
         plain = made("size", "Length", buckets=BOUNDS, registry=registry)
         for number, value in enumerate(VALUES):
             labelled.labels("/predict", "POST" if number % 2 else "GET").observe(value)
-            (plain.labels() if made is LoopHistogram else plain).observe(value)
+            (plain.labels() if made is EventLoopHistogram else plain).observe(value)
         found.append(shown(registry))
     assert found[0] == found[1]
     assert 'seconds_bucket{handler="/predict",le="0.001",method="GET"} 1.0' in found[1]
@@ -33,6 +33,6 @@ def test_it_is_exposed_as_the_usual_histogram_is():
 
 def test_two_metrics_of_one_name_are_refused_as_usual():
     registry = CollectorRegistry()
-    LoopHistogram("seconds", "Time", buckets=BOUNDS, registry=registry)
+    EventLoopHistogram("seconds", "Time", buckets=BOUNDS, registry=registry)
     with pytest.raises(ValueError, match="Duplicated"):
         Histogram("seconds", "Time", registry=registry)

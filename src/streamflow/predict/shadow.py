@@ -9,7 +9,7 @@ from streamflow.predict.observe import metrics
 from streamflow.predict.outcome import Outcome
 
 
-def compare(served: Served, answered: Sequence[Outcome], shadow: Sequence[Outcome]) -> None:
+def count_differences(served: Served, answered: Sequence[Outcome], shadow: Sequence[Outcome]) -> None:
     """Count how the challenger's outcomes differ from those answered."""
     version = str(served.release.pointer.version)
     difference = metrics.SHADOW_DIFFERENCE.labels(version)

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from streamflow.predict.features.online import FeatureRow
+from streamflow.predict.features.read_plan import FeatureRow
 from streamflow.predict.observe import metrics
-from streamflow.predict.observe.prediction_log import PredictionLog
 from streamflow.predict.outcome import Outcome
+from streamflow.predict.prediction_log import PredictionLog
 from streamflow.predict.problems import Problem, ProblemError
 from streamflow.settings import PredictSettings
 

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from streamflow import log
-from streamflow.predict.features.store import Lanes
+from streamflow.predict.features.connections import Connections
 from streamflow.predict.observe import metrics
-from streamflow.predict.observe.failures import described
+from streamflow.predict.observe.failures import describe
 from streamflow.predict.outcome import Outcome
 from streamflow.predict.problems import ProblemError
 from streamflow.settings import PredictSettings
@@ -44,13 +44,13 @@ class PredictionLog:
     def __init__(
         self,
         settings: PredictSettings,
-        lanes: Lanes,
+        connections: Connections,
         newest: Callable[[], Mapping[str, float]],
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._share = settings.log_share
         self._retention_days = settings.log_retention_days
-        self._lanes = lanes
+        self._connections = connections
         self._newest = newest
         self._chance = chance
         self._queue: deque[tuple[str, Outcome]] = deque()
@@ -80,7 +80,7 @@ class PredictionLog:
                 _LOG.warning("log of predictions not written", why=error.problem.detail)
                 await self._rest(_TIMEOUT_SECONDS)
             except Exception as error:
-                _LOG.error("log of predictions not written", **described(error))
+                _LOG.error("log of predictions not written", **describe(error))
                 await self._rest(_TIMEOUT_SECONDS)
 
     async def end(self, running: asyncio.Task[None], seconds: float = _TIMEOUT_SECONDS) -> None:
@@ -113,7 +113,7 @@ class PredictionLog:
             ProblemError: the database cannot be written.
         """
         if time.monotonic() - self._kept_at > _KEEP_EVERY_SECONDS or not self._kept_at:
-            await self._lanes.fetch(_KEEP, self._retention_days, timeout=_TIMEOUT_SECONDS)
+            await self._connections.fetch(_KEEP, self._retention_days, timeout=_TIMEOUT_SECONDS)
             self._kept_at = time.monotonic()
         while self._queue:
             await self._write([self._queue.popleft() for _ in range(min(_ROWS, len(self._queue)))])
@@ -123,7 +123,7 @@ class PredictionLog:
         try:
             newest = self._newest()
             columns = [list(column) for column in zip(*(_row(item, newest) for item in batch), strict=True)]
-            await self._lanes.fetch(_INSERT, *columns, timeout=_TIMEOUT_SECONDS)
+            await self._connections.fetch(_INSERT, *columns, timeout=_TIMEOUT_SECONDS)
             written = True
         finally:
             # Whatever ended it, a cancellation too.

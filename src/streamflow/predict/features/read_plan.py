@@ -53,7 +53,7 @@ class ReadPlan:
         self._width = len(contract.features)
         self.statement = self._statement()
         self._judged_columns: Columns | None = None
-        self._misfit: Problem | None = None
+        self._mismatch: Problem | None = None
 
     def _statement(self) -> str:
         key = _quoted(self.contract.join_key)
@@ -78,17 +78,17 @@ class ReadPlan:
         cells = tuple(record)
         return FeatureRow(cells[: self._width], cells[self._width : -2], cells[-2], cells[-1])
 
-    def misfit(self, columns: Columns) -> Problem | None:
+    def mismatch(self, columns: Columns) -> Problem | None:
         """Why nothing can be predicted from tables of these columns; None when they are as the contract says.
 
         The answer for the columns asked about last is remembered, since they stay the same between two polls.
         """
         if columns is not self._judged_columns:
-            self._misfit = self._find_misfit(columns)
+            self._mismatch = self._find_mismatch(columns)
             self._judged_columns = columns
-        return self._misfit
+        return self._mismatch
 
-    def _find_misfit(self, columns: Columns) -> Problem | None:
+    def _find_mismatch(self, columns: Columns) -> Problem | None:
         wrong = {}
         for feature, found in unfit(self.contract, columns):
             reference = f"{feature.view}:{feature.name}"

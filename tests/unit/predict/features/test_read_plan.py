@@ -3,7 +3,7 @@
 import pytest
 
 from streamflow.model_version.contract import Contract, Feature, View
-from streamflow.predict.features.online import FeatureRow, ReadPlan
+from streamflow.predict.features.read_plan import FeatureRow, ReadPlan
 
 DAY = 86400.0
 CONTRACT = Contract(
@@ -57,8 +57,8 @@ COLUMNS = {
 }
 
 
-def test_tables_as_the_contract_says_have_no_misfit():
-    assert PLAN.misfit(COLUMNS) is None
+def test_tables_as_the_contract_says_have_no_mismatch():
+    assert PLAN.mismatch(COLUMNS) is None
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_tables_as_the_contract_says_have_no_misfit():
         ),
     ],
 )
-def test_a_column_that_is_absent_or_of_another_type_is_a_misfit(columns, features, says):
-    problem = PLAN.misfit(columns)
+def test_a_column_that_is_absent_or_of_another_type_is_a_mismatch(columns, features, says):
+    problem = PLAN.mismatch(columns)
     assert (problem.code, problem.http_status) == ("schema_mismatch", 503)
     assert problem.members == {"reason": "online_schema", "features": features}
     assert says in problem.detail
     # Asked again, and after a change, it answers for what it is asked about.
-    assert PLAN.misfit(columns) == problem
-    assert PLAN.misfit(COLUMNS) is None
+    assert PLAN.mismatch(columns) == problem
+    assert PLAN.mismatch(COLUMNS) is None
 
 
 def test_an_entity_without_any_row_is_unknown():

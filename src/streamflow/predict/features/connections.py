@@ -1,4 +1,4 @@
-"""Connections to the online store: a few lanes, each with one connection that is replaced whenever it fails."""
+"""Connections to the online store: a few connections, each with one connection that is replaced whenever it fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from streamflow.errors import UsageError
-from streamflow.predict.features.online import schema_mismatch
+from streamflow.predict.features.read_plan import schema_mismatch
 from streamflow.predict.problems import Problem, ProblemError
 from streamflow.settings import DatabaseSettings
 
@@ -31,10 +31,10 @@ to do for arrays, the planning takes longer than the reading, and larger batches
 _MISSING = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
 
 
-class Lane:
+class Connection:
     """One connection, opened when needed and thrown away at the first failure.
 
-    A pool hands out slots, and a slot can be lost; a lane owns its connection and has nothing to give back.
+    A pool hands out slots, and a slot can be lost; a connection owns its connection and has nothing to give back.
     """
 
     def __init__(self, database: DatabaseSettings) -> None:
@@ -117,34 +117,34 @@ class Lane:
             self._connection = None
 
 
-class Lanes:
-    """The service's lanes; whoever needs one waits for the next free one."""
+class Connections:
+    """The service's connections; whoever needs one waits for the next free one."""
 
     def __init__(self, database: DatabaseSettings, size: int) -> None:
-        self._all = [Lane(database) for _ in range(size)]
-        self._free: asyncio.LifoQueue[Lane] = asyncio.LifoQueue()
-        for lane in self._all:
-            self._free.put_nowait(lane)
+        self._all = [Connection(database) for _ in range(size)]
+        self._free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
+        for connection in self._all:
+            self._free.put_nowait(connection)
 
     async def fetch(self, statement: str, *arguments: Any, timeout: float) -> list[Any]:
-        """Run one statement on the next free lane; see `Lane.fetch`."""
+        """Run one statement on the next free connection; see `Connection.fetch`."""
         try:
-            lane = self._free.get_nowait() if self._free.qsize() else await self._next_free(timeout)
+            connection = self._free.get_nowait() if self._free.qsize() else await self._next_free(timeout)
         except TimeoutError:
             raise _unavailable("all connections are busy") from None
         try:
-            return await lane.fetch(statement, *arguments, timeout=timeout)
+            return await connection.fetch(statement, *arguments, timeout=timeout)
         finally:
-            self._free.put_nowait(lane)
+            self._free.put_nowait(connection)
 
-    async def _next_free(self, timeout: float) -> Lane:
+    async def _next_free(self, timeout: float) -> Connection:
         async with asyncio.timeout(timeout):
             return await self._free.get()
 
     def close(self) -> None:
         """Drop every connection."""
-        for lane in self._all:
-            lane.drop()
+        for connection in self._all:
+            connection.drop()
 
 
 def _unavailable(why: str) -> ProblemError:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streamflow.predict.features.batcher import Batcher, OverloadedError
+from streamflow.predict.batcher import Batcher, OverloadedError
 
 
 def batcher(work, **overrides):

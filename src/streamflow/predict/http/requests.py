@@ -1,0 +1,76 @@
+"""Entities' keys from request bodies and paths."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from streamflow.predict.http.schema import KEY_PATTERN, MAX_KEY_LENGTH
+from streamflow.predict.problems import Problem, ProblemError
+
+_KEY = re.compile(KEY_PATTERN)
+
+
+def read_key(body: bytes, join_key: str) -> str:
+    """The entity's key out of a request body: a JSON object with exactly that one member.
+
+    Raises:
+        ProblemError: bad_request, naming what is wrong.
+    """
+    return check_key(_only_member(body, join_key, '"…"'), join_key)
+
+
+def read_keys(body: bytes, join_key: str, most: int) -> list[str]:
+    """The entities' keys out of a request body: a JSON object whose one member is a list of keys.
+
+    Raises:
+        ProblemError: bad_request, naming what is wrong; request_too_large for more than `most` keys.
+    """
+    name = f"{join_key}s"
+    keys = _only_member(body, name, '["…", "…"]')
+    if not isinstance(keys, list) or not keys:
+        raise bad_request(f"'{name}' must be a list with at least one key.")
+    if len(keys) > most:
+        detail = f"{len(keys)} entities were asked for; at most {most} fit into one request. Send several."
+        raise ProblemError(Problem("request_too_large", detail))
+    return [check_key(key, join_key) for key in keys]
+
+
+def _only_member(body: bytes, name: str, example: str) -> Any:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        raise bad_request(f'The body is not JSON. Send {{"{name}": {example}}}.') from None
+    if not isinstance(content, dict):
+        raise bad_request(f'The body must be an object: {{"{name}": {example}}}.')
+    if name not in content:
+        raise bad_request(f"The member '{name}' is missing.")
+    if len(content) > 1:
+        extra = sorted(str(other)[:60] for other in content if other != name)
+        raise bad_request(f"Unknown member(s): {', '.join(extra[:5])}. Only '{name}' is taken.")
+    return content[name]
+
+
+def check_key(key: Any, join_key: str) -> str:
+    """A key that may be looked up.
+
+    Raises:
+        ProblemError: bad_request.
+    """
+    if not isinstance(key, str):
+        raise bad_request(f"'{join_key}' must be a string, not {type(key).__name__}.")
+    if not 1 <= len(key) <= MAX_KEY_LENGTH or not _KEY.match(key) or _KEY.match(key).end() != len(key):  # type: ignore[union-attr]
+        raise bad_request(
+            f"'{join_key}' must have 1 to {MAX_KEY_LENGTH} characters, none of them a control character."
+        )
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise bad_request(f"'{join_key}' holds half a surrogate pair, which is no character.") from None
+    return key
+
+
+def bad_request(detail: str) -> ProblemError:
+    """The problem of a request that cannot be understood."""
+    return ProblemError(Problem("bad_request", detail))

@@ -1,0 +1,89 @@
+"""Routes that say how the service is: probes, health, served model, metrics."""
+
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from streamflow.predict.http import answers
+from streamflow.predict.http.openapi import documented
+from streamflow.predict.http.schema import Health
+from streamflow.predict.observe import metrics
+from streamflow.predict.problems import Problem, ProblemError
+from streamflow.predict.service import Service
+
+
+def add_status_routes(app: FastAPI, service: Service) -> None:
+    """Add the routes of probes, health, model and metrics."""
+    live = service.live
+
+    @app.get(
+        "/health",
+        operation_id="health",
+        tags=["status"],
+        response_model=Health,
+        responses={503: {"model": Health}},
+    )
+    async def health() -> Response:
+        store_up = bool(metrics.STORE_UP._value.get())
+        served = live.served
+        able = served is not None and not live.draining
+        status = "unavailable" if not able else "ok" if live.registry_up and store_up else "degraded"
+        document = {
+            "status": status,
+            "model": served.label if served else None,
+            "registry_up": live.registry_up,
+            "feature_store_up": store_up,
+            "draining": live.draining,
+        }
+        return JSONResponse(document, 200 if able else 503)
+
+    @app.get("/livez", operation_id="livez", tags=["status"], summary="Whether the process works")
+    async def livez() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get(
+        "/readyz",
+        operation_id="readyz",
+        tags=["status"],
+        summary="Whether requests should be sent here; asks no shared dependency",
+        responses=documented("model_unavailable"),
+    )
+    async def readyz() -> dict[str, str]:
+        if not live.ready:
+            detail = "This replica is about to end." if live.draining else "No model is loaded yet."
+            raise ProblemError(Problem("model_unavailable", detail, retry_after=2))
+        return {"status": "ok"}
+
+    # Some load balancers ask by HEAD.
+    @app.head("/livez", operation_id="livez_head", tags=["status"], response_class=Response)
+    async def livez_head() -> Response:
+        return Response()
+
+    @app.head(
+        "/readyz",
+        operation_id="readyz_head",
+        tags=["status"],
+        response_class=Response,
+        responses=documented("model_unavailable"),
+    )
+    async def readyz_head() -> Response:
+        await readyz()
+        return Response()
+
+    @app.get(
+        "/model", operation_id="model", tags=["status"], summary="What is served, and why not something else"
+    )
+    async def model() -> dict[str, Any]:
+        return answers.model(live)
+
+    @app.get(
+        "/metrics",
+        operation_id="metrics",
+        tags=["status"],
+        summary="Prometheus metrics",
+        response_class=PlainTextResponse,
+    )
+    async def exposition() -> Response:
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
