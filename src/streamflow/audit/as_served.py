@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from streamflow.errors import Refused
 from streamflow.model_version.contract import Contract
+from streamflow.postgres import statements
 from streamflow.postgres.engine import quote
 from streamflow.repo.definitions import FeatureRepo
 
 _LATEST = "features"
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,7 @@ def _view(
         ),
         {"entity": entity, "view": name, "moment": moment},
     ).first()
-    newest = connection.execute(
-        sa.text(
-            "SELECT newest_as_of FROM online.materializations WHERE feature_view = :view"
-            " AND visible_at <= :moment AND newest_as_of IS NOT NULL ORDER BY materialization_id DESC LIMIT 1"
-        ),
-        {"view": name, "moment": moment},
-    ).scalar()
+    newest = connection.execute(sa.text(_SQL["newest_as_of"]), {"view": name, "moment": moment}).scalar()
     if row is None:
         return ServedView(name, {}, None, None, None, None, newest)
     return ServedView(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from streamflow.encoding import UnknownCategoryError
 from streamflow.errors import NotFound, ReleaseRefused, StreamFlowError
 from streamflow.mlflow_api.transport import registry
 from streamflow.model_version.aliases import CANARY
+from streamflow.postgres import statements
 from streamflow.postgres.engine import transaction
 from streamflow.registry import actions, artifacts, trail, versions
 from streamflow.registry.trail import Move
@@ -22,6 +24,8 @@ from streamflow.release import Release
 from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
+
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 
 @dataclass(frozen=True)
@@ -233,11 +237,7 @@ def _logged(asked: Question, release: Release | None) -> Logged | None:
     """The newest logged answer up to the moment, computed again by the version that gave it."""
     with transaction(asked.settings.database) as connection:
         row = connection.execute(
-            sa.text(
-                "SELECT answered_at, request_id, version, alias, probability FROM streamflow.predictions"
-                " WHERE entity = :entity AND model = :model AND answered_at <= :moment"
-                " ORDER BY answered_at DESC LIMIT 1"
-            ),
+            sa.text(_SQL["newest_answer"]),
             {
                 "entity": asked.entity,
                 "model": asked.settings.mlflow.registered_model,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from streamflow.errors import StreamFlowError
+from streamflow.postgres import statements
 from streamflow.postgres.engine import transaction
 from streamflow.settings import DatabaseSettings
 
@@ -18,25 +20,7 @@ ANCHOR_TAG = "streamflow.audit"
 GENESIS = "0" * 64
 """The previous hash of the first row."""
 
-_UTC = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"
-# The fields that are hashed, as text, in the order of streamflow.promotion_hash.
-_HASHED = (
-    "promotion_id::text",
-    _UTC.format("moved_at"),
-    _UTC.format("recorded_at"),
-    "moved_by",
-    "login",
-    "model",
-    "alias",
-    "from_version::text",
-    "to_version::text",
-    "action",
-    "why",
-    "intent_id::text",
-    "facts::text",
-    "release::text",
-    "gate::text",
-)
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 
 @dataclass(frozen=True)
@@ -58,12 +42,7 @@ class Link:
 
 def read(connection: sa.Connection) -> list[Link]:
     """The whole chain, of all models, oldest first."""
-    fields = ", ".join(f"{expression} AS f{i}" for i, expression in enumerate(_HASHED))
-    rows = connection.execute(
-        sa.text(
-            f"SELECT promotion_id, previous_hash, hash, {fields} FROM streamflow.promotions ORDER BY promotion_id"
-        )
-    )
+    rows = connection.execute(sa.text(_SQL["chain"]))
     return [Link(row[0], tuple(row[3:]), row[1], row[2]) for row in rows]
 
 
@@ -72,10 +51,8 @@ def has_row(connection: sa.Connection, anchor: str) -> bool:
     number, _, expected = anchor.partition(":")
     if not number.isdigit():
         return True
-    actual = connection.execute(
-        sa.text("SELECT hash FROM streamflow.promotions WHERE promotion_id = :number"),
-        {"number": int(number)},
-    ).scalar()
+    parameters = {"promotion_id": int(number)}
+    actual = connection.execute(sa.text(_SQL["hash_of_row"]), parameters).scalar()
     return bool(actual == expected)
 
 

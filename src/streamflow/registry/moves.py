@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from streamflow.errors import StreamFlowError
 from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version.aliases import PRODUCTION, STAGING, TRIAL_ALIASES
+from streamflow.postgres import statements
 from streamflow.postgres.engine import held
 from streamflow.registry import actions, chain, trail
 from streamflow.registry.trail import Change, Move
@@ -20,6 +22,7 @@ from streamflow.settings import Settings
 STAGES: dict[str, str] = {PRODUCTION: "Production", STAGING: "Staging"}
 """MLflow stage that mirrors an alias."""
 
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 _ARCHIVED = "Archived"
 _WAIT_SECONDS = 60
 
@@ -48,14 +51,8 @@ class LockedRegistry:
 
     def move(self, change: Change) -> Move:
         """Announce a change, make it, record it. The next command completes what fails after the announcement."""
-        intent_id: int = self.connection.execute(
-            sa.text(
-                "INSERT INTO streamflow.promotion_intents (begun_by, model, alias, from_version, to_version, action,"
-                " why, facts, release, gate) VALUES (:by, :model, :alias, :from_version, :to_version, :action, :why,"
-                " CAST(:facts AS jsonb), CAST(:release AS jsonb), CAST(:gate AS jsonb)) RETURNING intent_id"
-            ),
-            change.parameters(self.model),
-        ).scalar_one()
+        announcement = sa.text(_SQL["announce_move"])
+        intent_id: int = self.connection.execute(announcement, change.parameters(self.model)).scalar_one()
         self.point(change.alias, change.to_version)
         row = trail.append(self.connection, self.model, change, intent_id=intent_id)
         self.anchor(row)
@@ -85,15 +82,7 @@ class LockedRegistry:
 
     def open_intents(self) -> list[Any]:
         """Announcements without a row in the trail, oldest first."""
-        return list(
-            self.connection.execute(
-                sa.text(
-                    "SELECT i.* FROM streamflow.promotion_intents i LEFT JOIN streamflow.promotions p USING (intent_id)"
-                    " WHERE i.model = :model AND p.intent_id IS NULL ORDER BY i.intent_id"
-                ),
-                {"model": self.model},
-            )
-        )
+        return list(self.connection.execute(sa.text(_SQL["open_announcements"]), {"model": self.model}))
 
     def complete(self, intent: Any) -> Move:
         """Complete a move that was interrupted: record it when its alias was moved, else record that it was not."""

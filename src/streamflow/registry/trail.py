@@ -6,20 +6,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from streamflow.errors import NotFound
 from streamflow.model_version.aliases import PRODUCTION
+from streamflow.postgres import statements
 from streamflow.postgres.engine import transaction
 from streamflow.registry import actions
 from streamflow.settings import Settings
 
-_COLUMNS = (
-    "promotion_id, moved_at, moved_by, model, alias, from_version, to_version, action, why, facts,"
-    " login, recorded_at, intent_id, release, gate, hash"
-)
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 
 @dataclass(frozen=True)
@@ -107,10 +106,7 @@ class Move:
 
 def read(connection: sa.Connection, model: str) -> list[Move]:
     """Every row about a model, oldest first."""
-    rows = connection.execute(
-        sa.text(f"SELECT {_COLUMNS} FROM streamflow.promotions WHERE model = :model ORDER BY promotion_id"),
-        {"model": model},
-    )
+    rows = connection.execute(sa.text(_SQL["rows_of_model"]), {"model": model})
     return [Move(**row._mapping) for row in rows]
 
 
@@ -131,15 +127,8 @@ def append(
         intent_id: Announcement of the change; None when there was none.
         moved_at: When it was done; default: now.
     """
-    # The database refuses a row dated before the newest one, and its clock may have been set back.
     row = connection.execute(
-        sa.text(
-            "INSERT INTO streamflow.promotions (moved_at, moved_by, model, alias, from_version, to_version,"
-            " action, why, facts, release, gate, intent_id) VALUES (greatest(coalesce(:moved_at, clock_timestamp()),"
-            " (SELECT max(moved_at) FROM streamflow.promotions WHERE model = :model)), :by,"
-            " :model, :alias, :from_version, :to_version, :action, :why, CAST(:facts AS jsonb),"
-            f" CAST(:release AS jsonb), CAST(:gate AS jsonb), :intent_id) RETURNING {_COLUMNS}"
-        ),
+        sa.text(_SQL["append_row"]),
         {**change.parameters(model), "moved_at": moved_at, "intent_id": intent_id},
     ).one()
     return Move(**row._mapping)

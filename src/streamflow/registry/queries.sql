@@ -1,0 +1,59 @@
+-- Statements about the audit trail of promotions: its rows, the announcements of moves, and its hash chain.
+
+-- name: rows_of_model
+-- Every row about a model, oldest first.
+SELECT promotion_id, moved_at, moved_by, model, alias, from_version, to_version, action, why, facts,
+  login, recorded_at, intent_id, release, gate, hash
+FROM streamflow.promotions
+WHERE model = :model
+ORDER BY promotion_id;
+
+-- name: append_row
+-- Write a row. Triggers number, date and link it. A row is never dated before the newest one of its model, which the
+-- database would refuse: its clock may have been set back.
+INSERT INTO streamflow.promotions
+  (moved_at, moved_by, model, alias, from_version, to_version, action, why, facts, release, gate, intent_id)
+VALUES (
+  greatest(
+    coalesce(:moved_at, clock_timestamp()),
+    (SELECT max(moved_at) FROM streamflow.promotions WHERE model = :model)
+  ),
+  :by, :model, :alias, :from_version, :to_version, :action, :why,
+  CAST(:facts AS jsonb), CAST(:release AS jsonb), CAST(:gate AS jsonb), :intent_id
+)
+RETURNING promotion_id, moved_at, moved_by, model, alias, from_version, to_version, action, why, facts,
+  login, recorded_at, intent_id, release, gate, hash;
+
+-- name: announce_move
+-- Announce a move before it is made.
+INSERT INTO streamflow.promotion_intents
+  (begun_by, model, alias, from_version, to_version, action, why, facts, release, gate)
+VALUES (
+  :by, :model, :alias, :from_version, :to_version, :action, :why,
+  CAST(:facts AS jsonb), CAST(:release AS jsonb), CAST(:gate AS jsonb)
+)
+RETURNING intent_id;
+
+-- name: open_announcements
+-- Announcements without a row in the trail, oldest first: their moves were interrupted.
+SELECT i.*
+FROM streamflow.promotion_intents i
+LEFT JOIN streamflow.promotions p USING (intent_id)
+WHERE i.model = :model AND p.intent_id IS NULL
+ORDER BY i.intent_id;
+
+-- name: hash_of_row
+-- Hash of one row.
+SELECT hash FROM streamflow.promotions WHERE promotion_id = :promotion_id;
+
+-- name: chain
+-- The hash chain of all models, oldest row first: its hashes, then the hashed fields as text in the order of
+-- streamflow.promotion_hash.
+SELECT promotion_id, previous_hash, hash,
+  promotion_id::text,
+  to_char(moved_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'),
+  to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'),
+  moved_by, login, model, alias, from_version::text, to_version::text, action, why, intent_id::text,
+  facts::text, release::text, gate::text
+FROM streamflow.promotions p
+ORDER BY p.promotion_id;
