@@ -1,28 +1,28 @@
-"""Every error a user can meet: what happened, to which thing, what to do next.
+"""Errors that are shown to users. Each says what happened, to which thing, and what to do next.
 
-    StreamFlowError                 exit 1   http 500   a bug or an unclassified failure
-    ├── UsageError                  exit 2   http 400   the call itself is wrong
-    ├── Refused                     exit 3   http 422   bad data, or a gate said no; nothing was changed
-    │   ├── DropRefused                                 a drop has problems that keep it out whole
+    StreamFlowError                 exit 1   http 500   a bug, or an unclassified failure
+    ├── UsageError                  exit 2   http 400   the call is wrong, such as an unknown option value
+    ├── Refused                     exit 3   http 422   bad data, or the gate refused; nothing was changed
+    │   ├── DropRefused                                 a drop has problems, so none of it was loaded
     │   ├── ReleaseRefused                              a model version may not be served
-    │   └── PromotionConflict                http 409   somebody else promoted first
+    │   └── PromotionConflict                http 409   another promotion came first
     ├── NotFound                    exit 3   http 404   the named thing does not exist
-    │   └── NotYet                                      nothing of its kind has ever been there; no failure of a job
+    │   └── NotYet                                      nothing of its kind exists yet; a scheduled job does not fail
     └── DependencyDown              exit 4   http 503   PostgreSQL, MLflow or Feast does not answer
 
-The exit codes are those of the CLI; the HTTP statuses those of the predict service.
+The CLI exits with these codes. `streamflow.client` adds the errors of the predict service as subclasses.
 """
 
 from __future__ import annotations
 
 
 class StreamFlowError(Exception):
-    """Base of all errors shown to a user.
+    """Base of all errors that are shown to users.
 
     Args:
         what: What happened, to which thing, in one sentence.
         hint: What to do next, in one sentence.
-        details: Further lines, each complete in itself (for example one problem of a drop each).
+        details: Further lines, each complete by itself, such as the problems of a drop.
     """
 
     exit_code = 1
@@ -36,7 +36,7 @@ class StreamFlowError(Exception):
         self.details = details
 
     def __str__(self) -> str:
-        """The whole message, as plain text."""
+        """The whole message as plain text."""
         lines = [self.what, *(f"  - {line}" for line in self.details)]
         if self.hint:
             lines.append(self.hint)
@@ -44,7 +44,7 @@ class StreamFlowError(Exception):
 
 
 class UsageError(StreamFlowError):
-    """The call is wrong: an unknown option value, a date that is none."""
+    """The call is wrong, such as an unknown option value or an invalid date."""
 
     exit_code = 2
     http_status = 400
@@ -60,19 +60,19 @@ class Refused(StreamFlowError):
 
 
 class DropRefused(Refused):
-    """A drop has problems that keep all of it out; `details` lists every one."""
+    """A drop has problems, so none of it was loaded; `details` lists them."""
 
     code = "drop_refused"
 
 
 class ReleaseRefused(Refused):
-    """A model version failed a check and may not be served; the old one serves on."""
+    """A model version failed a check and cannot be served; the former one stays in service."""
 
     code = "release_refused"
 
 
 class PromotionConflict(Refused):
-    """The alias moved between reading and writing: another promotion won."""
+    """The alias changed between reading and writing: another promotion came first."""
 
     http_status = 409
     code = "promotion_conflict"
@@ -87,11 +87,11 @@ class NotFound(StreamFlowError):
 
 
 class NotYet(NotFound):
-    """Nothing of the kind has ever been there, as after an install: a scheduled job has nothing to do yet."""
+    """Nothing of the kind exists yet, as after an install; a scheduled job has nothing to do and does not fail."""
 
 
 class DependencyDown(StreamFlowError):
-    """PostgreSQL, MLflow or Feast does not answer; trying again later may help."""
+    """PostgreSQL, MLflow or Feast does not answer; a later retry may succeed."""
 
     exit_code = 4
     http_status = 503

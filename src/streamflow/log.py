@@ -1,4 +1,4 @@
-"""Structured logs: JSON lines for machines, coloured lines on a terminal."""
+"""Structured logging: JSON lines for machines, coloured lines on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamflow.settings import LogSettings
 
 
 def configure(settings: LogSettings) -> None:
-    """Set up structlog and the standard library's logging to write one stream to stderr."""
+    """Configure structlog and the standard library's logging to write to stderr in one format."""
     console = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
     level = getattr(logging, settings.level.upper())
     shared: list[structlog.types.Processor] = [
@@ -47,6 +47,6 @@ def configure(settings: LogSettings) -> None:
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger whose lines carry `name`."""
+    """Return the logger of a module."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger

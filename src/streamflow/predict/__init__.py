@@ -1,1 +1,1 @@
-"""Stage 6: the online service."""
+"""Predict service: probabilities from online features over HTTP."""

@@ -1,4 +1,4 @@
-"""The predict service put together: the one place that wires it."""
+"""The predict service's ASGI application; everything is wired here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,12 @@ from streamflow.settings import Settings
 
 
 def create_app(settings: Settings, live: LiveModel | None = None) -> RequestMiddleware:
-    """The ASGI application; `live` lets a caller (the process, a test) see and steer what is served."""
+    """Build the ASGI application.
+
+    Args:
+        settings: All settings.
+        live: What is served; pass one to observe or control it.
+    """
     live = live or LiveModel()
     connections = Connections(settings.database, settings.predict.pool_size)
     service = Service(settings.predict, live, connections)
@@ -51,7 +56,7 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> RequestMidd
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-            # The last answers too, if the database lets us.
+            # Writes the remaining answers if the database accepts them.
             await service.log.end(logging)
             await watch.close()
             connections.close()

@@ -17,18 +17,18 @@ class OverloadedError(Exception):
 
 
 class Batcher(Generic[K, R]):
-    """Gathers single requests into batches.
+    """Collects single requests into batches.
 
-    An idle service adds no wait: a request that finds no batch in flight starts one in the same turn of the event
-    loop. Under load a batch takes as long as it takes, and whoever came meanwhile is the next batch.
+    An idle service adds no delay: if no batch is in flight, a request starts one in the same iteration of the event
+    loop. Under load, the requests that arrive while a batch is in flight form the next one.
 
     Args:
-        work: Answers a batch, one result per key and in their order; what it raises goes to every request.
-        max_batch: Weight from which a batch is full.
-        max_queue: Weight of waiting requests from which one more is refused at once.
+        work: Answers a batch with one result per key, in their order; an exception fails every request of the batch.
+        max_batch: Weight at which a batch is full.
+        max_queue: Total weight of waiting requests at which another one is refused.
         deadline_seconds: Longest wait before a request is refused instead of started.
-        in_flight: Batches that may run at the same time.
-        weigh: Weight of a request; without it, each weighs 1.
+        in_flight: Largest number of concurrent batches.
+        weigh: Returns the weight of a request; by default each weighs 1.
     """
 
     def __init__(
@@ -53,14 +53,14 @@ class Batcher(Generic[K, R]):
         self._scheduled = False
 
     def __len__(self) -> int:
-        """Requests waiting."""
+        """Number of waiting requests."""
         return len(self._queue)
 
     def submit(self, key: K) -> asyncio.Future[R]:
-        """Queue one request; the future holds its result.
+        """Queue one request and return the future of its result.
 
         Raises:
-            OverloadedError: too many are waiting.
+            OverloadedError: The queue is full.
         """
         if self._waiting >= self._max_queue:
             raise OverloadedError
@@ -69,7 +69,7 @@ class Batcher(Generic[K, R]):
         future: asyncio.Future[R] = loop.create_future()
         self._queue.append((key, future, time.monotonic()))
         if self._idle and not self._scheduled:
-            # Not now but at the end of this turn: what else arrived in it comes along.
+            # Starts at the end of this iteration, so that requests that arrived in it share the batch.
             self._scheduled = True
             loop.call_soon(self._start)
         return future

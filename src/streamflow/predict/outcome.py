@@ -1,4 +1,4 @@
-"""What one entity gets: a probability, or the problem why there is none."""
+"""The answer for one entity: a probability, or a problem."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from streamflow.predict.problems import Problem
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer for one entity: a probability or a problem, never both.
+    """A probability or a problem, never both.
 
     Attributes:
-        key: The entity.
-        served: The release that answered; all outcomes of one batch have the same.
-        row: What the online store holds of the entity.
+        key: Key of the entity.
+        served: The release that answered.
+        row: The entity's feature values.
         probability: Probability of the positive class; None with a problem.
-        problem: Why there is none.
+        problem: Why there is no probability; None with one.
         alias: Alias of the release: `production`, `canary`, or `challenger` in shadow.
     """
 

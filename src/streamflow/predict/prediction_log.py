@@ -1,6 +1,6 @@
-"""The log of predictions: a sample of the answers, written behind the requests' backs.
+"""The prediction log: a sample of the answers, written to PostgreSQL in the background.
 
-A request only appends to a bounded queue; when the queue is full, the answer is not logged and that is counted.
+A request only appends to a bounded queue. When the queue is full, the answer is dropped and counted.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _KEEP = "SELECT streamflow.keep_prediction_log($1)"
 
 
 class PredictionLog:
-    """Takes answers at once, writes them later, in batches, on one of the service's own connections."""
+    """Queues answers and writes them in batches."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class PredictionLog:
         self._ended = asyncio.Event()
 
     def offer(self, outcome: Outcome, request_id: str) -> None:
-        """Log an answer, by chance; never waits."""
+        """Queue an answer with the configured probability; never waits."""
         if not self._share or outcome.probability is None or self._chance() >= self._share:
             return
         if len(self._queue) >= _QUEUE:
@@ -67,7 +67,7 @@ class PredictionLog:
         self._queue.append((request_id, outcome))
 
     async def run(self) -> None:
-        """Write until `end` was called; a database that is away costs log rows, never requests."""
+        """Write until `end` is called; if the database is down, rows are lost but requests are not delayed."""
         if not self._share:
             return
         last = False
@@ -77,40 +77,40 @@ class PredictionLog:
             try:
                 await self.flush()
             except ProblemError as error:
-                _LOG.warning("log of predictions not written", why=error.problem.detail)
+                _LOG.warning("prediction log not written", why=error.problem.detail)
                 await self._rest(_TIMEOUT_SECONDS)
             except Exception as error:
-                _LOG.error("log of predictions not written", **describe(error))
+                _LOG.error("prediction log not written", **describe(error))
                 await self._rest(_TIMEOUT_SECONDS)
 
     async def end(self, running: asyncio.Task[None], seconds: float = _TIMEOUT_SECONDS) -> None:
-        """Let `run` write the rest and end; what is not written by then is dropped and counted.
+        """Let `run` write the remaining answers and end; answers that are not written in time are dropped and counted.
 
         Args:
-            running: The task of `run`. It is not cancelled while it may still end by itself: nobody could say whether
-                the rows it was writing are in the table.
-            seconds: How long to wait for it.
+            running: The task of `run`. It is not cancelled before the time is up, because a cancelled write may or may
+                not have reached the table.
+            seconds: Longest wait.
         """
         self._ended.set()
         await asyncio.wait((running,), timeout=seconds)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         if self._queue:
-            _LOG.warning("log of predictions ended", dropped=len(self._queue))
+            _LOG.warning("prediction log ended", dropped=len(self._queue))
             metrics.LOG_DROPPED.inc(len(self._queue))
             self._queue.clear()
 
     async def _rest(self, seconds: float) -> None:
-        """Sleep, unless it is time to end."""
+        """Sleep, or return early when `end` is called."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
 
     async def flush(self) -> None:
-        """Write what has gathered.
+        """Write the queued answers.
 
         Raises:
-            ProblemError: the database cannot be written.
+            ProblemError: The database cannot be written to.
         """
         if time.monotonic() - self._kept_at > _KEEP_EVERY_SECONDS or not self._kept_at:
             await self._connections.fetch(_KEEP, self._retention_days, timeout=_TIMEOUT_SECONDS)
@@ -126,7 +126,7 @@ class PredictionLog:
             await self._connections.fetch(_INSERT, *columns, timeout=_TIMEOUT_SECONDS)
             written = True
         finally:
-            # Whatever ended it, a cancellation too.
+            # Counted after a cancellation too.
             (metrics.LOG_WRITTEN if written else metrics.LOG_DROPPED).inc(len(batch))
 
 
@@ -136,12 +136,12 @@ def _row(item: tuple[str, Outcome], newest: Mapping[str, float]) -> tuple[Any, .
     ages = [
         max(newest.get(view, stamp) - stamp, 0.0)
         for view, stamp in zip(served.plan.views, row.stamps, strict=True)
-        # What was answered has them all.
+        # An answered entity has a row in every view.
         if stamp is not None
     ]
     return (
-        # When its values were read, by the clock that dates materializations: both clocks and all that happens
-        # between a read and its answer would put some answers on the wrong side of a swap.
+        # The read time by the database's clock, which also dates materializations. Another clock, or the time of the
+        # answer, would put some answers on the wrong side of a materialization.
         _moment(time.time() if row.read_at is None else row.read_at),
         request_id,
         outcome.key,
@@ -150,7 +150,7 @@ def _row(item: tuple[str, Outcome], newest: Mapping[str, float]) -> tuple[Any, .
         outcome.alias,
         outcome.probability,
         outcome.prediction,
-        # One level of arrays more than unnest takes apart, hence as text.
+        # As text, because unnest would flatten an array of arrays.
         "{" + ",".join(repr(age) for age in ages) + "}",
         None if row.loaded_at is None else _moment(row.loaded_at),
     )

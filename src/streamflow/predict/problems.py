@@ -1,4 +1,4 @@
-"""What went wrong with a request, as RFC 9457 problem documents with a stable `code`."""
+"""Reasons why a request has no answer, each with a stable `code`, and their RFC 9457 documents."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ CODES: dict[str, tuple[int, str]] = {
     "overloaded": (503, "The service is at its limit"),
     "internal_error": (500, "The service failed"),
 }
-"""Every code: its HTTP status and title. An unknown entity is `missing_features` with status 404."""
+"""HTTP status and title of each code; an unknown entity is `missing_features` with status 404."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem.
+    """A reason why there is no answer.
 
     Attributes:
-        code: A key of `CODES`; programs decide by it.
+        code: A key of `CODES`; clients branch on it.
         detail: What happened, to which thing, and what to do next.
-        status: HTTP status; 0 takes the code's.
+        status: HTTP status; 0 means the default of the code.
         members: Further members of the document, such as `reason` and `features`.
-        retry_after: Seconds after which another try makes sense; 0 says nothing.
+        retry_after: Seconds to wait before a retry; 0 means that none is suggested.
     """
 
     code: str
@@ -65,7 +65,7 @@ class Problem:
 
 
 class ProblemError(Exception):
-    """Raised where a problem ends the handling of a request."""
+    """Ends the handling of a request with a problem."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)

@@ -1,4 +1,4 @@
-"""Run the service under uvicorn, and end it without losing a request."""
+"""Run the service under uvicorn and shut it down without losing a request."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ _TICKS_A_SECOND = 10
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn closes its listener at once on SIGTERM; this one first lets clients move elsewhere.
+    """A uvicorn server that drains before it shuts down.
 
-    After SIGTERM it goes on answering for a while, says `Connection: close` in every answer and is not ready, so
-    that no kept-alive connection is cut with a request on it. SIGINT, or a second signal, ends it at once.
+    uvicorn closes its listener at once on SIGTERM. This server keeps answering for a while, adds `Connection: close` to
+    every answer and reports that it is not ready, so that no keep-alive connection is closed with a request on it.
+    SIGINT or a second signal shuts it down at once.
     """
 
     def __init__(self, config: uvicorn.Config, live: LiveModel, settings: PredictSettings) -> None:
@@ -38,18 +39,18 @@ class DrainingServer(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Serve until a signal has ended it."""
+        """Serve until a signal arrives."""
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)  # type: ignore[arg-type]
 
     async def on_tick(self, counter: int) -> bool:
-        """Once a second, look for connections on which no request arrives."""
+        """Once a second, close connections whose request headers are overdue."""
         if counter % _TICKS_A_SECOND == 0:
             self._header_timeout.sweep(self.server_state.connections, time.monotonic())
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Start draining on the first SIGTERM; anything else ends the process."""
+        """Drain on the first SIGTERM; shut down on any other signal."""
         if sig != signal.SIGTERM or self._live.draining or self._loop is None or not self._drain_seconds:
             super().handle_exit(sig, frame)
             return
@@ -76,7 +77,7 @@ def main() -> int:
 
 
 def run(settings: Settings) -> None:
-    """Serve until a signal ends the process."""
+    """Serve until a signal arrives."""
     live = LiveModel()
     config = uvicorn.Config(
         create_app(settings, live),
@@ -87,7 +88,7 @@ def run(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        # Nothing here asks who the client was.
+        # The client's address is not used.
         proxy_headers=False,
         timeout_graceful_shutdown=10,
         timeout_keep_alive=75,

@@ -1,4 +1,4 @@
-"""The prediction, told once: keys -> features -> verdict -> probability. Routes and protocols are skins over it."""
+"""The core of predict: entities' keys -> features -> checks -> probabilities. It does not know HTTP."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from streamflow.predict.shadow import count_differences
 from streamflow.settings import PredictSettings
 
 _THREAD_FROM_ROWS = 64
-"""Inference of so many rows leaves the event loop; for fewer the hand-over costs more than it gives."""
+"""Number of rows from which inference runs in a thread; for fewer rows the handover costs more than it saves."""
 
 _IN_FLIGHT = 2
-"""Batches at a time: one is read while the other is computed. More would only make them smaller, and a forest costs
-less per row the more rows come together (docs/performance.md)."""
+"""Concurrent batches: one is read while the other is computed. More would only make batches smaller, and a forest costs
+less per row in a larger batch (docs/performance.md)."""
 
 
 _FULL_REQUESTS = 8
-"""So many of the largest batch requests may wait, also where `max_queue` alone would not let them."""
+"""Number of full batch requests that may always wait, even if `max_queue` is smaller."""
 
 
 class Service:
-    """Answers whoever asks at the same moment together: single entities, and requests for several."""
+    """Batches concurrent requests: one queue for single entities, one for requests for several."""
 
     def __init__(self, settings: PredictSettings, live: LiveModel, connections: Connections) -> None:
         self.settings = settings
@@ -53,7 +53,7 @@ class Service:
             deadline_seconds=settings.deadline_seconds / 2,
             in_flight=min(_IN_FLIGHT, settings.pool_size),
         )
-        # Apart from the single ones: each request needs one version for all that it asks for, so no canary.
+        # A separate queue: one version answers the whole request, so the canary has no part in it.
         self._requests: Batcher[Sequence[str], list[Outcome]] = Batcher(
             self._answer_requests,
             max_batch=settings.max_batch,
@@ -66,20 +66,20 @@ class Service:
         metrics.QUEUE.set_function(lambda: float(len(self._batcher) + len(self._requests)))
 
     def serving(self) -> Served:
-        """The current release.
+        """Return the current release.
 
         Raises:
-            ProblemError: model_unavailable.
+            ProblemError: No model is served (`model_unavailable`).
         """
         if self.live.served is None:
             raise ProblemError(_no_model(self.live))
         return self.live.served
 
     async def one(self, key: str) -> Outcome:
-        """Answer one entity, together with whoever else asks at this moment.
+        """Answer one entity, in a batch with concurrent requests.
 
         Raises:
-            ProblemError: the service cannot answer at all (model, feature store, overload).
+            ProblemError: The service cannot answer at all (model, feature store, overload).
         """
         self.serving()
         try:
@@ -88,10 +88,10 @@ class Service:
             raise _overloaded() from None
 
     async def many(self, keys: Sequence[str]) -> list[Outcome]:
-        """Answer several entities by one release, together with other requests of this moment.
+        """Answer several entities by one release, in a batch with concurrent requests.
 
         Raises:
-            ProblemError: the service cannot answer at all (model, feature store, overload).
+            ProblemError: The service cannot answer at all (model, feature store, overload).
         """
         self.serving()
         try:
@@ -101,7 +101,7 @@ class Service:
             raise _overloaded() from None
 
     async def explain(self, outcome: Outcome) -> dict[str, Any]:
-        """What each feature contributes to a probability; see `streamflow.predict.models.explain`."""
+        """Return what each feature contributes to a probability; see `streamflow.predict.models.explain`."""
         began = time.perf_counter()
         made = await asyncio.to_thread(explain, outcome.served.release, outcome.row.values)
         name = outcome.served.release.pointer.name
@@ -125,14 +125,14 @@ class Service:
         return outcomes
 
     async def _answer_requests(self, requests: Sequence[Sequence[str]]) -> Sequence[list[Outcome]]:
-        """Whole requests, read and computed in chunks, all by the release of this moment."""
+        """Answer whole requests in chunks, all by the current release."""
         served = self.serving()
         keys = [key for request in requests for key in request]
         size = self.settings.max_batch
         until = time.monotonic() + self.settings.deadline_seconds
         outcomes: list[Outcome] = []
         for start in range(0, len(keys), size):
-            # Nobody waits any longer; what is left would only keep others waiting.
+            # The requests have timed out; the rest would only delay others.
             if time.monotonic() > until:
                 raise OverloadedError
             outcomes += await self._answer(served, keys[start : start + size])
@@ -142,7 +142,7 @@ class Service:
     async def _answer_both(
         self, served: Served, canary: Served, keys: Sequence[str], chosen: Sequence[bool]
     ) -> list[Outcome]:
-        """The chosen ones by the canary; what it cannot answer, production does."""
+        """Answer the chosen entities by the canary; production answers what the canary cannot."""
         asked = [key for key, is_chosen in zip(keys, chosen, strict=True) if is_chosen]
         try:
             tried = await self._answer(canary, asked, CANARY)
@@ -157,7 +157,7 @@ class Service:
         return [answered[key] for key in keys]
 
     def _start_shadow(self, answered: Sequence[Outcome]) -> None:
-        """Let the challenger score the same entities, one batch at a time; what does not fit is dropped."""
+        """Let the challenger score the same entities, one batch at a time; entities beyond that are dropped."""
         challenger = self.live.trials.get(CHALLENGER)
         if challenger is None:
             return
@@ -175,10 +175,10 @@ class Service:
         count_differences(challenger, answered, shadow)
 
     async def _learn(self) -> OnlineFacts:
-        """Ask the online store what it is, when it was away at the start and no poll has come since.
+        """Read the online store's facts if it was down at the start and no poll has succeeded since.
 
         Raises:
-            ProblemError: it still is.
+            ProblemError: The online store is still down.
         """
         self.live.online = await online_facts.read(self._connections, self.settings.deadline_seconds / 2)
         return self.live.online
@@ -196,7 +196,7 @@ class Service:
     async def _read_and_infer(self, served: Served, keys: Sequence[str], alias: str) -> list[Outcome]:
         name = served.release.pointer.name
         started = time.perf_counter()
-        # Before the read: a materialization between the two must not make what was read look old.
+        # Taken before the read: a materialization in between must not make fresh features look old.
         online = self.live.online or await self._learn()
         mismatch = served.plan.mismatch(online.columns)
         if mismatch is not None:
@@ -216,7 +216,7 @@ class Service:
             good = [i for i, problem in enumerate(problems) if problem is None]
             probabilities = await _infer(served, [rows[i].values for i in good])
         except (TypeError, ValueError):
-            # A column was changed since the last poll. The error may hold a value, so it is not told.
+            # A column changed its type since the last poll. The error may contain a value, so it is not shown.
             self.live.online = None
             raise ProblemError(schema_mismatch("a column was changed to another type")) from None
         metrics.PREPROCESS_SECONDS.labels(name).observe(read - started)
@@ -234,7 +234,7 @@ class Service:
 
 
 async def _infer(served: Served, rows: list[tuple[Any, ...]]) -> list[float | Problem]:
-    """Probabilities of complete rows; a row the model cannot take gets its own problem."""
+    """Probabilities of complete rows; a row with an unknown category gets a problem instead."""
     if not rows:
         return []
     release = served.release
@@ -274,7 +274,8 @@ def _unknown_category(error: UnknownCategoryError) -> Problem:
 def _not_finite(served: Served) -> Problem:
     version = served.release.pointer.version
     return Problem(
-        "internal_error", f"Version {version} gave no number. Roll back with 'streamflow models rollback'."
+        "internal_error",
+        f"Version {version} did not return a finite number. Roll back with 'streamflow models rollback'.",
     )
 
 
@@ -288,7 +289,9 @@ def _no_model(live: LiveModel) -> Problem:
     if live.refused is not None:
         detail = live.refused.why
     elif not live.registry_up:
-        detail = "MLflow does not answer and no release was kept from before. Start MLflow; this is retried by itself."
+        detail = (
+            "MLflow does not answer and no release is cached. Start MLflow; the service retries by itself."
+        )
     elif live.alias_set is False:
         detail = 'No version is promoted. Promote one: streamflow models promote VERSION --to production --why "…".'
     else:

@@ -1,4 +1,4 @@
-"""Versions on trial: a canary answers a share of the entities, a challenger is scored in shadow and never answered."""
+"""Compares a challenger that is scored in shadow with the answers that were given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from streamflow.predict.outcome import Outcome
 
 
 def count_differences(served: Served, answered: Sequence[Outcome], shadow: Sequence[Outcome]) -> None:
-    """Count how the challenger's outcomes differ from those answered."""
+    """Count where the challenger's outcomes differ from the answers.
+
+    Args:
+        served: The challenger.
+        answered: The answers that were given.
+        shadow: The challenger's outcomes for the same entities, in the same order.
+    """
     version = str(served.release.pointer.version)
     difference = metrics.SHADOW_DIFFERENCE.labels(version)
     for given, other in zip(answered, shadow, strict=True):

@@ -55,9 +55,9 @@ def test_tritons_client_gets_the_probabilities_that_predict_gives(simulated, pre
 def test_the_protocol_refuses_a_request_with_a_user_that_has_no_features(simulated, client, users):
     with pytest.raises(InferenceServerException, match="missing_features"):
         client.infer(simulated.mlflow.registered_model, [tensor([users[0], "nobody"], binary=False)])
-    with pytest.raises(InferenceServerException, match="Served is version 1"):
+    with pytest.raises(InferenceServerException, match="The served model is version 1"):
         client.infer("another_model", [tensor([users[0]], binary=False)])
-    with pytest.raises(InferenceServerException, match="Served is version 1"):
+    with pytest.raises(InferenceServerException, match="The served model is version 1"):
         client.infer(
             simulated.mlflow.registered_model, [tensor([users[0]], binary=False)], model_version="99"
         )

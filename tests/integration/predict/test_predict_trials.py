@@ -1,4 +1,4 @@
-"""Versions on trial and the log of predictions: switched by alias, without a restart, without harm to a request."""
+"""Versions on trial and the prediction log: switched by alias without a restart, and harmless to requests."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_a_log_that_cannot_be_written_costs_no_request(simulated, start, product
     try:
         with start(simulated, path="/readyz", STREAMFLOW_PREDICT__LOG_SHARE="1.0") as service:
             assert [service.predict(user).status_code for user in users[:50]] == [200] * 50
-            service.until(lambda: "log of predictions not written" in service.log.read_text())
+            service.until(lambda: "prediction log not written" in service.log.read_text())
             assert [service.predict(user).status_code for user in users[:50]] == [200] * 50
     finally:
         with transaction(simulated) as connection:

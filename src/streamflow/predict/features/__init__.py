@@ -1,1 +1,1 @@
-"""Feature rows out of the online store."""
+"""Feature rows from the online store."""

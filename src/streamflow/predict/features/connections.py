@@ -1,4 +1,4 @@
-"""Connections to the online store: a few connections, each with one connection that is replaced whenever it fails."""
+"""Connections to the online store; one that fails is replaced."""
 
 from __future__ import annotations
 
@@ -25,17 +25,14 @@ _LOST: tuple[type[Exception], ...] = (
     asyncpg.InternalClientError,
 )
 _PLANS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
-"""Every statement here is prepared once and looks entities up by key. Planned anew for each batch, as PostgreSQL likes
-to do for arrays, the planning takes longer than the reading, and larger batches get scans of whole tables."""
+"""Every statement is prepared once and looks entities up by key. With a new plan for each batch, which PostgreSQL prefers
+for arrays, planning takes longer than reading, and larger batches scan whole tables."""
 
 _MISSING = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
 
 
 class Connection:
-    """One connection, opened when needed and thrown away at the first failure.
-
-    A pool hands out slots, and a slot can be lost; a connection owns its connection and has nothing to give back.
-    """
+    """One connection, opened when needed and discarded at the first failure."""
 
     def __init__(self, database: DatabaseSettings) -> None:
         self._database = database
@@ -43,15 +40,17 @@ class Connection:
         self._ended = False
 
     async def fetch(self, statement: str, *arguments: Any, timeout: float) -> list[Any]:
-        """Run one statement; a connection found dead is replaced once.
+        """Run one statement; a connection that the server closed is replaced once.
 
         Args:
-            timeout: Seconds for all of it.
+            statement: SQL with `$1` and so on for the arguments.
+            arguments: Arguments of the statement.
+            timeout: Longest time including a new connection, in seconds.
 
         Raises:
-            ProblemError: feature_store_unavailable, or schema_mismatch when the tables are not as expected.
+            ProblemError: `feature_store_unavailable`, or `schema_mismatch` if a table or column is missing.
         """
-        # A server that hangs would also hang the polite ways of ending a query, such as asyncpg's own timeout.
+        # asyncpg's own timeout asks the server to cancel the query, and would wait for a server that hangs.
         loop = asyncio.get_running_loop()
         self._ended = False
         ending = loop.call_later(timeout, self._end)
@@ -70,7 +69,7 @@ class Connection:
             ending.cancel()
 
     def _end(self) -> None:
-        """Time is up: what waits on the connection fails."""
+        """Fail whatever waits on the connection."""
         self._ended = True
         self.drop()
 
@@ -78,7 +77,7 @@ class Connection:
         fresh = self._connection is None or self._connection.is_closed()
         try:
             connection = await self._open(deadline) if fresh else self._connection
-            assert connection is not None  # noqa: S101  # one of both branches made it
+            assert connection is not None  # noqa: S101  # one of the two branches has set it
             rows: list[Any] = await connection.fetch(statement, *arguments)
         except _LOST:
             if fresh or self._ended:
@@ -98,7 +97,7 @@ class Connection:
             port=database.port,
             database=database.name,
             user=database.user,
-            # Read anew: the password may have been changed since the last connection.
+            # Read again: the password may have changed since the last connection.
             password=database.secret or None,
             ssl=database.sslmode,
             timeout=min(max(left, 0.001), database.connect_timeout_seconds),
@@ -106,19 +105,19 @@ class Connection:
         )
         if self._ended:
             raise TimeoutError
-        # Not as settings of the start-up packet, which connection poolers refuse.
+        # Not in the startup packet: connection poolers refuse settings there.
         await self._connection.execute(_PLANS)
         return self._connection
 
     def drop(self) -> None:
-        """Throw the connection away without waiting for the server."""
+        """Discard the connection without waiting for the server."""
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
 
 
 class Connections:
-    """The service's connections; whoever needs one waits for the next free one."""
+    """The service's connections; a statement waits for a free one."""
 
     def __init__(self, database: DatabaseSettings, size: int) -> None:
         self._all = [Connection(database) for _ in range(size)]
@@ -127,7 +126,7 @@ class Connections:
             self._free.put_nowait(connection)
 
     async def fetch(self, statement: str, *arguments: Any, timeout: float) -> list[Any]:
-        """Run one statement on the next free connection; see `Connection.fetch`."""
+        """Run one statement on a free connection; see `Connection.fetch`."""
         try:
             connection = self._free.get_nowait() if self._free.qsize() else await self._next_free(timeout)
         except TimeoutError:
@@ -142,11 +141,13 @@ class Connections:
             return await self._free.get()
 
     def close(self) -> None:
-        """Drop every connection."""
+        """Discard every connection."""
         for connection in self._all:
             connection.drop()
 
 
 def _unavailable(why: str) -> ProblemError:
-    detail = f"The feature store cannot be read ({why}). Try again; if it stays, check PostgreSQL."
+    detail = (
+        f"The feature store cannot be read ({why}). Try again; if the problem persists, check PostgreSQL."
+    )
     return ProblemError(Problem("feature_store_unavailable", detail, retry_after=1))

@@ -1,4 +1,4 @@
-"""What the online store says of itself: the newest as-of and the columns of each feature view; asked at every poll."""
+"""Newest as-of and columns of each feature view in the online store; read at every poll."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class OnlineFacts:
     """The online store at one moment.
 
     Attributes:
-        newest: Newest materialized event timestamp per feature view, seconds since 1970; views that were never
-            materialized are absent.
+        newest: Newest materialized event timestamp per feature view, in seconds since 1970; without the views that
+            were never materialized.
         columns: SQL type per column, per feature view.
     """
 
@@ -34,10 +34,10 @@ class OnlineFacts:
 
 
 async def read(connections: Connections, timeout: float) -> OnlineFacts:
-    """Ask the online store.
+    """Read the facts from the online store.
 
     Raises:
-        ProblemError: it does not answer, or was never set up.
+        ProblemError: The online store does not answer, or was never set up.
     """
     rows = await connections.fetch(_STATEMENT, timeout=timeout)
     return OnlineFacts(

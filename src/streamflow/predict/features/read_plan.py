@@ -1,8 +1,4 @@
-"""Keys -> feature values, or the reason why there are none.
-
-`ReadPlan` turns a contract into one SQL statement for all feature views and all entities; `judge` decides, row by
-row and without I/O, whether the values may be predicted from.
-"""
+"""How the features of a contract are read from the online store, and whether a row allows a prediction."""
 
 from __future__ import annotations
 
@@ -18,18 +14,18 @@ Columns = Mapping[str, Mapping[str, str]]
 """SQL type per column, per feature view."""
 
 ONLINE_SCHEMA = "online_schema"
-"""Reason of a `schema_mismatch` that lies in the online tables and so concerns every entity."""
+"""Reason of a `schema_mismatch` of the online tables, which concerns every entity."""
 
 
 @dataclass(frozen=True)
 class FeatureRow:
-    """What the online store holds of one entity.
+    """Feature values of one entity in the online store.
 
     Attributes:
         values: Feature values in the contract's order; None where absent.
-        stamps: Event timestamp per view in the contract's order, seconds since 1970; None without a row.
-        loaded_at: Newest load time among the rows, seconds since 1970; None when unknown.
-        read_at: When the rows were read, by the database's clock, seconds since 1970; None when unknown.
+        stamps: Event timestamp per view in the contract's order, in seconds since 1970; None without a row.
+        loaded_at: Newest load time among the rows, in seconds since 1970; None if unknown.
+        read_at: Read time by the database's clock, in seconds since 1970; None if unknown.
     """
 
     values: tuple[Any, ...]
@@ -64,13 +60,13 @@ class ReadPlan:
         columns += [f"extract(epoch FROM v{i}.event_timestamp)::float8" for i in range(len(self.views))]
         loaded = ", ".join(f"v{i}.created_timestamp" for i in range(len(self.views)))
         columns.append(f"extract(epoch FROM greatest({loaded}))::float8")
-        # While the tables are locked for reading: no swap of them lies between what was read and this time.
+        # The tables are locked for reading, so no materialization comes between the values and this time.
         columns.append("extract(epoch FROM clock_timestamp())::float8")
         joins = "".join(
             f" LEFT JOIN online.{_quoted(view)} v{i} ON v{i}.{key} = k.key"
             for i, view in enumerate(self.views)
         )
-        # Column names of the result do not matter, positions do; equal names would be lost in a mapping.
+        # Columns are read by position: two features may have the same name.
         return f"SELECT {', '.join(columns)} FROM unnest($1::text[]) WITH ORDINALITY AS k(key, n){joins} ORDER BY k.n"
 
     def row(self, record: Sequence[Any]) -> FeatureRow:
@@ -79,9 +75,9 @@ class ReadPlan:
         return FeatureRow(cells[: self._width], cells[self._width : -2], cells[-2], cells[-1])
 
     def mismatch(self, columns: Columns) -> Problem | None:
-        """Why nothing can be predicted from tables of these columns; None when they are as the contract says.
+        """Return why tables with these columns do not fit the contract; None if they do.
 
-        The answer for the columns asked about last is remembered, since they stay the same between two polls.
+        The last result is cached, because columns stay the same between two polls.
         """
         if columns is not self._judged_columns:
             self._mismatch = self._find_mismatch(columns)

@@ -1,4 +1,4 @@
-"""Outcomes -> the documents that are sent."""
+"""JSON documents of the answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamflow.settings import PredictSettings
 
 
 def prediction(outcome: Outcome, request_id: str) -> dict[str, Any]:
-    """The answer to one entity that has a probability."""
+    """Answer for one entity that has a probability."""
     served = outcome.served
     contract = served.release.contract
     return {
@@ -27,7 +27,7 @@ def prediction(outcome: Outcome, request_id: str) -> dict[str, Any]:
 
 
 def batch(outcomes: list[Outcome], request_id: str) -> dict[str, Any]:
-    """The answer to several entities."""
+    """Answer for several entities."""
     served = outcomes[0].served
     contract = served.release.contract
     items: list[dict[str, Any]] = [
@@ -45,7 +45,7 @@ def batch(outcomes: list[Outcome], request_id: str) -> dict[str, Any]:
 
 
 def features(outcome: Outcome, live: LiveModel, settings: PredictSettings) -> dict[str, dict[str, Any]]:
-    """Every feature of the contract with its value, its view, its as-of and its age."""
+    """Value, view, as-of and age of each feature of the contract."""
     contract = outcome.served.release.contract
     position = {view.name: i for i, view in enumerate(contract.views)}
     result: dict[str, dict[str, Any]] = {}
@@ -53,7 +53,7 @@ def features(outcome: Outcome, live: LiveModel, settings: PredictSettings) -> di
         stamp = outcome.row.stamps[position[feature.view]]
         clock = time.time() if settings.age_clock == "wall" else live.newest.get(feature.view, stamp or 0.0)
         result[feature.name] = {
-            # JSON has no number for these.
+            # JSON cannot represent NaN or infinity.
             "value": None if isinstance(value, float) and not math.isfinite(value) else value,
             "view": feature.view,
             "event_timestamp": None if stamp is None else iso(stamp),
@@ -63,7 +63,7 @@ def features(outcome: Outcome, live: LiveModel, settings: PredictSettings) -> di
 
 
 def model(live: LiveModel) -> dict[str, Any]:
-    """What is served, since when, and why not something else."""
+    """What is served and since when, and which version was refused."""
     document: dict[str, Any] = {"registry_up": live.registry_up, "served": None, "refused": None}
     document["trials"] = {alias: served.label for alias, served in live.trials.items()}
     document["refused_trials"] = {alias: _refused(item) for alias, item in live.refused_trials.items()}

@@ -1,7 +1,7 @@
-"""API keys: who may ask for what. Off unless a file of keys is named.
+"""API keys and their scopes; without a file of keys, none is required.
 
-A file has one key a line, `NAME SHA256 SCOPE[,SCOPE]`; only digests are stored. The file is read again when it changes,
-so a key is rotated by adding the new line, moving the clients, and removing the old one.
+The file has one key per line, `NAME SHA256 SCOPE[,SCOPE]`; only digests are stored. It is read again when it changes: to
+rotate a key, add the new line, move the clients, and remove the old line.
 """
 
 from __future__ import annotations
@@ -27,47 +27,47 @@ _LINE = re.compile(rf"(?P<name>{_NAME.pattern})\s+(?P<digest>[0-9a-f]{{64}})\s+(
 _OPEN: frozenset[str] = frozenset()
 _PREDICT, _FEATURES, _BOTH = frozenset(("predict",)), frozenset(("features",)), frozenset(SCOPES)
 _FALSE = frozenset(("0", "false", "off", "f", "no", "n"))
-"""What FastAPI reads as false; anything else in a query asks for something."""
+"""Values of a query parameter that FastAPI reads as false."""
 _INFER = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """Whom a key belongs to, and what it may do."""
+    """Name and scopes of a key."""
 
     name: str
     scopes: frozenset[str]
 
 
 def new_key(name: str, scopes: Sequence[str]) -> tuple[str, str]:
-    """A new random key of 256 bits, and its line for the file.
+    """Make a random key of 256 bits and its line for the file.
 
     Raises:
-        UsageError: the name or a scope is not allowed.
+        UsageError: The name or a scope is invalid.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"'{name}' is no name for a key.",
+            f"'{name}' is not a valid name for a key.",
             hint="Use up to 64 letters, digits, dots, dashes and underscores.",
         )
     if not scopes or set(scopes) - set(SCOPES):
         raise UsageError(
-            f"'{','.join(scopes)}' are no scopes of a key.", hint=f"Scopes are: {', '.join(SCOPES)}."
+            f"'{','.join(scopes)}' are not valid scopes.", hint=f"Valid scopes are: {', '.join(SCOPES)}."
         )
     key = _PREFIX + secrets.token_urlsafe(32)
     return key, f"{name} {digest_of(key)} {','.join(scopes)}"
 
 
 def digest_of(key: str) -> str:
-    """SHA-256 of a key. Keys are random and long, so no slow hash is needed."""
+    """SHA-256 of a key; keys are long and random, so a slow hash is not needed."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def parse(text: str) -> dict[str, ApiKey]:
-    """Keys by digest.
+    """Read keys by digest from the text of a file.
 
     Raises:
-        UsageError: a line is not of the form; says which.
+        UsageError: A line is malformed; the message gives its number.
     """
     keys: dict[str, ApiKey] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -85,10 +85,10 @@ def parse(text: str) -> dict[str, ApiKey]:
 
 
 def read(path: Path) -> dict[str, ApiKey]:
-    """The keys of a file.
+    """Read the keys of a file.
 
     Raises:
-        UsageError: it cannot be read, or a line is not of the form.
+        UsageError: The file cannot be read, or a line is malformed.
     """
     try:
         return parse(path.read_text(encoding="utf-8"))
@@ -99,16 +99,20 @@ def read(path: Path) -> dict[str, ApiKey]:
 
 
 class KeyFile:
-    """The keys in a file, as of the last look at it."""
+    """The keys in a file, as last read."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file; raises as `read` does."""
+        """Read the file.
+
+        Raises:
+            UsageError: The file cannot be read, or a line is malformed.
+        """
         self._path = path
         self._seen = _state(path)
         self.keys: Mapping[str, ApiKey] = read(path)
 
     def refresh(self) -> None:
-        """Read the file again when it changed; one that cannot be read leaves the keys as they were."""
+        """Read the file again if it has changed; if it is invalid, keep the former keys."""
         state = _state(self._path)
         if state == self._seen:
             return
@@ -116,7 +120,7 @@ class KeyFile:
         try:
             self.keys = read(self._path)
         except UsageError as error:
-            _LOG.error("API keys not taken; the former ones hold", why=error.what)
+            _LOG.error("API keys not read; the former keys stay valid", why=error.what)
             return
         _LOG.info("API keys read", keys=len(self.keys))
 
@@ -130,10 +134,12 @@ def _state(path: Path) -> tuple[int, int, int] | None:
 
 
 def scopes_of(method: str, path: str, query: bytes = b"") -> frozenset[str]:
-    """The scopes that a request needs; none when it is open to all (status, metrics, documentation).
+    """Scopes that a request needs; empty for status, metrics and documentation, which are open.
 
     Args:
-        query: The query string, raw.
+        method: HTTP method.
+        path: Path of the request.
+        query: Raw query string.
     """
     if path == "/predict":
         return _BOTH if query and _shows_features(query) else _PREDICT
@@ -143,40 +149,42 @@ def scopes_of(method: str, path: str, query: bytes = b"") -> frozenset[str]:
 
 
 def _shows_features(query: bytes) -> bool:
-    """Whether the answer would tell feature values; contributions tell them too, each value has its own."""
+    """Whether the answer would reveal feature values; contributions do too, because they identify values."""
     asked = QueryParams(query).multi_items()
     return any(name in ("features", "explain") and value.lower() not in _FALSE for name, value in asked)
 
 
 def find(keys: Mapping[str, ApiKey], given: str | None) -> ApiKey | None:
-    """The key that a caller gave, if it is one of ours."""
+    """Find the key that a caller sent; None if it is unknown."""
     return keys.get(digest_of(given)) if given else None
 
 
 def refuse(key: ApiKey | None, given: str | None, needed: frozenset[str]) -> Problem | None:
-    """Why a request is refused; None when it is allowed. Pure.
+    """Return why a request is refused; None if it is allowed. Pure.
 
     Args:
-        key: What was found for the given key.
-        given: The key as the caller sent it; None without one.
-        needed: The scopes that the request needs, all of them.
+        key: The known key; None if the sent key is unknown.
+        given: The key as sent; None if the caller sent none.
+        needed: Scopes that the request needs.
     """
     if not given:
         return Problem("unauthorized", "Send an API key: 'Authorization: Bearer KEY', or 'X-API-Key: KEY'.")
     if key is None:
-        return Problem("unauthorized", "This API key is not known. Ask the service's operator for a new one.")
+        return Problem(
+            "unauthorized", "This API key is unknown. Ask the operator of the service for a new one."
+        )
     lacking = needed - key.scopes
     if lacking:
         detail = (
-            f"The key '{key.name}' may do {', '.join(sorted(key.scopes))};"
-            f" this needs '{', '.join(sorted(lacking))}'."
+            f"The key '{key.name}' has the scope {', '.join(sorted(key.scopes))};"
+            f" this request also needs '{', '.join(sorted(lacking))}'."
         )
         return Problem("forbidden", detail)
     return None
 
 
 def given_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The key in a request's headers (ASGI: lower-case names, raw values)."""
+    """Read the key from ASGI headers, whose names are lower-case; None if the caller sent none."""
     for name, value in headers:
         if name == b"x-api-key":
             return value.decode("latin-1")

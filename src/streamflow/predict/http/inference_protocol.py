@@ -1,7 +1,7 @@
 """Open Inference Protocol v2 over the same service: https://github.com/kserve/open-inference-protocol.
 
-One input, the entities' keys; outputs `probability` and `prediction`. The protocol knows no answer for a part of a
-request, so one entity that is refused refuses the request. A failed request is answered as `http.errors.render` says.
+The input is the entities' keys; the outputs are `probability` and `prediction`. The protocol has no partial answers, so
+one entity without a prediction refuses the whole request. Errors are answered as `http.errors.render` says.
 """
 
 import json
@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"[0-9]{1,12}")
 
 
 class RequestedOutput(BaseModel):
-    """An output that the caller wants."""
+    """An output that the client asks for."""
 
     model_config = example({"name": "probability"})
 
@@ -40,7 +40,7 @@ class RequestedOutput(BaseModel):
 
 
 class InputTensor(BaseModel):
-    """The entities' keys."""
+    """The input: the entities' keys."""
 
     model_config = example(_TENSOR)
 
@@ -87,9 +87,9 @@ class InferenceResponse(BaseModel):
 
 
 class InferenceError(BaseModel):
-    """What the protocol answers with when a request fails."""
+    """The protocol's answer to a request that failed."""
 
-    model_config = example({"error": "not_found: Served is version 3 of streamflow_churn."})
+    model_config = example({"error": "not_found: The served model is version 3 of streamflow_churn."})
 
     error: str
 
@@ -161,7 +161,7 @@ def _add_infer(app: FastAPI, service: Service) -> None:
         _check_name(service.serving(), model_name, model_version)
         wanted = _parse(await request.body(), request.headers.get(_HEADER_LENGTH))
         outcomes = await service.many(_keys(wanted, service))
-        # Another version may have been swapped in meanwhile.
+        # Another version may have been swapped in since the check above.
         _check_name(outcomes[0].served, model_name, model_version)
         _check_all(outcomes)
         for outcome in outcomes:
@@ -184,13 +184,13 @@ def _add_infer(app: FastAPI, service: Service) -> None:
 def _check_name(served: Served, name: str, version: str | None) -> dict[str, Any]:
     label = served.label
     if name != label["name"] or version not in (None, str(label["version"])):
-        detail = f"Served is version {label['version']} of {label['name']}."
+        detail = f"The served model is version {label['version']} of {label['name']}."
         raise ProblemError(Problem("not_found", detail))
     return label
 
 
 def _parse(body: bytes, header_length: str | None) -> InferenceRequest:
-    """The request; with binary tensors, their bytes follow the JSON, whose length a header gives."""
+    """Parse a request; binary tensors follow the JSON, whose length is in a header."""
     length = len(body)
     if header_length is not None:
         if not _NUMBER.fullmatch(header_length) or int(header_length) > len(body):
@@ -200,22 +200,22 @@ def _parse(body: bytes, header_length: str | None) -> InferenceRequest:
         wanted = InferenceRequest.model_validate_json(body[:length])
     except ValueError as error:
         lines = str(error).splitlines()
-        raise requests.bad_request(f"The body is no inference request: {' '.join(lines[1:3])}") from None
+        raise requests.bad_request(f"The body is not an inference request: {' '.join(lines[1:3])}") from None
     if header_length is not None and len(wanted.inputs) == 1 and wanted.inputs[0].data is None:
         wanted.inputs[0].data = list(_binary(body[length:]))
     return wanted
 
 
 def _binary(content: bytes) -> list[str]:
-    """BYTES elements: each a little-endian uint32 length and that many bytes."""
+    """Decode BYTES elements: each is a little-endian uint32 length and that many bytes."""
     found, at = [], 0
     while at < len(content):
         if at + 4 > len(content):
-            raise requests.bad_request("The binary input is cut off.")
+            raise requests.bad_request("The binary input is truncated.")
         (size,) = struct.unpack_from("<I", content, at)
         at += 4
         if at + size > len(content):
-            raise requests.bad_request("The binary input is cut off.")
+            raise requests.bad_request("The binary input is truncated.")
         try:
             found.append(content[at : at + size].decode())
         except UnicodeDecodeError:
@@ -235,13 +235,13 @@ def _keys(wanted: InferenceRequest, service: Service) -> list[str]:
         raise requests.bad_request(f"The shape of '{join_key}' must be [n] or [n, 1] for its n > 0 keys.")
     most = service.settings.max_request_entities
     if len(flat) > most:
-        detail = f"{len(flat)} entities were asked for; at most {most} fit into one request. Send several."
+        detail = f"{len(flat)} entities were requested; one request may have at most {most}. Send several requests."
         raise ProblemError(Problem("request_too_large", detail))
     names = [output.name for output in wanted.outputs or ()]
     unknown = set(names) - {"probability", "prediction"}
     if unknown:
         raise requests.bad_request(f"Unknown output(s): {', '.join(sorted(unknown))[:200]}.")
-    # Each costs as much of an answer again, and thousands of names fit into one body.
+    # Each name repeats the output in the answer, and one body has room for thousands of names.
     if len(set(names)) < len(names):
         raise requests.bad_request("An output is named twice.")
     return [requests.check_key(key, join_key) for key in flat]
@@ -255,7 +255,7 @@ def _check_all(outcomes: list[Outcome]) -> None:
 
 
 def _answer(wanted: InferenceRequest, outcomes: list[Outcome]) -> Response:
-    """JSON, or binary tensors after it for the outputs that were asked for so (as Triton's clients do)."""
+    """Answer in JSON, followed by binary tensors for the outputs requested that way (as Triton's clients do)."""
     values: dict[str, tuple[str, list[Any]]] = {
         "probability": ("FP64", [outcome.probability for outcome in outcomes]),
         "prediction": ("BOOL", [outcome.prediction for outcome in outcomes]),

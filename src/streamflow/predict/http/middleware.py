@@ -1,7 +1,7 @@
-"""The outermost layer: request id, body limit, drain, metrics and access log; and the short way to /predict.
+"""Middleware around the whole application: request id, API keys, body limit, drain, metrics, access log, fast path.
 
-Plain ASGI, because it is on the path of every request: FastAPI's own route for /predict answers the same, at three
-times the cost (validation, dependency stack, response model).
+It is plain ASGI, because every request passes it. `POST /predict` without a query is answered here: FastAPI's route
+gives the same answer at three times the cost (validation, dependencies, response model).
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _LOG = log.get("streamflow.access")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 _CLIENT_GONE = 499
-"""Status that metrics and logs give a request whose client went away; nginx's number, no response has it."""
+"""Status in metrics and logs of a request whose client disconnected, as in nginx; it is never sent."""
 _JSON = (b"content-type", b"application/json")
 
 
 class RequestMiddleware:
-    """ASGI application around the FastAPI one.
+    """ASGI middleware around the FastAPI application.
 
     Args:
-        app: The FastAPI application, for everything but the short way.
-        service: What answers predictions.
-        key_file: API keys; none asks for no key.
-        template_of: The path template of a request that the application has not seen, such as `/features/{user_id}`.
+        app: The FastAPI application; it answers everything but the fast path.
+        service: Answers predictions.
+        key_file: API keys; None requires no key.
+        template_of: Returns the path template of a request, such as `/features/{user_id}`, if routing has not set it.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class RequestMiddleware:
         self._bodies = BodyReader(settings.max_body_bytes, settings.receive_timeout_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request; anything but HTTP passes through."""
+        """Handle one HTTP request; pass anything else to the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -122,7 +122,7 @@ class RequestMiddleware:
         await self._app(scope, replay, send)
 
     def _admit(self, scope: Scope, key_file: KeyFile) -> None:
-        """Raise the problem why the caller may not ask this, if there is one."""
+        """Raise a problem if the caller lacks a scope that the request needs."""
         needed = api_keys.scopes_of(scope["method"], scope["path"], scope["query_string"])
         if not needed:
             return
@@ -147,7 +147,7 @@ class RequestMiddleware:
         await _send(send, 200, [_JSON], content)
 
     def _handler(self, scope: Scope) -> str:
-        """The path template, as logs and metrics name a request; a path itself may hold an entity's key."""
+        """Path template for logs and metrics; the path itself may contain an entity's key."""
         found = scope.get("handler") or getattr(scope.get("route"), "path", None)
         return found or self._template_of(scope) or "unmatched"
 

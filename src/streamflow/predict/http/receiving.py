@@ -1,4 +1,4 @@
-"""Receive requests: whole, not too large, and not too slowly."""
+"""Limits on the size of request bodies and on the time that headers and bodies take to arrive."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class ClientGoneError(Exception):
-    """The client closed the connection before it had sent its request."""
+    """The client disconnected before it had sent the whole request."""
 
 
 class BodyReader:
-    """Reads bodies, with one timer for all of them: one for each would cost every request for the few that are slow.
+    """Reads bodies with one shared timer; per-request timers tax fast requests.
 
     Args:
-        most_bytes: Largest body.
-        most_seconds: Longest time for all of a body.
+        most_bytes: Largest body, in bytes.
+        most_seconds: Longest time for a whole body, in seconds.
     """
 
     def __init__(self, most_bytes: int, most_seconds: float) -> None:
         self._bytes = most_bytes
         self._seconds = most_seconds
-        # In the order in which they began.
+        # Ordered by start time.
         self._reading: dict[asyncio.Task[Any] | None, float] = {}
         self._late: set[asyncio.Task[Any] | None] = set()
         self._armed = False
 
     async def read(self, receive: Receive) -> bytes:
-        """The whole body of the request that this task handles.
+        """Read the whole body of the request that the current task handles.
 
         Raises:
-            ProblemError: request_too_large, request_timeout.
-            ClientGoneError: the client went away meanwhile.
+            ProblemError: `request_too_large` or `request_timeout`.
+            ClientGoneError: The client disconnected.
         """
         task = asyncio.current_task()
         self._reading[task] = time.monotonic()
@@ -79,27 +79,34 @@ class BodyReader:
                 task.cancel()
 
     def _too_large(self) -> Problem:
-        return Problem("request_too_large", f"The body is over {self._bytes} bytes. Send less at a time.")
+        return Problem(
+            "request_too_large", f"The body is larger than {self._bytes} bytes. Send less at a time."
+        )
 
     def _too_slow(self) -> Problem:
-        detail = f"The body did not arrive within {self._seconds:g} s. Send it at once."
+        detail = f"The body did not arrive within {self._seconds:g} s. Send it without pauses."
         return Problem("request_timeout", detail)
 
 
 class HeaderTimeout:
-    """Closes connections on which a request's line and headers do not arrive; uvicorn itself would wait for ever.
+    """Closes connections whose request line and headers do not arrive; uvicorn itself would wait forever.
 
-    It looks at connections from time to time, so requests pay nothing. One that is idle between two requests is none
-    of its business: uvicorn's keep-alive ends that.
+    It checks all connections from time to time, so that requests cost nothing more. A connection that is idle between
+    two requests is left to uvicorn's keep-alive timeout.
     """
 
     def __init__(self, most_seconds: float) -> None:
         self._seconds = most_seconds
-        # By connection: the request that was its last when it was found waiting, and when that was.
+        # By connection: its last request, and since when it has been waiting for the next one.
         self._waiting: dict[Any, tuple[Any, float]] = {}
 
     def sweep(self, connections: Iterable[Any], now: float) -> None:
-        """Look at every connection (uvicorn's, by httptools), and close those found waiting for too long."""
+        """Close the connections that have waited too long for headers.
+
+        Args:
+            connections: uvicorn's connections (its httptools protocol).
+            now: Current time by the monotonic clock, in seconds.
+        """
         waiting: dict[Any, tuple[Any, float]] = {}
         for connection in tuple(connections):
             if not _waits_for_head(connection):

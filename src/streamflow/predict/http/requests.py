@@ -13,26 +13,26 @@ _KEY = re.compile(KEY_PATTERN)
 
 
 def read_key(body: bytes, join_key: str) -> str:
-    """The entity's key out of a request body: a JSON object with exactly that one member.
+    """Read the entity's key from a body that is a JSON object with exactly that member.
 
     Raises:
-        ProblemError: bad_request, naming what is wrong.
+        ProblemError: `bad_request`; the detail names the error.
     """
     return check_key(_only_member(body, join_key, '"…"'), join_key)
 
 
 def read_keys(body: bytes, join_key: str, most: int) -> list[str]:
-    """The entities' keys out of a request body: a JSON object whose one member is a list of keys.
+    """Read the entities' keys from a body that is a JSON object whose only member is a list of keys.
 
     Raises:
-        ProblemError: bad_request, naming what is wrong; request_too_large for more than `most` keys.
+        ProblemError: `bad_request`, or `request_too_large` for more than `most` keys.
     """
     name = f"{join_key}s"
     keys = _only_member(body, name, '["…", "…"]')
     if not isinstance(keys, list) or not keys:
         raise bad_request(f"'{name}' must be a list with at least one key.")
     if len(keys) > most:
-        detail = f"{len(keys)} entities were asked for; at most {most} fit into one request. Send several."
+        detail = f"{len(keys)} entities were requested; one request may have at most {most}. Send several requests."
         raise ProblemError(Problem("request_too_large", detail))
     return [check_key(key, join_key) for key in keys]
 
@@ -53,10 +53,10 @@ def _only_member(body: bytes, name: str, example: str) -> Any:
 
 
 def check_key(key: Any, join_key: str) -> str:
-    """A key that may be looked up.
+    """Check that a key can be looked up, and return it.
 
     Raises:
-        ProblemError: bad_request.
+        ProblemError: `bad_request`.
     """
     if not isinstance(key, str):
         raise bad_request(f"'{join_key}' must be a string, not {type(key).__name__}.")
@@ -67,10 +67,12 @@ def check_key(key: Any, join_key: str) -> str:
     try:
         key.encode()
     except UnicodeEncodeError:
-        raise bad_request(f"'{join_key}' holds half a surrogate pair, which is no character.") from None
+        raise bad_request(
+            f"'{join_key}' contains half of a surrogate pair, which is not a character."
+        ) from None
     return key
 
 
 def bad_request(detail: str) -> ProblemError:
-    """The problem of a request that cannot be understood."""
+    """Make the problem of a malformed request."""
     return ProblemError(Problem("bad_request", detail))

@@ -1,4 +1,4 @@
-"""Requests and answers as they stand in the OpenAPI document."""
+"""Schemas of requests and answers in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 
 
 def example(document: dict[str, Any], config: ConfigDict = _LAX) -> ConfigDict:
-    """The configuration of a model that shows one document of its kind."""
+    """Add an example document to a model's configuration."""
     return {**config, "json_schema_extra": {"examples": [document]}}
 
 
@@ -68,11 +68,11 @@ class ProblemDocument(BaseModel):
     type: str = Field(examples=["urn:streamflow:problem:missing_features"])
     title: str
     status: int
-    code: str = Field(description="Stable; programs decide by it.", examples=["missing_features"])
+    code: str = Field(description="Stable; clients branch on it.", examples=["missing_features"])
     detail: str = Field(description="What happened, to which thing, and what to do next.")
     reason: str | None = None
     features: list[str] | None = None
-    instance: str | None = Field(None, description="The request, as an URN; batch items have none.")
+    instance: str | None = Field(None, description="URN of the request; absent in batch items.")
     request_id: str | None = None
 
 
@@ -84,18 +84,18 @@ class FeatureValue(BaseModel):
     value: bool | int | float | str | None
     view: str
     event_timestamp: str | None = Field(description="The as-of of the value, ISO 8601.")
-    age_seconds: float | None = Field(description="Age against the clock the service measures by.")
+    age_seconds: float | None = Field(description="Age by the clock that the service uses.")
 
 
 class FeatureContributions(BaseModel):
-    """Why the probability is what it is: the reference's probability and the contributions add up to it."""
+    """Contribution of each feature; with the reference's probability they add up to the answer."""
 
     model_config = example(_CONTRIBUTIONS)
 
     reference_probability: float = Field(description="Probability of the reference row.")
-    contributions: dict[str, float] = Field(description="Per feature; Shapley values of the served model.")
+    contributions: dict[str, float] = Field(description="Shapley value of each feature.")
     reference: dict[str, bool | int | float | str | None] = Field(
-        description="Where the contributions start: the median or most frequent value of the training rows."
+        description="Reference row: the median or most frequent values of the training rows."
     )
 
 
@@ -104,7 +104,9 @@ class Health(BaseModel):
 
     model_config = example(_HEALTH)
 
-    status: str = Field(description="ok, degraded (serves, but a dependency is down) or unavailable.")
+    status: str = Field(
+        description="`ok`, `degraded` (it answers, but a dependency is down) or `unavailable`."
+    )
     model: ModelLabel | None
     registry_up: bool
     feature_store_up: bool
@@ -112,7 +114,7 @@ class Health(BaseModel):
 
 
 class Schemas:
-    """The models whose fields are named by the join key."""
+    """Schemas with fields that are named after the join key."""
 
     def __init__(self, join_key: str) -> None:
         key: Any = (

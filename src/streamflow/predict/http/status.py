@@ -47,16 +47,16 @@ def add_status_routes(app: FastAPI, service: Service) -> None:
         "/readyz",
         operation_id="readyz",
         tags=["status"],
-        summary="Whether requests should be sent here; asks no shared dependency",
+        summary="Whether requests should be sent here; independent of shared dependencies",
         responses=documented("model_unavailable"),
     )
     async def readyz() -> dict[str, str]:
         if not live.ready:
-            detail = "This replica is about to end." if live.draining else "No model is loaded yet."
+            detail = "This replica is shutting down." if live.draining else "No model is loaded yet."
             raise ProblemError(Problem("model_unavailable", detail, retry_after=2))
         return {"status": "ok"}
 
-    # Some load balancers ask by HEAD.
+    # Some load balancers send HEAD.
     @app.head("/livez", operation_id="livez_head", tags=["status"], response_class=Response)
     async def livez_head() -> Response:
         return Response()
@@ -73,7 +73,10 @@ def add_status_routes(app: FastAPI, service: Service) -> None:
         return Response()
 
     @app.get(
-        "/model", operation_id="model", tags=["status"], summary="What is served, and why not something else"
+        "/model",
+        operation_id="model",
+        tags=["status"],
+        summary="What is served, and which version was refused",
     )
     async def model() -> dict[str, Any]:
         return answers.model(live)

@@ -1,8 +1,8 @@
-"""Why a probability is what it is: one contribution per feature, which add up to it exactly.
+"""Contribution of each feature to a probability: sampled Shapley values against one reference row.
 
-Shapley values against one reference row: features change from the reference's values to the entity's one after the other,
-and each gets the change of the served model's own output; orders are averaged. Along every order the changes add up to
-the whole difference, so their mean does too. The orders are few, seeded, and used forwards and backwards.
+Features change one after another from the reference's values to the entity's. Each is credited with the change of the
+served model's output, averaged over several seeded orders, each also taken backwards. Along every order the changes add
+up to the whole difference, so the averages do too.
 
 Source: Castro, Gómez, Tejada (2009), Polynomial calculation of the Shapley value based on sampling, section 3.
 """
@@ -27,11 +27,10 @@ class Explanation:
     """Contributions of the features to one probability.
 
     Attributes:
-        reference: Values that the contributions start from: per feature the median, or the most frequent value, of the
-            training rows.
+        reference: Reference row: the median or the most frequent value of each feature in the training rows.
         reference_probability: Probability of the reference.
-        contributions: Per feature, in the contract's order; with the reference's probability they add up to the
-            entity's.
+        contributions: Contribution of each feature, in the contract's order; with the reference's probability they add up
+            to the entity's.
     """
 
     reference: dict[str, Any]
@@ -43,7 +42,7 @@ def explain(release: Release, values: Sequence[Any]) -> Explanation:
     """Explain the served model's probability for one complete row of feature values.
 
     Raises:
-        UnknownCategoryError: a value the model does not know.
+        UnknownCategoryError: The model does not know a value.
     """
     contract = release.contract
     reference = reference_row(contract)
@@ -73,7 +72,7 @@ def _both_ways(order: Any) -> tuple[Any, Any]:
 
 
 def reference_row(contract: Contract) -> list[Any]:
-    """The typical row of the training set, by the contract's statistics."""
+    """Reference row of a model: typical values by the contract's statistics."""
     return [_typical(feature, contract.statistics.get(feature.name, {})) for feature in contract.features]
 
 

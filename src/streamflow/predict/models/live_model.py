@@ -1,4 +1,4 @@
-"""The release that is being served, and what is known about the registry; swapped in one assignment."""
+"""The release that is served, and the last known state of the registry and the online store."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Source = Literal["registry", "cache"]
 
 @dataclass(frozen=True)
 class Served:
-    """One release with everything derived from it; a request takes it once and keeps to it.
+    """A release with everything derived from it; a request uses one from start to end.
 
     Attributes:
-        release: The model.
-        plan: How its features are read.
-        source: Where its files came from.
-        loaded_at: When it was swapped in, seconds since 1970.
+        release: The verified model.
+        plan: Reads its features.
+        source: Where its files come from.
+        loaded_at: When it was swapped in, in seconds since 1970.
     """
 
     release: Release
@@ -32,19 +32,19 @@ class Served:
 
     @property
     def label(self) -> dict[str, Any]:
-        """Name and version, as they stand in answers."""
+        """Name and version for answers."""
         return {"name": self.release.pointer.name, "version": self.release.pointer.version}
 
 
 @dataclass(frozen=True)
 class RefusedVersion:
-    """A version that failed a check and stays out.
+    """A version that failed a check and is not served.
 
     Attributes:
         pointer: The version.
-        why: Which check, in a sentence.
-        at: When, seconds since 1970.
-        source: Where its files came from.
+        why: Sentence about the failed check.
+        at: Time of the check, in seconds since 1970.
+        source: Where its files come from.
     """
 
     pointer: VersionPointer
@@ -55,17 +55,17 @@ class RefusedVersion:
 
 @dataclass
 class LiveModel:
-    """What is served now, and why not something else.
+    """What is served now, and which versions were refused.
 
     Attributes:
         served: The current release; None until one was loaded.
-        refused: The version that the alias points at and that failed; None when all is well.
-        registry_up: Whether the last question to the registry was answered.
-        alias_set: Whether the alias points at anything, as far as the registry has answered.
-        draining: Whether the process is about to end.
-        online: What the online store said of itself last; None until it has answered once.
-        trials: What is behind the aliases `challenger` (shadow) and `canary`, where they are set.
-        refused_trials: Versions on trial that failed a check.
+        refused: The version behind the alias, if it failed a check.
+        registry_up: Whether MLflow answered the last request.
+        alias_set: Whether the alias is set; None until MLflow has answered.
+        draining: Whether the process is shutting down.
+        online: Last known facts about the online store; None until it has answered once.
+        trials: Release behind each of the aliases `challenger` (shadow) and `canary` that is set.
+        refused_trials: Version on trial that failed a check, by alias.
     """
 
     served: Served | None = None
@@ -78,22 +78,22 @@ class LiveModel:
     refused_trials: dict[str, RefusedVersion] = field(default_factory=dict)
 
     def swap(self, release: Release, source: Source) -> None:
-        """Serve another release from now on; requests under way end with the old one."""
+        """Serve another release from now on; requests in progress finish with the old one."""
         self.served = make_served(release, source)
         if source == "registry":
             self.refused = None
 
     @property
     def newest(self) -> Mapping[str, float]:
-        """Newest materialized event timestamp per feature view, seconds since 1970; empty until it is known."""
+        """Newest materialized event timestamp per feature view, in seconds since 1970; empty until known."""
         return self.online.newest if self.online else {}
 
     @property
     def ready(self) -> bool:
-        """Whether requests should be sent here; asks no shared dependency."""
+        """Whether requests should be sent here; independent of shared dependencies."""
         return self.served is not None and not self.draining
 
 
 def make_served(release: Release, source: Source) -> Served:
-    """A release with what is derived from it, from now on."""
+    """Prepare a release to be served."""
     return Served(release, ReadPlan(release.contract), source, time.time())

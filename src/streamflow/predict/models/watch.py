@@ -1,4 +1,4 @@
-"""Keep up with the registry: a newly promoted version is fetched, checked and swapped in; a bad one stays out."""
+"""Follow the registry: a newly promoted version is fetched, checked and swapped in, or refused."""
 
 from __future__ import annotations
 
@@ -23,13 +23,22 @@ from streamflow.settings import MlflowSettings, PredictSettings
 _LOG = log.get(__name__)
 _RETRY_REFUSED_SECONDS = 60.0
 _PATIENCE_SECONDS = 2.0
-"""How long a start with a kept release waits for the registry's first answer."""
+"""Longest wait for the registry's first answer if a release is cached."""
 _TRIALS_EVERY = 2
-"""Trials are looked for at every so many polls: two more questions to the registry."""
+"""Trials are checked at every second poll, because they take two more requests to the registry."""
 
 
 class Watch:
-    """Polls the alias and the online store; one task, started and stopped with the service."""
+    """Polls the registry and the online store; one task for the life of the service.
+
+    Args:
+        settings: Settings of predict.
+        mlflow: How to reach the registry.
+        live: What is served; changed in place.
+        connections: Connections to the online store.
+        refresh: Called at every poll.
+        clock: Returns the current time in seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -48,26 +57,26 @@ class Watch:
         self._refresh = refresh
         self._clock = clock
         self._registry = Registry(mlflow.tracking_uri, mlflow.timeout_seconds)
-        self._told_down = False
+        self._reported_down = False
         self._polls = 0
         self._patience: float | None = None
 
     async def start(self) -> None:
-        """Load what can be loaded at once: from the registry, else the kept release; nothing here ends the start."""
+        """Load a release from the registry, or else from the cache; the service starts without one if both fail."""
         folder = self._settings.cache_dir
-        kept = releases.kept_pointer(folder, self._name) if folder is not None else None
-        # With a release at hand, nobody waits for a registry that hangs.
-        self._patience = _PATIENCE_SECONDS if kept is not None else None
+        cached = releases.kept_pointer(folder, self._name) if folder is not None else None
+        # With a cached release, do not wait for a registry that hangs.
+        self._patience = _PATIENCE_SECONDS if cached is not None else None
         try:
             await self.poll()
         except Exception:
             _LOG.exception("first poll failed")
         self._patience = None
-        if self._live.served is None and folder is not None and kept is not None:
-            await self._serve_kept(folder, kept)
+        if self._live.served is None and folder is not None and cached is not None:
+            await self._serve_cached(folder, cached)
 
     async def run(self) -> None:
-        """Poll until cancelled; whatever goes wrong, the next poll comes."""
+        """Poll until cancelled; a poll that fails is logged."""
         while True:
             await asyncio.sleep(self._settings.poll_seconds)
             try:
@@ -80,7 +89,7 @@ class Watch:
         await self._registry.close()
 
     async def poll(self) -> None:
-        """Ask the registry and the online store once, and look at the file of API keys."""
+        """Ask the registry and the online store once."""
         if self._refresh is not None:
             self._refresh()
         await asyncio.gather(self._poll_registry(), self.poll_online())
@@ -90,7 +99,7 @@ class Watch:
         self._polls += 1
 
     async def poll_online(self) -> None:
-        """Learn the newest as-of and the columns per view; an online store that is down changes nothing."""
+        """Read the newest as-of and the columns of each view; keep the former ones if the online store is down."""
         try:
             facts = await online_facts.read(self._connections, self._settings.deadline_seconds)
         except ProblemError:
@@ -117,15 +126,15 @@ class Watch:
     def _registry_is(self, up: bool, why: str) -> None:
         self._live.registry_up = up
         metrics.REGISTRY_UP.set(up)
-        if not up and not self._told_down:
-            _LOG.warning("registry does not answer; serving on", why=why)
-        self._told_down = not up
+        if not up and not self._reported_down:
+            _LOG.warning("registry does not answer; still serving", why=why)
+        self._reported_down = not up
 
     def _is_served(self, pointer: VersionPointer) -> bool:
         served = self._live.served
         if served is None or served.release.pointer != pointer:
             return False
-        # Back to the served version: what the alias pointed at in between no longer matters.
+        # The alias is back at the served version, so a version refused in between no longer matters.
         self._live.refused = None
         return True
 
@@ -157,12 +166,12 @@ class Watch:
             try:
                 await asyncio.to_thread(releases.keep, folder, pointer, files)
             except OSError as error:
-                _LOG.warning("release could not be kept for a start without MLflow", why=str(error))
+                _LOG.warning("release not cached for a start without MLflow", why=str(error))
         del files
         await asyncio.to_thread(trim)
 
     async def _poll_trial(self, alias: str) -> None:
-        """Follow an alias whose version is on trial; whatever is wrong with it, production is not touched."""
+        """Follow the alias of a trial; its failures do not affect production."""
         trials, refused = self._live.trials, self._live.refused_trials
         try:
             pointer = await self._registry.resolve(self._name, alias)
@@ -188,7 +197,7 @@ class Watch:
             self._registry_is(False, str(error))
             return
         except ReleaseRefused as error:
-            # What was on trial before goes too: its alias points elsewhere now.
+            # The former version is no longer on trial either: the alias has left it.
             trials.pop(alias, None)
             refused[alias] = RefusedVersion(pointer, error.what, self._clock())  # type: ignore[arg-type]
             _show_trials(trials)
@@ -204,8 +213,8 @@ class Watch:
         ours = self._settings.join_key
         if release.contract.join_key != ours:
             raise ReleaseRefused(
-                f"Version {release.pointer.version} of {release.pointer.name} is not served: its entities are keyed"
-                f" by '{release.contract.join_key}', requests by '{ours}'.",
+                f"Version {release.pointer.version} of {release.pointer.name} cannot be served: its join key is"
+                f" '{release.contract.join_key}', but requests use '{ours}'.",
                 hint="Set STREAMFLOW_PREDICT__JOIN_KEY to the model's join key.",
             )
 
@@ -214,20 +223,20 @@ class Watch:
         metrics.MODEL_RELOAD.labels("refused", "check_failed").inc()
         _LOG.error("release refused", version=pointer.version, source=source, why=error.what)
 
-    async def _serve_kept(self, folder: Path, kept: VersionPointer) -> None:
-        """Serve what was good last, unless the registry says that nothing is in production."""
+    async def _serve_cached(self, folder: Path, cached: VersionPointer) -> None:
+        """Serve the cached release, unless the registry says that nothing is in production."""
         if self._live.registry_up and not self._live.alias_set:
             return
         try:
-            release = await asyncio.to_thread(releases.kept, folder, kept)
+            release = await asyncio.to_thread(releases.kept, folder, cached)
             self._check_join_key(release)
         except ReleaseRefused as error:
             if self._live.refused is None:
-                self._refuse(kept, error, "cache")
+                self._refuse(cached, error, "cache")
             return
         self._live.swap(release, "cache")
         metrics.reloaded(release.pointer)
-        _LOG.warning("serving the kept release", version=kept.version, registry_up=self._live.registry_up)
+        _LOG.warning("serving the cached release", version=cached.version, registry_up=self._live.registry_up)
         await asyncio.to_thread(trim)
 
 

@@ -1,1 +1,1 @@
-"""Metrics, logs and the log of predictions."""
+"""Metrics, and exceptions in logs."""

@@ -1,4 +1,4 @@
-"""What a log may say of an exception: types and places. Its message may quote a feature's value or an entity's key."""
+"""Exceptions in logs: types and places only, because a message may quote a feature's value or an entity's key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CAUSES = 4
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """Type and innermost frames of an exception, as fields of a log line, and the types of what caused it."""
+    """Describe an exception and its causes by type and innermost frames, as fields of a log line."""
     fields: dict[str, Any] = {"error": _type(error), "frames": _frames(error)}
     causes: list[dict[str, Any]] = []
     cause = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""Histograms of the event loop: what each request observes, without a lock and at a fifth of the usual cost."""
+"""Lock-free histogram for one thread, at a fifth of the cost of prometheus_client's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prometheus_client.utils import floatToGoString
 
 
 class Series:
-    """One histogram's counts for one set of label values."""
+    """Counts of a histogram for one set of label values."""
 
     __slots__ = ("_bounds", "counts", "total")
 
@@ -23,19 +23,20 @@ class Series:
         self.total = 0.0
 
     def observe(self, value: float) -> None:
-        """Count a value in the bucket that it is in."""
+        """Count a value in its bucket."""
         self.counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
 
 class EventLoopHistogram(Collector):
-    """A Prometheus histogram that only the event loop's thread observes and reads.
+    """A Prometheus histogram that only the event loop's thread writes and reads.
 
     Args:
         name: Name of the metric.
-        documentation: Its help text.
-        labels: Names of its labels.
-        buckets: Upper bounds in ascending order; infinity is added.
+        documentation: Help text.
+        labels: Names of the labels.
+        buckets: Upper bounds in ascending order, without infinity.
+        registry: Where it is registered.
     """
 
     def __init__(
@@ -54,18 +55,18 @@ class EventLoopHistogram(Collector):
         registry.register(self)
 
     def labels(self, *values: str) -> Series:
-        """The series of these label values, in the order of the names."""
+        """Return the series of these label values, given in the order of the label names."""
         found = self._series.get(values)
         if found is None:
             found = self._series[values] = Series(self._bounds)
         return found
 
     def describe(self) -> Iterable[Metric]:
-        """The metric without samples, for the registry to know its names."""
+        """Return the metric without samples; the registry checks names with it."""
         return [HistogramMetricFamily(self._name, self._documentation, labels=self._labels)]
 
     def collect(self) -> Iterable[Metric]:
-        """The metric with every series, as Prometheus wants it: buckets that add up."""
+        """Return the metric with every series; buckets are cumulative, as Prometheus expects."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         for values, series in self._series.items():
             buckets = list(zip(self._names, accumulate(series.counts), strict=True))

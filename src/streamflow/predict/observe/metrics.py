@@ -1,4 +1,4 @@
-"""What Prometheus sees of the service. Names follow prometheus-fastapi-instrumentator and KServe where they have one."""
+"""Prometheus metrics of the service, named as in prometheus-fastapi-instrumentator and KServe where possible."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REQUEST_SECONDS = EventLoopHistogram(
     "http_request_duration_seconds", "Time to answer", ["handler", "method"], buckets=_LATENCY
 )
 REQUEST_SECONDS_HIGHR = EventLoopHistogram(
-    "http_request_duration_highr_seconds", "Time to answer, of all requests in many buckets", buckets=_FINE
+    "http_request_duration_highr_seconds", "Time to answer all requests, in fine buckets", buckets=_FINE
 )
 REQUEST_BYTES = EventLoopHistogram(
     "http_request_size_bytes",
@@ -73,13 +73,13 @@ QUEUE = Gauge("streamflow_queue_requests", "Requests waiting for their batch")
 SHED = Counter("streamflow_requests_shed", "Requests refused because the service is at its limit")
 PREDICTION_SCORE = Histogram(
     "streamflow_prediction_score",
-    "Predicted probabilities; those of a challenger in shadow were never answered",
+    "Predicted probabilities, including those of a challenger in shadow",
     ["version", "alias"],
     buckets=[i / 10 for i in range(1, 11)],
 )
 PROBLEMS = Counter("streamflow_problems", "Predictions refused", ["code", "reason"])
 FEATURE_MISSING = Counter(
-    "streamflow_feature_missing", "Predictions refused for want of a feature", ["feature"]
+    "streamflow_feature_missing", "Predictions refused because of a missing feature", ["feature"]
 )
 SHADOW_DIFFERENCE = Histogram(
     "streamflow_shadow_difference",
@@ -88,7 +88,7 @@ SHADOW_DIFFERENCE = Histogram(
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
 )
 SHADOW_DISAGREEMENTS = Counter(
-    "streamflow_shadow_disagreements", "Entities for which the challenger decides otherwise", ["version"]
+    "streamflow_shadow_disagreements", "Entities with another prediction by the challenger", ["version"]
 )
 SHADOW_DROPPED = Counter(
     "streamflow_shadow_dropped", "Entities not scored in shadow, to keep up with requests"
@@ -99,21 +99,21 @@ SHADOW_PROBLEMS = Counter(
 CANARY_FELL_BACK = Counter(
     "streamflow_canary_fell_back", "Entities the canary could not answer and production did", ["version"]
 )
-LOG_WRITTEN = Counter("streamflow_prediction_log_rows", "Answers written to the log of predictions")
+LOG_WRITTEN = Counter("streamflow_prediction_log_rows", "Answers written to the prediction log")
 LOG_DROPPED = Counter(
-    "streamflow_prediction_log_dropped", "Answers not written to the log of predictions, to keep up"
+    "streamflow_prediction_log_dropped", "Answers not written to the prediction log, to keep up"
 )
 TRIAL_INFO = Gauge("streamflow_trial_info", "Versions on trial", ["name", "version", "alias"])
 MODEL_INFO = Gauge("streamflow_model_info", "The served release", ["name", "version", "sha256"])
 MODEL_LOADED = Gauge("streamflow_model_loaded_timestamp_seconds", "When the served release was swapped in")
 MODEL_AGE = Gauge("streamflow_model_age_seconds", "Time since the served release was swapped in")
 MODEL_RELOAD = Counter("streamflow_model_reload", "Attempts to swap a release in", ["result", "reason"])
-REGISTRY_UP = Gauge("streamflow_model_registry_up", "Whether the registry answered last")
-STORE_UP = Gauge("streamflow_feature_store_up", "Whether the online store answered last")
+REGISTRY_UP = Gauge("streamflow_model_registry_up", "Whether the registry answered the last request")
+STORE_UP = Gauge("streamflow_feature_store_up", "Whether the online store answered the last request")
 NEWEST_AS_OF = Gauge(
     "streamflow_newest_as_of_timestamp_seconds", "Newest materialized as-of", ["feature_view"]
 )
-DRAINING = Gauge("streamflow_draining", "Whether the process is about to end")
+DRAINING = Gauge("streamflow_draining", "Whether the process is shutting down")
 
 
 _postprocess_seconds = functools.cache(POSTPROCESS_SECONDS.labels)
@@ -132,10 +132,14 @@ def _of_requests(
 
 
 def answered(handler: str, method: str, status: int, seconds: float, size: int | None) -> None:
-    """Note an answer. Handlers, methods and statuses are few, and looking their series up anew takes time.
+    """Count a request that was answered.
 
     Args:
-        size: Length of the request's body; None when it was not read.
+        handler: Path template.
+        method: HTTP method.
+        status: HTTP status of the answer.
+        seconds: Time to answer.
+        size: Length of the request's body in bytes; None if it was not read.
     """
     count, observe, observe_size = _of_requests(handler, method, status)
     count()
@@ -147,19 +151,19 @@ def answered(handler: str, method: str, status: int, seconds: float, size: int |
 
 @contextlib.contextmanager
 def postprocessing(model_name: str) -> Iterator[None]:
-    """Note how long the block takes to write an answer."""
+    """Measure how long the block takes to write an answer."""
     began = time.perf_counter()
     yield
     postprocessed(model_name, time.perf_counter() - began)
 
 
 def postprocessed(model_name: str, seconds: float) -> None:
-    """Note how long it took to write an answer."""
+    """Record how long it took to write an answer."""
     _postprocess_seconds(model_name).observe(seconds)
 
 
 def reloaded(pointer: VersionPointer) -> None:
-    """Note that a release was swapped in."""
+    """Record that a version was swapped in."""
     MODEL_RELOAD.labels("swapped", "").inc()
     MODEL_INFO.clear()
     MODEL_INFO.labels(pointer.name, str(pointer.version), pointer.manifest_sha256).set(1)
@@ -169,7 +173,7 @@ def reloaded(pointer: VersionPointer) -> None:
 
 
 def show_trials(trials: Mapping[str, VersionPointer]) -> None:
-    """Note which versions are on trial."""
+    """Record which versions are on trial."""
     TRIAL_INFO.clear()
     for alias, pointer in trials.items():
         TRIAL_INFO.labels(pointer.name, str(pointer.version), alias).set(1)
