@@ -41,7 +41,7 @@ class Predict:
         return served["version"] if served else None
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        """Poll until the condition is true; says what the log ends with when it never is."""
+        """Poll until the condition is true; on failure show the end of the log."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline and processes.alive(self.process):
             with contextlib.suppress(httpx2.HTTPError):
@@ -103,7 +103,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
 
 @pytest.fixture(scope="session")
 def production() -> Callable[[Settings, int], None]:
-    """Make a version the production one, unless it is."""
+    """Promote a version to production unless it is there."""
 
     def move(settings: Settings, version: int) -> None:
         if versions.by_alias(settings, "production") != version:
@@ -132,7 +132,7 @@ def predict(simulated: Settings, _predict: Predict, production: Callable[[Settin
 
 @dataclass
 class Switch:
-    """A TCP forwarder to a real server, which can be cut, frozen and mended: the network's faults, made to order."""
+    """A TCP proxy in front of a real server that can be cut, frozen and restored, to simulate network faults."""
 
     port: int
     target: int
@@ -141,18 +141,18 @@ class Switch:
     _flows: threading.Event = field(default_factory=threading.Event)
 
     def mend(self) -> None:
-        """Let connections and what they carry through."""
+        """Accept connections and forward data."""
         self._flows.set()
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
             threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def freeze(self) -> None:
-        """Hold back everything, and break no connection: a server that hangs."""
+        """Hold back all data without closing connections, like a server that hangs."""
         self._flows.clear()
 
     def cut(self) -> None:
-        """Refuse new connections and reset those there are."""
+        """Refuse new connections and reset the open ones."""
         self._flows.set()
         if self._listener is not None:
             # Without the shutdown, the thread in accept() would keep the port open.
@@ -176,7 +176,7 @@ class Switch:
                 return
             self._ends += [here, there]
             if self._listener is not listener:
-                # Cut while this one was being connected.
+                # The proxy was cut while this connection was opened.
                 here.close()
                 there.close()
                 return
@@ -196,7 +196,7 @@ def _pump(source: socket.socket, sink: socket.socket, flows: threading.Event) ->
 
 @pytest.fixture
 def switch() -> Iterator[Callable[[int], Switch]]:
-    """Make a mended switch in middleware of a port."""
+    """Start a working proxy in front of a port."""
     made: list[Switch] = []
 
     def make(target: int) -> Switch:
@@ -239,7 +239,7 @@ def users(simulated: Settings) -> list[str]:
 
 @pytest.fixture
 def copy_of(simulated: Settings, tmp_path: Path) -> Callable[[int, Callable[[Path, dict], dict]], int]:
-    """Register a copy of a version whose files were spoilt; `spoil` takes folder and tags, and gives the tags."""
+    """Register a copy of a version; `spoil` changes its folder and tags and returns the tags."""
     import mlflow
 
     from streamflow.mlflow_api import sdk as tracking

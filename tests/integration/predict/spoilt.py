@@ -1,4 +1,4 @@
-"""Copies of a version whose files were spoilt on purpose, for the fixture `copy_of`."""
+"""Corrupted copies of a version, for the fixture `copy_of`."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from streamflow.registry import versions
 
 
 def changed(name, change):
-    """Consistent digests, but a file that is not what training wrote: `change` makes its text anew."""
+    """Change a file with `change` and adjust the digests, so that only its content is wrong."""
 
     def spoil(folder, tags):
         (folder / name).write_text(change((folder / name).read_text()))
@@ -22,7 +22,7 @@ def changed(name, change):
 
 
 def edited(edit):
-    """A change of a JSON document, in place."""
+    """Change a JSON document in place."""
 
     def change(text):
         document = json.loads(text)

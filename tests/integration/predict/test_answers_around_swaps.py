@@ -1,4 +1,4 @@
-"""Answers given while materializations run, computed again from the values that each was given from."""
+"""Answers given during materializations, replayed from the values that each was based on."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,7 @@ def small(settings, mlflow_server, tmp_path, production):
 
 
 def correct(settings, users, number):
-    """A correction of the newest usage, as a drop would bring it: other values for the users who are asked about."""
+    """Correct the newest usage as a drop would: new values for the users in the test."""
     with transaction(settings) as connection:
         connection.execute(
             sa.text(
@@ -66,7 +66,7 @@ def query(settings, statement, **parameters):
         return connection.execute(sa.text(statement), parameters).all()
 
 
-def test_every_answer_falls_on_the_side_of_the_swap_that_its_values_came_from(small, start):
+def test_every_answer_is_replayed_from_the_materialization_that_it_read(small, start):
     version = versions.by_alias(small, "production")
     over = threading.Event()
     with start(small, path="/readyz", STREAMFLOW_PREDICT__LOG_SHARE="1") as service:
@@ -77,7 +77,7 @@ def test_every_answer_falls_on_the_side_of_the_swap_that_its_values_came_from(sm
         def asking(user):
             last = False
             while not last:
-                # One more after the last swap.
+                # One more after the last materialization.
                 last = over.is_set()
                 assert service.predict(user).status_code == 200
 
@@ -106,7 +106,7 @@ def test_every_answer_falls_on_the_side_of_the_swap_that_its_values_came_from(sm
         begun=begun,
     )
     assert len(swaps) == _SWAPS
-    # The world moved under the answers: after each swap a user got another one.
+    # The values did change: after each materialization a user got another answer.
     assert all(len({row.probability for row in rows if row.entity == user}) == _SWAPS + 1 for user in users)
     near = {
         row
@@ -124,8 +124,8 @@ def test_every_answer_falls_on_the_side_of_the_swap_that_its_values_came_from(sm
     assert other == []
 
 
-def test_a_drop_that_is_loaded_while_a_materialization_runs_comes_with_the_next_one(small):
-    """What a materialization took is told by load times alone, so it takes nothing that was loaded after its own."""
+def test_a_drop_loaded_during_a_materialization_comes_with_the_next_one(small):
+    """A materialization is identified by load times alone, so it must not include rows loaded after it began."""
     (key,) = query(small, "SELECT min(user_id) FROM online.usage_agg_30d_fv")[0]
     correct(small, [key], 1)
     with transaction(small) as connection:

@@ -1,4 +1,4 @@
-"""The time machine: answers given by a real predict service, computed again later, after everything has moved on."""
+"""Answers of a real predict service, replayed after everything has changed."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def into_production(settings, version):
 
 
 def ask(settings, service, version):
-    """Answers of the service, once it serves that version and has learnt of the newest as-of."""
+    """Answers of the service, once it serves that version and knows the newest as-of."""
     service.until(lambda: service.version() == version)
     answers = {}
     for user in USERS:
@@ -46,7 +46,7 @@ def logged(settings):
 
 @pytest.fixture(scope="module")
 def past(world, start, realdata, tmp_path_factory):
-    """Four moments with the answers that a service gave then; between them the world moves on."""
+    """Four moments with the answers of the service; data and versions change between them."""
     corrected = tmp_path_factory.mktemp("corrected") / "drop"
     shutil.copytree(realdata / "month_000", corrected)
     usage = corrected / "usage_agg_30d.csv"
@@ -83,7 +83,7 @@ def past(world, start, realdata, tmp_path_factory):
     return first, second, moments
 
 
-def test_every_answer_is_computed_again_to_the_last_digit(world, past):
+def test_every_answer_is_replayed_to_the_last_digit(world, past):
     first, second, moments = past
     for (moment, answers), version in zip(moments[1:], (first, second, second, first), strict=True):
         for user, probability in answers.items():
@@ -93,7 +93,7 @@ def test_every_answer_is_computed_again_to_the_last_digit(world, past):
             assert found.logged is not None
             assert (found.logged.version, found.logged.probability) == (version, probability)
             assert found.logged.equal
-    # The world did move: no two moments gave the same answers.
+    # Something did change: no two moments have the same answers.
     assert len({tuple(answers.values()) for _, answers in moments[1:]}) == 4
 
 
@@ -112,7 +112,7 @@ def test_before_anything_was_in_production_there_is_nothing_to_explain(world, pa
         replay(world, USERS[0], moments[0][0])
 
 
-def test_somebody_unknown_would_have_been_refused(world, past):
+def test_an_unknown_user_would_have_been_refused(world, past):
     _, _, moments = past
     found = replay(world, "nobody", moments[-1][0])
     assert found.answer.probability is None
@@ -120,7 +120,7 @@ def test_somebody_unknown_would_have_been_refused(world, past):
     assert found.logged is None
 
 
-def test_a_feature_repo_that_lost_a_feature_is_told(world, past, tmp_path):
+def test_a_feature_missing_from_the_feature_repo_is_reported(world, past, tmp_path):
     _, _, moments = past
     folder = tmp_path / "feature_repo"
     shutil.copytree(world.feast.repo, folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -145,7 +145,7 @@ def told(settings, monkeypatch, *words):
     return result.output
 
 
-def test_a_canary_of_that_time_is_told_with_what_it_would_have_said(world, past, monkeypatch):
+def test_a_canary_of_that_time_is_shown_with_its_answer(world, past, monkeypatch):
     _, second, _ = past
     before = datetime.now(UTC)
     trial.start(world, second, "canary", **WHO)
@@ -168,7 +168,7 @@ def test_a_canary_of_that_time_is_told_with_what_it_would_have_said(world, past,
     assert "This user does not belong to its share as set now (0%)" in output
 
 
-def test_an_answer_that_was_logged_is_shown_although_nothing_is_in_production(world, past, monkeypatch):
+def test_a_logged_answer_is_shown_even_if_nothing_is_in_production(world, past, monkeypatch):
     first, _, _ = past
     with tracking.client(world) as client:
         client.delete_registered_model_alias(world.mlflow.registered_model, "production")
@@ -186,8 +186,8 @@ def test_an_answer_that_was_logged_is_shown_although_nothing_is_in_production(wo
     assert json.loads(told(world, monkeypatch, USERS[0], "--json"))["answer"] is None
 
 
-def test_a_release_whose_files_were_touched_explains_nothing(world, past, tmp_path):
-    """The last test: it spoils a version."""
+def test_a_modified_release_is_not_replayed(world, past, tmp_path):
+    """Runs last: it corrupts a version."""
     from pathlib import Path
 
     first, _, moments = past

@@ -35,7 +35,7 @@ def test_the_same_user_gets_the_same_probability_alone_in_a_batch_and_with_featu
     assert wide["features"] == predict.client.get(f"/features/{some[0]}").json()["features"]
 
 
-def test_an_unknown_user_is_told_so_with_every_missing_feature(predict):
+def test_an_unknown_user_is_a_404_with_every_missing_feature(predict):
     answer = predict.predict("nobody")
     document = answer.json()
     assert answer.status_code == 404
@@ -46,7 +46,7 @@ def test_an_unknown_user_is_told_so_with_every_missing_feature(predict):
     assert predict.client.get("/features/nobody").status_code == 404
 
 
-def test_a_null_in_a_required_feature_is_refused_and_one_with_a_meaning_is_not(simulated, predict, users):
+def test_a_null_is_refused_only_in_a_required_feature(simulated, predict, users):
     victim = users[5]
     with transaction(simulated) as connection:
         meaning = connection.execute(
@@ -76,7 +76,7 @@ def test_a_null_in_a_required_feature_is_refused_and_one_with_a_meaning_is_not(s
                 sa.text("UPDATE online.subs_profile_fv SET monthly_fee = :fee WHERE user_id = :u"),
                 {"fee": row.monthly_fee, "u": victim},
             )
-    # No internet, so no streaming plan: absence has a meaning here, and the model was trained on it.
+    # Without internet there is no streaming plan: null has a meaning here, and the model was trained on it.
     assert len(absent) > 10
     assert {predict.predict(user).status_code for user in sorted(absent)} == {200}
 
@@ -157,7 +157,7 @@ def test_a_category_the_model_was_not_trained_on_is_refused(simulated, predict, 
         (b"[" * 100_000, "JSON"),
     ],
 )
-def test_a_bad_request_is_answered_alike_on_the_short_and_on_the_long_way(predict, body, says):
+def test_a_bad_request_gets_the_same_answer_on_the_fast_path_and_through_fastapi(predict, body, says):
     answers = [predict.client.post(f"/predict{query}", content=body) for query in ("", "?features=true")]
     for answer in answers:
         assert answer.status_code == 422, answer.text
@@ -180,7 +180,7 @@ def test_unknown_paths_and_methods_are_problem_documents(predict):
         assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def test_a_request_id_is_kept_when_it_is_sane_and_made_otherwise(predict, users):
+def test_a_valid_request_id_is_kept_and_any_other_is_replaced(predict, users):
     body = {"user_id": users[0]}
     kept = predict.client.post("/predict", json=body, headers={"x-request-id": "abc-1"})
     assert (kept.headers["x-request-id"], kept.json()["request_id"]) == ("abc-1", "abc-1")
@@ -188,7 +188,7 @@ def test_a_request_id_is_kept_when_it_is_sane_and_made_otherwise(predict, users)
     assert len(made.headers["x-request-id"]) == 16
 
 
-def test_the_status_routes_tell_what_is_served(predict):
+def test_the_status_routes_show_what_is_served(predict):
     assert predict.client.get("/health").json()["status"] == "ok"
     served = predict.client.get("/model").json()["served"]
     assert (served["version"], served["source"], served["estimator"]) == (
@@ -201,7 +201,7 @@ def test_the_status_routes_tell_what_is_served(predict):
     assert predict.metric("streamflow_model_registry_up") == 1
 
 
-def test_the_metrics_have_the_names_that_others_use(simulated, predict, users):
+def test_the_metrics_have_their_usual_names(simulated, predict, users):
     model = {"model_name": simulated.mlflow.registered_model}
     body = json.dumps({"user_id": users[0]}).encode()
     labels = {
@@ -234,7 +234,7 @@ def test_the_log_names_no_user(predict, users):
     assert "someone-in-particular" not in text
 
 
-def test_the_pages_of_the_documentation_need_nothing_from_elsewhere(predict):
+def test_the_documentation_pages_load_nothing_from_other_hosts(predict):
     page = predict.client.get("/docs").text
     linked = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert any(link.endswith("swagger-ui-bundle.js") for link in linked)
@@ -245,7 +245,7 @@ def test_the_pages_of_the_documentation_need_nothing_from_elsewhere(predict):
 
 @contextlib.contextmanager
 def _as(simulated, change: str, back: str, **values):
-    """The online store changed for the duration."""
+    """Change the online store for the duration of the block."""
     with transaction(simulated) as connection:
         connection.execute(sa.text(change), values)
     try:
@@ -256,7 +256,7 @@ def _as(simulated, change: str, back: str, **values):
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e300"])
-def test_a_value_that_is_no_number_is_refused_and_shown_as_null(simulated, predict, users, value):
+def test_a_value_that_is_not_finite_is_refused_and_shown_as_null(simulated, predict, users, value):
     user = users[7]
     fee = predict.client.get(f"/features/{user}").json()["features"]["monthly_fee"]["value"]
     update = "UPDATE online.subs_profile_fv SET monthly_fee = :{} WHERE user_id = :u"
@@ -278,7 +278,7 @@ def test_a_column_of_another_type_is_a_schema_mismatch_with_its_name(simulated, 
     )
     counted = predict.metric("streamflow_problems_total", code="schema_mismatch", reason="online_schema")
     with _as(simulated, to_text, back):
-        # At once by the value, and by the catalogue once that was asked again.
+        # First detected by the value, and by the catalog after the next poll.
         answers = [predict.predict(user) for user in users[:5]]
         assert {(a.status_code, a.json()["code"]) for a in answers} == {(503, "schema_mismatch")}
         answer = predict.until(lambda: (it := predict.predict(users[0])).json()["features"] and it)
@@ -293,8 +293,8 @@ def test_a_column_of_another_type_is_a_schema_mismatch_with_its_name(simulated, 
     predict.until(lambda: predict.predict(users[0]).status_code == 200)
 
 
-def test_a_materialization_beside_a_long_reader_costs_no_request(simulated, predict, users):
-    """The reader is a backup, or somebody's psql; materialization waits for it, and nobody for materialization."""
+def test_no_request_fails_while_a_materialization_waits_for_a_long_reader(simulated, predict, users):
+    """The reader is like a backup: materialization waits for it, but requests do not wait for materialization."""
     from streamflow.jobs.materialize import materialize
 
     done = []

@@ -1,4 +1,4 @@
-"""Faults around predict: a PostgreSQL that hangs, clients that are slow or want too much."""
+"""Faults around predict: PostgreSQL hangs; clients are slow or send too much."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ import httpx2
 import psutil
 
 LONGEST_ANSWER_SECONDS = 10.0
-"""The deadline is two; what is more is the machine's."""
+"""The deadline is 2 s; the rest is slack for a busy machine."""
 
 
-def test_a_postgresql_that_hangs_is_a_503_in_time_and_is_found_again(
-    simulated, start, switch, users, production
-):
+def test_postgresql_that_hangs_is_a_503_in_time_until_it_is_back(simulated, start, switch, users, production):
     production(simulated, 1)
     database = switch(simulated.database.port)
     with start(simulated, path="/readyz", STREAMFLOW_DATABASE__PORT=str(database.port)) as service:
@@ -34,7 +32,7 @@ def test_a_postgresql_that_hangs_is_a_503_in_time_and_is_found_again(
         assert [service.predict(user).status_code for user in users[:20]] == [200] * 20
 
 
-def test_clients_that_never_finish_a_request_do_not_stop_the_others(predict, users):
+def test_clients_that_never_finish_a_request_do_not_block_others(predict, users):
     url = predict.client.base_url
     half = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
     slow = []
@@ -50,7 +48,7 @@ def test_clients_that_never_finish_a_request_do_not_stop_the_others(predict, use
 
 
 def _answer(connection: socket.socket) -> bytes:
-    """Everything that comes until the server closes."""
+    """Everything received until the server closes."""
     connection.settimeout(60)
     found = b""
     while data := connection.recv(65536):
@@ -58,7 +56,7 @@ def _answer(connection: socket.socket) -> bytes:
     return found
 
 
-def test_a_request_that_does_not_arrive_in_time_is_given_up_and_an_idle_client_is_not(
+def test_a_request_that_arrives_too_slowly_is_closed_and_an_idle_client_is_not(
     simulated, start, users, production
 ):
     production(simulated, 1)
@@ -77,7 +75,7 @@ def test_a_request_that_does_not_arrive_in_time_is_given_up_and_an_idle_client_i
             assert said.startswith(b"HTTP/1.1 408 ")
             assert b"connection: close" in said
             assert b'"code": "request_timeout"' in said
-            # No request, so no answer; they are closed.
+            # Without a whole request there is no answer, and the connection is closed.
             assert (_answer(silent), _answer(head)) == (b"", b"")
             assert service.metric("http_requests_total", handler="/predict", status="408") == 1
             kept.request("GET", "/livez")
@@ -86,7 +84,7 @@ def test_a_request_that_does_not_arrive_in_time_is_given_up_and_an_idle_client_i
         assert service.predict(users[0]).status_code == 200
 
 
-def test_deep_wide_and_endless_bodies_are_refused_and_cost_little(predict, users):
+def test_deep_wide_and_endless_bodies_are_refused_cheaply(predict, users):
     before = memory(predict)
     deep = b'{"user_id":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     wide = b'{"user_id":"x",' + b",".join(b'"k%d":0' % n for n in range(50_000)) + b"}"
@@ -94,7 +92,7 @@ def test_deep_wide_and_endless_bodies_are_refused_and_cost_little(predict, users
         for path in ("/predict", "/predict/batch", "/v2/models/streamflow_churn/infer"):
             answer = predict.client.post(path, content=body, headers={"content-type": "application/json"})
             assert 400 <= answer.status_code < 500, (path, body[:20], answer.text)
-            # The protocol has a form of its own for errors.
+            # The protocol has its own error document.
             assert answer.json()["error" if path.startswith("/v2") else "code"]
     answer = predict.client.post("/predict", content=(b"x" * 65536 for _ in range(1600)))
     assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")
@@ -107,7 +105,7 @@ def memory(service) -> int:
     return psutil.Process(service.process.pid).memory_info().rss
 
 
-def test_more_than_it_can_take_is_shed_with_retry_after_and_the_rest_is_answered(
+def test_overload_is_shed_with_retry_after_and_the_rest_is_answered(
     simulated, start, switch, users, production
 ):
     production(simulated, 1)
@@ -128,7 +126,7 @@ def test_more_than_it_can_take_is_shed_with_retry_after_and_the_rest_is_answered
         ]
         for client in clients:
             client.start()
-        # At most four are read at a time and eight wait: the others have their answer while PostgreSQL hangs.
+        # At most four are read at a time and eight wait; the others are answered while PostgreSQL hangs.
         service.until(lambda: len(answers) >= 60 - 12)
         assert {answer.status_code for answer in answers} == {503}
         database.mend()

@@ -1,4 +1,4 @@
-"""A promoted version is served with no restart; a bad one stays out; MLflow and PostgreSQL may go and come."""
+"""Versions are swapped without a restart; refused versions, and MLflow or PostgreSQL down."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streamflow.settings import PredictSettings
 
 
 async def _ask(base_url: str, users: list[str], stop: asyncio.Event) -> list[tuple[int, int | None]]:
-    """Ask one after the other until told to stop; (status, version) of each answer."""
+    """Send one request after another until stopped; (status, version) of each answer."""
     seen = []
     async with httpx2.AsyncClient(base_url=base_url, timeout=30) as client:
         while not stop.is_set():
@@ -54,7 +54,7 @@ def test_promotion_and_rollback_are_served_without_a_restart_or_a_failed_request
     assert {status for answers in seen for status, _ in answers} == {200}
     for answers in seen:
         assert [v for i, (_, v) in enumerate(answers) if i == 0 or answers[i - 1][1] != v] == [1, 2, 1]
-    # Every replica within 10 s is promised; here it polls every 0.2 s.
+    # The promise is 10 s for every replica; here it polls every 0.2 s.
     assert max(took) < 10
     assert processes.alive(predict.process)
 
@@ -62,7 +62,7 @@ def test_promotion_and_rollback_are_served_without_a_restart_or_a_failed_request
 def test_a_rollback_reaches_every_replica_within_ten_seconds_while_training_is_broken(
     simulated, start, production, tmp_path
 ):
-    """Two replicas that poll as often as they do by default; a feature repo that no training could read."""
+    """Two replicas with the default poll interval, and a feature repo that training cannot read."""
     broken = tmp_path / "feature_repo"
     broken.mkdir()
     poll = str(PredictSettings().poll_seconds)
@@ -93,7 +93,7 @@ def test_a_rollback_reaches_every_replica_within_ten_seconds_while_training_is_b
         assert processes.alive(other.process)
 
 
-def test_a_move_made_in_mlflow_itself_is_served_too(simulated, predict):
+def test_an_alias_changed_directly_in_mlflow_is_served(simulated, predict):
     with tracking.client(simulated) as client:
         client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "2")
         predict.until(lambda: predict.version() == 2)
@@ -138,7 +138,7 @@ SPOILT = [
 
 
 @pytest.mark.parametrize(("spoil", "says"), SPOILT)
-def test_a_version_that_fails_a_check_stays_out_and_the_old_one_serves_on(
+def test_a_version_that_fails_a_check_is_refused_and_the_former_one_stays_in_service(
     simulated, predict, users, copy_of, spoil, says
 ):
     bad = copy_of(1, spoil)
@@ -157,7 +157,7 @@ def test_a_version_that_fails_a_check_stays_out_and_the_old_one_serves_on(
     predict.until(lambda: predict.client.get("/model").json()["refused"] is None)
 
 
-def test_a_start_at_a_refused_version_serves_what_was_good_last(
+def test_a_start_at_a_refused_version_serves_the_last_good_release(
     simulated, start, users, copy_of, tmp_path, production
 ):
     production(simulated, 1)
@@ -181,7 +181,7 @@ def test_a_start_at_a_refused_version_serves_what_was_good_last(
             client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "1")
 
 
-def test_without_mlflow_it_serves_on_and_starts_from_the_kept_release(
+def test_without_mlflow_it_keeps_serving_and_starts_from_the_cached_release(
     simulated, start, switch, users, tmp_path, production
 ):
     production(simulated, 1)
@@ -213,7 +213,7 @@ def test_without_mlflow_it_serves_on_and_starts_from_the_kept_release(
 NOWHERE = {"STREAMFLOW_MLFLOW__TRACKING_URI": "http://127.0.0.1:9"}
 
 
-def test_a_kept_release_with_a_flipped_byte_is_not_served_and_is_mended_by_the_registry(
+def test_a_corrupt_cached_release_is_not_served_and_is_replaced_from_the_registry(
     simulated, start, tmp_path, production
 ):
     production(simulated, 1)
@@ -233,18 +233,14 @@ def test_a_kept_release_with_a_flipped_byte_is_not_served_and_is_mended_by_the_r
 
 
 @pytest.mark.parametrize("pointer", ["", "null", "[]", "{}", '{"name": "streamflow_churn", "version": "x"}'])
-def test_a_note_of_the_kept_release_that_means_nothing_keeps_no_service_from_starting(
-    simulated, start, tmp_path, production, pointer
-):
+def test_a_corrupt_cache_pointer_is_ignored_at_start(simulated, start, tmp_path, production, pointer):
     production(simulated, 1)
     (tmp_path / "release.json").write_text(pointer)
     with start(simulated, path="/readyz", STREAMFLOW_PREDICT__CACHE_DIR=str(tmp_path)) as service:
         assert service.version() == 1
 
 
-def test_an_mlflow_that_hangs_does_not_keep_a_kept_release_from_being_served(
-    simulated, start, switch, tmp_path, production, users
-):
+def test_a_cached_release_is_served_while_mlflow_hangs(simulated, start, switch, tmp_path, production, users):
     production(simulated, 1)
     mlflow = switch(urlsplit(simulated.mlflow.tracking_uri).port)
     variables = {
@@ -258,11 +254,11 @@ def test_an_mlflow_that_hangs_does_not_keep_a_kept_release_from_being_served(
     with start(simulated, path="/readyz", **variables) as service:
         assert service.client.get("/model").json()["served"]["source"] == "cache"
         assert service.predict(users[0]).status_code == 200
-        # What ends the service must not wait for the registry either.
+        # Shutdown must not wait for the registry either.
         mlflow.cut()
 
 
-def test_connections_cut_by_postgresql_cost_no_request(simulated, predict, users):
+def test_no_request_fails_when_postgresql_closes_connections(simulated, predict, users):
     end_them = sa.text(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
         " WHERE application_name = 'streamflow-predict' AND datname = current_database()"
@@ -273,9 +269,7 @@ def test_connections_cut_by_postgresql_cost_no_request(simulated, predict, users
         assert predict.predict(user).status_code == 200
 
 
-def test_a_postgresql_that_is_away_is_a_clear_503_and_is_found_again(
-    simulated, start, switch, users, production
-):
+def test_postgresql_down_is_a_503_until_it_is_back(simulated, start, switch, users, production):
     production(simulated, 1)
     database = switch(simulated.database.port)
     with start(simulated, path="/readyz", STREAMFLOW_DATABASE__PORT=str(database.port)) as service:
@@ -285,7 +279,7 @@ def test_a_postgresql_that_is_away_is_a_clear_503_and_is_found_again(
             answer = service.predict(users[0])
             assert (answer.status_code, answer.json()["code"]) == (503, "feature_store_unavailable")
             assert answer.headers["retry-after"]
-        # Whoever is not ready for want of a shared dependency takes every replica down at once.
+        # Readiness must not depend on a shared dependency, or all replicas would go at once.
         assert service.client.get("/readyz").status_code == 200
         assert service.client.get("/livez").status_code == 200
         database.mend()
@@ -293,10 +287,10 @@ def test_a_postgresql_that_is_away_is_a_clear_503_and_is_found_again(
         assert [service.predict(user).status_code for user in users[:20]] == [200] * 20
 
 
-def test_features_that_are_stale_are_so_also_right_after_a_start_without_postgresql(
+def test_stale_features_are_refused_right_after_a_start_without_postgresql(
     simulated, start, switch, users, production
 ):
-    """No poll comes here after the one at the start, so the first request has to learn the newest as-of."""
+    """There is no poll after the one at the start, so the first request has to read the newest as-of."""
     production(simulated, 1)
     database = switch(simulated.database.port)
     database.cut()
@@ -326,7 +320,7 @@ def test_without_a_promoted_version_the_answer_says_how_to_promote(simulated, st
         assert "streamflow models promote" in answer.json()["detail"]
 
 
-def test_sigterm_drains_answers_say_close_and_the_process_ends_cleanly(simulated, start, users, production):
+def test_sigterm_drains_closes_connections_and_exits_cleanly(simulated, start, users, production):
     production(simulated, 1)
     drain = {"STREAMFLOW_PREDICT__DRAIN_SECONDS": "1.5"}
     with start(simulated, path="/readyz", **drain) as service:

@@ -1,4 +1,4 @@
-"""The parity job against a running predict service: quiet when all is well, loud when one value is another one."""
+"""The parity job against a running predict service: it passes when all is well and detects one wrong value."""
 
 import pytest
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ def test_both_paths_agree_to_the_last_bit(simulated, predict):
     assert (found.sampled, found.compared, found.differences) == (60, 60, 0)
 
 
-def test_one_value_that_the_online_store_holds_wrongly_is_found(simulated, predict):
+def test_one_wrong_value_in_the_online_store_is_detected(simulated, predict):
     change = sa.text(
         "UPDATE online.usage_agg_30d_fv SET watch_hours_30d = watch_hours_30d + :by WHERE user_id = :user"
     )
@@ -38,7 +38,7 @@ def test_one_value_that_the_online_store_holds_wrongly_is_found(simulated, predi
     assert batch != online
 
 
-def test_a_service_that_is_away_is_told(simulated, predict):
+def test_a_service_that_is_down_is_reported(simulated, predict):
     away = simulated.model_copy(
         update={"parity": simulated.parity.model_copy(update={"url": "http://127.0.0.1:9", "sample": 1})}
     )

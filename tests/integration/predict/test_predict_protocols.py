@@ -1,4 +1,4 @@
-"""Open Inference Protocol by a client of Triton's, API keys, explanations, and the OpenAPI document fuzzed."""
+"""The Open Inference Protocol with Triton's client, API keys, explanations, and the OpenAPI document under fuzzing."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_contributions_add_up_to_the_probability(predict, users):
         assert total == pytest.approx(answer["probability"], abs=1e-12)
 
 
-def test_with_keys_configured_predictions_need_one_and_a_rotated_key_is_taken(
+def test_with_a_file_of_keys_predictions_need_one_and_keys_can_be_rotated(
     simulated, start, users, tmp_path, production
 ):
     production(simulated, 1)
@@ -108,7 +108,7 @@ def test_with_keys_configured_predictions_need_one_and_a_rotated_key_is_taken(
         assert new not in text
 
 
-def test_a_broken_file_of_keys_stops_the_start_with_a_sentence(simulated, start, tmp_path):
+def test_an_invalid_file_of_keys_stops_the_start_with_a_message(simulated, start, tmp_path):
     file = tmp_path / "keys"
     file.write_text("nonsense\n")
     with (
@@ -123,7 +123,7 @@ def _operations(document):
 
 
 def test_the_openapi_document_holds_under_fuzzing(predict, users):
-    """Whatever is sent, no 5xx and nothing that the document does not announce."""
+    """No request gets a 5xx or an answer that the document does not describe."""
     document = predict.client.get("/openapi.json").json()
     schema = schemathesis.openapi.from_dict(document)
     schema.config.update(base_url=str(predict.client.base_url))
@@ -147,7 +147,7 @@ def test_the_openapi_document_holds_under_fuzzing(predict, users):
 
 
 def _good_cases(operation, users, predict):
-    """What a client would send, so that the schemas of good answers are held as well."""
+    """Requests as clients send them, so that the schemas of successful answers are checked too."""
     model = predict.client.get("/model").json()["served"]
     tensor = {"name": "user_id", "shape": [2], "datatype": "BYTES", "data": users[:2]}
     bodies = {

@@ -1,4 +1,4 @@
-"""How predict reads the online store: by index, whatever PostgreSQL thinks of the tables."""
+"""Predict reads the online store by index, whatever the planner's statistics are."""
 
 from __future__ import annotations
 

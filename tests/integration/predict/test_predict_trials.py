@@ -19,7 +19,7 @@ from streamflow.registry import chain, trail, transitions, trial
 
 @contextlib.contextmanager
 def alias(settings, name: str, version: int):
-    """An alias that points at a version for the duration."""
+    """Set an alias for the duration of the block."""
     model = settings.mlflow.registered_model
     with tracking.client(settings) as client:
         client.set_registered_model_alias(model, name, str(version))
@@ -30,7 +30,7 @@ def alias(settings, name: str, version: int):
 
 
 def on_trial(settings):
-    """The versions on trial according to the trail."""
+    """Versions on trial according to the audit trail."""
     targets = transitions.recorded(trail.history(settings))
     return {alias: targets[alias] for alias in TRIAL_ALIASES if targets[alias] is not None}
 
@@ -39,7 +39,7 @@ def _trials(service):
     return {name: item["version"] for name, item in service.client.get("/model").json()["trials"].items()}
 
 
-def test_the_command_starts_and_ends_a_trial_and_the_history_keeps_it(simulated, predict, monkeypatch):
+def test_the_command_starts_and_ends_a_trial_and_the_history_records_it(simulated, predict, monkeypatch):
     from typer.testing import CliRunner
 
     from streamflow.cli.main import app
@@ -76,7 +76,7 @@ def test_a_challenger_is_scored_in_shadow_and_never_answered(simulated, predict,
         predict.until(lambda: _trials(predict) == {"challenger": 2})
         for user in users[:50]:
             assert predict.predict(user).json()["model"]["version"] == 1
-        # The last batch in shadow may still be under way.
+        # The last shadow batch may still be in progress.
         compared = predict.until(lambda: predict.metric("streamflow_shadow_difference_count", version="2"))
         assert compared > 0
         assert (
@@ -101,7 +101,7 @@ def test_a_canary_answers_its_share_and_always_the_same_users(simulated, start, 
         assert service.metric("streamflow_prediction_score_count", version="2", alias="canary") > 0
 
 
-def test_whom_the_canary_cannot_answer_production_does(simulated, start, production, users):
+def test_production_answers_the_users_that_the_canary_cannot(simulated, start, production, users):
     """The canary was trained without a category that production knows; its users are not refused."""
     production(simulated, 1)
     with (
@@ -115,7 +115,7 @@ def test_whom_the_canary_cannot_answer_production_does(simulated, start, product
         assert service.metric("streamflow_canary_fell_back_total", version="2") == 1
 
 
-def test_a_canary_that_wants_a_feature_which_is_not_there_leaves_every_user_to_production(
+def test_production_answers_every_user_if_the_canary_needs_a_missing_feature(
     simulated, start, production, users, copy_of
 ):
     def want_another(contract):
@@ -132,7 +132,7 @@ def test_a_canary_that_wants_a_feature_which_is_not_there_leaves_every_user_to_p
         assert service.metric("streamflow_canary_fell_back_total", version=str(number)) == 1
 
 
-def test_a_trial_that_fails_its_checks_is_told_and_does_no_harm(simulated, predict, users):
+def test_a_trial_that_fails_its_checks_is_reported_and_harmless(simulated, predict, users):
     with tracking.client(simulated) as client:
         source = client.get_model_version(simulated.mlflow.registered_model, "2")
         bare = client.create_model_version(
@@ -177,14 +177,14 @@ def test_an_answer_is_logged_with_its_version_its_drop_and_the_age_of_its_featur
     assert logging_service.metric("streamflow_prediction_log_rows_total") >= 1
 
 
-def test_a_refusal_is_not_logged_and_a_share_of_nothing_logs_nothing(simulated, predict, logging_service):
+def test_refusals_are_not_logged_and_a_share_of_zero_logs_nothing(simulated, predict, logging_service):
     refused = logging_service.predict("nobody").json()
     kept = logging_service.predict("nobody").json()
     assert refused["request_id"] != kept["request_id"]
     assert _logged(simulated, refused["request_id"]) is None
 
 
-def test_a_log_that_cannot_be_written_costs_no_request(simulated, start, production, users):
+def test_no_request_fails_when_the_prediction_log_cannot_be_written(simulated, start, production, users):
     production(simulated, 1)
     with transaction(simulated) as connection:
         connection.execute(sa.text("ALTER TABLE streamflow.predictions RENAME TO predictions_away"))
@@ -198,7 +198,7 @@ def test_a_log_that_cannot_be_written_costs_no_request(simulated, start, product
             connection.execute(sa.text("ALTER TABLE streamflow.predictions_away RENAME TO predictions"))
 
 
-def test_partitions_come_before_they_are_needed_and_go_after_the_retention(settings):
+def test_partitions_are_made_in_advance_and_dropped_after_the_retention(settings):
     keep = sa.text("SELECT streamflow.keep_prediction_log(30)")
     parts = sa.text(
         "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid"

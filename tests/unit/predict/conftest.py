@@ -1,4 +1,4 @@
-"""The predict service's HTTP layer in this process, in middleware of a model that is there but of no features."""
+"""The predict service in this process, with a loaded model but without an online store."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CONTRACT = Contract(
 
 @pytest.fixture
 def live() -> LiveModel:
-    """Version 1 of the model `m`, without the model itself."""
+    """Version 1 of the model `m`, without its files."""
     release: Any = SimpleNamespace(pointer=VersionPointer("m", 1, "0" * 64), contract=CONTRACT)
     columns = {"bills": {"fee": "double precision"}}
     served = Served(release, ReadPlan(CONTRACT), "registry", 0.0)
@@ -48,7 +48,7 @@ Ask = Callable[..., httpx2.Response]
 
 @pytest.fixture
 def ask(live: LiveModel) -> Ask:
-    """One request to the service; `settings` are fields of `PredictSettings`."""
+    """Send one request to the service; `settings` are fields of `PredictSettings`."""
 
     def asked(
         method: str, path: str, settings: dict[str, Any] | None = None, **request: Any
@@ -67,7 +67,7 @@ def ask(live: LiveModel) -> Ask:
 
 @pytest.fixture
 def counted() -> Callable[..., float]:
-    """How often a request of these labels was counted."""
+    """Count of requests with these labels."""
 
     def count(handler: str, method: str, status: int) -> float:
         return metrics.REQUESTS.labels(handler, method, str(status))._value.get()

@@ -13,7 +13,7 @@ def batcher(work, **overrides):
 
 
 class Gate:
-    """Work that waits until it is opened, and notes its batches."""
+    """Work that blocks until it is released, and records its batches."""
 
     def __init__(self):
         self.open = asyncio.Event()
@@ -35,7 +35,7 @@ def test_an_idle_batcher_answers_one_request_in_a_batch_of_its_own():
     asyncio.run(scenario())
 
 
-def test_what_arrives_during_a_batch_is_the_next_one_cut_at_the_largest_size():
+def test_requests_that_arrive_during_a_batch_form_the_next_ones_up_to_the_largest_size():
     async def scenario():
         gate = Gate()
         one = batcher(gate)
@@ -85,7 +85,7 @@ def test_a_full_queue_refuses_at_once():
     asyncio.run(scenario())
 
 
-def test_a_request_that_waited_past_its_deadline_is_refused_and_not_worked_on():
+def test_a_request_past_its_deadline_is_refused_without_work():
     async def scenario():
         gate = Gate()
         late = batcher(gate, deadline_seconds=0.0)
@@ -114,7 +114,7 @@ def test_an_error_goes_to_every_request_of_its_batch_and_the_next_batch_runs():
     asyncio.run(scenario())
 
 
-def test_a_request_whose_client_left_is_not_worked_on():
+def test_a_cancelled_request_causes_no_work():
     async def scenario():
         gate = Gate()
         one = batcher(gate)
@@ -130,7 +130,7 @@ def test_a_request_whose_client_left_is_not_worked_on():
     asyncio.run(scenario())
 
 
-def test_requests_with_a_weight_fill_batches_and_the_queue_by_it():
+def test_weights_fill_batches_and_the_queue():
     async def scenario():
         gate = Gate()
         heavy = batcher(gate, max_batch=4, max_queue=8, weigh=len)
@@ -143,7 +143,7 @@ def test_requests_with_a_weight_fill_batches_and_the_queue_by_it():
         assert len(heavy) == 3
         gate.open.set()
         assert await asyncio.gather(first, *waiting) == ["a" * 10, "b" * 20, "c" * 50, "d" * 10]
-        # A request is never split, so that the last one of a batch may go beyond.
+        # A request is never split, so the last one of a batch may exceed the limit.
         assert gate.batches == [["a"], ["bb", "ccccc"], ["d"]]
         await heavy.submit("f")
 

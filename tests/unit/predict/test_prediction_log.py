@@ -1,4 +1,4 @@
-"""An answer offered to the log is written or counted as dropped, also when the process ends."""
+"""Every answer offered to the log is written or counted as dropped, also at shutdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamflow.settings import PredictSettings
 
 
 class Table:
-    """The log's table: takes rows when it is let."""
+    """The log's table; a write blocks until it is released."""
 
     def __init__(self, error=None):
         self.open = asyncio.Event()
@@ -52,7 +52,7 @@ def running(live, table, keys):
     return log, asyncio.ensure_future(log.run())
 
 
-def test_what_is_being_written_when_the_process_ends_is_written_once(live, account):
+def test_a_write_in_progress_at_shutdown_is_written_once(live, account):
     async def scenario():
         table = Table()
         log, task = running(live, table, ["a", "b"])
@@ -68,7 +68,7 @@ def test_what_is_being_written_when_the_process_ends_is_written_once(live, accou
     asyncio.run(scenario())
 
 
-def test_what_cannot_be_written_before_the_end_is_counted_as_dropped(live, account):
+def test_rows_not_written_before_shutdown_are_counted_as_dropped(live, account):
     async def scenario():
         table = Table()
         log, task = running(live, table, ["a", "b"])
@@ -81,7 +81,7 @@ def test_what_cannot_be_written_before_the_end_is_counted_as_dropped(live, accou
     asyncio.run(scenario())
 
 
-def test_a_write_that_fails_is_counted_as_dropped_and_the_end_does_not_wait_for_the_next_try(live, account):
+def test_a_failed_write_is_counted_as_dropped_and_shutdown_does_not_wait_for_a_retry(live, account):
     async def scenario():
         table = Table(ProblemError(Problem("feature_store_unavailable", "away")))
         table.open.set()

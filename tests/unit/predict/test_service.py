@@ -15,7 +15,7 @@ from streamflow.settings import PredictSettings
 
 
 class EmptyStore:
-    """An online store without a row, which answers when it is let, and notes what it was asked for."""
+    """An online store without rows that blocks until it is released, and records what it is asked for."""
 
     def __init__(self, seconds=0.0):
         self.open = asyncio.Event()
@@ -34,12 +34,12 @@ def service(live, store, **settings):
 
 
 async def settled():
-    """Let everything run that can."""
+    """Run every task that is ready."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
-def test_requests_that_wait_are_read_together_and_each_gets_its_own(live):
+def test_waiting_requests_share_reads_and_each_gets_its_own_answers(live):
     async def scenario():
         store = EmptyStore()
         one = service(live, store, pool_size=1)
@@ -73,7 +73,7 @@ def test_a_swap_between_two_reads_of_a_request_does_not_change_its_version(live:
     asyncio.run(scenario())
 
 
-def test_more_than_can_wait_is_shed_and_counted(live):
+def test_requests_beyond_the_queue_are_shed_and_counted(live):
     async def scenario():
         store = EmptyStore()
         one = service(live, store, max_batch=10, max_queue=1, max_request_entities=10)
@@ -91,7 +91,7 @@ def test_more_than_can_wait_is_shed_and_counted(live):
     asyncio.run(scenario())
 
 
-def test_all_reads_of_a_request_have_one_deadline_together(live):
+def test_one_deadline_covers_all_reads_of_a_request(live):
     async def scenario():
         store = EmptyStore(seconds=0.05)
         store.open.set()

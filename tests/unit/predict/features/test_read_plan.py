@@ -1,4 +1,4 @@
-"""Which values may be predicted from: the verdict on what the online store holds of an entity."""
+"""Whether the values of an entity in the online store allow a prediction."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_complete_and_fresh_values_have_no_problem():
     assert judge((1.0, True, 3), FRESH) is None
 
 
-def test_a_null_with_a_meaning_is_no_problem_and_a_required_one_is():
+def test_a_null_is_a_problem_only_in_a_required_feature():
     assert judge((1.0, None, 3), FRESH) is None
     problem = judge((None, None, None), FRESH)
     assert (problem.code, problem.http_status) == ("missing_features", 422)
@@ -46,7 +46,7 @@ def test_a_null_with_a_meaning_is_no_problem_and_a_required_one_is():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), 1e300])
-def test_a_value_that_is_no_number_a_model_takes_is_no_value(value):
+def test_a_value_that_is_not_a_finite_float32_counts_as_missing(value):
     problem = judge((value, True, 3), FRESH)
     assert problem.members == {"reason": "null_values", "features": ["bills:fee"]}
 
@@ -57,7 +57,7 @@ COLUMNS = {
 }
 
 
-def test_tables_as_the_contract_says_have_no_mismatch():
+def test_tables_that_fit_the_contract_have_no_mismatch():
     assert PLAN.mismatch(COLUMNS) is None
 
 
@@ -83,7 +83,7 @@ def test_a_column_that_is_absent_or_of_another_type_is_a_mismatch(columns, featu
     assert (problem.code, problem.http_status) == ("schema_mismatch", 503)
     assert problem.members == {"reason": "online_schema", "features": features}
     assert says in problem.detail
-    # Asked again, and after a change, it answers for what it is asked about.
+    # Once more from the cache, and again after a change.
     assert PLAN.mismatch(columns) == problem
     assert PLAN.mismatch(COLUMNS) is None
 
@@ -100,7 +100,7 @@ def test_an_entity_without_a_row_in_one_view_names_that_view_s_features():
     assert "plans" in problem.detail
 
 
-def test_a_view_that_was_never_materialized_is_said_to_be_so():
+def test_a_view_that_was_never_materialized_is_reported():
     problem = judge((None, None, None), (None, None), newest={"plans": 100 * DAY})
     assert problem.members["reason"] == "not_materialized"
     assert "bills" in problem.detail
@@ -117,17 +117,17 @@ def test_values_behind_the_newest_as_of_are_stale_unless_allowed():
 
 
 @pytest.mark.parametrize(("age_days", "stale"), [(10, False), (10.001, True)])
-def test_a_view_has_a_largest_age(age_days, stale):
+def test_values_beyond_the_largest_age_of_their_view_are_stale(age_days, stale):
     stamps = ((100 - age_days) * DAY, 100 * DAY)
     assert bool(judge((1.0, True, 3), stamps, require_newest=False)) is stale
 
 
 @pytest.mark.parametrize(("now_days", "stale"), [(110, False), (110.001, True)])
-def test_by_the_wall_clock_the_newest_drop_ages_too(now_days, stale):
+def test_by_the_wall_clock_even_the_newest_drop_ages(now_days, stale):
     assert bool(judge((1.0, True, 3), FRESH, now=now_days * DAY)) is stale
 
 
-def test_a_view_without_a_largest_age_never_ages():
+def test_a_view_without_a_largest_age_is_never_too_old():
     assert judge((1.0, True, 3), (100 * DAY, 0.0), require_newest=False) is None
 
 

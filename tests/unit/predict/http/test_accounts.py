@@ -1,4 +1,4 @@
-"""What metrics and logs say of a request: its path's template and its ids, and nothing personal."""
+"""Metrics and logs contain path templates and ids, but no personal data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY = "7590-VHVEG"
 
 @pytest.fixture(autouse=True)
 def every_level():
-    """Whatever level a command line that ran in this process before has set."""
+    """Reset the log level, which an earlier command in this process may have set."""
     held = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
     yield
@@ -27,7 +27,7 @@ def every_level():
 
 @pytest.fixture
 def fail(monkeypatch):
-    """Let every answer fail by an exception that quotes the key, caused by one that quotes a value."""
+    """Make every answer fail with an exception that quotes the key, caused by one that quotes a value."""
 
     async def one(self, key):
         try:
@@ -46,7 +46,7 @@ def fail(monkeypatch):
         ("GET", f"/features/{KEY}", "/features/{user_id}"),
     ],
 )
-def test_a_failure_is_logged_once_under_the_request_s_id_without_a_value(
+def test_a_failure_is_logged_once_with_the_request_id_and_without_values(
     ask, fail, capfd, caplog, method, path, handler
 ):
     with structlog.testing.capture_logs() as lines:
@@ -65,7 +65,7 @@ def test_a_failure_is_logged_once_under_the_request_s_id_without_a_value(
     assert "Fibre" not in said
 
 
-def test_a_refused_request_is_counted_under_the_path_it_asked_for(ask, counted, tmp_path):
+def test_a_refused_request_is_counted_under_its_path_template(ask, counted, tmp_path):
     key, line = new_key("shop", ["predict"])
     file = tmp_path / "keys"
     file.write_text(line)
@@ -88,7 +88,7 @@ def test_a_refused_request_is_counted_under_the_path_it_asked_for(ask, counted, 
         assert counted(handler, method, status) == before + 1
 
 
-def test_a_client_that_hangs_up_while_it_sends_is_no_failure_of_ours(live, counted):
+def test_a_client_that_disconnects_while_sending_is_not_a_server_error(live, counted):
     middleware = create_app(Settings(predict=PredictSettings()), live)
     messages = [
         {"type": "http.request", "body": b"{", "more_body": True},
@@ -111,7 +111,7 @@ def test_a_client_that_hangs_up_while_it_sends_is_no_failure_of_ours(live, count
     assert counted("/predict", "POST", 500) == failed
 
 
-def test_the_access_log_names_the_key_s_owner_and_never_the_key(ask, tmp_path):
+def test_the_access_log_names_the_owner_of_a_key_but_not_the_key(ask, tmp_path):
     key, line = new_key("shop", ["predict"])
     file = tmp_path / "keys"
     file.write_text(line)

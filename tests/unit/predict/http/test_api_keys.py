@@ -1,4 +1,4 @@
-"""Who may ask for what."""
+"""API keys and their scopes."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def refusal(keys, given, needed):
     return api_keys.refuse(api_keys.find(keys, given), given, frozenset((needed,)))
 
 
-def test_a_new_key_opens_what_its_scopes_name_and_nothing_else():
+def test_a_new_key_allows_its_scopes_only():
     key, line = api_keys.new_key("shop", ["predict"])
     keys = api_keys.parse(f"# ours\n\n{line}\n")
     assert key not in line
@@ -21,7 +21,7 @@ def test_a_new_key_opens_what_its_scopes_name_and_nothing_else():
     assert refusal({}, key, "predict").code == "unauthorized"
 
 
-def test_no_two_new_keys_are_alike():
+def test_new_keys_are_unique():
     assert len({api_keys.new_key("a", ["predict"])[0] for _ in range(100)}) == 100
 
 
@@ -29,7 +29,7 @@ def test_no_two_new_keys_are_alike():
     "line",
     ["shop", "shop abc predict", f"shop {'0' * 64}", f"shop {'0' * 64} admin", f"a b {'0' * 64} predict"],
 )
-def test_a_line_of_another_form_is_refused_with_its_number(line):
+def test_a_malformed_line_is_refused_with_its_number(line):
     with pytest.raises(UsageError, match="Line 2"):
         api_keys.parse(f"# first\n{line}\n")
 
@@ -79,11 +79,11 @@ def test_a_prediction_that_shows_features_needs_the_scope_of_features_too(query,
         ([], None),
     ],
 )
-def test_a_key_is_taken_from_either_header(headers, key):
+def test_a_key_is_read_from_either_header(headers, key):
     assert api_keys.given_key(headers) == key
 
 
-def test_a_changed_file_is_taken_and_a_broken_one_changes_nothing(tmp_path):
+def test_a_changed_file_is_read_and_an_invalid_one_is_ignored(tmp_path):
     path = tmp_path / "keys"
     first, line = api_keys.new_key("first", ["predict"])
     path.write_text(line)

@@ -1,4 +1,4 @@
-"""Whatever is sent, a failed request is answered with a document, in the form that its path promises."""
+"""Every failed request is answered with an error document in the format of its path."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ INFER = "/v2/models/m/infer"
 
 
 @pytest.mark.parametrize("path", ["/predict/batch", "/predict?features=true", "/predict"])
-def test_half_a_surrogate_pair_as_a_member_s_name_is_a_bad_request(ask, path):
+def test_half_a_surrogate_pair_in_a_member_name_is_a_bad_request(ask, path):
     answer = ask("POST", path, content=b'{"user_id":"a","user_ids":["a"],"\\ud800":1}')
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_request")
-    # Strict readers refuse half a pair even where it is escaped.
+    # Strict readers refuse half a pair even if it is escaped.
     assert b"\\ud8" not in answer.content
 
 
-def test_a_length_of_the_inference_header_that_no_number_holds_is_a_bad_request(ask):
+def test_an_inference_header_length_beyond_any_integer_is_a_bad_request(ask):
     answer = ask("POST", INFER, content=b"{}", headers={"inference-header-content-length": "1" * 5000})
     assert answer.status_code == 400
     assert "inference-header-content-length" in answer.json()["error"]
@@ -42,7 +42,7 @@ def test_a_failure_while_the_answer_is_written_is_a_problem_document(ask, monkey
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_problem_names_the_request_it_is_about(ask):
+def test_a_problem_names_its_request(ask):
     document = ask("GET", "/nowhere", headers={"x-request-id": "abc-1"}).json()
     assert (document["instance"], document["request_id"]) == ("urn:streamflow:request:abc-1", "abc-1")
 
@@ -68,7 +68,7 @@ def test_a_malformed_inference_request_is_a_400_with_an_error(ask, body):
     assert answer.json()["error"].startswith("bad_request: ")
 
 
-def test_every_failure_under_v2_has_the_protocol_s_form(ask, tmp_path, monkeypatch, live):
+def test_every_failure_under_v2_is_an_error_document_of_the_protocol(ask, tmp_path, monkeypatch, live):
     predicting, line = new_key("shop", ["features"])
     file = tmp_path / "keys"
     file.write_text(line)
@@ -91,12 +91,12 @@ def test_every_failure_under_v2_has_the_protocol_s_form(ask, tmp_path, monkeypat
         assert answer.headers["content-type"] == "application/json"
     assert found[1][1].headers["www-authenticate"] == "Bearer"
     assert found[-1][1].headers["retry-after"]
-    # Elsewhere the same is a problem document.
+    # Outside of /v2 the same failure is a problem document.
     assert ask("GET", "/v2x").json()["code"] == "not_found"
 
 
 @pytest.mark.parametrize("query", ["features=true", "explain=true", "explain=1&features=0"])
-def test_a_key_for_predictions_alone_does_not_read_features_by_way_of_predict(ask, tmp_path, query):
+def test_a_key_without_the_scope_features_cannot_read_features_through_predict(ask, tmp_path, query):
     predicting, line = new_key("shop", ["predict"])
     both, other = new_key("desk", ["predict", "features"])
     file = tmp_path / "keys"
@@ -109,13 +109,13 @@ def test_a_key_for_predictions_alone_does_not_read_features_by_way_of_predict(as
     refused = answer(predicting, f"/predict?{query}")
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     assert "'features'" in refused.json()["detail"]
-    # Past the keys, the body is read, and it is no JSON.
+    # The key is accepted, then the body is read, which is not JSON.
     assert answer(both, f"/predict?{query}").status_code == 422
     assert answer(predicting, "/predict?features=false").status_code == 422
     assert answer(predicting, "/predict").status_code == 422
 
 
-def test_load_balancers_may_ask_by_head(ask, live):
+def test_probes_answer_head(ask, live):
     assert [ask("HEAD", path).status_code for path in ("/livez", "/readyz")] == [200, 200]
     live.served = None
     assert [ask("HEAD", path).status_code for path in ("/livez", "/readyz")] == [200, 503]

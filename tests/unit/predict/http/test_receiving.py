@@ -1,4 +1,4 @@
-"""Bodies that come too slowly are given up, and only those."""
+"""Only bodies and headers that arrive too slowly time out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def part(body, *, more=True):
 
 
 async def trickle():
-    """One byte after the other, without end."""
+    """An endless body, one byte at a time."""
     await asyncio.sleep(0.001)
     return part(b"x")
 
@@ -28,7 +28,7 @@ async def never():
 
 
 @pytest.mark.parametrize("receive", [trickle, never])
-def test_a_body_that_does_not_end_is_a_timeout(receive):
+def test_an_endless_body_times_out(receive):
     async def scenario():
         reader = BodyReader(10**9, SOON)
         with pytest.raises(ProblemError) as refused:
@@ -41,7 +41,7 @@ def test_a_body_that_does_not_end_is_a_timeout(receive):
     asyncio.run(scenario())
 
 
-def test_every_slow_body_ends_and_no_other_one():
+def test_every_slow_body_times_out_and_no_other():
     async def scenario():
         reader = BodyReader(10**9, SOON)
         arrive = asyncio.Event()
@@ -64,7 +64,7 @@ def test_every_slow_body_ends_and_no_other_one():
     asyncio.run(scenario())
 
 
-def test_a_task_that_somebody_else_cancels_is_cancelled():
+def test_a_cancellation_from_outside_is_not_a_timeout():
     async def scenario():
         task = asyncio.ensure_future(BodyReader(10**9, 60.0).read(never))
         await asyncio.sleep(0)
@@ -76,7 +76,7 @@ def test_a_task_that_somebody_else_cancels_is_cancelled():
 
 
 class Connection:
-    """What is looked at of one of uvicorn's connections."""
+    """The attributes of a uvicorn connection that are read."""
 
     def __init__(self):
         self.cycle = None
@@ -88,7 +88,7 @@ class Connection:
         self.closed = True
 
 
-def test_a_connection_on_which_no_head_arrives_is_closed_and_others_are_not():
+def test_only_connections_with_overdue_headers_are_closed():
     heads = HeaderTimeout(10.0)
     connections = [Connection() for _ in range(4)]
     _, busy, idle, steady = connections
@@ -96,7 +96,7 @@ def test_a_connection_on_which_no_head_arrives_is_closed_and_others_are_not():
     idle.cycle = SimpleNamespace(response_complete=True)
     idle.timeout_keep_alive_task = object()
     for now in range(10):
-        # A new request between any two looks, and half of the next one's head.
+        # A new request between any two checks, and half of the next one's headers.
         steady.cycle = SimpleNamespace(response_complete=True)
         heads.sweep(connections, float(now))
     assert not any(connection.closed for connection in connections)

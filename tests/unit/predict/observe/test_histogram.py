@@ -1,4 +1,4 @@
-"""The event loop's histograms say what prometheus_client's own say of the same values."""
+"""The lock-free histogram gives the same samples as prometheus_client's."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ VALUES = [0.0, 0.001, 0.0010001, 0.5, 1.0, 1.5, 3e6, 3e6]
 
 
 def shown(registry):
-    """What a scrape shows, without when a series began."""
+    """The samples of a scrape, without creation times."""
     return [line for line in generate_latest(registry).decode().splitlines() if "_created" not in line]
 
 
-def test_it_is_exposed_as_the_usual_histogram_is():
+def test_it_is_exposed_like_the_histogram_of_prometheus_client():
     found = []
     for made in (Histogram, EventLoopHistogram):
         registry = CollectorRegistry()
@@ -31,7 +31,7 @@ def test_it_is_exposed_as_the_usual_histogram_is():
     assert "size_count 8.0" in found[1]
 
 
-def test_two_metrics_of_one_name_are_refused_as_usual():
+def test_a_second_metric_of_the_same_name_is_refused():
     registry = CollectorRegistry()
     EventLoopHistogram("seconds", "Time", buckets=BOUNDS, registry=registry)
     with pytest.raises(ValueError, match="Duplicated"):

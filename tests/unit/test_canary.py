@@ -5,7 +5,7 @@ from streamflow.canary import in_canary
 KEYS = [f"user-{i}" for i in range(20_000)]
 
 
-def test_the_share_is_kept_and_the_ends_are_exact():
+def test_the_share_is_met_and_zero_and_one_are_exact():
     assert not any(in_canary(key, 0.0) for key in KEYS)
     assert all(in_canary(key, 1.0) for key in KEYS)
     for share in (0.01, 0.1, 0.5):
