@@ -26,12 +26,12 @@ def explain(
     """
     from datetime import UTC, datetime
 
-    from streamflow import settings as settings_module
     from streamflow.audit.replay import replay
+    from streamflow.settings import load
     from streamflow.snapshots import ledger
 
     moment = ledger.parse_known_at(at) if at else datetime.now(UTC)
-    found = replay(settings_module.load(), entity, moment)
+    found = replay(load(), entity, moment)
     if as_json:
         print_json(found)
         return

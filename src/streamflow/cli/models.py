@@ -46,15 +46,15 @@ def train(
 
     Example: streamflow train --as-of 2024-01-31 --estimator random_forest
     """
-    from streamflow import settings as settings_module
+    from streamflow.settings import load
     from streamflow.snapshots import ledger
 
     moment = ledger.parse_known_at(known_at) if known_at is not None else None
-    from streamflow.challenger import train as recipe
+    from streamflow import challenger
 
     with working("Training", quiet=as_json):
-        trained = recipe(
-            settings_module.load(),
+        trained = challenger.train(
+            load(),
             as_of,
             moment,
             estimator=estimator,
@@ -77,10 +77,10 @@ def list_versions(as_json: AsJson = False) -> None:
 
     Example: streamflow models list --json
     """
-    from streamflow import settings as settings_module
     from streamflow.registry import versions
+    from streamflow.settings import load
 
-    found = versions.list_versions(settings_module.load())
+    found = versions.list_versions(load())
     if as_json:
         print_json(found)
         return
@@ -112,10 +112,10 @@ def show(
 
     Example: streamflow models show production
     """
-    from streamflow import settings as settings_module
     from streamflow.registry import versions
+    from streamflow.settings import load
 
-    settings = settings_module.load()
+    settings = load()
     found = versions.get(settings, promotions.number(version))
     run = versions.run_of(settings, found)
     drops = versions.drops_of(settings, found, run["params"].get("drops_digest"))

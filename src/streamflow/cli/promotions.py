@@ -32,11 +32,11 @@ def promote(
 
     Example: streamflow models promote 2 --to staging --why "trained on February"
     """
-    from streamflow import settings as settings_module
     from streamflow.gate.decision import promote_through_gate
     from streamflow.registry import versions
+    from streamflow.settings import load
 
-    settings = settings_module.load()
+    settings = load()
     with working("Promoting", quiet=as_json):
         move = promote_through_gate(
             settings,
@@ -61,12 +61,12 @@ def gate(
 
     Example: streamflow gate 3
     """
-    from streamflow import settings as settings_module
     from streamflow.errors import Refused
     from streamflow.gate.decision import decide
+    from streamflow.settings import load
 
     with working("Judging", quiet=as_json):
-        report = decide(settings_module.load(), number(version))
+        report = decide(load(), number(version))
     if as_json:
         print_json(report)
     else:
@@ -95,11 +95,11 @@ def rollback(
 
     Example: streamflow rollback --why "complaints since this morning"
     """
-    from streamflow import settings as settings_module
     from streamflow.registry import versions
     from streamflow.registry.promote import rollback as roll_back
+    from streamflow.settings import load
 
-    settings = settings_module.load()
+    settings = load()
     # The caller wants to leave the version that is in production now: a second, concurrent rollback is a conflict.
     expected = versions.by_alias(settings, PRODUCTION)
     _show_move(roll_back(settings, why=why, by=by or me(), to=to, expected=expected), as_json)
@@ -118,11 +118,11 @@ def history(
 
     Example: streamflow models history
     """
-    from streamflow import settings as settings_module
     from streamflow.errors import DependencyDown
     from streamflow.registry import chain, moves, reconcile, trail
+    from streamflow.settings import load
 
-    settings = settings_module.load()
+    settings = load()
     if acknowledge is not None:
         reconcile.acknowledge(settings, why=acknowledge, by=me())
     note, anchor = "", ""
@@ -171,12 +171,12 @@ def at(
 
     Example: streamflow models at 2024-03-01T12:00
     """
-    from streamflow import settings as settings_module
     from streamflow.errors import DependencyDown
     from streamflow.registry import reconcile, trail, transitions
+    from streamflow.settings import load
     from streamflow.snapshots import ledger
 
-    settings, when = settings_module.load(), ledger.parse_known_at(moment)
+    settings, when = load(), ledger.parse_known_at(moment)
     try:
         reconcile.reconcile(settings)
     except DependencyDown as error:
@@ -221,9 +221,9 @@ def number(version: str) -> int:
         UsageError: It is neither a number nor an alias.
         NotFound: The alias points at nothing.
     """
-    from streamflow import settings as settings_module
     from streamflow.errors import NotFound, UsageError
     from streamflow.registry import versions
+    from streamflow.settings import load
 
     if version.isdigit():
         return int(version)
@@ -232,7 +232,7 @@ def number(version: str) -> int:
             f"'{version}' is not a model version.",
             hint=f"Give a number, or one of {', '.join(PROMOTION_ALIASES)}.",
         )
-    number = versions.by_alias(settings_module.load(), version)
+    number = versions.by_alias(load(), version)
     if number is None:
         raise NotFound(
             f"The alias '{version}' points at no version.",

@@ -38,8 +38,8 @@ def reproduce(
 
     Example: streamflow reproduce production
     """
-    from streamflow import settings as settings_module
     from streamflow.audit.reproduce.rerun import cannot_tell, in_words
+    from streamflow.settings import load
 
     try:
         done = _repeat(run, image, namespace, release, timeout, in_image=in_image, quiet=as_json)
@@ -51,7 +51,7 @@ def reproduce(
         # Exit code 1 means that the result differs, which a failed attempt does not show.
         if isinstance(error, StreamFlowError) and error.exit_code != StreamFlowError.exit_code:
             raise
-        if settings_module.load().log.debug:
+        if load().log.debug:
             traceback.print_exc()
         more = (*error.details, error.hint) if isinstance(error, StreamFlowError) else ()
         done = dataclasses.asdict(cannot_tell(run, in_words(error), *filter(None, more)))
@@ -72,11 +72,11 @@ def _repeat(
     in_image: bool,
     quiet: bool,
 ) -> dict[str, Any]:
-    from streamflow import settings as settings_module
     from streamflow.cli import promotions
     from streamflow.registry import versions
+    from streamflow.settings import load
 
-    settings = settings_module.load()
+    settings = load()
     run_id = run if len(run) == _RUN_ID_LENGTH else versions.get(settings, promotions.number(run)).run_id
     if in_image:
         from streamflow.audit.reproduce.in_image import recorded_image, reproduce_in_image

@@ -31,10 +31,10 @@ def start(
 
     Example: streamflow trial start 3 --as challenger --why "trained on March"
     """
-    from streamflow import settings as settings_module
     from streamflow.registry import trial
+    from streamflow.settings import load
 
-    settings = settings_module.load()
+    settings = load()
     move = trial.start(settings, version, alias, why=why, by=by or me())
     if as_json:
         print_json(move)
@@ -51,10 +51,10 @@ def stop(*, alias: _Alias, why: Why, by: By = None, as_json: AsJson = False) -> 
 
     Example: streamflow trial stop --as canary --why "no better"
     """
-    from streamflow import settings as settings_module
     from streamflow.registry import trial
+    from streamflow.settings import load
 
-    move = trial.stop(settings_module.load(), alias, why=why, by=by or me())
+    move = trial.stop(load(), alias, why=why, by=by or me())
     if as_json:
         print_json(move)
         return

@@ -73,9 +73,9 @@ def _spoilt(
     """Replace one artifact of a run, or remove it, while the context lasts."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    from streamflow.mlflow_api import sdk as tracking
+    from streamflow.mlflow_api import sdk
 
-    with tracking.client(settings) as client, tempfile.TemporaryDirectory() as folder:
+    with sdk.client(settings) as client, tempfile.TemporaryDirectory() as folder:
         file = Path(client.download_artifacts(run_id, path, folder))
         content, parent = file.read_bytes(), path.rpartition("/")[0]
         store = get_artifact_repository(client.get_run(run_id).info.artifact_uri, client.tracking_uri)

@@ -18,7 +18,7 @@ from streamflow.challenger import train
 from streamflow.errors import PromotionConflict, Refused, UsageError
 from streamflow.gate.decision import decide, promote_through_gate
 from streamflow.jobs import train as train_job
-from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api import sdk
 from streamflow.postgres.engine import transaction
 from streamflow.registry import chain, trail, versions
 
@@ -78,7 +78,7 @@ def test_the_report_is_stored_as_json_and_as_a_page_and_tagged(small, first, tmp
     held = versions.get(small, first)
     assert held.tags["streamflow.gate"] == "passed"
     page = held.tags["streamflow.gate_report"]
-    with tracking.client(small) as client:
+    with sdk.client(small) as client:
         client.download_artifacts(held.run_id, "gate", str(tmp_path))
     report = json.loads((tmp_path / page).with_suffix(".json").read_text())
     assert report["verdict"] == "passed"
@@ -89,7 +89,7 @@ def test_the_report_is_stored_as_json_and_as_a_page_and_tagged(small, first, tmp
 
 def test_the_trail_names_the_report_that_let_a_version_in(small, first, tmp_path):
     gate = trail.history(small)[-1].gate
-    with tracking.client(small) as client:
+    with sdk.client(small) as client:
         file = Path(
             client.download_artifacts(versions.get(small, first).run_id, gate["report"], str(tmp_path))
         )
@@ -114,7 +114,7 @@ def test_a_version_judged_again_gets_another_report_and_its_tag_names_the_newest
     assert one.artifact != other.artifact
     held = versions.get(small, second)
     assert held.tags["streamflow.gate_report"] == f"{other.artifact}.html"
-    with tracking.client(small) as client:
+    with sdk.client(small) as client:
         file = Path(client.download_artifacts(held.run_id, f"{one.artifact}.json", str(tmp_path)))
     assert hashlib.sha256(file.read_bytes()).hexdigest() == one.sha256
 
@@ -237,7 +237,7 @@ def test_a_challenger_with_fewer_features_is_compared_with_the_champions_own(sma
 def test_a_flipped_byte_fails_the_gate(small, first, tmp_path):
     version = train(small, JANUARY, estimator="logistic_regression").version
     run_id = versions.get(small, version).run_id
-    with tracking.client(small) as client:
+    with sdk.client(small) as client:
         path = Path(client.download_artifacts(run_id, "model/model.onnx", str(tmp_path)))
         content = bytearray(path.read_bytes())
         content[100] ^= 1

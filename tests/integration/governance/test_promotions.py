@@ -24,7 +24,7 @@ from streamflow.errors import (
     UsageError,
 )
 from streamflow.gate.decision import promote_through_gate
-from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres.engine import engine, exclusive, transaction
 from streamflow.registry import chain, moves, reconcile, trail, versions
@@ -39,7 +39,7 @@ def into_production(settings, version):
 
 
 def stages(settings):
-    with tracking.client(settings) as client:
+    with sdk.client(settings) as client:
         found = client.search_model_versions(f"name = '{settings.mlflow.registered_model}'")
         return {int(item.version): item.current_stage for item in found}
 
@@ -160,12 +160,12 @@ def test_only_what_was_in_production_is_rolled_back_to(settings, make):
 
 def flip_a_byte(settings, version, name):
     """Change one byte in the artifact store, as bit rot or an intruder would."""
-    with tracking.client(settings) as client:
+    with sdk.client(settings) as client:
         path = Path(client.download_artifacts(versions.get(settings, version).run_id, f"model/{name}"))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
-    with tracking.client(settings) as client:
+    with sdk.client(settings) as client:
         client.log_artifact(versions.get(settings, version).run_id, str(path), "model")
 
 
@@ -259,7 +259,7 @@ def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_succe
 
 
 def change_production_in_mlflow(settings, version):
-    with tracking.client(settings) as client:
+    with sdk.client(settings) as client:
         client.set_registered_model_alias(settings.mlflow.registered_model, "production", str(version))
 
 
@@ -295,7 +295,7 @@ def test_an_external_change_is_recorded_and_reverted_when_the_settings_say_so(se
 def test_an_external_change_of_a_stage_is_undone_and_recorded(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    with tracking.client(settings) as client:
+    with sdk.client(settings) as client:
         client.transition_model_version_stage(settings.mlflow.registered_model, str(second), "Production")
     (seen,) = reconcile.reconcile(settings)
     assert (seen.action, seen.facts["detected"]) == ("outside", "a stage")

@@ -21,7 +21,7 @@ from streamflow.audit.reproduce.rerun import reproduce
 from streamflow.challenger import train
 from streamflow.drops.inbox import ingest
 from streamflow.errors import NotFound
-from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api import sdk
 from streamflow.model_version.contract import drops_digest
 from streamflow.postgres.engine import transaction
 from streamflow.registry import versions
@@ -172,7 +172,7 @@ def test_an_estimator_that_raises_now_is_reported_and_does_not_count_as_a_differ
 
 
 def test_an_unexpected_failure_does_not_count_as_a_difference(small, january):
-    with tracking.client(small) as client:
+    with sdk.client(small) as client:
         experiment = client.get_experiment_by_name(small.mlflow.experiment).experiment_id
         run_id = client.create_run(experiment).info.run_id
         client.log_param(run_id, "label_horizon", "soon")

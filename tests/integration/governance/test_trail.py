@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from streamflow.cli.main import app
 from streamflow.errors import DependencyDown, PromotionConflict, Refused, ReleaseRefused, StreamFlowError
 from streamflow.jobs import catalog, run
-from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version.aliases import TRIAL_ALIASES
 from streamflow.monitoring.exporter import PlatformCollector
@@ -98,7 +98,7 @@ def test_rows_cut_off_at_the_end_are_reported_until_they_are_acknowledged(settin
 def test_a_missing_anchor_is_reported(settings, make):
     (first,) = make(1)
     into_production(settings, first)
-    with tracking.client(settings) as client:
+    with sdk.client(settings) as client:
         client.delete_registered_model_tag(settings.mlflow.registered_model, chain.ANCHOR_TAG)
     code, output, _ = command("models", "history")
     assert code == 0
@@ -285,7 +285,7 @@ def test_looking_up_a_time_works_while_mlflow_is_down(settings, make, monkeypatc
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_an_external_change_of_a_stage_is_undone_when_nothing_is_in_production(settings, make):
     (first,) = make(1)
-    with tracking.client(settings) as client:
+    with sdk.client(settings) as client:
         client.transition_model_version_stage(settings.mlflow.registered_model, str(first), "Production")
     (seen,) = reconcile.reconcile(settings)
     assert seen.facts["detected"] == "a stage"
