@@ -156,8 +156,8 @@ class Model:
     """What is served, and why not something else.
 
     Attributes:
-        served: The served version; None when there is none.
-        refused: The version that may not be served; None when there is none.
+        served: The served version, if any.
+        refused: The version behind the alias that failed a check, if any.
         trials: Version on trial behind each alias, such as `canary`.
         registry_up: Whether MLflow answered last.
         document: The whole answer as received.

@@ -29,7 +29,7 @@ class Problem:
         code: Stable name of the problem; decide by it.
         title: What kind of problem it is.
         detail: What happened, to which thing, and what to do next.
-        reason: Finer than the code, such as `unknown_entity`; empty when there is none.
+        reason: Finer than the code, such as `unknown_entity`; may be empty.
         features: Features concerned, as `view:name`.
         request_id: Id of the request in the service's log; empty in a batch.
         document: The whole document as received.

@@ -24,7 +24,7 @@ T = TypeVar("T")
 class PredictClient:
     """Client of one predict service; use it as a context manager, or call `close`. Safe to share between threads.
 
-    The service is reached directly, whatever proxy the environment names.
+    The service is reached directly, without the proxies that the environment configures.
 
     Args:
         url: Base address of the service.
@@ -163,7 +163,7 @@ class PredictClient:
         params: Mapping[str, str] | None = None,
         request_id: str = "",
     ) -> httpx2.Response:
-        """Send a request, again if it may help, and raise whatever is not a success."""
+        """Send a request, retry it where that may help, and raise any answer that is not a success."""
         pause = _FIRST_PAUSE_SECONDS
         for left in range(self._retries, -1, -1):
             try:

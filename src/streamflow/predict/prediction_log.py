@@ -12,9 +12,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from streamflow import log
+from streamflow.postgres import statements
 from streamflow.predict.features.connections import Connections
 from streamflow.predict.observe import metrics
 from streamflow.predict.observe.failures import describe
@@ -28,13 +30,7 @@ _ROWS = 2_000
 _PAUSE_SECONDS = 0.5
 _KEEP_EVERY_SECONDS = 6 * 3600.0
 _TIMEOUT_SECONDS = 5.0
-_INSERT = (
-    "INSERT INTO streamflow.predictions (answered_at, request_id, entity, model, version, alias, probability,"
-    " prediction, feature_ages, loaded_at) SELECT answered_at, request_id, entity, model, version, alias, probability,"
-    " prediction, ages::float8[], loaded_at FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[],"
-    " $5::int[], $6::text[], $7::float8[], $8::bool[], $9::text[], $10::timestamptz[]) AS row (answered_at,"
-    " request_id, entity, model, version, alias, probability, prediction, ages, loaded_at)"
-)
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 _KEEP = "SELECT streamflow.keep_prediction_log($1)"
 
 
@@ -123,7 +119,7 @@ class PredictionLog:
         try:
             newest = self._newest()
             columns = [list(column) for column in zip(*(_row(item, newest) for item in batch), strict=True)]
-            await self._connections.fetch(_INSERT, *columns, timeout=_TIMEOUT_SECONDS)
+            await self._connections.fetch(_SQL["log_predictions"], *columns, timeout=_TIMEOUT_SECONDS)
             written = True
         finally:
             # Counted after a cancellation too.

@@ -10,7 +10,7 @@ CODES: dict[str, tuple[int, str]] = {
     "bad_request": (422, "The request is not valid"),
     "unauthorized": (401, "An API key is needed"),
     "forbidden": (403, "The API key may not do this"),
-    "not_found": (404, "There is no such thing"),
+    "not_found": (404, "Not found"),
     "method_not_allowed": (405, "This method is not allowed here"),
     "request_timeout": (408, "The request did not arrive in time"),
     "request_too_large": (413, "The request is too large"),

@@ -134,7 +134,7 @@ def test_a_feature_missing_from_the_feature_repo_is_reported(world, past, tmp_pa
 UNASKED = "9237-HQITU"
 
 
-def told(settings, monkeypatch, *words):
+def output_of(settings, monkeypatch, *words):
     from typer.testing import CliRunner
 
     from streamflow.cli.main import app
@@ -163,7 +163,7 @@ def test_a_canary_of_that_time_is_shown_with_its_answer(world, past, monkeypatch
     assert found.canary.answer == said
     assert found.canary.answer.probability != found.answer.probability
     monkeypatch.setenv("STREAMFLOW_PREDICT__CANARY_SHARE", "0")
-    output = " ".join(told(world, monkeypatch, UNASKED, "--at", during.isoformat()).split())
+    output = " ".join(output_of(world, monkeypatch, UNASKED, "--at", during.isoformat()).split())
     assert f"Version {second} was on trial as canary" in output
     assert "This user does not belong to its share as set now (0%)" in output
 
@@ -180,10 +180,10 @@ def test_a_logged_answer_is_shown_even_if_nothing_is_in_production(world, past, 
     assert found.logged.equal
     with pytest.raises(NotFound, match="Nothing was in production"):
         replay(world, UNASKED, moment)
-    output = told(world, monkeypatch, USERS[0], "--at", moment.isoformat())
+    output = output_of(world, monkeypatch, USERS[0], "--at", moment.isoformat())
     assert "nothing was in production" in output
     assert "the same to the last digit" in " ".join(output.split())
-    assert json.loads(told(world, monkeypatch, USERS[0], "--json"))["answer"] is None
+    assert json.loads(output_of(world, monkeypatch, USERS[0], "--json"))["answer"] is None
 
 
 def test_a_modified_release_is_not_replayed(world, past, tmp_path):

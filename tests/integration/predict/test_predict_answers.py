@@ -124,7 +124,7 @@ def test_a_user_without_a_row_in_one_view_is_not_predicted_from_the_others(simul
 def test_a_category_the_model_was_not_trained_on_is_refused(simulated, predict, users):
     victim = users[8]
     with transaction(simulated) as connection:
-        held = connection.execute(
+        former = connection.execute(
             sa.text("SELECT net_service FROM online.subs_profile_fv WHERE user_id = :u"), {"u": victim}
         ).scalar_one()
         change = sa.text("UPDATE online.subs_profile_fv SET net_service = :p WHERE user_id = :u")
@@ -136,7 +136,7 @@ def test_a_category_the_model_was_not_trained_on_is_refused(simulated, predict, 
         assert all(item["probability"] is not None for item in batch["predictions"][:4])
     finally:
         with transaction(simulated) as connection:
-            connection.execute(change, {"p": held, "u": victim})
+            connection.execute(change, {"p": former, "u": victim})
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def test_unknown_paths_and_methods_are_problem_documents(predict):
 
 def test_a_valid_request_id_is_kept_and_any_other_is_replaced(predict, users):
     body = {"user_id": users[0]}
-    kept = predict.client.post("/predict", json=body, headers={"x-request-id": "abc-1"})
-    assert (kept.headers["x-request-id"], kept.json()["request_id"]) == ("abc-1", "abc-1")
+    answer = predict.client.post("/predict", json=body, headers={"x-request-id": "abc-1"})
+    assert (answer.headers["x-request-id"], answer.json()["request_id"]) == ("abc-1", "abc-1")
     made = predict.client.post("/predict", json=body, headers={"x-request-id": "a\tb" * 40})
     assert len(made.headers["x-request-id"]) == 16
 

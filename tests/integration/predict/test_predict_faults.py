@@ -64,11 +64,11 @@ def test_a_request_that_arrives_too_slowly_is_closed_and_an_idle_client_is_not(
         url = service.client.base_url
         half = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
         silent, head, body = (socket.create_connection((url.host, url.port)) for _ in range(3))
-        kept = http.client.HTTPConnection(url.host, url.port)
-        with silent, head, body, contextlib.closing(kept):
-            kept.request("GET", "/livez")
-            assert kept.getresponse().read()
-            socket_of_kept = kept.sock
+        idle = http.client.HTTPConnection(url.host, url.port)
+        with silent, head, body, contextlib.closing(idle):
+            idle.request("GET", "/livez")
+            assert idle.getresponse().read()
+            idle_socket = idle.sock
             head.sendall(half[:20])
             body.sendall(half)
             said = _answer(body)
@@ -78,9 +78,9 @@ def test_a_request_that_arrives_too_slowly_is_closed_and_an_idle_client_is_not(
             # Without a whole request there is no answer, and the connection is closed.
             assert (_answer(silent), _answer(head)) == (b"", b"")
             assert service.metric("http_requests_total", handler="/predict", status="408") == 1
-            kept.request("GET", "/livez")
-            assert kept.getresponse().status == 200
-            assert kept.sock is socket_of_kept
+            idle.request("GET", "/livez")
+            assert idle.getresponse().status == 200
+            assert idle.sock is idle_socket
         assert service.predict(users[0]).status_code == 200
 
 

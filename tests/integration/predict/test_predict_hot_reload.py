@@ -161,14 +161,14 @@ def test_a_start_at_a_refused_version_serves_the_last_good_release(
     simulated, start, users, copy_of, tmp_path, production
 ):
     production(simulated, 1)
-    kept = {"STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path)}
-    with start(simulated, path="/readyz", **kept) as service:
+    cached = {"STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path)}
+    with start(simulated, path="/readyz", **cached) as service:
         service.until(lambda: list(tmp_path.glob("release.json")))
     bad = copy_of(1, changed("golden.json", lambda _: "no JSON"))
     with tracking.client(simulated) as client:
         client.set_registered_model_alias(simulated.mlflow.registered_model, "production", str(bad))
         try:
-            with start(simulated, path="/readyz", **kept) as service:
+            with start(simulated, path="/readyz", **cached) as service:
                 document = service.client.get("/model").json()
                 assert (document["served"]["version"], document["served"]["source"]) == (1, "cache")
                 assert document["refused"]["version"] == bad
@@ -187,13 +187,13 @@ def test_without_mlflow_it_keeps_serving_and_starts_from_the_cached_release(
     production(simulated, 1)
     mlflow = switch(urlsplit(simulated.mlflow.tracking_uri).port)
     address = {"STREAMFLOW_MLFLOW__TRACKING_URI": f"http://127.0.0.1:{mlflow.port}"}
-    kept = {**address, "STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path / "kept")}
-    with start(simulated, path="/readyz", **kept) as service:
+    cached = {**address, "STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path / "cached")}
+    with start(simulated, path="/readyz", **cached) as service:
         assert service.client.get("/model").json()["served"]["source"] == "registry"
         mlflow.cut()
         service.until(lambda: service.client.get("/health").json()["status"] == "degraded")
         assert service.predict(users[0]).status_code == 200
-    with start(simulated, path="/readyz", **kept) as service:
+    with start(simulated, path="/readyz", **cached) as service:
         document = service.client.get("/model").json()
         assert (document["served"]["source"], document["registry_up"]) == ("cache", False)
         assert service.predict(users[0]).status_code == 200
@@ -217,18 +217,18 @@ def test_a_corrupt_cached_release_is_not_served_and_is_replaced_from_the_registr
     simulated, start, tmp_path, production
 ):
     production(simulated, 1)
-    kept = {"STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path)}
-    with start(simulated, path="/readyz", **kept) as service:
+    cached = {"STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path)}
+    with start(simulated, path="/readyz", **cached) as service:
         service.until(lambda: list(tmp_path.glob("release.json")))
     (model,) = tmp_path.glob("*/model.onnx")
     good = model.read_bytes()
     model.write_bytes(good[:100] + bytes([good[100] ^ 1]) + good[101:])
-    with start(simulated, **kept, **NOWHERE) as service:
+    with start(simulated, **cached, **NOWHERE) as service:
         assert service.client.get("/readyz").status_code == 503
         assert "model.onnx is not the one" in service.client.get("/model").json()["refused"]["why"]
-    with start(simulated, path="/readyz", **kept) as service:
+    with start(simulated, path="/readyz", **cached) as service:
         service.until(lambda: model.read_bytes() == good)
-    with start(simulated, path="/readyz", **kept, **NOWHERE) as service:
+    with start(simulated, path="/readyz", **cached, **NOWHERE) as service:
         assert service.client.get("/model").json()["served"]["source"] == "cache"
 
 

@@ -10,8 +10,8 @@ from streamflow.postgres.engine import transaction
 
 def asking(settings, service, sample=60):
     url = str(service.client.base_url)
-    held = settings.parity.model_copy(update={"url": url, "sample": sample})
-    return settings.model_copy(update={"parity": held})
+    parity_settings = settings.parity.model_copy(update={"url": url, "sample": sample})
+    return settings.model_copy(update={"parity": parity_settings})
 
 
 def test_both_paths_agree_to_the_last_bit(simulated, predict):

@@ -179,8 +179,8 @@ def test_an_answer_is_logged_with_its_version_its_drop_and_the_age_of_its_featur
 
 def test_refusals_are_not_logged_and_a_share_of_zero_logs_nothing(simulated, predict, logging_service):
     refused = logging_service.predict("nobody").json()
-    kept = logging_service.predict("nobody").json()
-    assert refused["request_id"] != kept["request_id"]
+    answer = logging_service.predict("nobody").json()
+    assert refused["request_id"] != answer["request_id"]
     assert _logged(simulated, refused["request_id"]) is None
 
 

@@ -19,10 +19,10 @@ KEY = "7590-VHVEG"
 @pytest.fixture(autouse=True)
 def every_level():
     """Reset the log level, which an earlier command in this process may have set."""
-    held = structlog.get_config()
+    former = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
     yield
-    structlog.configure(**held)
+    structlog.configure(**former)
 
 
 @pytest.fixture

@@ -87,14 +87,14 @@ def test_a_changed_file_is_read_and_an_invalid_one_is_ignored(tmp_path):
     path = tmp_path / "keys"
     first, line = api_keys.new_key("first", ["predict"])
     path.write_text(line)
-    held = api_keys.KeyFile(path)
+    key_file = api_keys.KeyFile(path)
     second, other = api_keys.new_key("second", ["predict"])
     path.write_text(f"{line}\n{other}\n")
-    held.refresh()
-    assert refusal(held.keys, second, "predict") is None
+    key_file.refresh()
+    assert refusal(key_file.keys, second, "predict") is None
     path.write_text("nonsense")
-    held.refresh()
-    assert refusal(held.keys, first, "predict") is None
+    key_file.refresh()
+    assert refusal(key_file.keys, first, "predict") is None
     path.unlink()
-    held.refresh()
-    assert refusal(held.keys, first, "predict") is None
+    key_file.refresh()
+    assert refusal(key_file.keys, first, "predict") is None
