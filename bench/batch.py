@@ -22,7 +22,8 @@ from psycopg import sql
 
 from bench.measure import BenchError, Figures
 from streamflow.local import home, processes, services, stack
-from streamflow.postgres.engine import engine, quote
+from streamflow.postgres.engine import engine
+from streamflow.postgres.names import quote
 from streamflow.settings import Settings
 
 _DROP = "bench"

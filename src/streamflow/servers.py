@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from streamflow.errors import StreamFlowError
-from streamflow.postgres.engine import exclusive
+from streamflow.postgres import locks
 from streamflow.settings import Settings
 
 
@@ -52,7 +52,7 @@ def upgrade_mlflow(settings: Settings) -> None:
     Raises:
         StreamFlowError: MLflow could not do it.
     """
-    with exclusive(settings, "mlflow-upgrade"):
+    with locks.exclusive(settings.database, locks.MLFLOW_UPGRADE):
         url = settings.database.url("postgresql+psycopg2")
         # A child of ours reads the address from its environment, so that no command line shows the password.
         code = "import os; from mlflow.db import upgrade; upgrade.callback(os.environ['STREAMFLOW_BACKEND'])"

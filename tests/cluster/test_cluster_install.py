@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from kubernetes_cli import STREAMFLOW, answers, any_entity, ask, is_ready, restarts, wait_for
 
-from streamflow.postgres.engine import lock_key
+from streamflow.postgres import locks
 
 
 def test_every_pod_is_ready_without_a_restart(demo, figures):
@@ -80,7 +80,7 @@ def test_a_job_by_hand_does_its_work(demo, job):
 
 
 def test_two_of_one_job_never_work_at_once(demo):
-    hold = f"SELECT pg_advisory_lock({lock_key('job:monitor')}); SELECT pg_sleep(3600)"
+    hold = f"SELECT pg_advisory_lock({locks.key(locks.of_job('monitor'))}); SELECT pg_sleep(3600)"
     shell = ["psql", "-U", "postgres", "-d", "streamflow", "-c", hold]
     holder = ["kubectl", "-n", demo.namespace, "exec", f"statefulset/{demo.name}-postgresql", "--", *shell]
     sleeping = "FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3600)%' AND wait_event = 'PgSleep'"

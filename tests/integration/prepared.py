@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 
 from streamflow.cli.db import app
 from streamflow.local.postgres import binary
-from streamflow.postgres.engine import engine, quote
+from streamflow.postgres.engine import engine
+from streamflow.postgres.names import quote
 from streamflow.schema import prepare, roles
 from streamflow.settings import DatabaseSettings
 

@@ -5,7 +5,8 @@ import pytest
 import sqlalchemy as sa
 
 from streamflow.errors import DependencyDown, UsageError
-from streamflow.postgres.engine import engine, quote, transaction
+from streamflow.postgres.engine import engine, transaction
+from streamflow.postgres.names import quote
 from streamflow.schema import prepare, roles
 
 PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}

@@ -7,7 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from streamflow.errors import DependencyDown
-from streamflow.postgres.engine import quote, transaction
+from streamflow.postgres.engine import transaction
+from streamflow.postgres.names import quote
 from streamflow.predict.features.connections import Connection
 from streamflow.predict.problems import ProblemError
 from streamflow.settings import DatabaseSettings

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from streamflow.errors import Refused
 from streamflow.model_version.contract import Contract
 from streamflow.postgres import statements
-from streamflow.postgres.engine import quote
+from streamflow.postgres.names import quote
 from streamflow.repo.definitions import FeatureRepo
 
 _LATEST = "features"

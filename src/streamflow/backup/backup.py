@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from streamflow.backup import archive
 from streamflow.backup import dump as dumps
 from streamflow.mlflow_api.transport import registry
+from streamflow.postgres import catalog
 from streamflow.postgres.engine import session, transaction
 from streamflow.postgres.job_results import BackupResult
 from streamflow.schema.migrate import current
@@ -72,12 +73,7 @@ def outdated(names: list[str], keep: int) -> list[str]:
 def _databases(settings: Settings) -> dict[str, str]:
     wanted = {dumps.PLATFORM: settings.database.name, dumps.MLFLOW: settings.database.mlflow_name}
     with transaction(settings) as connection:
-        found = set(
-            connection.execute(
-                sa.text("SELECT datname FROM pg_database WHERE datname = ANY(:names)"),
-                {"names": list(wanted.values())},
-            ).scalars()
-        )
+        found = catalog.databases(connection)
     return {key: name for key, name in wanted.items() if name in found}
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from streamflow.errors import NotFound, Refused, StreamFlowError, UsageError
-from streamflow.postgres.engine import quote
+from streamflow.postgres import catalog
+from streamflow.postgres.names import quote
 from streamflow.settings import DatabaseSettings
 
 MANIFEST = "manifest.json"
@@ -131,13 +132,7 @@ def tables(connection: sa.Connection) -> dict[str, Table]:
     """What every table of a database holds. Rows are compared as text, which PostgreSQL prints without loss."""
     for name, value in (("TimeZone", "UTC"), ("DateStyle", "ISO"), ("extra_float_digits", "1")):
         connection.execute(sa.text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value})
-    names = connection.execute(
-        sa.text(
-            "SELECT nspname, relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-            " WHERE relkind = 'r' AND relpersistence = 'p' AND nspname <> 'information_schema'"
-            " AND nspname NOT LIKE 'pg\\_%' ORDER BY nspname, relname"
-        )
-    ).all()
+    names = catalog.every_table(connection)
     return {f"{schema}.{name}": _table(connection, quote(schema, name)) for schema, name in names}
 
 

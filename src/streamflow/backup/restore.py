@@ -16,8 +16,10 @@ from streamflow.backup import archive
 from streamflow.backup import dump as dumps
 from streamflow.errors import DependencyDown, Refused, StreamFlowError, UsageError
 from streamflow.mlflow_api.transport import registry
-from streamflow.postgres.engine import quote, session
+from streamflow.postgres import catalog
+from streamflow.postgres.engine import session
 from streamflow.postgres.job_results import RestoreResult
+from streamflow.postgres.names import quote
 from streamflow.schema import prepare, roles
 from streamflow.settings import Settings
 
@@ -69,9 +71,8 @@ def _name(settings: Settings, key: str) -> str:
 
 
 def _check_login(settings: Settings) -> None:
-    statement = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user"
     with prepare.autocommit(settings.database, prepare.MAINTENANCE_DATABASE) as connection:
-        if not connection.execute(sa.text(statement)).scalar():
+        if not catalog.may_create_databases(connection):
             raise UsageError(
                 f"'{settings.database.user}' may not make databases, so it cannot restore any.",
                 hint="Log in as an administrator: STREAMFLOW_DATABASE__USER and STREAMFLOW_DATABASE__PASSWORD.",
@@ -94,7 +95,7 @@ def _refuse_held(settings: Settings, names: Mapping[str, str]) -> None:
         if not _exists(settings, name):
             continue
         with session(settings.database, name) as connection:
-            if connection.execute(sa.text("SELECT to_regclass(:table)"), {"table": table}).scalar() is None:
+            if not catalog.exists(connection, table):
                 continue
             count = connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
         if count:
@@ -109,8 +110,7 @@ def _refuse_held(settings: Settings, names: Mapping[str, str]) -> None:
 
 def _exists(settings: Settings, name: str) -> bool:
     with prepare.autocommit(settings.database, prepare.MAINTENANCE_DATABASE) as connection:
-        found = connection.execute(sa.text("SELECT FROM pg_database WHERE datname = :name"), {"name": name})
-        return found.first() is not None
+        return name in catalog.databases(connection)
 
 
 @contextmanager
@@ -167,8 +167,7 @@ def only_unknown_settings(stderr: str) -> bool:
 def _has_roles(connection: sa.Connection, settings: Settings) -> bool:
     """Whether the server has a role per component; a local stack has one for all."""
     role = settings.database.role_prefix + roles.OWNER
-    found = connection.execute(sa.text("SELECT FROM pg_roles WHERE rolname = :role"), {"role": role})
-    return found.first() is not None
+    return role in catalog.roles(connection)
 
 
 def _set_rights(settings: Settings, names: Mapping[str, str]) -> None:
@@ -196,10 +195,7 @@ def _swap(settings: Settings, names: Mapping[str, str]) -> None:
         try:
             for name in held:
                 connection.exec_driver_sql(f"ALTER DATABASE {quote(name)} ALLOW_CONNECTIONS false")
-                connection.execute(
-                    sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
-                    {"name": name},
-                )
+                catalog.disconnect(connection, name)
             renames = [(name, name + _REPLACED) for name in held]
             renames += [(name + _RESTORING, name) for name in names.values()]
             # One transaction: both databases are new, or both are old.

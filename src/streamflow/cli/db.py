@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from streamflow import settings as settings_module
-from streamflow.postgres.engine import quote, transaction
+from streamflow.postgres.engine import transaction
+from streamflow.postgres.names import quote
 from streamflow.schema import migrate as migrations
 from streamflow.schema import prepare as preparing
 from streamflow.schema import roles as role_table

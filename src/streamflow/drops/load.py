@@ -10,13 +10,11 @@ import sqlalchemy as sa
 
 from streamflow.drops import files, ledger, stage, store, tables
 from streamflow.drops.read import Progress
-from streamflow.errors import DropRefused, Refused, UsageError
-from streamflow.postgres.engine import transaction, try_lock
+from streamflow.errors import DropRefused, UsageError
+from streamflow.postgres import locks
+from streamflow.postgres.engine import transaction
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
-
-LOCK = "ingest"
-"""Advisory lock: one ingest at a time."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +111,7 @@ def ingest(
     found, problems = files.find(repo.tables, folder)
     content = files.digest(found)
     with transaction(settings) as connection:
-        if not try_lock(connection, LOCK):
-            raise Refused(
-                "Another 'ingest' is running.", hint="Wait until it has ended, then run this again."
-            )
+        locks.take(connection, locks.INGEST)
         _refuse_future(connection, as_of)
         known = ledger.newest(connection, as_of)
         if known is not None and known.digest == content and not problems:

@@ -19,7 +19,7 @@ from streamflow.drops.check import LINE, Checked, Rejected, RowChecker, header_o
 from streamflow.drops.files import DropFile
 from streamflow.drops.read import CsvReader, FileError, raw_records
 from streamflow.drops.tables import column_definitions
-from streamflow.postgres.engine import quote
+from streamflow.postgres.names import quote
 from streamflow.repo.declarations import SourceTable
 
 QUARANTINE = "staged_quarantine"

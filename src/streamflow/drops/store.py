@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from streamflow.drops import ledger, stage
 from streamflow.drops.tables import SCHEMA
-from streamflow.postgres.engine import lock_key, quote
+from streamflow.postgres import locks
+from streamflow.postgres.names import quote
 from streamflow.repo.definitions import FeatureRepo
 
 LOADING = "loading"
@@ -77,7 +78,7 @@ def store(
 
 def _loaded_at(connection: sa.Connection) -> datetime:
     """The present time of the database, later than that of every drop even if the clock was put back."""
-    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key(LOADING)})
+    locks.wait(connection, locks.LOADING)
     loaded_at: datetime = connection.execute(
         sa.text(
             "SELECT greatest(clock_timestamp(), max(loaded_at) + interval '1 microsecond')"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from streamflow.postgres.engine import quote
+from streamflow.postgres import catalog
+from streamflow.postgres.names import SOURCE, quote
 from streamflow.repo.declarations import ColumnType, SourceTable
 from streamflow.repo.definitions import FeatureRepo
 
-SCHEMA = "source"
+SCHEMA = SOURCE
 """Schema of the source tables."""
 
 POSTGRES_TYPES: dict[ColumnType, str] = {
@@ -25,17 +26,7 @@ def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
 
     A role that may only insert can call it too: without a difference no DDL is sent.
     """
-    existing: dict[str, set[str]] = {}
-    for row in connection.execute(
-        # information_schema hides what the role may not touch, pg_attribute does not.
-        sa.text(
-            "SELECT c.relname AS table_name, a.attname AS column_name FROM pg_attribute a"
-            " JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE n.nspname = :schema AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped"
-        ),
-        {"schema": SCHEMA},
-    ):
-        existing.setdefault(row.table_name, set()).add(row.column_name)
+    existing = catalog.columns(connection, SCHEMA)
     for table in repo.tables:
         if table.name not in existing:
             connection.exec_driver_sql(_create(table))

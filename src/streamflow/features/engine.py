@@ -25,7 +25,8 @@ from feast.repo_config import FeastConfigBaseModel
 from streamflow.errors import UsageError
 from streamflow.features.online_store import database_settings
 from streamflow.features.online_tables import write_views
-from streamflow.postgres.engine import after_loading, engine, lock_key, transaction
+from streamflow.postgres import clock, locks
+from streamflow.postgres.engine import engine, transaction
 
 
 class SnapshotEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
@@ -106,10 +107,10 @@ class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
         config = self.repo_config
         with engine(database_settings(config.online_store)).begin() as connection:
             # `feast materialize` beside `streamflow materialize`: the second waits for the first.
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("engine")})
+            locks.wait(connection, locks.ENGINE)
             # In a transaction of its own: it waits for a drop that is being loaded, and holds back none after it.
             with transaction(database_settings(config.online_store)) as other:
-                known_at = after_loading(other)
+                known_at = clock.known_now(other)
             search_path = f"{config.offline_store.db_schema},public"
             connection.execute(
                 sa.text("SELECT set_config('search_path', :path, true)"), {"path": search_path}

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from feast import FeatureStore
 
 from streamflow.features.store import open_store
-from streamflow.postgres.engine import quote, transaction
+from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import MaterializedView
+from streamflow.postgres.names import ONLINE, quote
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 
@@ -49,7 +50,7 @@ def _leave_registry(store: FeatureStore) -> None:
 def _outcome(connection: sa.Connection, view: str) -> MaterializedView:
     row = connection.execute(
         sa.text(
-            f"SELECT rows, newest_as_of, (SELECT count(*) FROM {quote('online', view)}) AS entities"
+            f"SELECT rows, newest_as_of, (SELECT count(*) FROM {quote(ONLINE, view)}) AS entities"
             " FROM online.materializations WHERE feature_view = :view ORDER BY materialization_id DESC LIMIT 1"
         ),
         {"view": view},

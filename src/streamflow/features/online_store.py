@@ -23,7 +23,9 @@ from feast.types import Bool, Bytes, FeastType, Float32, Float64, Int32, Int64, 
 from pydantic import SecretStr
 
 from streamflow.errors import UsageError
-from streamflow.postgres.engine import engine, quote
+from streamflow.postgres import catalog
+from streamflow.postgres.engine import engine
+from streamflow.postgres.names import quote
 from streamflow.settings import DatabaseSettings
 
 STAMPS = ("event_timestamp", "created_timestamp", "materialization_id")
@@ -165,22 +167,13 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
             for view in tables_to_delete:
                 connection.exec_driver_sql(f"DROP TABLE IF EXISTS {quote(schema, view.name)}")
             for view in tables_to_keep:
-                for statement in table_statements(schema, view, _columns(connection, schema, view.name)):
+                present = catalog.columns(connection, schema, [view.name]).get(view.name, {})
+                for statement in table_statements(schema, view, present.keys()):
                     connection.exec_driver_sql(statement)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
         """Drop the tables of these views."""
         self.update(config, tables, [], entities, [], partial=False)
-
-
-def _columns(connection: sa.Connection, schema: str, table: str) -> set[str]:
-    rows = connection.execute(
-        sa.text(
-            "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped"
-        ),
-        {"table": quote(schema, table)},
-    )
-    return set(rows.scalars())
 
 
 def table_statements(schema: str, view: FeatureView, held: Set[str] = frozenset()) -> list[str]:

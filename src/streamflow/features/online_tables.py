@@ -17,7 +17,8 @@ from feast.infra.common.materialization_job import MaterializationTask
 
 from streamflow.errors import DependencyDown
 from streamflow.features.online_store import STAMPS, feature_names, key_columns
-from streamflow.postgres.engine import quote
+from streamflow.postgres import catalog
+from streamflow.postgres.names import MATERIALIZATIONS, quote
 
 _LOCK_TIMEOUT = "100ms"
 _LOCK_TRIES = 120
@@ -83,7 +84,7 @@ def _build(
     connection.exec_driver_sql(f"ANALYZE {target}")
     connection.execute(
         sa.text(
-            f"UPDATE {quote(schema, 'materializations')} SET rows = :rows,"
+            f"UPDATE {quote(schema, MATERIALIZATIONS)} SET rows = :rows,"
             f" newest_as_of = (SELECT max(event_timestamp) FROM {target}) WHERE materialization_id = :number"
         ),
         {"rows": rows, "number": number},
@@ -94,7 +95,7 @@ def _build(
 def _record(connection: sa.Connection, schema: str, task: MaterializationTask, known_at: datetime) -> int:
     number: int = connection.execute(
         sa.text(
-            f"INSERT INTO {quote(schema, 'materializations')} (feature_view, window_start, window_end, rows,"
+            f"INSERT INTO {quote(schema, MATERIALIZATIONS)} (feature_view, window_start, window_end, rows,"
             " materialized_at) VALUES (:view, :start, :end, 0, :known_at) RETURNING materialization_id"
         ),
         {
@@ -146,7 +147,7 @@ def _swap(connection: sa.Connection, schema: str, built: Sequence[tuple[str, int
     # Nobody reads now: who read before has the old tables, who reads from here on waits for the new ones.
     connection.execute(
         sa.text(
-            f"UPDATE {quote(schema, 'materializations')} SET visible_at = (SELECT clock_timestamp())"
+            f"UPDATE {quote(schema, MATERIALIZATIONS)} SET visible_at = (SELECT clock_timestamp())"
             " WHERE materialization_id = ANY(:numbers)"
         ),
         {"numbers": [number for _, number in built]},
@@ -160,23 +161,9 @@ def _swap(connection: sa.Connection, schema: str, built: Sequence[tuple[str, int
 
 def _take_over(connection: sa.Connection, schema: str, name: str, next_name: str) -> None:
     target = quote(schema, next_name)
-    grants = connection.execute(
-        sa.text(
-            "SELECT acl.privilege_type, CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END"
-            " FROM pg_class c, aclexplode(c.relacl) acl LEFT JOIN pg_roles r ON r.oid = acl.grantee"
-            " WHERE c.oid = to_regclass(:table) AND acl.grantee <> c.relowner"
-        ),
-        {"table": quote(schema, name)},
-    ).all()
-    for privilege, grantee in grants:
+    for privilege, grantee in catalog.grants(connection, quote(schema, name)):
         connection.exec_driver_sql(f"GRANT {privilege} ON {target} TO {grantee}")
-    owner, ours = connection.execute(
-        sa.text(
-            "SELECT quote_ident(pg_get_userbyid(relowner)), pg_get_userbyid(relowner) = current_user"
-            " FROM pg_class WHERE oid = to_regclass(:table)"
-        ),
-        {"table": quote(schema, name)},
-    ).one()
+    owner, ours = catalog.owner(connection, quote(schema, name))
     if not ours:
         connection.exec_driver_sql(f"ALTER TABLE {target} OWNER TO {owner}")
 

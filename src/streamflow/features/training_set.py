@@ -16,7 +16,7 @@ from streamflow.features.store import open_store
 from streamflow.model_version.contract import Feature, FeatureType, View
 from streamflow.model_version.fingerprint import fingerprint
 from streamflow.model_version.training_set import LABEL, TrainingSet
-from streamflow.postgres.engine import quote
+from streamflow.postgres.names import quote
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 

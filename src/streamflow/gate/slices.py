@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from streamflow.postgres.engine import quote
+from streamflow.postgres.names import quote
 from streamflow.repo.declarations import Slice
 from streamflow.repo.definitions import FeatureRepo
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from streamflow.features.materialize import materialize as materialize_views
-from streamflow.postgres.engine import exclusive, transaction
+from streamflow.postgres import locks
+from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import MaterializeResult
 from streamflow.repo import definitions
 from streamflow.settings import Settings
@@ -20,7 +21,7 @@ def materialize(settings: Settings, as_of: date | None = None) -> MaterializeRes
         Refused: Another materialization is running.
     """
     repo = definitions.load(settings.feast.repo)
-    with exclusive(settings, "materialize"):
+    with locks.exclusive(settings.database, locks.MATERIALIZE):
         with transaction(settings) as connection:
             loaded = ledger.drops(connection, ledger.known_now(connection))
         return MaterializeResult(tuple(materialize_views(settings, repo, ledger.newest_as_of(loaded, as_of))))

@@ -15,10 +15,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from streamflow import log
-from streamflow.errors import DependencyDown, NotYet, Refused, StreamFlowError
+from streamflow.errors import NotYet, Refused, StreamFlowError
 from streamflow.jobs.catalog import Recipe
-from streamflow.postgres import job_results
-from streamflow.postgres.engine import engine, lock_key, transaction
+from streamflow.postgres import job_results, locks
+from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import Idle
 from streamflow.settings import Settings
 
@@ -42,7 +42,7 @@ def run(settings: Settings, name: str, recipe: Recipe) -> int:
     logger = log.get("streamflow.jobs").bind(job=name)
     started_at, begin = datetime.now(UTC), time.monotonic()
     try:
-        with _lock(settings, name) as held:
+        with locks.held_if_free(settings.database, locks.of_job(name)) as held:
             if not held:
                 logger.info("already running")
                 return 0
@@ -82,34 +82,6 @@ def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> _Ended:
         # A bug: the log gets the trace, the outcome one line.
         logger.exception("failed")
         return _Ended("failed", 1, f"{type(error).__name__}: {error}")
-
-
-@contextlib.contextmanager
-def _lock(settings: Settings, name: str) -> Iterator[bool]:
-    """Hold the job's lock on a connection of its own; yields False when another process does.
-
-    The lock belongs to the session, so that a long job holds no transaction open. Should the connection be
-    lost, the job's own work fails or not by itself.
-    """
-    key = {"key": lock_key(f"job:{name}")}
-    try:
-        connection = engine(settings).connect().execution_options(isolation_level="AUTOCOMMIT")
-    except sa.exc.OperationalError as error:
-        database = settings.database
-        raise DependencyDown(
-            f"PostgreSQL at {database.host}:{database.port} does not answer.",
-            hint="Check that the server is up, and the job's role and password.",
-            details=(str(error.orig).strip().splitlines()[0],),
-        ) from error
-    try:
-        held = bool(connection.execute(sa.text("SELECT pg_try_advisory_lock(:key)"), key).scalar_one())
-        yield held
-    finally:
-        with contextlib.suppress(sa.exc.DBAPIError):
-            connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), key)
-        # Closed for good: a session that goes back to the pool would keep a lock that was not released.
-        connection.invalidate()
-        connection.close()
 
 
 def _record(settings: Settings, name: str, started_at: datetime, ended: _Ended, logger: Any) -> None:

@@ -18,8 +18,8 @@ from streamflow.client import ClientError, PredictClient, ProblemError, ServedMo
 from streamflow.errors import DependencyDown, Refused, StreamFlowError, UsageError
 from streamflow.local import services, stack
 from streamflow.model_version.aliases import PRODUCTION, STAGING
-from streamflow.postgres.engine import quote as quoted
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.names import quote as quoted
 from streamflow.settings import Settings
 
 Say = Callable[[str], None]

@@ -7,7 +7,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from streamflow.postgres.engine import quote
+from streamflow.postgres import catalog
+from streamflow.postgres.names import ONLINE, quote
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,8 @@ def _tables(connection: sa.Connection) -> dict[str, Reach]:
 
 def _views(connection: sa.Connection) -> dict[str, Reach]:
     """Online tables: rows as the planner estimates them, newest as-of from the table of materializations."""
-    names = connection.execute(
-        sa.text(
-            "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace "
-            " WHERE nspname = 'online' AND relkind = 'r' AND relname <> 'materializations' ORDER BY relname"
-        )
-    ).scalars()
-    return {name: _view(connection, name) for name in list(names)}
+    names = catalog.feature_view_tables(connection)
+    return {name: _view(connection, name) for name in names}
 
 
 def _view(connection: sa.Connection, name: str) -> Reach:
@@ -88,12 +84,8 @@ def _view(connection: sa.Connection, name: str) -> Reach:
         ),
         {"view": name},
     ).scalar()
-    estimate = connection.execute(
-        sa.text("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table)"),
-        {"table": quote("online", name)},
-    ).scalar()
-    rows = int(estimate) if estimate is not None and estimate >= 0 else 0
+    rows = catalog.row_estimate(connection, quote(ONLINE, name)) or 0
     if not rows:
         # Never analyzed, or empty: small enough to be counted.
-        rows = int(connection.exec_driver_sql(f"SELECT count(*) FROM {quote('online', name)}").scalar_one())
+        rows = int(connection.exec_driver_sql(f"SELECT count(*) FROM {quote(ONLINE, name)}").scalar_one())
     return Reach(rows, newest)

@@ -18,8 +18,8 @@ from streamflow.client import (
 )
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
 from streamflow.model_version.contract import Contract
-from streamflow.postgres.engine import quote
 from streamflow.postgres.job_results import ParityResult
+from streamflow.postgres.names import ONLINE, quote
 
 Answer = tuple[int | None, float | None]
 """The version that answered, None for a refusal, and the probability."""
@@ -51,7 +51,7 @@ def materialized(connection: sa.Connection, contract: Contract) -> tuple[datetim
 def sample(connection: sa.Connection, contract: Contract, size: int) -> list[str]:
     """Some entities of the online store, at random."""
     key = quote(contract.join_key)
-    table = quote("online", contract.views[0].name)
+    table = quote(ONLINE, contract.views[0].name)
     rows = connection.execute(
         sa.text(f"SELECT {key} FROM {table} ORDER BY random() LIMIT :size"), {"size": size}
     )

@@ -10,12 +10,12 @@ import json
 import sys
 from collections.abc import Mapping
 
-import sqlalchemy as sa
-
 from streamflow import settings as settings_module
 from streamflow.client import PredictClient, ProblemError, UnexpectedAnswer, Unreachable
 from streamflow.errors import DependencyDown, NotFound, Refused, StreamFlowError
-from streamflow.postgres.engine import quote, transaction
+from streamflow.postgres import catalog
+from streamflow.postgres.engine import transaction
+from streamflow.postgres.names import ONLINE, quote
 from streamflow.settings import Settings
 
 _TIMEOUT_SECONDS = 30.0
@@ -29,14 +29,7 @@ def any_entity(settings: Settings) -> str:
     """
     key = settings.predict.join_key
     with transaction(settings) as connection:
-        tables = connection.execute(
-            sa.text(
-                "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-                " WHERE nspname = 'online' AND relkind = 'r' AND relname <> 'materializations'"
-                " ORDER BY relname"
-            )
-        ).scalars()
-        queries = entity_queries(key, list(tables))
+        queries = entity_queries(key, catalog.feature_view_tables(connection))
         found = next(filter(None, (connection.exec_driver_sql(query).scalar() for query in queries)), None)
     if found is None:
         raise NotFound(
@@ -50,7 +43,7 @@ def entity_queries(key: str, tables: list[str]) -> list[str]:
     """SQL for one entity that all online tables hold: first newest and without a NULL, then any. Pure."""
     if not tables:
         return []
-    names = [quote("online", table) for table in tables]
+    names = [quote(ONLINE, table) for table in tables]
     newest = [
         f"SELECT {quote(key)} FROM {name} AS held WHERE held IS NOT NULL"
         f" AND event_timestamp = (SELECT max(event_timestamp) FROM {name})"

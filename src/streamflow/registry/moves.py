@@ -13,8 +13,7 @@ import sqlalchemy as sa
 from streamflow.errors import StreamFlowError
 from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version.aliases import PRODUCTION, STAGING, TRIAL_ALIASES
-from streamflow.postgres import statements
-from streamflow.postgres.engine import held
+from streamflow.postgres import locks, statements
 from streamflow.registry import actions, chain, trail
 from streamflow.registry.trail import Change, Move
 from streamflow.settings import Settings
@@ -167,7 +166,10 @@ def promotion_lock(settings: Settings) -> Iterator[LockedRegistry]:
         Refused: Another process held the lock for too long.
     """
     model = settings.mlflow.registered_model
-    with held(settings, f"promote:{model}", _WAIT_SECONDS) as connection, registry(settings) as client:
+    with (
+        locks.held(settings.database, locks.of_promotions(model), _WAIT_SECONDS) as connection,
+        registry(settings) as client,
+    ):
         yield LockedRegistry(model, connection, client)
 
 

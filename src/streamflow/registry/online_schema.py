@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-
 from streamflow.errors import ReleaseRefused
 from streamflow.model_version import online_columns
 from streamflow.model_version.contract import Contract
 from streamflow.model_version.online_columns import FILL_ONLINE_STORE
+from streamflow.postgres import catalog
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.names import ONLINE
 from streamflow.settings import DatabaseSettings
 
 
 def columns(database: DatabaseSettings, contract: Contract) -> dict[str, dict[str, str]]:
     """Type per column of the online tables, from the catalog, which needs no privilege on the tables."""
     with transaction(database) as connection:
-        rows = connection.execute(
-            sa.text(
-                "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) FROM pg_attribute a"
-                " JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-                " WHERE n.nspname = 'online' AND c.relname = ANY(:views) AND a.attnum > 0 AND NOT a.attisdropped"
-            ),
-            {"views": [view.name for view in contract.views]},
-        )
-        found: dict[str, dict[str, str]] = {}
-        for view, column, kind in rows:
-            found.setdefault(view, {})[column] = kind
-        return found
+        return catalog.columns(connection, ONLINE, [view.name for view in contract.views])
 
 
 def check(database: DatabaseSettings, version: int, contract: Contract) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from streamflow.postgres.engine import lock_key, transaction
+from streamflow.postgres import locks
+from streamflow.postgres.engine import transaction
 from streamflow.schema.revisions import context, revisions
 from streamflow.settings import Settings
 
@@ -23,7 +24,7 @@ def migrate(settings: Settings) -> str:
     with transaction(settings) as connection:
         connection.execute(sa.text("SET LOCAL lock_timeout = '30s'"))
         # A second migrator waits here, then finds nothing left to do.
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("migrate")})
+        locks.wait(connection, locks.MIGRATE)
         connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS streamflow"))
         if not is_newer(current(connection)):
             context(connection).run_migrations(connection=connection)

@@ -11,7 +11,9 @@ from typing import Literal
 import sqlalchemy as sa
 
 from streamflow.errors import DependencyDown, UsageError
+from streamflow.postgres import catalog
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.names import FEAST
 from streamflow.repo import folder
 from streamflow.schema import roles
 from streamflow.schema.migrate import current, is_newer, migrate, newest
@@ -159,9 +161,8 @@ def _missing(settings: Settings, until: Stage) -> str:
             held = current(connection) if until != "login" else newest()
             if held != newest() and not is_newer(held):
                 return f"it is at revision '{held}', this code needs '{newest()}'."
-            comment = "SELECT obj_description(to_regnamespace('feast'), 'pg_namespace')"
             applied = _STAMP + folder.digest(settings.feast.repo)
-            if until == "applied" and connection.execute(sa.text(comment)).scalar() != applied:
+            if until == "applied" and catalog.schema_comment(connection, FEAST) != applied:
                 return "this feature repo has not been applied yet."
     except (DependencyDown, sa.exc.DBAPIError) as error:
         return str(error).splitlines()[0]

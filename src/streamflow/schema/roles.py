@@ -11,9 +11,18 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from streamflow.postgres.engine import quote
-
-SCHEMAS = ("streamflow", "source", "features", "online", "feast")
+from streamflow.postgres import catalog
+from streamflow.postgres.names import (
+    FEAST,
+    FEATURES,
+    MATERIALIZATIONS,
+    ONLINE,
+    PLATFORM,
+    SCHEMAS,
+    SOURCE,
+    literal,
+    quote,
+)
 
 Grant = tuple[str, str, str | tuple[str, ...] | None]
 
@@ -48,9 +57,9 @@ def _read(*schemas: str) -> tuple[Grant, ...]:
 
 
 # Every role in `streamflow` reads the revision, to wait for it, and jobs write their outcome.
-_WAIT: tuple[Grant, ...] = (*_use("streamflow"), ("SELECT", "streamflow", ("alembic_version",)))
-_JOB: tuple[Grant, ...] = (*_WAIT, ("SELECT, INSERT", "streamflow", ("job_runs",)))
-_DROPS: tuple[Grant, ...] = (("SELECT", "streamflow", ("drops", "drop_files")),)
+_WAIT: tuple[Grant, ...] = (*_use(PLATFORM), ("SELECT", PLATFORM, ("alembic_version",)))
+_JOB: tuple[Grant, ...] = (*_WAIT, ("SELECT, INSERT", PLATFORM, ("job_runs",)))
+_DROPS: tuple[Grant, ...] = (("SELECT", PLATFORM, ("drops", "drop_files")),)
 
 OWNER, APPLY, MATERIALIZE, MLFLOW = "owner", "feast_apply", "materialize", "mlflow"
 
@@ -58,23 +67,23 @@ ROLES: Mapping[str, Role] = {
     OWNER: Role("migrations; owns the platform's tables", creates=SCHEMAS),
     APPLY: Role(
         "streamflow features apply; owns what follows from feature_repo/, and alone writes Feast's registry",
-        (*_WAIT, ("SELECT", "streamflow", ("drops",))),
+        (*_WAIT, ("SELECT", PLATFORM, ("drops",))),
         database=("TEMPORARY",),
-        creates=("source", "features", "online", "feast"),
+        creates=(SOURCE, FEATURES, ONLINE, FEAST),
         acts_as=(MATERIALIZE,),
     ),
-    "feast_serve": Role("Feast's feature server", (*_WAIT, *_read("feast", "online"))),
+    "feast_serve": Role("Feast's feature server", (*_WAIT, *_read(FEAST, ONLINE))),
     "predict": Role(
         "the predict service; adds to the log of predictions and cannot read it",
-        (*_WAIT, *_read("online"), ("INSERT", "streamflow", ("predictions",))),
+        (*_WAIT, *_read(ONLINE), ("INSERT", PLATFORM, ("predictions",))),
     ),
     "ingest": Role(
         "ingest",
         (
             *_JOB,
-            ("SELECT, INSERT", "streamflow", ("drops", "drop_files", "quarantine")),
-            *_use("source"),
-            ("SELECT, INSERT, MAINTAIN", "source", "*"),
+            ("SELECT, INSERT", PLATFORM, ("drops", "drop_files", "quarantine")),
+            *_use(SOURCE),
+            ("SELECT, INSERT, MAINTAIN", SOURCE, "*"),
         ),
         database=("TEMPORARY",),
     ),
@@ -83,19 +92,19 @@ ROLES: Mapping[str, Role] = {
         (
             *_JOB,
             *_DROPS,
-            *_read("source", "features", "feast"),
-            ("SELECT, INSERT, UPDATE", "online", "*"),
+            *_read(SOURCE, FEATURES, FEAST),
+            ("SELECT, INSERT, UPDATE", ONLINE, "*"),
         ),
         database=("TEMPORARY",),
-        creates=("online",),
+        creates=(ONLINE,),
     ),
     "train": Role(
         "train; makes a schema `known_*` of views for each run, and records promotions",
         (
             *_JOB,
             *_DROPS,
-            *_read("source", "features", "feast"),
-            ("SELECT, INSERT", "streamflow", ("promotions", "promotion_intents")),
+            *_read(SOURCE, FEATURES, FEAST),
+            ("SELECT, INSERT", PLATFORM, ("promotions", "promotion_intents")),
         ),
         database=("TEMPORARY", "CREATE"),
     ),
@@ -104,14 +113,14 @@ ROLES: Mapping[str, Role] = {
         (
             *_JOB,
             *_DROPS,
-            *_read("source", "features", "feast", "online"),
-            ("SELECT, INSERT", "streamflow", ("scorings", "scores", "scoring_refusals")),
-            ("SELECT", "streamflow", ("promotions",)),
+            *_read(SOURCE, FEATURES, FEAST, ONLINE),
+            ("SELECT, INSERT", PLATFORM, ("scorings", "scores", "scoring_refusals")),
+            ("SELECT", PLATFORM, ("promotions",)),
         ),
         database=("TEMPORARY", "CREATE"),
     ),
-    "monitor": Role("monitor", (*_JOB, *_read("streamflow", "source", "features", "online", "feast"))),
-    "exporter": Role("the exporter of metrics", _read("streamflow", "source", "features", "online")),
+    "monitor": Role("monitor", (*_JOB, *_read(PLATFORM, SOURCE, FEATURES, ONLINE, FEAST))),
+    "exporter": Role("the exporter of metrics", _read(PLATFORM, SOURCE, FEATURES, ONLINE)),
     "backup": Role(
         "backup; reads everything, in MLflow's database too", _JOB, member_of=("pg_read_all_data",)
     ),
@@ -119,8 +128,6 @@ ROLES: Mapping[str, Role] = {
 }
 
 _MAINTAIN_SINCE = 170000
-_MATERIALIZATIONS = "materializations"
-"""The one table in the schema `online` that a migration makes."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,7 @@ def role_statements(plan: Plan, existing: set[str]) -> list[str]:
         if plan.prefix + name not in existing:
             statements.append(f"CREATE ROLE {plan.role(name)} LOGIN")
         if name in plan.passwords:
-            statements.append(f"ALTER ROLE {plan.role(name)} PASSWORD {_literal(plan.passwords[name])}")
+            statements.append(f"ALTER ROLE {plan.role(name)} PASSWORD {literal(plan.passwords[name])}")
         statements += [f"GRANT {group} TO {plan.role(name)}" for group in role.member_of]
     for name, role in ROLES.items():
         statements += [f"GRANT {plan.role(other)} TO {plan.role(name)}" for other in role.acts_as]
@@ -217,12 +224,12 @@ def owner_statements(plan: Plan, existing: Mapping[str, set[str]]) -> list[str]:
     Args:
         existing: Tables and views of each schema; all of them belong to the owner.
     """
-    made_by = {"source": APPLY, "features": APPLY, "feast": APPLY, "online": MATERIALIZE}
+    made_by = {SOURCE: APPLY, FEATURES: APPLY, FEAST: APPLY, ONLINE: MATERIALIZE}
     return [
         f"ALTER TABLE {quote(schema, table)} OWNER TO {plan.role(made_by[schema])}"
         for schema, tables in sorted(existing.items())
         if schema in made_by
-        for table in sorted(tables - {_MATERIALIZATIONS})
+        for table in sorted(tables - {MATERIALIZATIONS})
     ]
 
 
@@ -239,7 +246,7 @@ def table_statements(
     # `features apply` makes online tables, materialize swaps them.
     statements = [
         f"ALTER TABLE {quote('online', table)} OWNER TO {plan.role(MATERIALIZE)}"
-        for table in sorted(existing.get("online", set()) - {_MATERIALIZATIONS} - owned)
+        for table in sorted(existing.get(ONLINE, set()) - {MATERIALIZATIONS} - owned)
     ]
     for name, role in ROLES.items():
         if not role.creates:
@@ -263,9 +270,8 @@ def table_statements(
 
 def ensure_cluster(connection: sa.Connection, plan: Plan) -> None:
     """Make roles and databases. The connection autocommits and belongs to an administrator."""
-    roles = set(connection.execute(sa.text("SELECT rolname FROM pg_roles")).scalars())
-    databases = set(connection.execute(sa.text("SELECT datname FROM pg_database")).scalars())
-    _run(connection, role_statements(plan, roles) + database_statements(plan, databases))
+    statements = role_statements(plan, catalog.roles(connection))
+    _run(connection, statements + database_statements(plan, catalog.databases(connection)))
 
 
 def ensure_database_rights(connection: sa.Connection, plan: Plan) -> None:
@@ -296,21 +302,14 @@ def ensure_owners(connection: sa.Connection, plan: Plan) -> None:
 
 def _tables(connection: sa.Connection, plan: Plan, *, own: bool) -> tuple[dict[str, set[str]], set[str]]:
     """Tables and views of each schema, and which of `online` belong to materialize already."""
-    mine = " AND pg_has_role(relowner, 'USAGE')" if own else ""
-    rows = connection.execute(
-        sa.text(
-            "SELECT nspname, relname, pg_get_userbyid(relowner) AS owner"
-            " FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
-            f" WHERE relkind IN ('r', 'v', 'p', 'm') AND nspname = ANY(:schemas){mine}"
-        ),
-        {"schemas": list(SCHEMAS)},
-    )
     existing: dict[str, set[str]] = {}
     owned = set()
-    for row in rows:
-        existing.setdefault(row.nspname, set()).add(row.relname)
-        if row.nspname == "online" and quote(row.owner) == plan.role(MATERIALIZE):
-            owned.add(row.relname)
+    for relation in catalog.relations(connection, SCHEMAS):
+        if own and not relation.ours:
+            continue
+        existing.setdefault(relation.schema, set()).add(relation.name)
+        if relation.schema == ONLINE and quote(relation.owner) == plan.role(MATERIALIZE):
+            owned.add(relation.name)
     return existing, owned
 
 
@@ -334,7 +333,3 @@ def _known(plan: Plan, privileges: str) -> str:
     if plan.server_version < _MAINTAIN_SINCE:
         wanted = [item for item in wanted if item != "MAINTAIN"]
     return ", ".join(wanted)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

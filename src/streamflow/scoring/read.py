@@ -21,7 +21,7 @@ from pyarrow import csv
 
 from streamflow.errors import Refused
 from streamflow.model_version.contract import Contract, Feature
-from streamflow.postgres.engine import quote
+from streamflow.postgres.names import quote
 from streamflow.repo.definitions import FeatureRepo
 
 _ARROW_TYPES = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "string": pa.string()}

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 import sqlalchemy as sa
 
 from streamflow.errors import NotFound, NotYet, UsageError
-from streamflow.postgres.engine import after_loading
+from streamflow.postgres import clock
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def known_now(connection: sa.Connection) -> datetime:
     Waits for a drop that has its loaded-at and is not committed yet; else it would be visible at this known-at
     for a later run, but not for this one.
     """
-    return after_loading(connection)
+    return clock.known_now(connection)
 
 
 def known_until(connection: sa.Connection, known_at: datetime | None) -> datetime:

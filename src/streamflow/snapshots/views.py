@@ -9,16 +9,12 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from streamflow.postgres.engine import quote, transaction
+from streamflow.postgres import catalog, clock
+from streamflow.postgres.engine import transaction
+from streamflow.postgres.names import FEATURES, KNOWN_PREFIX, SOURCE, quote
 from streamflow.repo.declarations import SourceTable
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
-
-LATEST = "features"
-"""Schema of the views that hide nothing."""
-
-KNOWN_PREFIX = "known_"
-"""Schemas of views frozen at a known-at; they live as long as the run that made them."""
 
 _LEFTOVER_AFTER = "1 day"
 
@@ -26,21 +22,13 @@ _LEFTOVER_AFTER = "1 day"
 def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
     """Create the views in schema `features`, or replace those whose columns have changed."""
     for table in repo.tables:
-        _create(connection, table, LATEST, None)
+        _create(connection, table, FEATURES, None)
 
 
 def _create(connection: sa.Connection, table: SourceTable, schema: str, known_at: datetime | None) -> None:
     name = quote(schema, table.snapshots)
     columns = [*table.column_names, "as_of", "loaded_at", "drop_id"]
-    existing = list(
-        connection.execute(
-            sa.text(
-                "SELECT column_name FROM information_schema.columns"
-                " WHERE table_schema = :schema AND table_name = :view ORDER BY ordinal_position"
-            ),
-            {"schema": schema, "view": table.snapshots},
-        ).scalars()
-    )
+    existing = list(catalog.columns(connection, schema, [table.snapshots]).get(table.snapshots, ()))
     if existing == columns:
         return
     if existing:
@@ -50,7 +38,7 @@ def _create(connection: sa.Connection, table: SourceTable, schema: str, known_at
     # A view's text takes no parameters; isoformat of a datetime holds no quote.
     frozen = f" WHERE loaded_at <= TIMESTAMPTZ '{known_at.isoformat()}'" if known_at else ""
     connection.exec_driver_sql(
-        f"CREATE VIEW {name} AS SELECT {selected} FROM {quote('source', table.name)}{frozen}"
+        f"CREATE VIEW {name} AS SELECT {selected} FROM {quote(SOURCE, table.name)}{frozen}"
     )
 
 
@@ -70,7 +58,9 @@ def frozen(settings: Settings, repo: FeatureRepo, known_at: datetime) -> Iterato
         _drop_leftovers(connection)
         connection.exec_driver_sql(f"CREATE SCHEMA {quote(schema)}")
         # The comment dates the schema, so that one left behind by a killed run is found and dropped.
-        connection.exec_driver_sql(f"COMMENT ON SCHEMA {quote(schema)} IS '{_now(connection).isoformat()}'")
+        connection.exec_driver_sql(
+            f"COMMENT ON SCHEMA {quote(schema)} IS '{clock.now(connection).isoformat()}'"
+        )
         for table in repo.tables:
             _create(connection, table, schema, known_at)
     try:
@@ -81,17 +71,5 @@ def frozen(settings: Settings, repo: FeatureRepo, known_at: datetime) -> Iterato
 
 
 def _drop_leftovers(connection: sa.Connection) -> None:
-    leftovers = connection.execute(
-        sa.text(
-            "SELECT nspname FROM pg_namespace WHERE nspname LIKE :prefix"
-            f" AND obj_description(oid, 'pg_namespace')::timestamptz < clock_timestamp() - interval '{_LEFTOVER_AFTER}'"
-        ),
-        {"prefix": KNOWN_PREFIX.replace("_", r"\_") + "%"},
-    ).scalars()
-    for schema in list(leftovers):
+    for schema in catalog.schemas_dated_before(connection, KNOWN_PREFIX, _LEFTOVER_AFTER):
         connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {quote(schema)} CASCADE")
-
-
-def _now(connection: sa.Connection) -> datetime:
-    now: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
-    return now

@@ -26,7 +26,8 @@ from streamflow.errors import (
 from streamflow.gate.decision import promote_through_gate
 from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import registry
-from streamflow.postgres.engine import engine, exclusive, transaction
+from streamflow.postgres import locks
+from streamflow.postgres.engine import engine, transaction
 from streamflow.registry import chain, moves, reconcile, trail, versions
 from streamflow.registry.promote import promote, rollback
 
@@ -147,7 +148,7 @@ def test_a_rollback_needs_nothing_that_training_needs(settings, make, tmp_path):
     with pytest.raises(UsageError, match="not a feature repo"):
         train(broken)
     # A training that hangs holds its lock forever.
-    with exclusive(settings, "job:train"):
+    with locks.exclusive(settings.database, locks.of_job("train")):
         assert rollback(broken, **WHO).to_version == first
 
 

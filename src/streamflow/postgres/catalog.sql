@@ -1,0 +1,83 @@
+-- Questions to PostgreSQL's catalog. pg_catalog shows every relation; information_schema hides those that the role may
+-- not read.
+
+-- name: tables
+-- Ordinary tables of a schema, by name.
+SELECT relname
+FROM pg_class
+JOIN pg_namespace n ON n.oid = relnamespace
+WHERE nspname = :schema AND relkind = 'r'
+ORDER BY relname;
+
+-- name: columns
+-- Columns of the tables and views of a schema, in order, with their types.
+SELECT c.relname, a.attname, format_type(a.atttypid, NULL) AS type
+FROM pg_attribute a
+JOIN pg_class c ON c.oid = a.attrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = :schema
+  AND c.relkind IN ('r', 'v', 'p')
+  AND a.attnum > 0 AND NOT a.attisdropped
+  AND (CAST(:relations AS text[]) IS NULL OR c.relname = ANY(:relations))
+ORDER BY c.relname, a.attnum;
+
+-- name: every_table
+-- Every permanent table of the database that is not PostgreSQL's own.
+SELECT nspname, relname
+FROM pg_class
+JOIN pg_namespace n ON n.oid = relnamespace
+WHERE relkind = 'r' AND relpersistence = 'p'
+  AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\_%'
+ORDER BY nspname, relname;
+
+-- name: relations
+-- Tables and views of some schemas, with their owner and whether the login has its rights.
+SELECT nspname, relname, pg_get_userbyid(relowner) AS owner, pg_has_role(relowner, 'USAGE') AS ours
+FROM pg_class
+JOIN pg_namespace n ON n.oid = relnamespace
+WHERE relkind IN ('r', 'v', 'p', 'm') AND nspname = ANY(:schemas);
+
+-- name: grants
+-- Privileges on a table that others than its owner have.
+SELECT acl.privilege_type AS privilege,
+  CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS grantee
+FROM pg_class c, aclexplode(c.relacl) acl
+LEFT JOIN pg_roles r ON r.oid = acl.grantee
+WHERE c.oid = to_regclass(:table) AND acl.grantee <> c.relowner;
+
+-- name: owner
+-- Quoted owner of a table, and whether the login is the owner.
+SELECT quote_ident(pg_get_userbyid(relowner)) AS owner, pg_get_userbyid(relowner) = current_user AS ours
+FROM pg_class
+WHERE oid = to_regclass(:table);
+
+-- name: row_estimate
+-- Rows of a table as the planner estimates them; -1 when it was never analyzed.
+SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table);
+
+-- name: exists
+-- Whether there is a table or view of this name.
+SELECT to_regclass(:table) IS NOT NULL;
+
+-- name: databases
+SELECT datname FROM pg_database;
+
+-- name: roles
+SELECT rolname FROM pg_roles;
+
+-- name: may_create_databases
+SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user;
+
+-- name: schema_comment
+SELECT obj_description(to_regnamespace(:schema), 'pg_namespace');
+
+-- name: schemas_dated_before
+-- Schemas of a prefix whose comment is a time longer ago than an interval.
+SELECT nspname
+FROM pg_namespace
+WHERE starts_with(nspname, :prefix)
+  AND CAST(obj_description(oid, 'pg_namespace') AS timestamptz) < clock_timestamp() - CAST(:age AS interval);
+
+-- name: disconnect
+-- End every other session in a database.
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :database;

@@ -1,0 +1,24 @@
+"""The database's clock, which dates what is known."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from streamflow.postgres import locks
+
+
+def now(connection: sa.Connection) -> datetime:
+    """The present time of the database, in UTC."""
+    moment: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    return moment.astimezone(UTC)
+
+
+def known_now(connection: sa.Connection) -> datetime:
+    """The present time of the database, once every drop that has its loaded-at is committed: the default known-at.
+
+    A drop that is dated but not committed would be visible at this known-at to a later run, and not to this one.
+    """
+    locks.wait_shared(connection, locks.LOADING)
+    return now(connection)
