@@ -14,6 +14,11 @@ from streamflow.predict.service import Service
 def add_routes(app: FastAPI, service: Service) -> None:
     """Add the routes of predictions and features."""
     schemas = Schemas(service.settings.join_key)
+    _add_predictions(app, service, schemas)
+    _add_features(app, service, schemas)
+
+
+def _add_predictions(app: FastAPI, service: Service, schemas: Schemas) -> None:
     join_key = service.settings.join_key
 
     @app.post(
@@ -61,6 +66,10 @@ def add_routes(app: FastAPI, service: Service) -> None:
             service.log.offer(outcome, request.state.request_id)
         with metrics.postprocessing(outcomes[0].served.release.pointer.name):
             return JSONResponse(answers.batch(outcomes, request.state.request_id))
+
+
+def _add_features(app: FastAPI, service: Service, schemas: Schemas) -> None:
+    join_key = service.settings.join_key
 
     @app.get(
         f"/features/{{{join_key}}}",

@@ -176,17 +176,28 @@ class Schemas:
             ),
             **batch,
         )
-        features: dict[str, Any] = {
-            join_key: (str, ...),
-            "features": (dict[str, FeatureValue], ...),
-            "problem": (
-                ProblemDocument | None,
-                Field(None, description="Why /predict would refuse, if it would."),
-            ),
-            "request_id": (str, ...),
-        }
-        self.features = create_model(
-            "Features",
-            __config__=example({**one, "features": {"some_feature": _VALUE}, "problem": None, **request_id}),
-            **features,
-        )
+        self.features = _features_schema(join_key)
+
+
+def _features_schema(join_key: str) -> type[BaseModel]:
+    features: dict[str, Any] = {
+        join_key: (str, ...),
+        "features": (dict[str, FeatureValue], ...),
+        "problem": (
+            ProblemDocument | None,
+            Field(None, description="Why /predict would refuse, if it would."),
+        ),
+        "request_id": (str, ...),
+    }
+    return create_model(
+        "Features",
+        __config__=example(
+            {
+                join_key: "7590-VHVEG",
+                "features": {"some_feature": _VALUE},
+                "problem": None,
+                "request_id": "8c1f0a52c2b7e6d4",
+            }
+        ),
+        **features,
+    )

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from streamflow.predict.http import answers
 from streamflow.predict.http.openapi import documented
 from streamflow.predict.http.schema import Health
+from streamflow.predict.models.live_model import LiveModel
 from streamflow.predict.observe import metrics
 from streamflow.predict.problems import Problem, ProblemError
 from streamflow.predict.service import Service
@@ -16,8 +17,12 @@ from streamflow.predict.service import Service
 
 def add_status_routes(app: FastAPI, service: Service) -> None:
     """Add the routes of probes, health, model and metrics."""
-    live = service.live
+    _add_health(app, service.live)
+    _add_probes(app, service.live)
+    _add_reports(app, service.live)
 
+
+def _add_health(app: FastAPI, live: LiveModel) -> None:
     @app.get(
         "/health",
         operation_id="health",
@@ -39,6 +44,8 @@ def add_status_routes(app: FastAPI, service: Service) -> None:
         }
         return JSONResponse(document, 200 if able else 503)
 
+
+def _add_probes(app: FastAPI, live: LiveModel) -> None:
     @app.get("/livez", operation_id="livez", tags=["status"], summary="Whether the process works")
     async def livez() -> dict[str, str]:
         return {"status": "ok"}
@@ -72,6 +79,8 @@ def add_status_routes(app: FastAPI, service: Service) -> None:
         await readyz()
         return Response()
 
+
+def _add_reports(app: FastAPI, live: LiveModel) -> None:
     @app.get(
         "/model",
         operation_id="model",
