@@ -69,14 +69,14 @@ def _fill(settings: Settings, folder: Path, tell: Tell) -> tuple[str, int]:
     from streamflow.challenger import train
     from streamflow.drops.inbox import dated_folders, ingest
     from streamflow.jobs.materialize import materialize
-    from streamflow.local.simulate import simulate
+    from streamflow.local.simulate import Simulation, simulate
     from streamflow.registry.promote import promote
 
     drops = drops_folder()
     if drops is None:
         data = f"{_SIMULATED_USERS} simulated users"
         drops = folder / "drops"
-        simulate(settings, drops, users=_SIMULATED_USERS, months=2)
+        simulate(settings.feast.repo, drops, Simulation(users=_SIMULATED_USERS, months=2))
     else:
         data = "the sample drops (7,043 users)"
     loaded = list(dated_folders(drops))

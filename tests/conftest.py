@@ -189,12 +189,12 @@ def simulated(
     from streamflow.challenger import train
     from streamflow.drops.inbox import ingest
     from streamflow.jobs.materialize import materialize
-    from streamflow.local.simulate import simulate
+    from streamflow.local.simulate import Simulation, simulate
 
     folder = tmp_path_factory.mktemp("simulated")
     with _database(postgres_server, folder, mlflow_server) as made:
         apply(made)
-        written = simulate(made, folder / "drops", users=500, months=2)
+        written = simulate(made.feast.repo, folder / "drops", Simulation(users=500, months=2))
         for drop in written:
             ingest(made, drop.folder, drop.as_of)
         materialize(made)

@@ -1,4 +1,4 @@
-"""Recipe: make the database and Feast's registry equal to what `feature_repo/` says."""
+"""Bring the database and Feast's registry in line with `feature_repo/`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamflow.snapshots import views
 
 
 def apply(settings: Settings) -> store.Applied:
-    """Create or widen source tables, snapshot views, online tables and the registry; nothing is lost."""
+    """Create or widen source tables, snapshot views, online tables and the registry; no data is lost."""
     repo = definitions.load(settings.feast.repo)
     with transaction(settings) as connection:
         tables.ensure(connection, repo)

@@ -1,4 +1,4 @@
-"""Recipe: train a challenger as of a date, as known at a time, and register it as a model version."""
+"""Train a challenger as of a date, as known at a time, and register it as a model version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamflow.training.record import record
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training left behind.
+    """A finished training.
 
     Attributes:
         run_id: MLflow run.
@@ -63,15 +63,16 @@ def train(
     """Build the training set, fit, judge, log and register.
 
     Args:
+        settings: Where everything is, and how to train.
         as_of: When the world is looked at; default: the newest drop.
         known_at: Newest load time that may be seen; default: now.
-        estimator: Forces one out of `feature_repo/estimator.py`; default: the best by cross-validation.
+        estimator: One of `feature_repo/estimator.py`; default: the best by cross-validation.
         horizon: Overrides the label's declared horizon, in drops.
 
     Raises:
-        UsageError: `known_at` is in the future, where nobody knows yet what will be seen.
-        NotFound: no drop, or no label, of that date was known then.
-        Refused: too little to learn from.
+        UsageError: `known_at` is in the future, so a later run with it could see more.
+        NotFound: No drop, or no label, of that date was known then.
+        Refused: Too little to learn from.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     repo = definitions.load(settings.feast.repo).with_horizon(horizon)

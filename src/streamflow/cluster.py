@@ -1,4 +1,4 @@
-"""Jobs on the cluster: list CronJobs, start one now, follow its log. Nothing else talks to Kubernetes."""
+"""Jobs on the cluster: list CronJobs, start one now, follow its log. The only module that talks to Kubernetes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ClusterJob:
         summary: What it does.
         release: Helm release that it belongs to.
         last_started: When the schedule last started it.
-        last_succeeded: When a scheduled run last ended well.
+        last_succeeded: When a scheduled run last succeeded.
         running: Jobs of it that run now.
     """
 
@@ -48,7 +48,7 @@ class ClusterJob:
 
 
 class Cluster:
-    """One namespace of a cluster: the one we run in, else the kubeconfig's; and one release in it, if named."""
+    """One namespace of a cluster, that of this pod or the kubeconfig's, and optionally one Helm release in it."""
 
     def __init__(
         self, namespace: str | None = None, context: str | None = None, release: str | None = None
@@ -64,7 +64,7 @@ class Cluster:
                 _, active = config.list_kube_config_contexts()
             except (config.ConfigException, OSError) as error:
                 raise DependencyDown(
-                    "There is no cluster: no kubeconfig, and this is no pod.",
+                    "No cluster is configured: there is no kubeconfig, and this is not a pod.",
                     hint="Set KUBECONFIG, or name a context with --context.",
                 ) from error
             self.namespace = namespace or active["context"].get("namespace") or "default"
@@ -75,7 +75,7 @@ class Cluster:
         """The platform's jobs, by name.
 
         Raises:
-            DependencyDown: the API server does not answer.
+            DependencyDown: The API server does not answer.
         """
         found = _ask(
             self._batch.list_namespaced_cron_job,
@@ -88,29 +88,29 @@ class Cluster:
         """The CronJob of a job, as the API has it.
 
         Raises:
-            NotFound: there is no such job here.
-            UsageError: several releases in the namespace have one.
+            NotFound: There is no such job here.
+            UsageError: Several releases in the namespace have one.
         """
-        held = _ask(
+        cron_jobs = _ask(
             self._batch.list_namespaced_cron_job,
             self.namespace,
             label_selector=selector(f"{JOB_LABEL}={name}", self.release),
         ).items
-        if not held:
+        if not cron_jobs:
             of = f" of release '{self.release}'" if self.release else ""
             raise NotFound(
                 f"There is no job '{name}'{of} in namespace '{self.namespace}'.",
                 hint="List them with 'streamflow jobs list'; choose the namespace with --namespace.",
             )
-        refuse_several(name, self.namespace, held)
-        return held[0]
+        refuse_several(name, self.namespace, cron_jobs)
+        return cron_jobs[0]
 
     def start(self, name: str, by: str) -> str:
         """Start a job now, from its CronJob; returns the name of the Job.
 
         Raises:
-            NotFound: there is no such job here.
-            UsageError: several releases in the namespace have one.
+            NotFound: There is no such job here.
+            UsageError: Several releases in the namespace have one.
         """
         return self.create(manual_job(self.cron_job(name), by, secrets.token_hex(3)))
 
@@ -122,8 +122,8 @@ class Cluster:
         """Name of the newest Job of a job.
 
         Raises:
-            NotFound: it has not run, or its Jobs were cleaned up.
-            UsageError: several releases in the namespace have run it.
+            NotFound: It has not run, or its Jobs were cleaned up.
+            UsageError: Several releases in the namespace have run it.
         """
         found = _ask(
             self._batch.list_namespaced_job,
@@ -139,10 +139,10 @@ class Cluster:
         return str(max(found, key=lambda item: item.metadata.creation_timestamp).metadata.name)
 
     def follow(self, job_name: str, timeout_seconds: float) -> Iterator[str]:
-        """The log lines of a Job's pods, as they come, until the Job ends.
+        """Yield the log lines of a Job's pods until the Job ends.
 
         Raises:
-            StreamFlowError: the Job failed, or did not end in time.
+            StreamFlowError: The Job failed, or did not end in time.
         """
         deadline = time.monotonic() + timeout_seconds
         seen: set[str] = set()
@@ -155,7 +155,7 @@ class Cluster:
             if verdict == "done":
                 return
             if verdict:
-                raise StreamFlowError(f"Job {job_name} failed: {verdict}", hint="Its log stands above.")
+                raise StreamFlowError(f"Job {job_name} failed: {verdict}", hint="See its log above.")
             if time.monotonic() > deadline:
                 raise StreamFlowError(
                     f"Job {job_name} has not ended after {timeout_seconds:.0f} s.",
@@ -190,7 +190,7 @@ def refuse_several(name: str, namespace: str, found: Sequence[Any]) -> None:
     """Make sure that all objects of a job belong to one release. Pure.
 
     Raises:
-        UsageError: they do not; names the releases.
+        UsageError: They belong to several, which the message names.
     """
     releases = sorted({_release(item) for item in found})
     if len(releases) > 1:
@@ -221,7 +221,7 @@ def as_job(item: Any) -> ClusterJob:
 
 
 def manual_job(cron_job: Any, by: str, suffix: str) -> Any:
-    """The Job that `kubectl create job --from=cronjob/…` would make, with who asked for it. Pure."""
+    """The Job that `kubectl create job --from=cronjob/…` would create, annotated with the user. Pure."""
     from kubernetes import client
 
     template = cron_job.spec.job_template
@@ -245,7 +245,7 @@ def manual_job(cron_job: Any, by: str, suffix: str) -> Any:
 
 
 def job_object_name(cron_job: str, by: str, suffix: str) -> str:
-    """A name that fits into 63 characters and says who asked: `streamflow-train-ada-1f2e3d`. Pure."""
+    """A name of at most 63 characters with the user in it: `streamflow-train-ada-1f2e3d`. Pure."""
     who = re.sub(r"[^a-z0-9]+", "-", by.lower()).strip("-")[:12].strip("-") or "manual"
     tail = f"-{who}-{suffix}"
     return cron_job[: _NAME_LENGTH - len(tail)].rstrip("-") + tail
@@ -272,10 +272,11 @@ def _ask(call: Any, *arguments: Any, **options: Any) -> Any:
     except ApiException as error:
         if error.status in (401, 403):
             raise StreamFlowError(
-                f"The cluster refuses it: {error.reason}.", hint="Ask for the right to see and create Jobs."
+                f"The cluster refused the request: {error.reason}.",
+                hint="Ask for the right to see and create Jobs.",
             ) from error
         if error.status == 404:
-            raise NotFound(f"The cluster has no such thing: {arguments[0]}.") from error
+            raise NotFound(f"The cluster has no such object: {arguments[0]}.") from error
         raise StreamFlowError(f"The cluster answered {error.status}: {error.reason}.") from error
     except HTTPError as error:
         raise DependencyDown(

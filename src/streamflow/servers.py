@@ -14,7 +14,7 @@ from streamflow.settings import Settings
 
 
 def mlflow_environment(settings: Settings) -> dict[str, str]:
-    """Variables of MLflow's server: where its backend is, and nothing that runs code or calls home.
+    """Variables of MLflow's server: its database, no code execution, no telemetry.
 
     MLflow's driver is psycopg2: with psycopg 3 it fails to archive versions on a stage transition.
     """
@@ -41,7 +41,7 @@ def feast_environment(settings: Settings) -> dict[str, str]:
 def feast_command(repo: Path, host: str, port: int, workers: int, *, metrics: bool) -> list[str]:
     """Command of Feast's feature server."""
     command = ["feast", "-c", str(repo), "serve", "-h", host, "-p", str(port), "-w", str(workers)]
-    # Not a worker that ends after 1,000 requests, as is the default: nothing answers until the next one has started.
+    # By default a worker ends after 1,000 requests, and nothing answers until the next one has started.
     command += ["--no-access-log", "--max-requests", "0"]
     return [*command, "--metrics"] if metrics else command
 
@@ -54,7 +54,7 @@ def upgrade_mlflow(settings: Settings) -> None:
     """
     with locks.exclusive(settings.database, locks.MLFLOW_UPGRADE):
         url = settings.database.url("postgresql+psycopg2")
-        # A child of ours reads the address from its environment, so that no command line shows the password.
+        # A child process reads the address from its environment, so that no command line shows the password.
         code = "import os; from mlflow.db import upgrade; upgrade.callback(os.environ['STREAMFLOW_BACKEND'])"
         done = subprocess.run(
             [sys.executable, "-c", code], env={**os.environ, "STREAMFLOW_BACKEND": url}, check=False
@@ -62,7 +62,7 @@ def upgrade_mlflow(settings: Settings) -> None:
         if done.returncode:
             raise StreamFlowError(
                 f"MLflow could not upgrade its database '{settings.database.name}'.",
-                hint="Its message stands above. Restore the last backup if it stopped half way.",
+                hint="See its message above. Restore the last backup if it stopped half way.",
             )
 
 

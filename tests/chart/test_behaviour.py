@@ -229,7 +229,7 @@ def test_pull_secrets_are_named_either_way(secrets):
 
 def test_the_user_that_the_docs_ask_for_is_one_that_the_demo_has(tmp_path):
     from streamflow import settings
-    from streamflow.local.simulate import simulate
+    from streamflow.local.simulate import Simulation, simulate
 
     pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/kubernetes.md")]
     asked = set(re.findall(r"\b\d{4}-[A-Z]{5}\b", "".join(pages)))
@@ -241,7 +241,9 @@ def test_the_user_that_the_docs_ask_for_is_one_that_the_demo_has(tmp_path):
         commands.add(tuple(step["command"][3:]))
     for number, command in enumerate(commands):
         numbers = {k.removeprefix("--"): int(v) for k, v in zip(command[::2], command[1::2], strict=True)}
-        drops = simulate(settings.load(home=tmp_path), tmp_path / str(number), **numbers)
+        drops = simulate(
+            settings.load(home=tmp_path).feast.repo, tmp_path / str(number), Simulation(**numbers)
+        )
         with (drops[-1].folder / "users.csv").open(encoding="utf-8", newline="") as file:
             users = {row["user_id"] for row in csv.DictReader(file)}
         assert asked <= users, command

@@ -43,5 +43,5 @@ def test_a_backup_comes_back_on_another_machine(world, other, tmp_path):
     assert program.json("score")["version"] == world.trained["version"]
     again = program.run("restore", backed_up["folder"])
     assert again.returncode == 3
-    assert "holds 2 drops" in again.stderr
+    assert "has 2 drops" in again.stderr
     assert "--replace" in again.stderr

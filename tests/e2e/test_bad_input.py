@@ -55,7 +55,7 @@ POSTGRES, MLFLOW, PREDICT = (
     ("MLflow at http://127.0.0.1:9", "streamflow up", 4),
     ("predict service at http://127.0.0.1:9", "streamflow up", 4),
 )
-CLUSTER = ("no cluster", "KUBECONFIG", 4)
+CLUSTER = ("No cluster is configured", "KUBECONFIG", 4)
 
 WITHOUT_A_STACK = [
     Case("status", "postgres", "streamflow up", 4),
@@ -87,6 +87,7 @@ WITHOUT_A_STACK = [
     Case("explain somebody", *POSTGRES),
     Case("score", *MLFLOW),
     Case("db migrate", *POSTGRES),
+    Case("db upgrade-mlflow", *POSTGRES),
     Case("db prepare --passwords EMPTY --timeout 0.1", "PostgreSQL at 127.0.0.1:9", "migration Job", 4),
     Case("db finish", *POSTGRES),
     Case("db wait --timeout 0.1", "PostgreSQL at 127.0.0.1:9", "migration Job", 4),
@@ -98,7 +99,9 @@ WITHOUT_A_STACK = [
     Case("jobs logs train", *CLUSTER),
     Case("jobs exec train", "PostgreSQL at 127.0.0.1:9", "Check that the server is up", 4),
 ]
-NEEDS_NO_STACK = {"up", "down", "demo", "simulate", "keys new", "db roles", "settings show"}
+NEEDS_NO_STACK = {"up", "down", "demo", "simulate", "keys new", "db roles", "settings show"} | {
+    f"serve {server}" for server in ("predict", "mlflow", "feast", "exporter")
+}
 
 WRONG_ARGUMENTS = [
     Case("nonsense", "nonsense", TRY, 2),
@@ -139,7 +142,7 @@ WRONG_ARGUMENTS = [
     Case("predict", "USER_ID", TRY, 2),
     Case("keys new bob --scope fly", "fly", "predict, features", 2),
     Case("keys new bo/b --scope predict", "bo/b", "letters", 2),
-    Case("restore EMPTY", "EMPTY is no backup", "streamflow backup", 3),
+    Case("restore EMPTY", "EMPTY is not a backup", "streamflow backup", 3),
     Case("restore /nowhere", "/nowhere", "streamflow backup", 3),
     Case("db wait --until never", "--until", "migrated", 2),
     Case("jobs run", "NAME", TRY, 2),

@@ -51,7 +51,7 @@ def assert_nothing_runs(program: Program) -> None:
             probe.bind(("127.0.0.1", port_of(service["url"])))
 
 
-def test_a_demo_with_once_shows_three_answers_and_ends_with_success(program, first):
+def test_a_demo_run_once_shows_three_answers_and_exits_with_0(program, first):
     code, said = first
     assert code == 0, said
     assert "A known user" in said
@@ -74,7 +74,7 @@ def test_a_second_demo_trains_nothing_serves_beside_another_stack_and_ends_with_
         until("the demo waits", lambda: ANSWERS_AT_ONCE in log.read_text() or process.poll() is not None)
         said = log.read_text()
         assert "nothing to materialize or to train" in said
-        assert said.count("known already, nothing changed") == 2
+        assert said.count("already known, nothing changed") == 2
         own, other = program.services(), stack.program.services()
         for services in (own, other):
             assert {service["state"] for service in services.values()} == {"running"}

@@ -17,7 +17,7 @@ def _kill(program, service: str) -> None:
 
 
 @pytest.mark.parametrize("service", ["predict", "postgres", "mlflow"])
-def test_a_killed_service_is_seen_and_started_again(world, service):
+def test_a_killed_service_is_reported_and_up_restarts_it(world, service):
     user = (world.drops[1].folder / "users.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[0]
     before = http(f"{world.predict}/predict", {"user_id": user})[1]
     addresses = {name: item["url"] for name, item in world.program.services().items()}

@@ -24,7 +24,7 @@ def here(settings, tmp_path):
     return settings.model_copy(update={"backup": folder, "database": database})
 
 
-def test_a_dump_is_described_by_its_manifest(here):
+def test_a_backup_is_described_by_its_manifest(here):
     with transaction(here) as connection:
         connection.execute(sa.text("CREATE TABLE source.things AS SELECT generate_series(1, 1000) AS n"))
     done = backup(here)
@@ -45,7 +45,7 @@ def test_a_dump_is_described_by_its_manifest(here):
     }
 
 
-def test_the_oldest_dumps_go(here):
+def test_the_oldest_backups_are_deleted(here):
     for day in ("2024-01-01T000000Z", "2024-01-02T000000Z"):
         folder = here.backup.folder / day
         folder.mkdir(parents=True)
@@ -53,7 +53,7 @@ def test_the_oldest_dumps_go(here):
     assert backup(here).removed == ("2024-01-01T000000Z",)
 
 
-def test_a_dump_that_fails_leaves_nothing_and_removes_nothing(here, monkeypatch):
+def test_a_failed_backup_leaves_nothing_and_deletes_nothing(here, monkeypatch):
     monkeypatch.setattr(
         "streamflow.backup.backup._databases", lambda settings: {"platform": "no_such_database"}
     )

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.postgres
 
 def values(settings, scheduled=()):
     registry = CollectorRegistry()
-    registry.register(PlatformCollector(settings, scheduled))
+    registry.register(PlatformCollector(settings.database, settings.mlflow.registered_model, scheduled))
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for metric in registry.collect()
@@ -44,11 +44,11 @@ def fill(settings):
             connection.execute(sa.text(statement), arguments)
 
 
-def test_an_empty_database_is_up_and_has_nothing_to_tell(settings):
+def test_an_empty_database_is_up_and_has_no_other_metric(settings):
     assert values(settings) == {("streamflow_database_up",): 1.0}
 
 
-def test_freshness_rows_and_the_model_are_told(settings):
+def test_freshness_rows_and_the_model_are_exported(settings):
     fill(settings)
     found = values(settings)
     january, february = 1706659200.0, 1709164800.0
@@ -62,7 +62,7 @@ def test_freshness_rows_and_the_model_are_told(settings):
     assert 3600 <= found[("streamflow_model_age_seconds", *model)] < 3700
 
 
-def test_the_last_run_of_each_job_is_told_and_its_last_success_is_kept(settings):
+def test_the_last_run_of_each_job_is_exported_beside_its_last_success(settings):
     assert run.run(settings, "ingest", lambda s: Idle("nothing to do")) == 0
     good = values(settings)
     assert good[("streamflow_job_last_run_ok", "ingest")] == 1
@@ -75,7 +75,7 @@ def test_the_last_run_of_each_job_is_told_and_its_last_success_is_kept(settings)
     assert bad[("streamflow_job_runs_total", "failed", "ingest")] == 1
 
 
-def test_a_scheduled_job_that_has_not_run_is_told_and_only_when_the_database_is_read(settings):
+def test_a_scheduled_job_that_has_not_run_is_exported_only_when_the_database_answers(settings):
     found = values(settings, ["backup"])
     assert found[("streamflow_job_scheduled", "backup")] == 1
     assert ("streamflow_job_last_success_timestamp_seconds", "backup") not in found
@@ -83,7 +83,7 @@ def test_a_scheduled_job_that_has_not_run_is_told_and_only_when_the_database_is_
     assert values(away, ["backup"]) == {("streamflow_database_up",): 0.0}
 
 
-def test_a_job_with_nothing_to_do_yet_ended_well(settings):
+def test_a_job_with_nothing_to_do_yet_succeeded(settings):
     def idle(_):
         raise NotYet("Nothing is promoted.")
 
@@ -98,9 +98,9 @@ def test_a_database_that_is_away_is_a_metric():
     assert values(away) == {("streamflow_database_up",): 0.0}
 
 
-def test_the_page_is_what_prometheus_reads_and_health_asks_nobody(settings):
+def test_the_page_is_in_prometheus_format_and_health_needs_no_database(settings):
     registry = CollectorRegistry()
-    registry.register(PlatformCollector(settings))
+    registry.register(PlatformCollector(settings.database, settings.mlflow.registered_model))
     assert generate_latest(registry).endswith(b"# EOF\n")
     answers = []
     away = settings_module.load(database={"port": 1})

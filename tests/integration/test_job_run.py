@@ -27,7 +27,7 @@ def outcomes(settings):
         return [tuple(row) for row in rows]
 
 
-def test_a_job_that_is_done_leaves_its_result(settings):
+def test_a_finished_job_records_its_result(settings):
     assert run(settings, "audit", lambda s: DONE) == 0
     facts = {"chain_ok": True, "problems": [], "outside": 0, "result_version": 2}
     assert outcomes(settings) == [("audit", "done", "", facts)]
@@ -48,7 +48,7 @@ def test_the_newest_result_is_that_of_the_last_run_that_had_something_to_do(sett
     assert newest() == DONE
 
 
-def test_refused_and_down_and_a_bug_have_their_own_exit_codes(settings):
+def test_refused_dependency_down_and_a_bug_have_different_exit_codes(settings):
     def refused(_):
         raise Refused("The drop is bad.", details=("users.csv has no column user_id",))
 
@@ -68,7 +68,7 @@ def test_refused_and_down_and_a_bug_have_their_own_exit_codes(settings):
     assert found[2][2] == "ZeroDivisionError: division by zero"
 
 
-def test_a_job_that_has_nothing_to_do_yet_ends_well_and_says_why(settings):
+def test_a_job_with_nothing_to_do_yet_succeeds_and_records_why(settings):
     def idle(_):
         raise NotYet("There is no drop.", hint="Load one.")
 
@@ -78,7 +78,7 @@ def test_a_job_that_has_nothing_to_do_yet_ends_well_and_says_why(settings):
     ]
 
 
-def test_a_second_run_says_so_and_ends_well_while_the_first_works(settings):
+def test_a_second_run_does_nothing_and_succeeds_while_the_first_works(settings):
     working, go_on = threading.Event(), threading.Event()
 
     def slow(_):
@@ -104,7 +104,7 @@ def test_a_second_run_says_so_and_ends_well_while_the_first_works(settings):
     assert run(settings, "train", lambda s: DONE) == 0
 
 
-def test_a_job_that_is_told_to_stop_leaves_its_outcome(settings):
+def test_a_job_stopped_by_sigterm_records_its_outcome(settings):
     def stopped(_):
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
@@ -115,6 +115,6 @@ def test_a_job_that_is_told_to_stop_leaves_its_outcome(settings):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_without_a_database_the_job_says_which_and_exits_with_4():
+def test_without_a_database_the_job_names_it_and_exits_with_4():
     away = settings_module.load(database={"port": 1, "connect_timeout_seconds": 1})
     assert run(away, "train", lambda s: pytest.fail("ran without its lock")) == 4

@@ -22,10 +22,10 @@ PASSWORDS = {name: f"{name}-{uuid.uuid4().hex}" for name in roles.ROLES}
 def installed(request, settings, mlflow_server, tmp_path):
     """A database as the migration Job leaves it, and an inbox with two generated months."""
     from streamflow.apply import apply
-    from streamflow.local.simulate import simulate
+    from streamflow.local.simulate import Simulation, simulate
 
     inbox = tmp_path / "inbox"
-    simulate(settings, inbox, users=800, months=2, seed=1)
+    simulate(settings.feast.repo, inbox, Simulation(users=800, months=2, seed=1))
     mlflow = settings.mlflow.model_dump() | {"tracking_uri": mlflow_server}
     made = prepared.named(settings).model_copy(
         update={
@@ -88,7 +88,9 @@ def test_before_the_first_drop_no_job_fails(installed, tmp_path):
         assert (job, code) == (job, 0), facts(waiting, job)
         assert job == "ingest" or facts(waiting, job)["idle"]
     registry = CollectorRegistry()
-    registry.register(PlatformCollector(as_role(waiting, "exporter")))
+    registry.register(
+        PlatformCollector(as_role(waiting, "exporter").database, waiting.mlflow.registered_model)
+    )
     samples = [sample for metric in registry.collect() for sample in metric.samples]
     good = {s.labels["job_name"]: s.value for s in samples if s.name == "streamflow_job_last_run_ok"}
     assert good == dict.fromkeys(("ingest", "materialize", "train", "score", "parity", "monitor"), 1.0)

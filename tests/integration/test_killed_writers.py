@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from streamflow.apply import apply
 from streamflow.drops.inbox import ingest
 from streamflow.jobs.materialize import materialize
-from streamflow.local.simulate import simulate
+from streamflow.local.simulate import Simulation, simulate
 from streamflow.postgres.engine import engine, transaction
 
 PATIENCE_SECONDS = 120
@@ -91,7 +91,7 @@ def until(condition):
 @pytest.fixture
 def drops(settings, tmp_path):
     apply(settings)
-    return simulate(settings, tmp_path / "drops", users=200, months=2, seed=3)
+    return simulate(settings.feast.repo, tmp_path / "drops", Simulation(users=200, months=2, seed=3))
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def source(module_settings, mlflow_server, tmp_path_factory):
     from streamflow.drops.inbox import ingest
     from streamflow.jobs.materialize import materialize
     from streamflow.jobs.score import score_as_of
-    from streamflow.local.simulate import simulate
+    from streamflow.local.simulate import Simulation, simulate
 
     folder = tmp_path_factory.mktemp("backed_up")
     mlflow = module_settings.mlflow.model_dump() | {"tracking_uri": mlflow_server}
@@ -42,7 +42,7 @@ def source(module_settings, mlflow_server, tmp_path_factory):
         }
     )
     apply(made)
-    (drop,) = simulate(made, folder / "drops", users=300, months=1)
+    (drop,) = simulate(made.feast.repo, folder / "drops", Simulation(users=300, months=1))
     ingest(made, drop.folder, drop.as_of)
     materialize(made)
     version = train(made, drop.as_of, estimator="logistic_regression").version
@@ -102,16 +102,14 @@ def both(settings):
     return settings.database.name, settings.database.mlflow_name
 
 
-def test_everything_comes_back_with_the_owners_and_rights_of_the_new_server(source, backed_up, target):
+def test_everything_is_restored_with_the_owners_and_rights_of_the_new_server(source, backed_up, target):
     before = [rows(source, name) for name in both(source)]
     served = release_of(source)
     restored = restore(target, backed_up.folder)
     assert [rows(target, name) for name in both(target)] == before
     assert len(before[0]) > 20
     assert restored.artifacts > 10
-    assert restored.next == (
-        "Online tables and scores came with the dump: nothing needs to be materialized.",
-    )
+    assert restored.next == ("Online tables and scores are restored too: nothing needs to be materialized.",)
 
     # The version is served, by an MLflow server that was not restarted, with the same probabilities.
     again = release_of(target)
@@ -145,7 +143,7 @@ def golden_of(settings):
         return client.file(versions.get(settings, 1).source, "golden.json")
 
 
-def test_a_database_with_drops_is_replaced_only_when_told(source, backed_up, target):
+def test_a_database_with_drops_is_replaced_only_with_replace(source, backed_up, target):
     restore(target, backed_up.folder)
     with transaction(target) as connection:
         connection.exec_driver_sql("CREATE TABLE source.newer AS SELECT 1 AS n")
@@ -153,7 +151,7 @@ def test_a_database_with_drops_is_replaced_only_when_told(source, backed_up, tar
         lambda: restore(target, backed_up.folder),
         lambda: catalog.recipe("restore")(target),
     ):
-        with pytest.raises(Refused, match="holds 1 drops") as refused:
+        with pytest.raises(Refused, match="has 1 drops") as refused:
             action()
         assert "--replace" in str(refused.value)
     assert "source.newer" in rows(target, target.database.name)
@@ -167,7 +165,7 @@ def test_a_database_with_drops_is_replaced_only_when_told(source, backed_up, tar
     assert beside == 0
 
 
-def test_the_job_restores_the_newest_dump_and_records_its_outcome_in_what_it_restored(
+def test_the_job_restores_the_newest_backup_and_records_its_outcome_in_the_restored_database(
     source, backed_up, target
 ):
     admin = target.model_copy(update={"backup": source.backup})
@@ -192,7 +190,7 @@ def untouched(source):
     assert rows(source, source.database.name) == before
 
 
-def test_a_flipped_byte_in_any_file_is_refused_whole_with_the_files_name(copy, backed_up, untouched):
+def test_a_flipped_byte_in_any_file_refuses_the_whole_backup_and_names_the_file(copy, backed_up, untouched):
     assert len(backed_up.files) == 3
     for name in backed_up.files:
         content = bytearray((copy / name).read_bytes())
@@ -207,13 +205,13 @@ def test_a_flipped_byte_in_any_file_is_refused_whole_with_the_files_name(copy, b
         restore(untouched, copy, replace=True)
 
 
-def test_a_manifest_that_says_something_else_leaves_what_is_there(copy, untouched):
+def test_a_manifest_with_other_digests_leaves_the_present_databases(copy, untouched):
     """As when pg_restore lost rows: the counts do not agree, so nothing takes its place."""
     manifest = json.loads((copy / dumps.MANIFEST).read_text())
     users = manifest["databases"]["platform"]["tables"]["source.users"]
     users["rows"] += 1
     (copy / dumps.MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(StreamFlowError, match="as before") as failed:
+    with pytest.raises(StreamFlowError, match="databases are unchanged") as failed:
         restore(untouched, copy, replace=True)
     assert failed.value.details == (f"source.users has {users['rows'] - 1} rows, not {users['rows']}",)
     with prepare.autocommit(untouched.database, "postgres") as connection:
@@ -221,15 +219,15 @@ def test_a_manifest_that_says_something_else_leaves_what_is_there(copy, untouche
         assert connection.exec_driver_sql(beside).scalar_one() == 0
 
 
-def test_a_manifest_that_is_cut_short_is_refused(copy, untouched):
+def test_a_truncated_manifest_is_refused(copy, untouched):
     whole = (copy / dumps.MANIFEST).read_text()
     (copy / dumps.MANIFEST).write_text(whole[: len(whole) // 2])
-    with pytest.raises(Refused, match="not as it was written"):
+    with pytest.raises(Refused, match="corrupt or was modified"):
         restore(untouched, copy, replace=True)
 
 
-def test_a_login_that_may_not_make_databases_is_told_so(source, backed_up, target):
-    with pytest.raises(UsageError, match="may not make databases"):
+def test_a_login_that_may_not_create_databases_is_a_usage_error(source, backed_up, target):
+    with pytest.raises(UsageError, match="may not create databases"):
         restore(as_role(target, "owner"), backed_up.folder)
 
 
@@ -237,11 +235,11 @@ def test_without_a_backup_there_is_nothing_to_restore(source, tmp_path):
     nothing = source.model_copy(update={"backup": BackupSettings(folder=tmp_path)})
     with pytest.raises(NotFound, match="no backup"):
         restore(nothing)
-    with pytest.raises(NotFound, match="no backup"):
+    with pytest.raises(NotFound, match="is not a backup"):
         restore(nothing, tmp_path)
 
 
-def test_without_mlflow_there_is_no_backup_and_nothing_half_of_one(source, tmp_path):
+def test_without_mlflow_no_backup_is_left_not_even_half_of_one(source, tmp_path):
     away = MlflowSettings(**source.mlflow.model_dump() | {"tracking_uri": "http://127.0.0.1:9"})
     folder = BackupSettings(folder=tmp_path / "backups")
     with pytest.raises(StreamFlowError, match="does not answer"):

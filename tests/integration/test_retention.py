@@ -98,7 +98,7 @@ def ran(settings, job, outcome, days):
 
 def counted(settings, job):
     registry = CollectorRegistry()
-    registry.register(PlatformCollector(settings))
+    registry.register(PlatformCollector(settings.database, settings.mlflow.registered_model))
     return {
         sample.labels["outcome"]: sample.value
         for metric in registry.collect()

@@ -73,7 +73,7 @@ def test_a_job_of_several_releases_is_refused_with_their_names(question):
     assert "--release" in str(refused.value)
 
 
-def test_a_release_that_is_named_is_the_only_one_looked_at():
+def test_a_named_release_is_the_only_one_searched():
     assert cluster("green", "blue", release="blue").cron_job("train").metadata.name == "blue-train"
     assert cluster("green", "blue", release="green").newest("train") == "green-train"
     assert [job.release for job in cluster("green", "blue").jobs()] == ["blue", "green"]
@@ -82,7 +82,7 @@ def test_a_release_that_is_named_is_the_only_one_looked_at():
         cluster("green", "blue", release="red").cron_job("train")
 
 
-def test_a_cron_job_becomes_ours_with_its_last_success():
+def test_a_cron_job_is_read_with_its_last_success():
     when = datetime(2024, 2, 1, tzinfo=UTC)
     job = as_job(cron_job(last_successful_time=when, active=[client.V1ObjectReference()]))
     assert (job.name, job.object_name) == ("train", "streamflow-train")
@@ -94,7 +94,7 @@ def test_a_cron_job_that_never_ran_has_no_times():
     assert as_job(cron_job()).last_succeeded is None
 
 
-def test_a_job_started_by_hand_is_the_cron_jobs_own_and_says_by_whom():
+def test_a_job_started_by_hand_is_owned_by_the_cron_job_and_names_the_user():
     job = manual_job(cron_job(), "Ada L.", "1f2e3d")
     assert job.metadata.name == "streamflow-train-ada-l-1f2e3d"
     assert job.metadata.annotations["cronjob.kubernetes.io/instantiate"] == "manual"

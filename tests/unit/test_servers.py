@@ -14,7 +14,7 @@ def test_mlflows_password_is_in_its_environment_alone():
     assert "--serve-artifacts" in command
 
 
-def test_mlflow_runs_no_jobs_loads_no_pickle_and_calls_nobody():
+def test_mlflow_runs_no_jobs_loads_no_pickle_and_sends_no_telemetry():
     environment = mlflow_environment(settings_module.load())
     assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
@@ -27,6 +27,6 @@ def test_feast_serves_metrics_when_asked():
     assert "--metrics" not in feast_command(Path("repo"), "::", 6566, 2, metrics=False)
 
 
-def test_feasts_worker_does_not_end_after_some_requests():
+def test_feasts_worker_never_ends_after_a_number_of_requests():
     command = feast_command(Path("repo"), "::", 6566, 1, metrics=False)
     assert command[command.index("--max-requests") + 1] == "0"

@@ -1,6 +1,6 @@
-"""The files of all versions of a model <-> one tar file, by way of MLflow's artifact proxy.
+"""Copy the files of all model versions from MLflow's artifact proxy into one tar file, and back.
 
-A version's files are packed with all that its run left: the training set, the gate's reports, plots.
+The training set, the gate's reports and plots of a version's run are packed with its model files.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def unpack(client: RegistryClient, archive: Path) -> int:
 
 
 def folder_of(source: str) -> str:
-    """Folder of the artifact proxy with all that a version's run left; "" when it is elsewhere. Pure.
+    """Folder of the artifact proxy with all files of a version's run; "" when it is elsewhere. Pure.
 
     mlflow-artifacts:/1/0e06fd/artifacts/model -> 1/0e06fd/artifacts
     """

@@ -1,4 +1,4 @@
-"""Recipe: dump the databases and the versions' files, with a manifest, and let the oldest dumps go."""
+"""Back up the databases and the model versions' files with a manifest, and delete the oldest backups."""
 
 from __future__ import annotations
 
@@ -15,33 +15,35 @@ from streamflow.postgres import catalog
 from streamflow.postgres.engine import session, transaction
 from streamflow.postgres.job_results import BackupResult
 from streamflow.schema.migrate import current
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings, Settings
 
 _NAME = "%Y-%m-%dT%H%M%S.%fZ"
 _ARTIFACTS = "artifacts.tar"
 
 
 def backup(settings: Settings) -> BackupResult:
-    """Dump both databases and the versions' files into a new folder; the manifest comes last and makes it valid.
+    """Write a backup into a new folder; it is valid once it has its manifest, which is written last.
 
     Raises:
-        UsageError: pg_dump is not installed.
+        UsageError: Pg_dump is not installed.
         DependencyDown: PostgreSQL or MLflow does not answer; nothing older was removed.
-        StreamFlowError: pg_dump failed; nothing older was removed.
+        StreamFlowError: Pg_dump failed; nothing older was removed.
     """
     moment = datetime.now(UTC)
     folder = settings.backup.folder / moment.strftime(_NAME)
     folder.mkdir(parents=True)
     try:
-        # The versions' files come last: none that the databases name is missing then.
-        databases = {key: _dump(settings, name, folder) for key, name in _databases(settings).items()}
+        # After the databases, so that no file that they name is missing.
+        databases = {
+            key: _dump(settings.database, name, folder) for key, name in _databases(settings.database).items()
+        }
         packed = archive.Packed(0, (), ())
         if settings.backup.artifacts:
             with registry(settings) as client:
                 packed = archive.pack(client, settings.mlflow.registered_model, folder / _ARTIFACTS)
         dump = dumps.Dump(
             made_at=moment.isoformat(),
-            revision=_revision(settings),
+            revision=_revision(settings.database),
             databases=databases,
             artifacts=dumps.described(folder, _ARTIFACTS) if settings.backup.artifacts else None,
         )
@@ -49,11 +51,11 @@ def backup(settings: Settings) -> BackupResult:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    gone = outdated(
+    removed = outdated(
         [path.parent.name for path in settings.backup.folder.glob(f"*/{dumps.MANIFEST}")],
         settings.backup.keep,
     )
-    for name in gone:
+    for name in removed:
         shutil.rmtree(settings.backup.folder / name)
     return BackupResult(
         folder,
@@ -61,30 +63,30 @@ def backup(settings: Settings) -> BackupResult:
         {item.name: sum(table.rows for table in item.tables.values()) for item in databases.values()},
         packed.versions,
         packed.elsewhere,
-        tuple(gone),
+        tuple(removed),
     )
 
 
 def outdated(names: list[str], keep: int) -> list[str]:
-    """Names of the dumps beyond the newest `keep`, oldest first; names are dates. Pure."""
+    """Names of the backups beyond the newest `keep`, oldest first; names are dates. Pure."""
     return sorted(names)[:-keep]
 
 
-def _databases(settings: Settings) -> dict[str, str]:
-    wanted = {dumps.PLATFORM: settings.database.name, dumps.MLFLOW: settings.database.mlflow_name}
-    with transaction(settings) as connection:
+def _databases(database: DatabaseSettings) -> dict[str, str]:
+    wanted = {dumps.PLATFORM: database.name, dumps.MLFLOW: database.mlflow_name}
+    with transaction(database) as connection:
         found = catalog.databases(connection)
     return {key: name for key, name in wanted.items() if name in found}
 
 
-def _revision(settings: Settings) -> str:
-    with transaction(settings) as connection:
+def _revision(database: DatabaseSettings) -> str:
+    with transaction(database) as connection:
         return current(connection)
 
 
-def _dump(settings: Settings, name: str, folder: Path) -> dumps.Database:
-    """Dump a database, and count its tables in the snapshot that is dumped."""
-    database, file = settings.database, f"{name}.dump"
+def _dump(database: DatabaseSettings, name: str, folder: Path) -> dumps.Database:
+    """Dump a database, and count its rows in the very snapshot that is dumped."""
+    file = f"{name}.dump"
     with session(database, name) as connection:
         connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         tables = dumps.tables(connection)

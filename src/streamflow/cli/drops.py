@@ -106,13 +106,9 @@ def simulate_command(
     from streamflow.local import simulate as recipe
 
     drops = recipe.simulate(
-        settings_module.load(),
+        settings_module.load().feast.repo,
         out,
-        users=users,
-        months=months,
-        seed=seed,
-        first_as_of=first_as_of,
-        drift=recipe.parse_drift(drift or []),
+        recipe.Simulation(users, months, seed, first_as_of, recipe.parse_drift(drift or [])),
         overwrite=force,
         written=None if as_json else lambda drop: typer.echo(f"{drop.folder}  {drop.rows} users"),
     )

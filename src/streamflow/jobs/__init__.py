@@ -1,1 +1,1 @@
-"""The recipes: what the CLI and the CronJobs run."""
+"""The jobs: the runner, and one recipe a job, in a module and a function of its name."""

@@ -1,4 +1,4 @@
-"""What wraps every job: one at a time, a line at start and end, a row of its outcome, an exit code."""
+"""Run a job: one at a time, a log line at start and end, a row with its outcome, an exit code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MESSAGE_LENGTH = 2000
 
 
 class TerminatedError(StreamFlowError):
-    """The job was told to stop: its deadline passed, or its node is drained."""
+    """The job received SIGTERM: its deadline passed, or its node is being drained."""
 
     exit_code = 143
 
@@ -34,7 +34,7 @@ class TerminatedError(StreamFlowError):
 def run(settings: Settings, name: str, recipe: Recipe) -> int:
     """Run a job's recipe and leave its outcome in `streamflow.job_runs`, which the exporter serves.
 
-    A second run of the same job, also one started by hand, finds the first one's lock and ends well.
+    A second run of the same job, even one started by hand, does nothing while the first holds the lock.
 
     Returns:
         The exit code: 0 done or already running, else that of the error (see errors.py).
@@ -42,8 +42,8 @@ def run(settings: Settings, name: str, recipe: Recipe) -> int:
     logger = log.get("streamflow.jobs").bind(job=name)
     started_at, begin = datetime.now(UTC), time.monotonic()
     try:
-        with locks.held_if_free(settings.database, locks.of_job(name)) as held:
-            if not held:
+        with locks.held_if_free(settings.database, locks.of_job(name)) as locked:
+            if not locked:
                 logger.info("already running")
                 return 0
             logger.info("started")
@@ -69,7 +69,7 @@ def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> _Ended:
         with _terminated():
             return _Ended("done", 0, facts=job_results.to_facts(recipe(settings)))
     except NotYet as error:
-        # A fresh install waits for its first drop, which is nobody's failure.
+        # A fresh install waits for its first drop, which is not a failure.
         logger.info("nothing to do yet", why=str(error))
         return _Ended("done", 0, facts=job_results.to_facts(Idle(error.what)))
     except Refused as error:
@@ -79,7 +79,7 @@ def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> _Ended:
         logger.error("failed", error=str(error))
         return _Ended("failed", error.exit_code, str(error))
     except Exception as error:
-        # A bug: the log gets the trace, the outcome one line.
+        # A bug: the log gets the traceback, the outcome one line.
         logger.exception("failed")
         return _Ended("failed", 1, f"{type(error).__name__}: {error}")
 
@@ -106,21 +106,23 @@ def _record(settings: Settings, name: str, started_at: datetime, ended: _Ended, 
                 {"job": name, "days": settings.jobs.history_days},
             )
     except (StreamFlowError, sa.exc.DBAPIError) as error:
-        # The work is done or not whatever the record says; its absence raises an alert by itself.
-        logger.error("outcome not recorded, or old ones not forgotten", error=str(error).splitlines()[0])
+        # The job's work is done; a missing record raises an alert of its own.
+        logger.error("outcome not recorded, or old outcomes not removed", error=str(error).splitlines()[0])
 
 
 @contextlib.contextmanager
 def _terminated() -> Iterator[None]:
-    """Turn SIGTERM into an error, so that a job that is stopped still leaves its outcome."""
+    """Turn SIGTERM into an error, so that a stopped job still records its outcome."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise TerminatedError("The job was told to stop.", hint="See its Job: was the deadline too short?")
+        raise TerminatedError(
+            "The job was stopped by SIGTERM.", hint="Look at its Job: was the deadline too short?"
+        )
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
     except ValueError:
-        # Not the main thread: whoever runs us there handles signals.
+        # Only the main thread may handle signals.
         yield
         return
     try:

@@ -3,7 +3,9 @@
 home.py        where a stack keeps its state: folder, address file, lock, free ports
 processes.py   start, recognise, watch and stop detached processes
 postgres.py    the embedded PostgreSQL
-services.py    what each process of the stack is started with, and how it shows that it is ready
+services.py    how each process is started, and how to tell that it is ready
 stack.py       up, down, status
 demo.py        the whole way of the data
+simulate.py    simulated drops
+doctor.py      checks with advice
 """

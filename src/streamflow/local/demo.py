@@ -1,4 +1,4 @@
-"""The whole way of the data on this machine, told step by step: `make demo`."""
+"""The whole way of the data on this machine, step by step: `make demo`."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Asked:
     """One question to the predict service.
 
     Attributes:
-        entity: Whom it was about.
-        expected: Status that a sound service gives.
+        entity: The user that was asked for.
+        expected: Status that a correct service answers with.
         status: Status of the answer.
         answer: The answer.
     """
@@ -48,7 +48,7 @@ class Asked:
 
 
 def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
-    """Show everything; wait for Ctrl-C unless `once`. Whatever was started is stopped at the end.
+    """Show everything; wait for Ctrl-C unless `once`. What was started is stopped at the end.
 
     Args:
         data: Folder with the user's own drops; None simulates two months.
@@ -57,8 +57,8 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
         0 when every answer was the expected one, 1 when not, 130 when it was interrupted before.
 
     Raises:
-        StreamFlowError: a step failed.
-        UsageError: `data` holds no drop; nothing was started.
+        StreamFlowError: A step failed.
+        UsageError: `data` has no drop; nothing was started.
     """
     root = data.expanduser() if data else settings.home / "demo-drops"
     if data is not None:
@@ -88,10 +88,10 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
 
 @contextlib.contextmanager
 def interruptible(say: Say) -> Iterator[Say]:
-    """Let Ctrl-C, SIGTERM and the terminal's end end the demo for sure, so that nothing is left running.
+    """Make Ctrl-C, SIGTERM and SIGHUP end the demo reliably, so that nothing is left running.
 
-    Yields `say` with a memory: compiled modules swallow what is raised while they are imported (pandas does), so
-    an interrupt that nobody heard is raised again at the next step.
+    Yields a `say` that raises a swallowed interrupt again at the next step: compiled modules, such as pandas,
+    swallow exceptions that are raised while they are imported.
     """
     interrupted = False
 
@@ -129,7 +129,7 @@ def _stop(settings: Settings, before: set[str], say: Say) -> None:
 
 
 def _check(root: Path) -> None:
-    """Else the stack would be started for nothing."""
+    """Refuse a folder without drops before the stack is started."""
     from streamflow.drops.inbox import dated_folders
 
     if not dated_folders(root):
@@ -140,14 +140,14 @@ def _check(root: Path) -> None:
 
 
 def _ingest(settings: Settings, root: Path, say: Say, *, simulated: bool) -> None:
-    """Take every drop."""
+    """Ingest every drop, simulating them first when the user has none."""
     from streamflow.drops.inbox import dated_folders, ingest
-    from streamflow.local.simulate import simulate
+    from streamflow.local.simulate import Simulation, simulate
 
-    # A demo that was interrupted may have left fewer.
+    # An interrupted demo may have left fewer.
     if simulated and not (root.is_dir() and len(dated_folders(root)) == _MONTHS):
         say(f"\n   No DATA was given: simulating {_MONTHS} months of {_USERS:,} users")
-        simulate(settings, root, users=_USERS, months=_MONTHS, seed=_SEED, overwrite=True)
+        simulate(settings.feast.repo, root, Simulation(_USERS, _MONTHS, _SEED), overwrite=True)
     say(f"\n2. Ingesting the drops in {root}")
     for as_of, folder in dated_folders(root):
         outcome = ingest(settings, folder, as_of)
@@ -155,13 +155,13 @@ def _ingest(settings: Settings, root: Path, say: Say, *, simulated: bool) -> Non
         news = (
             f"{rows:,} rows accepted, {bad:,} quarantined"
             if outcome.changed
-            else "known already, nothing changed"
+            else "already known, nothing changed"
         )
         say(f"   {as_of}: {news}")
 
 
 def _train_and_promote(settings: Settings, say: Say) -> int:
-    """Materialize, train, promote; an unchanged world keeps the version that it has."""
+    """Materialize, train and promote, unless the version in production was trained on the same drops."""
     from streamflow.registry import versions
 
     served = versions.by_alias(settings, PRODUCTION)
@@ -196,7 +196,7 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
     except Refused as refusal:
         if served is None:
             raise
-        # As after a scheduled training: what is not better waits at staging.
+        # As after a scheduled training: a version that is not better waits at staging.
         say(f"   {refusal.what} Version {served} stays in production.")
         for reason in refusal.details:
             say(f"     {reason}")
@@ -205,7 +205,7 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
 
 
 def _trained_on_all(settings: Settings, version: int) -> bool:
-    """Whether a version was trained as of the newest drop, on all drops that are known by now."""
+    """Whether a version was trained as of the newest drop, on all drops that are known now."""
     from streamflow.registry import versions
     from streamflow.snapshots import ledger
 
@@ -246,7 +246,7 @@ def _ask_for(
     say("\n6. Asking predict")
     for title, entity, expected in questions:
         if entity is None:
-            say(f"\n   {title}: there is none in these drops.")
+            say(f"\n   {title}: these drops have no such user.")
             continue
         body = json.dumps({key: entity})
         say(f"\n   {title}:\n   curl -s {client.url}/predict -d '{body}'")
@@ -283,7 +283,7 @@ def _await_version(client: PredictClient, version: int) -> ServedModel:
 
 
 def _known(settings: Settings, client: PredictClient, model: ServedModel) -> str | None:
-    """The first user, in order of keys, that has all of its features."""
+    """The first user, in order of keys, with all features."""
     view = quoted(model.features[0].view)
     key = quoted(settings.predict.join_key)
     statement = sa.text(

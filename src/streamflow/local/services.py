@@ -1,4 +1,4 @@
-"""The processes of a local stack: with what each is started, and how it shows that it is ready."""
+"""The processes of a local stack: how each is started and how to tell that it is ready."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = (POSTGRES, MLFLOW, FEAST, PREDICT)
 """All services, in the order in which they are started."""
 
 _DATABASE = "STREAMFLOW_DATABASE__"
-# Loopback is reached directly, whatever proxy the environment names.
+# Loopback is reached directly, even when the environment names a proxy.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -35,7 +35,7 @@ class Service:
     Attributes:
         name: Its name.
         command: What is run.
-        variables: Environment variables of its own, on top of the stack's.
+        variables: Environment variables in addition to the stack's.
         url: Its address.
         ready_path: Path that answers with 200 when it is ready.
     """
@@ -48,13 +48,13 @@ class Service:
 
     @property
     def configuration(self) -> str:
-        """Digest of all that it is started with; a running process of another one has to be started anew."""
-        held = json.dumps([self.command, sorted(self.variables.items())])
-        return hashlib.sha256(held.encode()).hexdigest()
+        """Digest of command and variables; a process started with another one must be restarted."""
+        started_with = json.dumps([self.command, sorted(self.variables.items())])
+        return hashlib.sha256(started_with.encode()).hexdigest()
 
 
 def preferred_ports(settings: Settings) -> dict[str, int]:
-    """The ports to try first: those that the stack had before, else those of the settings."""
+    """The ports to try first: the stack's former ones, else those of the settings."""
     return {
         POSTGRES: settings.database.port,
         MLFLOW: urlsplit(settings.mlflow.tracking_uri).port or 5000,
@@ -64,7 +64,7 @@ def preferred_ports(settings: Settings) -> dict[str, int]:
 
 
 def stack_settings(base: Settings, home: Path, ports: Mapping[str, int], password: str) -> Settings:
-    """The settings under which everything in this stack runs, whatever database the environment names."""
+    """The settings of everything in this stack, even when the environment names another database."""
     return settings_module.load(
         home=home,
         database={
@@ -86,7 +86,7 @@ def stack_settings(base: Settings, home: Path, ports: Mapping[str, int], passwor
 
 
 def addresses(settings: Settings) -> dict[str, str]:
-    """The environment variables from which other processes read the same settings."""
+    """The environment variables that give other processes the same settings."""
     return {
         "STREAMFLOW_HOME": str(settings.home),
         **settings.database.variables,
@@ -101,16 +101,16 @@ def addresses(settings: Settings) -> dict[str, str]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What every process of the stack inherits: ours, and nothing of another stack's, MLflow's or Feast's."""
-    strange = (_DATABASE, "MLFLOW_", "_MLFLOW_", "FEAST_", "PG", "PROMETHEUS_MULTIPROC")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
+    """What every process of the stack inherits: this environment without the variables of other servers."""
+    foreign = (_DATABASE, "MLFLOW_", "_MLFLOW_", "FEAST_", "PG", "PROMETHEUS_MULTIPROC")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     programs = str(Path(sys.executable).parent)
-    direct = [item for name in ("NO_PROXY", "no_proxy") if (item := kept.get(name))]
+    direct = [item for name in ("NO_PROXY", "no_proxy") if (item := inherited.get(name))]
     no_proxy = ",".join([*direct, LOOPBACK, "localhost"])
     return {
-        **kept,
+        **inherited,
         **addresses(settings),
-        "PATH": os.pathsep.join([programs, kept.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([programs, inherited.get("PATH", os.defpath)]),
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
         "PYTHONUNBUFFERED": "1",
@@ -147,7 +147,7 @@ def http_services(settings: Settings) -> dict[str, Service]:
         PREDICT: Service(
             PREDICT,
             (sys.executable, "-m", "streamflow", "serve", "predict"),
-            # Nobody routes requests here: there is nothing to drain.
+            # No load balancer routes requests here, so there is nothing to drain.
             {
                 "STREAMFLOW_PREDICT__DRAIN_SECONDS": "0",
                 "STREAMFLOW_PREDICT__CACHE_DIR": str(settings.home / "predict"),
@@ -176,13 +176,3 @@ def answers(url: str, timeout_seconds: float = 2.0) -> bool:
 def predict_client(url: str, join_key: str, timeout_seconds: float = 30.0) -> PredictClient:
     """A client of the stack's predict service; it never retries, because its callers poll."""
     return PredictClient(url, join_key=join_key, timeout_seconds=timeout_seconds, retries=0)
-
-
-def get_json(url: str, timeout_seconds: float = 2.0) -> dict[str, object] | None:
-    """The JSON object at this address; None when there is no such answer."""
-    try:
-        with _direct.open(url, timeout=timeout_seconds) as answer:
-            document = json.load(answer)
-    except (urllib.error.URLError, OSError, ValueError):
-        return None
-    return document if isinstance(document, dict) else None

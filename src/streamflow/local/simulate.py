@@ -1,23 +1,47 @@
-"""Recipe: invented drops as CSV files, in the form that `ingest` takes."""
+"""Simulated drops as CSV files, in the form that `ingest` takes."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 from streamflow.drops.inbox import FIRST_AS_OF, month_later
 from streamflow.errors import UsageError
 from streamflow.repo import definitions
-from streamflow.settings import Settings
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What is simulated; equal values write equal files.
+
+    Attributes:
+        users: Users in each drop.
+        months: Number of drops.
+        seed: Seed of everything that is drawn.
+        first_as_of: As-of of the first drop.
+        drift: By column, how far its distribution moves each month; units in `feature_repo/simulation.py`.
+    """
+
+    users: int = 7000
+    months: int = 6
+    seed: int = 1
+    first_as_of: date = FIRST_AS_OF
+    drift: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SimulatedDrop:
-    """A drop that was written: its as-of, its folder, the rows of each table."""
+    """A drop that was written.
+
+    Attributes:
+        as_of: The date that it is about.
+        folder: Where it is.
+        rows: Rows of each table.
+    """
 
     as_of: date
     folder: Path
@@ -25,40 +49,39 @@ class SimulatedDrop:
 
 
 def simulate(
-    settings: Settings,
+    feature_repo: Path,
     out: Path,
+    simulation: Simulation,
     *,
-    users: int = 7000,
-    months: int = 6,
-    seed: int = 1,
-    first_as_of: date = FIRST_AS_OF,
-    drift: Mapping[str, float] | None = None,
     overwrite: bool = False,
     written: Callable[[SimulatedDrop], None] | None = None,
 ) -> list[SimulatedDrop]:
     """Write `out`/<as-of>/<table>.csv for each month; a folder appears when it is complete.
 
     Args:
-        drift: By column, how far its distribution moves each month; units in `feature_repo/simulation.py`.
-        overwrite: Replace folders that are there already, instead of refusing.
-        written: Told about each drop.
+        feature_repo: Folder of the feature repo, whose `simulation.py` draws the values.
+        out: Folder that gets one folder a month.
+        simulation: What is simulated.
+        overwrite: Replace existing folders instead of refusing.
+        written: Called with each drop once it is complete.
 
     Raises:
-        UsageError: a number is out of range, a column cannot drift, or a folder is there already.
+        UsageError: A number is out of range, a column cannot drift, or a folder exists already.
     """
+    users, months, seed = simulation.users, simulation.months, simulation.seed
     if users < 1 or months < 1 or seed < 0:
         raise UsageError(
             f"{users} users, {months} months, seed {seed}: this cannot be simulated.",
             hint="Give at least 1 user and 1 month, and a seed of 0 or more.",
         )
-    repo = definitions.load(settings.feast.repo)
+    repo = definitions.load(feature_repo)
     if repo.simulate is None:
         raise UsageError(f"The feature repo {repo.path} has no simulation.py.", hint="Ingest real drops.")
-    folders = [out / month_later(first_as_of, month).isoformat() for month in range(months)]
+    folders = [out / month_later(simulation.first_as_of, month).isoformat() for month in range(months)]
     taken = [folder for folder in folders if folder.exists()]
     if taken and not overwrite:
         raise UsageError(
-            f"There is something already: {', '.join(str(folder) for folder in taken)}.",
+            f"These folders exist already: {', '.join(str(folder) for folder in taken)}.",
             hint="Choose another folder, or give --force to replace these.",
         )
     try:
@@ -69,7 +92,8 @@ def simulate(
         ) from error
     drops = []
     try:
-        for as_of, tables in repo.simulate(users, months, seed, first_as_of, dict(drift or {})):
+        drawn = repo.simulate(users, months, seed, simulation.first_as_of, dict(simulation.drift))
+        for as_of, tables in drawn:
             folder = _write(out / as_of.isoformat(), tables)
             drops.append(SimulatedDrop(as_of, folder, users))
             if written is not None:
@@ -100,7 +124,7 @@ def parse_drift(texts: list[str]) -> dict[str, float]:
     """Read drifts as they are typed: 'monthly_fee=0.2'.
 
     Raises:
-        UsageError: one is not of this form.
+        UsageError: One is not of this form.
     """
     drift = {}
     for text in texts:
@@ -109,6 +133,6 @@ def parse_drift(texts: list[str]) -> dict[str, float]:
             drift[name.strip()] = float(amount)
         except ValueError:
             raise UsageError(
-                f"'{text}' is no drift.", hint="Write it like --drift monthly_fee=0.2, once per column."
+                f"'{text}' is not a drift.", hint="Write it like --drift monthly_fee=0.2, once per column."
             ) from None
     return drift

@@ -1,4 +1,4 @@
-"""Start, stop and look at the local stack."""
+"""Start and stop the local stack, and show its status."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Setti
 
     Args:
         base: The caller's settings; its home says where the stack keeps its state.
-        tell: Is told what is being done, line by line.
+        tell: Called with a line per step.
 
     Returns:
         The settings of the stack, which `stack.env` holds for other processes.
 
     Raises:
-        StreamFlowError: a service did not start; has the last lines of its log. The others run on.
-        Refused: another `up` or `down` is at work on this stack.
+        StreamFlowError: A service did not start; `details` has the end of its log. The others run on.
+        Refused: Another `up` or `down` is at work on this stack.
         UsageError: The settings name a folder that is not a feature repo; nothing was started.
     """
     _check_repo(base.feast.repo)
@@ -83,7 +83,7 @@ def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Setti
 
 
 def _check_repo(repo: Path) -> None:
-    """Refuse a wrong path before it is written to `stack.env`."""
+    """Refuse a wrong path before `stack.env` has it."""
     check_folder(repo.expanduser().resolve())
 
 
@@ -97,14 +97,14 @@ def _check_room(home: Path) -> None:
 
 
 def _clear(home: Path) -> None:
-    """Stop what a service left behind that was killed: MLflow's worker outlives its parent, and holds the port."""
+    """Stop what killed services left behind: MLflow's worker outlives its parent and keeps the port."""
     for name in (PREDICT, FEAST, MLFLOW):
         if _file(home, name).is_file() and _running(home, name) is None:
             _stop(home, name)
 
 
 def _choose_ports(home: Path, base: Settings, tell: Callable[[str], None]) -> dict[str, int]:
-    """Ports of what runs already, else the preferred ones, else the next free ones."""
+    """The ports of running services, else the preferred ones, else the next free ones."""
     chosen: dict[str, int] = {}
     preferred = services.preferred_ports(base)
     for name in NAMES:
@@ -156,13 +156,13 @@ def _create_databases(settings: Settings) -> None:
         autocommit=True,
     ) as connection:
         for name in (database.name, database.mlflow_name):
-            held = connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone()
-            if held is None:
+            present = connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone()
+            if present is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
 def _apply(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Apply the feature repo unless this very one was applied before: importing Feast takes 10 s of CPU."""
+    """Apply the feature repo unless it is applied already: importing Feast takes 10 s of CPU."""
     from streamflow.schema import prepare
 
     with contextlib.suppress(DependencyDown):
@@ -176,13 +176,13 @@ def _apply(settings: Settings, tell: Callable[[str], None]) -> None:
 
 
 def _start(settings: Settings, service: Service, tell: Callable[[str], None]) -> Service:
-    """Start a service unless it runs, with all that it should be started with."""
+    """Start a service, or restart it when its configuration has changed."""
     running = _running(settings.home, service.name)
     noted = settings.home / "run" / f"{service.name}.configuration"
     if running is not None:
         if noted.is_file() and noted.read_text(encoding="ascii") == service.configuration:
             return service
-        tell(f"Restarting {service.name}: what it is started with has changed")
+        tell(f"Restarting {service.name}: its configuration has changed")
         _stop(settings.home, service.name)
     else:
         tell(f"Starting {service.name}")
@@ -200,7 +200,7 @@ def _start(settings: Settings, service: Service, tell: Callable[[str], None]) ->
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Put Ctrl-C, SIGTERM and SIGHUP off until a process that was started is also noted, so that `down` finds it."""
+    """Defer Ctrl-C, SIGTERM and SIGHUP until a started process is recorded, so that `down` finds it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -248,13 +248,13 @@ def _not_started(home: Path, service: Service, what: str) -> StreamFlowError:
 
 
 def down(home: Path) -> list[str]:
-    """Stop everything that runs, dependents first, and return when nothing is left.
+    """Stop all services, dependents first, and return when none is left.
 
     Returns:
         Names of the services that were stopped.
 
     Raises:
-        Refused: another `up` or `down` is at work on this stack.
+        Refused: Another `up` or `down` is at work on this stack.
     """
     home = home.expanduser().resolve()
     if not (home / "run").is_dir():
@@ -279,10 +279,10 @@ def _stop(home: Path, name: str) -> None:
 
 
 def status(settings: Settings) -> list[Status]:
-    """Look at every service of the stack in the settings' home."""
+    """The state of every service of the stack in the settings' home."""
     home = settings.home.expanduser().resolve()
     preferred = services.preferred_ports(settings)
-    # The name of the database alone: an address with the password would end in somebody's log.
+    # Without user and password, because people paste the output.
     urls = {POSTGRES: f"postgresql://{homes.LOOPBACK}:{{}}/{settings.database.name}"}
     checks: Mapping[str, str] = {MLFLOW: "/health", FEAST: "/health", PREDICT: "/livez"}
     found = []

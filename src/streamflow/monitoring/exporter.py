@@ -1,4 +1,4 @@
-"""Job outcomes, freshness and the production model, out of PostgreSQL, for Prometheus.
+"""Prometheus metrics of job outcomes, freshness and the production model, read from PostgreSQL.
 
 Jobs end before Prometheus could scrape them, so they leave rows, and this server reads those at each scrape and
 keeps nothing. It is given the jobs that run by schedule, to distinguish one that never succeeded from one that is
@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -23,36 +24,39 @@ from streamflow import log
 from streamflow.errors import StreamFlowError
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.monitoring import freshness
-from streamflow.postgres import job_results
+from streamflow.postgres import job_results, statements
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import AuditResult, ParityResult
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings, Settings
+
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 
 class PlatformCollector(Collector):
     """Reads everything in one transaction per scrape; a database that is down is a metric, not an error."""
 
-    def __init__(self, settings: Settings, scheduled: Sequence[str] = ()) -> None:
-        self._settings = settings
+    def __init__(self, database: DatabaseSettings, model: str, scheduled: Sequence[str] = ()) -> None:
+        self._database = database
+        self._model = model
         self._scheduled = tuple(scheduled)
         self._lock = threading.Lock()
 
     def describe(self) -> list[Metric]:
-        """Nothing: what there is follows from the database."""
+        """Nothing, because the metrics depend on the database."""
         return []
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of one scrape."""
         up = GaugeMetricFamily("streamflow_database_up", "Whether the exporter could read PostgreSQL.")
         try:
-            with self._lock, transaction(self._settings) as connection:
+            with self._lock, transaction(self._database) as connection:
                 metrics = [
                     *_jobs(connection),
                     *_freshness(freshness.read(connection)),
                     *_drops(connection),
                     *_parity(connection),
-                    *_audit(connection, self._settings.mlflow.registered_model),
-                    *_model(connection, self._settings.mlflow.registered_model, PRODUCTION),
+                    *_audit(connection, self._model),
+                    *_model(connection, self._model, PRODUCTION),
                 ]
         except (StreamFlowError, sa.exc.SQLAlchemyError) as error:
             log.get("streamflow.exporter").warning("scrape failed", error=str(error).splitlines()[0])
@@ -66,7 +70,7 @@ class PlatformCollector(Collector):
 
 
 def _scheduled(jobs: Sequence[str]) -> Metric:
-    """Only beside what the database says: without it nobody knows whether a job has ended well."""
+    """Exported only when the database answers: alone it would look like jobs that never succeeded."""
     scheduled = GaugeMetricFamily(
         "streamflow_job_scheduled", "Jobs that run by schedule, each 1.", labels=["job_name"]
     )
@@ -77,7 +81,7 @@ def _scheduled(jobs: Sequence[str]) -> Metric:
 
 def _jobs(connection: sa.Connection) -> list[Metric]:
     success = GaugeMetricFamily(
-        "streamflow_job_last_success_timestamp_seconds", "When the job last ended well.", labels=["job_name"]
+        "streamflow_job_last_success_timestamp_seconds", "When the job last succeeded.", labels=["job_name"]
     )
     duration = GaugeMetricFamily(
         "streamflow_job_last_duration_seconds", "How long its last run took.", labels=["job_name"]
@@ -86,46 +90,31 @@ def _jobs(connection: sa.Connection) -> list[Metric]:
         "streamflow_job_last_run_timestamp_seconds", "When its last run ended.", labels=["job_name"]
     )
     good = GaugeMetricFamily(
-        "streamflow_job_last_run_ok", "Whether its last run ended well.", labels=["job_name"]
+        "streamflow_job_last_run_ok", "Whether its last run succeeded.", labels=["job_name"]
     )
     runs = CounterMetricFamily(
         "streamflow_job_runs", "Runs of the job, by outcome.", labels=["job_name", "outcome"]
     )
-    for row in connection.execute(
-        sa.text(
-            "SELECT DISTINCT ON (job) job, ended_at, outcome = 'done' AS ok,"
-            " extract(epoch FROM ended_at - started_at) AS seconds,"
-            " (SELECT max(ended_at) FROM streamflow.job_runs s"
-            " WHERE s.job = r.job AND s.outcome = 'done') AS success"
-            " FROM streamflow.job_runs r ORDER BY job, run_id DESC"
-        )
-    ):
+    for row in connection.execute(sa.text(_SQL["last_runs"])):
         ended.add_metric([row.job], row.ended_at.timestamp())
         duration.add_metric([row.job], float(row.seconds))
         good.add_metric([row.job], float(row.ok))
         if row.success is not None:
             success.add_metric([row.job], row.success.timestamp())
-    for row in connection.execute(
-        sa.text(
-            "SELECT job, outcome, sum(n) AS n FROM ("
-            "SELECT job, outcome, count(*) AS n FROM streamflow.job_runs GROUP BY job, outcome"
-            " UNION ALL SELECT job, outcome, runs FROM streamflow.job_runs_forgotten) AS all_runs"
-            " GROUP BY job, outcome"
-        )
-    ):
-        runs.add_metric([row.job, row.outcome], float(row.n))
+    for row in connection.execute(sa.text(_SQL["count_runs"])):
+        runs.add_metric([row.job, row.outcome], float(row.runs))
     return [success, duration, ended, good, runs]
 
 
-def _freshness(found: freshness.Freshness) -> list[Metric]:
+def _freshness(state: freshness.Freshness) -> list[Metric]:
     drop = GaugeMetricFamily(
         "streamflow_newest_drop_as_of_timestamp_seconds", "As-of of the newest drop that was ingested."
     )
-    _add_time(drop, [], found.newest_drop)
+    _add_time(drop, [], state.newest_drop)
     metrics: list[Metric] = [drop]
     for kind, label, items in (
-        ("source", "table", found.tables),
-        ("features", "feature_view", found.views),
+        ("source", "table", state.tables),
+        ("features", "feature_view", state.views),
     ):
         newest = GaugeMetricFamily(
             f"streamflow_{kind}_newest_as_of_timestamp_seconds", f"Newest as-of per {label}.", labels=[label]
@@ -142,12 +131,7 @@ def _drops(connection: sa.Connection) -> list[Metric]:
     rows = CounterMetricFamily(
         "streamflow_ingest_rows", "Rows of all drops, by table and result.", labels=["table", "result"]
     )
-    for row in connection.execute(
-        sa.text(
-            "SELECT table_name, sum(accepted) AS accepted, sum(quarantined) AS quarantined"
-            " FROM streamflow.drop_files GROUP BY table_name"
-        )
-    ):
+    for row in connection.execute(sa.text(_SQL["ingested_rows"])):
         rows.add_metric([row.table_name, "accepted"], float(row.accepted))
         rows.add_metric([row.table_name, "quarantined"], float(row.quarantined))
     return [rows]
@@ -169,22 +153,22 @@ def _parity(connection: sa.Connection) -> list[Metric]:
 
 def _audit(connection: sa.Connection, model: str) -> list[Metric]:
     chain = GaugeMetricFamily(
-        "streamflow_audit_chain_ok", "Whether the audit trail held when the job `audit` last verified it."
+        "streamflow_audit_chain_ok",
+        "Whether the audit trail was intact when the job `audit` last verified it.",
     )
     outside = CounterMetricFamily(
-        "streamflow_outside_moves", "Moves made in MLflow past StreamFlow, by alias.", labels=["alias"]
+        "streamflow_outside_moves",
+        "External changes of an alias, made in MLflow and not by StreamFlow.",
+        labels=["alias"],
     )
     last = job_results.newest(connection, AuditResult)
     if last is not None:
         chain.add_metric([], float(last.chain_ok))
     for row in connection.execute(
-        sa.text(
-            "SELECT alias, count(*) FILTER (WHERE action = 'outside') AS n FROM streamflow.promotions"
-            " WHERE model = :model GROUP BY alias"
-        ),
+        sa.text(_SQL["external_changes"]),
         {"model": model},
     ):
-        outside.add_metric([row.alias], row.n)
+        outside.add_metric([row.alias], row.changes)
     return [chain, outside]
 
 
@@ -200,11 +184,7 @@ def _model(connection: sa.Connection, model: str, alias: str) -> list[Metric]:
         labels=["name", "version", "alias"],
     )
     row = connection.execute(
-        sa.text(
-            "SELECT to_version, moved_at, extract(epoch FROM clock_timestamp() - moved_at) AS age"
-            " FROM streamflow.promotions WHERE model = :model AND alias = :alias"
-            " AND to_version IS DISTINCT FROM from_version ORDER BY promotion_id DESC LIMIT 1"
-        ),
+        sa.text(_SQL["promoted_version"]),
         {"model": model, "alias": alias},
     ).first()
     if row is not None and row.to_version is not None:
@@ -220,9 +200,9 @@ def _add_time(metric: GaugeMetricFamily, labels: list[str], moment: datetime | N
 
 
 def application(settings: Settings, scheduled: Sequence[str] = ()) -> Any:
-    """WSGI application: `/metrics`, and `/healthz` which asks nobody."""
+    """WSGI application: `/metrics`, and `/healthz`, which needs no database."""
     registry = CollectorRegistry()
-    registry.register(PlatformCollector(settings, scheduled))
+    registry.register(PlatformCollector(settings.database, settings.mlflow.registered_model, scheduled))
     metrics = make_wsgi_app(registry)
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
@@ -235,14 +215,14 @@ def application(settings: Settings, scheduled: Sequence[str] = ()) -> Any:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A probe is answered while a scrape waits for the database."""
+    """Answers a probe while a scrape waits for the database."""
 
     daemon_threads = True
 
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """A line per scrape says nothing."""
+        """Drop the line per request that the base class would write."""
 
 
 def serve(settings: Settings, host: str, port: int, scheduled: Sequence[str]) -> None:

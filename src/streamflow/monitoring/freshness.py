@@ -1,19 +1,27 @@
-"""How far drops, source tables and online tables reach."""
+"""How current drops, source tables and online tables are, and whether they agree."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.postgres import catalog
+from streamflow.postgres import catalog, statements
 from streamflow.postgres.names import ONLINE, quote
+
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Rows of a table and the newest as-of among them."""
+    """The content of a table.
+
+    Attributes:
+        rows: Number of rows.
+        newest_as_of: Newest as-of among them; None for an empty table.
+    """
 
     rows: int
     newest_as_of: datetime | None
@@ -21,7 +29,13 @@ class Reach:
 
 @dataclass(frozen=True)
 class Freshness:
-    """The newest drop, and the reach of every source table and every feature view."""
+    """How current everything is.
+
+    Attributes:
+        newest_drop: As-of of the newest drop; None before the first.
+        tables: The source tables by name.
+        views: The online tables by feature view.
+    """
 
     newest_drop: datetime | None
     tables: dict[str, Reach] = field(default_factory=dict)
@@ -29,7 +43,7 @@ class Freshness:
 
 
 def read(connection: sa.Connection) -> Freshness:
-    """Read it all; source tables have an index on as_of only behind their key, so they are asked by drop."""
+    """Read the state of all tables without scanning a large one."""
     newest = connection.execute(sa.text("SELECT max(as_of) FROM streamflow.drops")).scalar()
     return Freshness(newest, _tables(connection), _views(connection))
 
@@ -44,7 +58,7 @@ def problems(found: Freshness) -> list[str]:
     )
     views = (
         _lag(f"feature view {name}", view, found.newest_drop, empty="was never materialized")
-        or ("" if view.rows else f"feature view {name} holds no entity")
+        or ("" if view.rows else f"feature view {name} is empty")
         for name, view in found.views.items()
     )
     return [problem for problem in (*tables, *views) if problem]
@@ -59,33 +73,24 @@ def _lag(what: str, reach: Reach, newest_drop: datetime, *, empty: str) -> str:
 
 
 def _tables(connection: sa.Connection) -> dict[str, Reach]:
-    """Source tables, from the ledger: it counts what each drop brought, so nothing large is scanned."""
-    rows = connection.execute(
-        sa.text(
-            "SELECT table_name, sum(f.accepted)::bigint AS rows,"
-            " max(as_of) FILTER (WHERE f.accepted > 0) AS newest"
-            " FROM streamflow.drop_files f JOIN streamflow.drops USING (drop_id) GROUP BY table_name"
-        )
-    )
+    """Source tables, from the ledger's counts: as_of is not the first column of any index on them."""
+    rows = connection.execute(sa.text(_SQL["source_tables"]))
     return {row.table_name: Reach(row.rows, row.newest) for row in rows}
 
 
 def _views(connection: sa.Connection) -> dict[str, Reach]:
-    """Online tables: rows as the planner estimates them, newest as-of from the table of materializations."""
+    """Online tables: the planner's estimate of rows, and the newest as-of that was materialized."""
     names = catalog.feature_view_tables(connection)
     return {name: _view(connection, name) for name in names}
 
 
 def _view(connection: sa.Connection, name: str) -> Reach:
     newest = connection.execute(
-        sa.text(
-            "SELECT newest_as_of FROM online.materializations WHERE feature_view = :view"
-            " ORDER BY materialization_id DESC LIMIT 1"
-        ),
+        sa.text(_SQL["newest_materialized"]),
         {"view": name},
     ).scalar()
     rows = catalog.row_estimate(connection, quote(ONLINE, name)) or 0
     if not rows:
-        # Never analyzed, or empty: small enough to be counted.
+        # Never analyzed or empty, and so small enough to count.
         rows = int(connection.exec_driver_sql(f"SELECT count(*) FROM {quote(ONLINE, name)}").scalar_one())
     return Reach(rows, newest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -18,12 +19,14 @@ from streamflow.client import (
 )
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
 from streamflow.model_version.contract import Contract
+from streamflow.postgres import statements
 from streamflow.postgres.job_results import ParityResult
 from streamflow.postgres.names import ONLINE, quote
 
 Answer = tuple[int | None, float | None]
 """The version that answered, None for a refusal, and the probability."""
 
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 _TIMEOUT_SECONDS = 30.0
 _LISTED = 20
 
@@ -35,10 +38,7 @@ def materialized(connection: sa.Connection, contract: Contract) -> tuple[datetim
         NotFound: Nothing was materialized.
     """
     row = connection.execute(
-        sa.text(
-            "SELECT max(newest_as_of) AS as_of, max(materialized_at) AS known_at FROM online.materializations"
-            " WHERE feature_view = ANY(:views) AND newest_as_of IS NOT NULL"
-        ),
+        sa.text(_SQL["materialized"]),
         {"views": [view.name for view in contract.views]},
     ).one()
     if row.as_of is None:
@@ -65,7 +65,7 @@ def answers(url: str, api_key: str, join_key: str, entities: Sequence[str]) -> d
         DependencyDown: Predict does not answer, or not this entity.
         StreamFlowError: Predict rejects the API key.
     """
-    # Without kept connections, every replica behind a Kubernetes service is asked, not one alone.
+    # A new connection per request, so that a Kubernetes service spreads them over all replicas.
     with PredictClient(
         url, api_key=api_key, join_key=join_key, timeout_seconds=_TIMEOUT_SECONDS, keep_alive=False
     ) as client:

@@ -1,4 +1,4 @@
-"""Does the installed system predict? What `helm test` runs.
+"""One prediction from the installed system: what `helm test` runs.
 
 python -m streamflow.monitoring.smoke --url http://streamflow-predict
 """
@@ -16,36 +16,35 @@ from streamflow.errors import DependencyDown, NotFound, Refused, StreamFlowError
 from streamflow.postgres import catalog
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import ONLINE, quote
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings
 
 _TIMEOUT_SECONDS = 30.0
 
 
-def any_entity(settings: Settings) -> str:
-    """The key of some entity that has every value in the newest materialization; of any entity if there is none.
+def any_entity(database: DatabaseSettings, key: str) -> str:
+    """The key of an entity that has every value in the newest materialization, else of any entity.
 
     Raises:
-        NotFound: nothing was materialized.
+        NotFound: Nothing was materialized.
     """
-    key = settings.predict.join_key
-    with transaction(settings) as connection:
+    with transaction(database) as connection:
         queries = entity_queries(key, catalog.feature_view_tables(connection))
         found = next(filter(None, (connection.exec_driver_sql(query).scalar() for query in queries)), None)
     if found is None:
         raise NotFound(
-            "The online store holds no entity.",
+            "The online store is empty.",
             hint="Run the jobs 'ingest' and 'materialize', then test again.",
         )
     return str(found)
 
 
 def entity_queries(key: str, tables: list[str]) -> list[str]:
-    """SQL for one entity that all online tables hold: first newest and without a NULL, then any. Pure."""
+    """Queries for one entity in all online tables: the first wants newest rows without NULL, the second any. Pure."""
     if not tables:
         return []
     names = [quote(ONLINE, table) for table in tables]
     newest = [
-        f"SELECT {quote(key)} FROM {name} AS held WHERE held IS NOT NULL"
+        f"SELECT {quote(key)} FROM {name} AS newest WHERE newest IS NOT NULL"
         f" AND event_timestamp = (SELECT max(event_timestamp) FROM {name})"
         for name in names
     ]
@@ -84,11 +83,11 @@ def check(answer: Mapping[str, object]) -> float:
     """The probability of an answer. Pure.
 
     Raises:
-        Refused: there is none between 0 and 1.
+        Refused: The answer has no probability between 0 and 1.
     """
     probability = answer.get("probability")
     if not isinstance(probability, (int, float)) or not 0 <= probability <= 1:
-        raise Refused(f"The answer holds no probability: {json.dumps(dict(answer))[:500]}")
+        raise Refused(f"The answer has no probability: {json.dumps(dict(answer))[:500]}")
     return float(probability)
 
 
@@ -100,7 +99,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = settings_module.load()
-        entity = options.entity or any_entity(settings)
+        entity = options.entity or any_entity(settings.database, settings.predict.join_key)
         answer = predict_once(options.url, settings.predict.join_key, entity, settings.parity.secret)
         check(answer)
     except StreamFlowError as error:

@@ -355,5 +355,5 @@ def test_the_job_audit_notices_external_changes_and_a_truncated_trail(settings, 
 
 def exported(settings):
     found = CollectorRegistry()
-    found.register(PlatformCollector(settings))
+    found.register(PlatformCollector(settings.database, settings.mlflow.registered_model))
     return found

@@ -11,7 +11,7 @@ from streamflow.audit.replay import Question, answer
 from streamflow.challenger import train
 from streamflow.drops.inbox import ingest
 from streamflow.jobs.materialize import materialize
-from streamflow.local.simulate import simulate
+from streamflow.local.simulate import Simulation, simulate
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres.engine import transaction
 from streamflow.registry import artifacts, versions
@@ -25,7 +25,7 @@ _NEAREST = 30
 def small(settings, mlflow_server, tmp_path, production):
     """One month of a few users, materialized, with a version in production."""
     apply(settings)
-    (drop,) = simulate(settings, tmp_path / "drops", users=300, months=1)
+    (drop,) = simulate(settings.feast.repo, tmp_path / "drops", Simulation(users=300, months=1))
     ingest(settings, drop.folder, drop.as_of)
     materialize(settings)
     production(settings, train(settings, estimator="logistic_regression").version)

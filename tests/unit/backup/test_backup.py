@@ -11,7 +11,7 @@ from streamflow.backup.restore import only_unknown_settings
 
 
 @given(st.lists(st.dates().map(str), unique=True), st.integers(1, 20))
-def test_the_newest_are_kept_and_only_the_others_go(names, keep):
+def test_only_backups_beyond_the_newest_are_deleted(names, keep):
     gone = outdated(names, keep)
     kept = set(names) - set(gone)
     assert len(kept) == min(len(names), keep)
@@ -32,9 +32,9 @@ def test_every_difference_of_two_databases_is_named():
         "a.more": Table(0, "0"),
     }
     assert differences(dumped, held) == [
-        "a.more is there, and was not dumped",
+        "a.more exists and was not dumped",
         "a.fewer has 2 rows, not 3",
-        "a.gone is not there",
+        "a.gone is missing",
         "a.other has other values in its 2 rows",
     ]
     assert differences(dumped, dumped) == []

@@ -9,7 +9,7 @@ from streamflow.local.demo import interruptible
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_that_an_import_swallowed_is_heard_at_the_next_step(number):
+def test_an_interrupt_that_an_import_swallowed_is_raised_at_the_next_step(number):
     said: list[str] = []
     former = signal.getsignal(number)
     with interruptible(said.append) as step:

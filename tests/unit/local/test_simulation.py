@@ -51,7 +51,7 @@ def joined(tables):
     return result
 
 
-def test_the_same_seed_gives_the_same_and_fewer_months_are_a_beginning(simulation):
+def test_the_same_seed_gives_the_same_drops_and_fewer_months_give_the_first_of_them(simulation):
     long, short, other = run(simulation), run(simulation, months=2), run(simulation, months=1, seed=2)
     for (when, tables), (again, same) in zip(long, short, strict=False):
         assert when == again
@@ -124,7 +124,7 @@ def test_a_drift_moves_its_column_by_its_amount_and_no_other(simulation, column,
         pd.testing.assert_series_equal(before[other], after[other])
 
 
-def test_a_category_drifts_with_what_hangs_on_it(simulation):
+def test_a_category_drifts_with_the_columns_that_depend_on_it(simulation):
     plain, moved = run(simulation, months=2), run(simulation, months=2, drift={"net_service": 0.2})
     before, after = joined(plain[1][1]), joined(moved[1][1])
     fiber = [(frame.net_service == "Fiber optic").mean() for frame in (before, after)]
@@ -138,7 +138,7 @@ def test_a_column_that_cannot_drift_is_named(simulation):
         run(simulation, drift={"nonsense": 1.0})
 
 
-def test_ids_look_like_ids_and_never_meet(simulation):
+def test_ids_have_the_form_of_real_ones_and_are_unique(simulation):
     ids = simulation._user_ids(np.arange(300_000), 12345)
     assert len(set(ids)) == len(ids)
     assert all(

@@ -1,4 +1,4 @@
-"""What counts as data that does not hold together."""
+"""Which data is reported as missing or behind."""
 
 from datetime import UTC, datetime
 
@@ -11,11 +11,11 @@ def found(table=FEBRUARY, view=FEBRUARY, rows=10):
     return Freshness(FEBRUARY, {"users": Reach(10, table)}, {"usage_fv": Reach(rows, view)})
 
 
-def test_all_up_to_the_newest_drop_is_well():
+def test_everything_up_to_the_newest_drop_is_consistent():
     assert problems(found()) == []
 
 
-def test_without_a_drop_nothing_else_is_told():
+def test_without_a_drop_nothing_else_is_reported():
     assert problems(Freshness(None)) == ["no drop has been ingested"]
 
 
@@ -34,4 +34,4 @@ def test_a_view_that_was_never_materialized_is_behind_or_is_empty_is_named():
     assert problems(found(view=JANUARY)) == [
         "feature view usage_fv ends at 2024-01-31, the newest drop is of 2024-02-29"
     ]
-    assert problems(found(rows=0)) == ["feature view usage_fv holds no entity"]
+    assert problems(found(rows=0)) == ["feature view usage_fv is empty"]

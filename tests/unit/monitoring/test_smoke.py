@@ -31,14 +31,14 @@ def materialized(settings, *rows):
 
 def test_an_entity_with_every_newest_value_is_preferred(settings):
     materialized(settings, ("a-left", 1.0, 1), ("b-lacks", None, 2), ("c-whole", 1.0, 2))
-    assert any_entity(settings) == "c-whole"
+    assert any_entity(settings.database, settings.predict.join_key) == "c-whole"
 
 
-def test_any_entity_will_do_where_none_is_whole(settings):
+def test_any_entity_is_used_when_every_one_lacks_a_value(settings):
     materialized(settings, ("a-left", 1.0, 1), ("b-lacks", None, 2))
-    assert any_entity(settings) == "a-left"
+    assert any_entity(settings.database, settings.predict.join_key) == "a-left"
 
 
-def test_an_empty_online_store_is_told(settings):
-    with pytest.raises(NotFound, match="holds no entity"):
-        any_entity(settings)
+def test_an_empty_online_store_is_not_found(settings):
+    with pytest.raises(NotFound, match="is empty"):
+        any_entity(settings.database, settings.predict.join_key)
