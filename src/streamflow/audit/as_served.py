@@ -9,13 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from streamflow.eligibility import NO_ROW, NULL_VALUES, STALE, Policy, Rules
 from streamflow.errors import Refused
 from streamflow.model_version.contract import Contract
 from streamflow.postgres import statements
-from streamflow.postgres.names import quote
+from streamflow.postgres.names import FEATURES, quote
 from streamflow.repo.definitions import FeatureRepo
 
-_LATEST = "features"
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 
@@ -82,7 +82,7 @@ def _view(
         sa.text(
             f"SELECT s.as_of, s.loaded_at, s.drop_id, m.materialization_id{', ' if wanted else ''}{listed}"
             " FROM online.materializations m CROSS JOIN LATERAL ("
-            f"SELECT * FROM {quote(_LATEST, declared.batch_source.name)}"
+            f"SELECT * FROM {quote(FEATURES, declared.batch_source.name)}"
             f" WHERE {quote(repo.join_key)} = :entity AND as_of BETWEEN m.window_start AND m.window_end"
             " AND loaded_at <= m.materialized_at ORDER BY as_of DESC, loaded_at DESC LIMIT 1) s"
             " WHERE m.feature_view = :view AND m.visible_at <= :moment"
@@ -104,19 +104,28 @@ def _view(
     )
 
 
-def refusal(contract: Contract, views: tuple[ServedView, ...], *, require_newest: bool) -> str:
-    """Why no prediction could be made from these rows, by the rules of `/predict`; "" when one could. Pure."""
-    without = [item.view for item in views if item.as_of is None]
-    if without:
-        return f"missing_features: no row in {', '.join(without)}"
-    values = {name: value for item in views for name, value in item.values.items()}
-    null = [f.name for f in contract.features if not f.nullable and values[f.name] is None]
-    if null:
-        return f"missing_features: no value of {', '.join(null)}"
-    ages = {view.name: view.max_age_seconds for view in contract.views}
-    for item in views:
-        behind = (item.newest - item.as_of).total_seconds() if item.newest and item.as_of else 0.0
-        limit = ages[item.view]
-        if (require_newest and behind > 0) or (limit is not None and behind > limit):
-            return f"stale_features: {item.view} is of {item.as_of:%Y-%m-%d}, the newest was {item.newest:%Y-%m-%d}"
+def refusal(contract: Contract, views: tuple[ServedView, ...], policy: Policy) -> str:
+    """Why `/predict` would have refused these rows; "" when it would have answered. Pure.
+
+    Args:
+        contract: The contract of the version that answers.
+        views: The rows, in the order of the contract's views.
+        policy: What counts as stale.
+    """
+    rules = Rules(contract.features, contract.views)
+    by_view = {item.view: item.values for item in views}
+    values = [by_view[feature.view].get(feature.name) for feature in contract.features]
+    stamps = [None if item.as_of is None else item.as_of.timestamp() for item in views]
+    newest = {item.view: item.newest.timestamp() for item in views if item.newest is not None}
+    reason = rules.reason(values, stamps, newest, policy)
+    if reason == NO_ROW:
+        return f"missing_features: no row in {', '.join(item.view for item in views if item.as_of is None)}"
+    if reason == NULL_VALUES:
+        names = [contract.features[i].name for i in rules.lacking(values)]
+        return f"missing_features: no value of {', '.join(names)}"
+    if reason == STALE:
+        item = views[rules.stale(stamps, newest, policy)[0]]
+        return (
+            f"stale_features: {item.view} is of {item.as_of:%Y-%m-%d}, the newest was {item.newest:%Y-%m-%d}"
+        )
     return ""

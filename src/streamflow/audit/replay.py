@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from streamflow.audit.as_served import ServedView, as_served, refusal
 from streamflow.canary import in_canary
+from streamflow.eligibility import Policy
 from streamflow.encoding import UnknownCategoryError
 from streamflow.errors import NotFound, ReleaseRefused, StreamFlowError
 from streamflow.mlflow_api.transport import registry
@@ -211,7 +212,11 @@ def _canary(asked: Question, moves: Sequence[Move], production: Release) -> Cana
 def answer(asked: Question, release: Release) -> Answer:
     """What a release answers from the values that were served at the moment."""
     views = _views(asked, release, asked.moment)
-    refused = refusal(release.contract, views, require_newest=asked.settings.predict.require_newest_as_of)
+    limits = asked.settings.predict
+    policy = Policy(
+        limits.require_newest_as_of, asked.moment.timestamp() if limits.age_clock == "wall" else None
+    )
+    refused = refusal(release.contract, views, policy)
     if refused:
         return Answer(release.pointer.version, None, None, refused, views)
     return _computed(release, views)

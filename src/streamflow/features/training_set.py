@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from feast.errors import FeatureViewNotFoundException
 
+from streamflow.eligibility import Rules
 from streamflow.errors import NotFound, UsageError
 from streamflow.features.store import open_store
 from streamflow.model_version.contract import Feature, FeatureType, View
@@ -129,7 +130,7 @@ def build(
             f"No labels of {label_as_of.date()} were known at {known_at.isoformat()}.",
             hint="Ingest that drop, or give a later --known-at.",
         )
-    rows, incomplete = complete_rows(joined, repo.join_key, features)
+    rows, incomplete = complete_rows(joined, repo.join_key, features, views)
     features = with_categories(features, rows)
     frame = pd.DataFrame(
         {
@@ -156,9 +157,9 @@ def build(
 
 
 def complete_rows(
-    joined: pa.Table, key: str, features: Sequence[Feature]
+    joined: pa.Table, key: str, features: Sequence[Feature], views: Sequence[View]
 ) -> tuple[list[tuple[Any, ...]], dict[str, int]]:
-    """Rows (key, features…, label) sorted by key, without those that lack a required feature.
+    """Rows (key, features…, label) sorted by key, without those that lack a usable value.
 
     Predictions are refused for such rows, so models do not learn from them either.
 
@@ -167,14 +168,14 @@ def complete_rows(
     """
     names = [key, *(feature.name for feature in features), LABEL]
     columns = [joined.column(name).to_pylist() for name in names]
-    required = [i + 1 for i, feature in enumerate(features) if not feature.nullable]
+    rules = Rules(features, views)
     incomplete: dict[str, int] = {}
     rows = []
     for row in zip(*columns, strict=True):
-        absent = [i for i in required if row[i] is None]
-        for i in absent:
-            incomplete[names[i]] = incomplete.get(names[i], 0) + 1
-        if not absent:
+        lacking = rules.lacking(row[1:-1])
+        for i in lacking:
+            incomplete[features[i].name] = incomplete.get(features[i].name, 0) + 1
+        if not lacking:
             rows.append(row)
     if not rows:
         raise NotFound(

@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from streamflow.eligibility import Columns, Rules
 from streamflow.errors import NotFound, ReleaseRefused, StreamFlowError, UsageError
 from streamflow.features import training_set
 from streamflow.gate import bootstrap, figures, slices
 from streamflow.gate.facts import Compared, Facts
 from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import RegistryClient, registry
-from streamflow.model_version.contract import Contract
+from streamflow.model_version.contract import Contract, Feature
 from streamflow.model_version.training_set import LABEL
 from streamflow.postgres.engine import transaction
 from streamflow.registry import artifacts, online_schema, versions
@@ -263,13 +264,19 @@ def _champion_rows(source: _Source, champion: Contract, holdout: pd.DataFrame) -
         )
         frame = built.frame.set_index(built.key, drop=False)
         frame = frame[frame.index.isin(holdout.index)]
-    served = np.ones(len(frame), dtype=bool)
+    values = [_values(frame[feature.name], feature) for feature in champion.features]
+    absent = [frame[feature.name].isna().to_numpy() for feature in champion.features]
+    lacking = Rules(champion.features, champion.views).lacking_columns(Columns(values, absent, ()))
+    served = ~np.logical_or.reduce(lacking)
     for feature in champion.features:
         if feature.type == "string":
             served &= frame[feature.name].isin(feature.categories).to_numpy()
-        elif not feature.nullable:
-            served &= frame[feature.name].notna().to_numpy()
-    return frame[served]
+    rows: pd.DataFrame = frame[served]
+    return rows
+
+
+def _values(column: pd.Series, feature: Feature) -> npt.NDArray[Any]:
+    return column.to_numpy(dtype=np.float64) if feature.type == "float" else column.to_numpy()
 
 
 def _latency(judged: _Judged, frame: pd.DataFrame) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamflow.canary import in_canary
+from streamflow.eligibility import Policy
 from streamflow.encoding import UnknownCategoryError
 from streamflow.model_version.aliases import CANARY, CHALLENGER, PRODUCTION
 from streamflow.predict.batcher import Batcher, OverloadedError
@@ -206,11 +207,12 @@ class Service:
         )
         read = time.perf_counter()
         rows = [served.plan.row(record) for record in records]
-        now = time.time() if self.settings.age_clock == "wall" else None
-        require_newest = self.settings.require_newest_as_of
+        policy = Policy(
+            self.settings.require_newest_as_of, time.time() if self.settings.age_clock == "wall" else None
+        )
         try:
             problems = [
-                served.plan.judge(key, row, online.newest, require_newest=require_newest, now=now)
+                served.plan.judge(key, row, online.newest, policy)
                 for key, row in zip(keys, rows, strict=True)
             ]
             good = [i for i, problem in enumerate(problems) if problem is None]

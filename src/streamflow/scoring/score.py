@@ -19,12 +19,17 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pyarrow import csv
 
+from streamflow import eligibility
+from streamflow.eligibility import Columns, Policy
 from streamflow.encoding import Encoder
 from streamflow.model_version.contract import Contract
-from streamflow.scoring.judge import NOT_FINITE, UNKNOWN_CATEGORY, judge
 from streamflow.scoring.read import Chunk
 
 Infer = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]]
+
+
+UNKNOWN_CATEGORY, NOT_FINITE = "unknown_category", "not_finite"
+"""Reasons that only the encoder and the model find."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +106,17 @@ class Scores:
 def score_chunk(model: Model, rules: Rules, chunk: Chunk) -> Scores:
     """Probabilities of the entities of a chunk that may be predicted from. Pure but for the inference."""
     contract = model.contract
-    verdict = judge(contract, chunk, rules.newest, require_newest=rules.require_newest)
+    columns = Columns(chunk.columns, chunk.absent, chunk.stamps)
+    verdict = eligibility.Rules(contract.features, contract.views).judge(
+        columns, rules.newest, Policy(rules.require_newest)
+    )
     matrix, unknown = model.encoder.encode_columns([column[verdict.good] for column in chunk.columns])
     keys = chunk.keys.filter(pa.array(verdict.good))
     probabilities = np.full(len(keys), np.nan)
     if not unknown.all():
         probabilities[~unknown] = model.infer(matrix[~unknown])
     finite = np.isfinite(probabilities)
-    refused = dict(verdict.reasons)
+    refused = verdict.reasons
     for reason, count in ((UNKNOWN_CATEGORY, unknown.sum()), (NOT_FINITE, (~finite & ~unknown).sum())):
         if count:
             refused[reason] = int(count)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streamflow.encoding import LARGEST
+from streamflow.eligibility import NO_ROW, NULL_VALUES, Policy, Rules
 from streamflow.model_version.contract import SQL_TYPES, Contract, unfit
 from streamflow.predict.problems import Problem
 
@@ -40,12 +40,7 @@ class ReadPlan:
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self.views = tuple(view.name for view in contract.views)
-        self.max_ages = tuple(view.max_age_seconds for view in contract.views)
-        position = {name: index for index, name in enumerate(self.views)}
-        self._view_of = tuple(position[feature.view] for feature in contract.features)
-        self._required = tuple(i for i, feature in enumerate(contract.features) if not feature.nullable)
-        self._floats = tuple(i for i, feature in enumerate(contract.features) if feature.type == "float")
-        self._references = tuple(f"{feature.view}:{feature.name}" for feature in contract.features)
+        self._rules = Rules(contract.features, contract.views)
         self._width = len(contract.features)
         self.statement = self._statement()
         self._judged_columns: Columns | None = None
@@ -55,7 +50,7 @@ class ReadPlan:
         key = _quoted(self.contract.join_key)
         columns = [
             f"v{view}.{_quoted(f.name)}"
-            for f, view in zip(self.contract.features, self._view_of, strict=True)
+            for f, view in zip(self.contract.features, self._rules.view_of, strict=True)
         ]
         columns += [f"extract(epoch FROM v{i}.event_timestamp)::float8" for i in range(len(self.views))]
         loaded = ", ".join(f"v{i}.created_timestamp" for i in range(len(self.views)))
@@ -92,46 +87,28 @@ class ReadPlan:
             wrong[reference] = f"{reference} is {what}"
         return schema_mismatch("; ".join(wrong.values()), list(wrong)) if wrong else None
 
-    def judge(
-        self,
-        key: str,
-        row: FeatureRow,
-        newest: Mapping[str, float],
-        *,
-        require_newest: bool,
-        now: float | None,
-    ) -> Problem | None:
+    def judge(self, key: str, row: FeatureRow, newest: Mapping[str, float], policy: Policy) -> Problem | None:
         """Whether an entity's values may be predicted from; None when they may. Pure.
 
         Args:
             newest: Newest materialized event timestamp per view.
-            require_newest: Refuse values older than their view's newest.
-            now: Present time to measure ages against; None measures against each view's newest.
+            policy: What counts as stale.
         """
-        stamps = row.stamps
-        if None in stamps:
+        reason = self._rules.reason(row.values, row.stamps, newest, policy)
+        if reason is None:
+            return None
+        if reason == NO_ROW:
             return self._absent(key, row, newest)
-        values = row.values
-        for i in self._required:
-            if values[i] is None:
-                return self._nulls(key, row)
-        for i in self._floats:
-            value = values[i]
-            # NaN compares false with everything.
-            if value is not None and not -LARGEST <= value <= LARGEST:
-                return self._nulls(key, row)
-        for i, stamp in enumerate(stamps):
-            view_newest = newest.get(self.views[i], stamp)
-            limit = self.max_ages[i]
-            clock = view_newest if now is None else now
-            if (require_newest and stamp < view_newest) or (limit is not None and clock - stamp > limit):  # type: ignore[operator]
-                return self._stale(key, row, newest, now)
-        return None
+        if reason == NULL_VALUES:
+            return self._nulls(key, row)
+        return self._stale(key, row, newest, policy)
 
     def _absent(self, key: str, row: FeatureRow, newest: Mapping[str, float]) -> Problem:
         never = [view for view in self.views if view not in newest]
         missing = [
-            r for r, view in zip(self._references, self._view_of, strict=True) if row.stamps[view] is None
+            r
+            for r, view in zip(self._rules.references, self._rules.view_of, strict=True)
+            if row.stamps[view] is None
         ]
         name = self.contract.join_key
         if never:
@@ -153,36 +130,33 @@ class ReadPlan:
         return Problem("missing_features", detail, members=_reason("not_materialized", missing))
 
     def _nulls(self, key: str, row: FeatureRow) -> Problem:
-        missing = [self._references[i] for i in self._required if row.values[i] is None]
-        missing += [
-            self._references[i]
-            for i in self._floats
-            if row.values[i] is not None and not -LARGEST <= row.values[i] <= LARGEST
-        ]
+        missing = [self._rules.references[i] for i in self._rules.lacking(row.values)]
         detail = (
             f"{self.contract.join_key} '{key}' has no value of {', '.join(missing)}, which the model requires."
             " Deliver a corrected drop with the value, ingest and materialize it."
         )
         return Problem("missing_features", detail, members=_reason("null_values", missing))
 
-    def _stale(self, key: str, row: FeatureRow, newest: Mapping[str, float], now: float | None) -> Problem:
-        ages = {
-            view: {
-                "age_seconds": round(
-                    (newest.get(view, stamp or 0.0) if now is None else now) - (stamp or 0.0)
-                ),
-                "behind_newest_seconds": round(newest.get(view, stamp or 0.0) - (stamp or 0.0)),
-                "max_age_seconds": limit,
+    def _stale(self, key: str, row: FeatureRow, newest: Mapping[str, float], policy: Policy) -> Problem:
+        stale = self._rules.stale(row.stamps, newest, policy)
+        old = sorted(self.views[i] for i in stale)
+        ages = {}
+        for i in stale:
+            stamp = row.stamps[i] or 0.0
+            latest = newest.get(self.views[i], stamp)
+            ages[self.views[i]] = {
+                "age_seconds": round((latest if policy.now is None else policy.now) - stamp),
+                "behind_newest_seconds": round(latest - stamp),
+                "max_age_seconds": self._rules.max_ages[i],
             }
-            for view, stamp, limit in zip(self.views, row.stamps, self.max_ages, strict=True)
-        }
-        old = sorted(v for v, a in ages.items() if a["behind_newest_seconds"] or _over(a))
         detail = (
             f"The features of {self.contract.join_key} '{key}' in {', '.join(old)} are too old to predict from."
             " Ingest and materialize a newer drop that has this entity."
         )
         features = [
-            r for r, view in zip(self._references, self._view_of, strict=True) if self.views[view] in old
+            r
+            for r, view in zip(self._rules.references, self._rules.view_of, strict=True)
+            if self.views[view] in old
         ]
         members = {**_reason("stale", features), "views": {view: ages[view] for view in old}}
         return Problem("stale_features", detail, members=members)
@@ -196,11 +170,6 @@ def schema_mismatch(what: str, features: Sequence[str] = ()) -> Problem:
     )
     members = _reason(ONLINE_SCHEMA, features)
     return Problem("schema_mismatch", detail, status=503, members=members, retry_after=5)
-
-
-def _over(age: Mapping[str, float | None]) -> bool:
-    limit, seconds = age["max_age_seconds"], age["age_seconds"]
-    return limit is not None and seconds is not None and seconds > limit
 
 
 def _reason(reason: str, features: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from streamflow.eligibility import Policy
 from streamflow.model_version.contract import Contract, Feature, View
 from streamflow.predict.features.read_plan import FeatureRow, ReadPlan
 
@@ -28,7 +29,7 @@ NEWEST = {"bills": 100 * DAY, "plans": 100 * DAY}
 
 
 def judge(values, stamps, newest=NEWEST, *, require_newest=True, now=None):
-    return PLAN.judge("u", FeatureRow(values, stamps), newest, require_newest=require_newest, now=now)
+    return PLAN.judge("u", FeatureRow(values, stamps), newest, Policy(require_newest, now))
 
 
 FRESH = (100 * DAY, 100 * DAY)

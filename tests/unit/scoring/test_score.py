@@ -1,4 +1,4 @@
-"""Which entities of a chunk are predicted from, and the encoding of whole columns."""
+"""Scoring of a chunk, and the encoding of whole columns."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from streamflow.encoding import Encoder, UnknownCategoryError
 from streamflow.model_version.contract import Contract, Feature, View
-from streamflow.scoring.judge import judge
 from streamflow.scoring.read import Chunk
 from streamflow.scoring.score import Model, Rules, score_chunk
 
@@ -52,36 +51,7 @@ GOOD = (1.0, None, "x", 100 * DAY, 100 * DAY)
 NEWEST = (100 * DAY, 100 * DAY)
 
 
-@pytest.mark.parametrize(
-    ("row", "reason", "features"),
-    [
-        ((1.0, 2.0, "x", None, 100 * DAY), "no_row", ["one:a"]),
-        ((None, None, None, None, None), "no_row", ["one:a", "two:b", "two:c"]),
-        ((None, 2.0, "x", 100 * DAY, 100 * DAY), "null_values", ["one:a"]),
-        ((1.0, 2.0, None, 100 * DAY, 100 * DAY), "null_values", ["two:c"]),
-        ((1.0, 2.0, "x", 99 * DAY, 100 * DAY), "stale", []),
-        ((None, 2.0, "x", 99 * DAY, 100 * DAY), "null_values", ["one:a"]),
-        ((np.inf, 2.0, "x", 100 * DAY, 100 * DAY), "null_values", ["one:a"]),
-        ((1.0, -np.inf, "x", 100 * DAY, 100 * DAY), "null_values", ["two:b"]),
-        ((1.0, np.nan, "x", 100 * DAY, 100 * DAY), "null_values", ["two:b"]),
-        ((1e300, 2.0, "x", 100 * DAY, 100 * DAY), "null_values", ["one:a"]),
-    ],
-)
-def test_a_row_is_refused_for_the_first_reason_and_names_what_it_lacks(row, reason, features):
-    verdict = judge(CONTRACT, chunk(GOOD, row), NEWEST, require_newest=True)
-    assert verdict.good.tolist() == [True, False]
-    assert verdict.reasons == {reason: 1}
-    assert verdict.features == dict.fromkeys(features, 1)
-
-
-def test_without_the_rule_of_the_newest_only_the_maximum_age_counts():
-    rows = [(1.0, None, "x", age * DAY, 1 * DAY) for age in (70, 69.9)]
-    verdict = judge(CONTRACT, chunk(*rows), NEWEST, require_newest=False)
-    assert verdict.good.tolist() == [True, False]
-    assert verdict.reasons == {"stale": 1}
-
-
-def test_unknown_categories_and_numbers_that_are_none_are_refused():
+def test_unknown_categories_and_probabilities_that_are_not_finite_are_refused():
     def infer(matrix):
         return np.where(matrix[:, 0] == 7, np.nan, 0.5)
 
