@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz lint format lock bench bench-curve clean
+.PHONY: help setup demo test coverage mutants fuzz lint format lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,17 @@ demo: $(READY) ## The whole way of the data (DATA=DIR takes your own drops, ONCE
 
 test: $(READY) ## The whole suite that needs no cluster (ARGS=… goes to pytest)
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+coverage: $(READY) ## Branch coverage of unit and integration tests and of the processes they start (ARGS=… picks tests)
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest -p no:cacheprovider $(or $(ARGS),tests/unit tests/integration)
+	@$(BIN)/coverage combine -q
+	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
+
+mutants: $(READY) ## Mutate the modules that decide and count what the unit tests notice (ARGS=… picks mutants)
+	@rm -rf mutants
+	@$(BIN)/mutmut run $(ARGS)
+	@$(BIN)/mutmut results | grep -v "not checked" || true
 
 fuzz: $(READY) ## 500 generated requests to each operation of the predict service
 	@FUZZ_EXAMPLES=500 exec $(BIN)/python -m pytest tests/integration/predict/test_predict_protocols.py -k openapi
@@ -48,5 +59,5 @@ include charts/charts.mk
 include images/images.mk
 
 clean: ## Remove .venv and caches; data of the local stack stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	rm -rf $(VENV) mutants .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	find src tests feature_repo -name __pycache__ -type d -prune -exec rm -rf {} +
