@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageError
@@ -285,6 +286,4 @@ def _ask(call: Any, *arguments: Any, **options: Any) -> Any:
 
 
 def _own_namespace() -> str:
-    from pathlib import Path
-
     return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text(encoding="utf-8").strip()

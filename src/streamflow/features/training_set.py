@@ -111,20 +111,7 @@ def build(
         f" {quote(repo.label.column)} AS {LABEL} FROM {table.snapshots}"
         f" WHERE as_of = TIMESTAMPTZ '{label_as_of.isoformat()}' ORDER BY {key}, loaded_at DESC"
     )
-    store = open_store(settings, db_schema=planned(db_schema))
-    references = [f"{feature.view}:{feature.name}" for feature in features]
-    with warnings.catch_warnings():
-        # Feast reads the entities' columns through pandas and psycopg; pandas would rather have SQLAlchemy.
-        warnings.filterwarnings("ignore", message="pandas only supports SQLAlchemy")
-        try:
-            joined: pa.Table = store.get_historical_features(
-                features=references, entity_df=entities
-            ).to_arrow()
-        except (KeyError, FeatureViewNotFoundException) as error:
-            raise UsageError(
-                f"The feature repo has not been applied as it is now: {error}",
-                hint="Run 'streamflow features apply', then this again.",
-            ) from error
+    joined = _joined(settings, db_schema, features, entities)
     if joined.num_rows == 0:
         raise NotFound(
             f"No labels of {label_as_of.date()} were known at {known_at.isoformat()}.",
@@ -154,6 +141,22 @@ def build(
         fingerprint=fingerprint(columns, rows),
         incomplete=incomplete,
     )
+
+
+def _joined(settings: Settings, db_schema: str, features: Sequence[Feature], entities: str) -> pa.Table:
+    """Let Feast join the features to the rows that the query `entities` selects."""
+    store = open_store(settings, db_schema=planned(db_schema))
+    references = [f"{feature.view}:{feature.name}" for feature in features]
+    with warnings.catch_warnings():
+        # Feast reads the entities' columns through pandas and psycopg; pandas would rather have SQLAlchemy.
+        warnings.filterwarnings("ignore", message="pandas only supports SQLAlchemy")
+        try:
+            return store.get_historical_features(features=references, entity_df=entities).to_arrow()
+        except (KeyError, FeatureViewNotFoundException) as error:
+            raise UsageError(
+                f"The feature repo has not been applied as it is now: {error}",
+                hint="Run 'streamflow features apply', then this again.",
+            ) from error
 
 
 def complete_rows(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,6 @@ def _write_estimator(folder: Path, fitted: Fitted, data: TrainingSet) -> None:
 
 
 def _requirements() -> list[str]:
-    from importlib.metadata import version
-
     return [f"{name}=={version(name)}" for name in ("mlflow", "scikit-learn", "skops", "numpy", "pandas")]
 
 
