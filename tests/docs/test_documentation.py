@@ -121,7 +121,11 @@ def test_a_setting_in_the_documentation_is_one_that_there_is(page):
         "STREAMFLOW_HOME",
     }
     sections = {name.rpartition("__")[0] for name in known}
-    for name in set(re.findall(r"\bSTREAMFLOW_[A-Z_]*[A-Z]\b", _text(page))):
+    former = (
+        set(re.findall(r"replaces `(STREAMFLOW_\w+)`", _text(page))) if page.name == "CHANGELOG.md" else set()
+    )
+    assert not former & known, "the changelog says that it was replaced"
+    for name in set(re.findall(r"\bSTREAMFLOW_[A-Z_]*[A-Z]\b", _text(page))) - former:
         assert name in known | sections, f"{page} names {name}"
 
 
@@ -162,8 +166,15 @@ def test_every_file_of_the_project_that_a_page_names_is_there(page):
             assert (ROOT / named).exists(), f"{page} names {named}"
 
 
-def test_the_changelog_has_a_place_for_what_comes_next():
-    assert re.search(r"^## \[?Unreleased\]?", _text(Path("CHANGELOG.md")), re.MULTILINE)
+def test_the_changelog_has_its_versions_and_their_sections_in_order():
+    first, *released = re.findall(r"^## (.*)$", _text(Path("CHANGELOG.md")), re.MULTILINE)
+    assert first == "Unreleased"
+    dates = [re.fullmatch(r"\d+\.\d+\.\d+ - (\d{4}-\d\d-\d\d)", version)[1] for version in released]
+    assert dates == sorted(dates, reverse=True)
+    for part in re.split(r"^## ", _text(Path("CHANGELOG.md")), flags=re.MULTILINE)[1:]:
+        sections = re.findall(r"^### (.*)$", part, re.MULTILINE)
+        order = ["Added", "Changed", "Fixed", "Removed"]
+        assert sections == [section for section in order if section in sections], part.splitlines()[0]
 
 
 def test_the_readme_begins_with_two_commands_that_work_here():
