@@ -67,7 +67,8 @@ def running(tell: Tell) -> Iterator[World]:
 
 def _fill(settings: Settings, folder: Path, tell: Tell) -> tuple[str, int]:
     from streamflow.challenger import train
-    from streamflow.drops.inbox import dated_folders, ingest
+    from streamflow.drops.inbox import dated_folders
+    from streamflow.jobs.ingest import ingest_folder
     from streamflow.jobs.materialize import materialize
     from streamflow.local.simulate import Simulation, simulate
     from streamflow.registry.promote import promote
@@ -82,7 +83,7 @@ def _fill(settings: Settings, folder: Path, tell: Tell) -> tuple[str, int]:
     loaded = list(dated_folders(drops))
     for as_of, drop in loaded:
         tell(f"ingesting {as_of}")
-        ingest(settings, drop, as_of)
+        ingest_folder(settings, drop, as_of)
     tell("materializing")
     materialize(settings)
     tell("training the forest")

@@ -171,12 +171,13 @@ def world(
 ) -> Iterator[Settings]:
     """A database into which both sample drops were ingested, for all tests of a module."""
     from streamflow.apply import apply
-    from streamflow.drops.inbox import dated_folders, ingest
+    from streamflow.drops.inbox import dated_folders
+    from streamflow.jobs.ingest import ingest_folder
 
     with _database(postgres_server, tmp_path_factory.mktemp("world"), mlflow_server) as made:
         apply(made)
         for as_of, folder in dated_folders(realdata):
-            ingest(made, folder, as_of)
+            ingest_folder(made, folder, as_of)
         yield made
 
 
@@ -187,7 +188,7 @@ def simulated(
     """Two simulated months of 500 users, ingested and materialized; a version was trained on each, none promoted."""
     from streamflow.apply import apply
     from streamflow.challenger import train
-    from streamflow.drops.inbox import ingest
+    from streamflow.jobs.ingest import ingest_folder
     from streamflow.jobs.materialize import materialize
     from streamflow.local.simulate import Simulation, simulate
 
@@ -196,7 +197,7 @@ def simulated(
         apply(made)
         written = simulate(made.feast.repo, folder / "drops", Simulation(users=500, months=2))
         for drop in written:
-            ingest(made, drop.folder, drop.as_of)
+            ingest_folder(made, drop.folder, drop.as_of)
         materialize(made)
         for drop in written:
             train(made, drop.as_of, estimator="logistic_regression")

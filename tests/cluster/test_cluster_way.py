@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from kubernetes_cli import ask, wait_for
 
 from streamflow.apply import apply
-from streamflow.drops.inbox import ingest
+from streamflow.jobs.ingest import ingest_folder
 from streamflow.jobs.materialize import materialize
 from streamflow.jobs.score import score_as_of
 from streamflow.jobs.train import train
@@ -31,7 +31,7 @@ def laptop(cluster, module_settings, mlflow_server, realdata):
     apply(here)
     done = {}
     for as_of, folder in MONTHS.items():
-        ingest(here, realdata / folder, as_of)
+        ingest_folder(here, realdata / folder, as_of)
         materialize(here)
         trained = train(here)
         scored = score_as_of(here)

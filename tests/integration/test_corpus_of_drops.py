@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from streamflow.drops import ledger, load
+from streamflow.drops import ledger
 from streamflow.errors import DropRefused
+from streamflow.jobs.ingest import ingest_folder
 from streamflow.postgres.engine import transaction
-from streamflow.repo import definitions
 
 CORPUS = Path(__file__).parents[1] / "drops"
 AS_OF = date(2024, 1, 31)
@@ -35,7 +35,7 @@ def drop(name, folder):
 
 
 def ingest(settings, folder):
-    return load.ingest(settings, definitions.load(settings.feast.repo), folder, AS_OF, loaded_by="a test")
+    return ingest_folder(settings, folder, AS_OF, loaded_by="a test")
 
 
 def contents(settings, *, of_drop=None):

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from streamflow.drops import object_store as inbox
+from streamflow.drops import inbox
 from streamflow.drops.inbox import QUIET_SECONDS
 from streamflow.errors import DependencyDown, UsageError
 
@@ -102,6 +102,6 @@ def test_a_store_that_does_not_let_us_in_is_told_with_the_setting(bucket, tmp_pa
     assert "STREAMFLOW_INGEST__INBOX" in str(refused.value)
 
 
-def test_an_address_of_no_object_store_is_told_with_the_setting(tmp_path):
+def test_a_url_that_names_no_object_store_is_refused_with_the_setting(tmp_path):
     with pytest.raises(UsageError, match="STREAMFLOW_INGEST__INBOX"):
         inbox.fetch("ftp://inbox/drops", tmp_path, set())

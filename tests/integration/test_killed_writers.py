@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from streamflow.apply import apply
-from streamflow.drops.inbox import ingest
+from streamflow.jobs.ingest import ingest_folder
 from streamflow.jobs.materialize import materialize
 from streamflow.local.simulate import Simulation, simulate
 from streamflow.postgres.engine import engine, transaction
@@ -103,13 +103,13 @@ def drops(settings, tmp_path):
     ],
 )
 def test_a_killed_ingest_leaves_the_database_as_it_was(settings, drops, step):
-    ingest(settings, drops[0].folder, drops[0].as_of)
+    ingest_folder(settings, drops[0].folder, drops[0].as_of)
     before = rows(settings, ["source", "streamflow"])
     kill_at(settings, step, ["ingest", str(drops[1].folder)])
     assert rows(settings, ["source", "streamflow"]) == before
-    outcome = ingest(settings, drops[1].folder, drops[1].as_of)
+    outcome = ingest_folder(settings, drops[1].folder, drops[1].as_of)
     assert outcome.changed
-    assert not ingest(settings, drops[1].folder, drops[1].as_of).changed
+    assert not ingest_folder(settings, drops[1].folder, drops[1].as_of).changed
     with transaction(settings) as connection:
         stored = connection.exec_driver_sql("SELECT count(*) FROM source.labels").scalar_one()
     assert stored == 400
@@ -117,7 +117,7 @@ def test_a_killed_ingest_leaves_the_database_as_it_was(settings, drops, step):
 
 def test_a_killed_materialization_shows_nothing_and_the_next_one_completes(settings, drops):
     for drop in drops:
-        ingest(settings, drop.folder, drop.as_of)
+        ingest_folder(settings, drop.folder, drop.as_of)
     materialize(settings, drops[0].as_of)
     before = rows(settings, ["online"])
     steps = ("usage_agg_30d_fv IN ACCESS EXCLUSIVE MODE", "support_agg_90d_fv IN ACCESS SHARE MODE")

@@ -28,7 +28,7 @@ def source(module_settings, mlflow_server, tmp_path_factory):
     """A drop, a promoted version, scores; and what its owner would see of them."""
     from streamflow.apply import apply
     from streamflow.challenger import train
-    from streamflow.drops.inbox import ingest
+    from streamflow.jobs.ingest import ingest_folder
     from streamflow.jobs.materialize import materialize
     from streamflow.jobs.score import score_as_of
     from streamflow.local.simulate import Simulation, simulate
@@ -43,7 +43,7 @@ def source(module_settings, mlflow_server, tmp_path_factory):
     )
     apply(made)
     (drop,) = simulate(made.feast.repo, folder / "drops", Simulation(users=300, months=1))
-    ingest(made, drop.folder, drop.as_of)
+    ingest_folder(made, drop.folder, drop.as_of)
     materialize(made)
     version = train(made, drop.as_of, estimator="logistic_regression").version
     for alias in ("staging", "production"):

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from streamflow.challenger import Trained, train
-from streamflow.drops.inbox import ingest
+from streamflow.jobs.ingest import ingest_folder
 from streamflow.mlflow_api import sdk as tracking
 from streamflow.postgres.engine import transaction
 
@@ -109,7 +109,7 @@ def test_a_correction_is_seen_from_now_on_and_not_before(world, january, realdat
         for line in lines[:40]
     ]
     (corrected / "labels.csv").write_text("\n".join([header, *flipped, *lines[40:], ""]))
-    assert ingest(world, corrected, JANUARY).changed
+    assert ingest_folder(world, corrected, JANUARY).changed
 
     old = train(world, JANUARY, known_at=first.known_at, estimator="logistic_regression")
     assert old.fingerprint == first.fingerprint == january.fingerprint

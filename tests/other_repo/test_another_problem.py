@@ -23,8 +23,8 @@ from streamflow import settings as settings_module
 from streamflow.apply import apply
 from streamflow.audit.reproduce.rerun import reproduce
 from streamflow.challenger import train
-from streamflow.drops.inbox import ingest
 from streamflow.gate.decision import promote_through_gate
+from streamflow.jobs.ingest import ingest_folder
 from streamflow.jobs.materialize import materialize
 from streamflow.jobs.score import score_as_of
 from streamflow.local import home, processes
@@ -130,7 +130,7 @@ def test_another_feature_repo_goes_from_drops_to_predictions(windpark, tmp_path)
     assert (applied.project, set(applied.feature_views)) == ("windpark", {"design_fv", "strain_fv"})
     folders = write_drops(tmp_path / "drops")
     for month, folder in zip(MONTHS, folders, strict=True):
-        done = ingest(windpark, folder, month)
+        done = ingest_folder(windpark, folder, month)
         assert done.accepted == dict.fromkeys(("turbines", "sensors", "failures"), TURBINES)
     assert {view.feature_view: view.entities for view in materialize(windpark).views} == {
         "design_fv": TURBINES,

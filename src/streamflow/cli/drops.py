@@ -52,7 +52,7 @@ def ingest_command(
 
     Examples: streamflow ingest drops/2024-01-31; streamflow ingest month_000 --as-of 2024-01-31.
     """
-    from streamflow.drops import inbox as recipe
+    from streamflow.jobs.ingest import ingest_folder, ingest_folders
 
     settings = settings_module.load()
     if take_all:
@@ -60,7 +60,7 @@ def ingest_command(
             raise typer.BadParameter("goes with one drop, not with --all", param_hint="--as-of")
         root = folder or Path(settings.ingest.inbox)
         with _progress(quiet=as_json) as progress:
-            outcomes = recipe.ingest_all(settings, root, loaded_by, progress)
+            outcomes = ingest_folders(settings, root, loaded_by, progress)
         if as_json:
             print_json({"drops": [_facts(outcome) for outcome in outcomes]})
         elif not outcomes:
@@ -71,7 +71,7 @@ def ingest_command(
     if folder is None:
         raise typer.BadParameter("name the drop's folder, or give --all", param_hint="DIR")
     with _progress(quiet=as_json) as progress:
-        done = recipe.ingest(settings, folder, as_of, loaded_by, progress)
+        done = ingest_folder(settings, folder, as_of, loaded_by, progress)
     if as_json:
         print_json(_facts(done))
     else:
@@ -190,17 +190,15 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Do all the checks of 'ingest' and store nothing; exit 3 when the drop would be refused."""
-    from streamflow.drops import load
-    from streamflow.drops.inbox import as_of_of
+    from streamflow.drops import inbox, load
     from streamflow.errors import DropRefused
     from streamflow.repo import definitions
 
     settings = settings_module.load()
-    when = as_of if as_of else as_of_of(folder)
+    when = as_of or inbox.as_of(folder)
     with _progress(quiet=as_json) as progress:
-        examined = load.examine(
-            settings, definitions.load(settings.feast.repo), folder, when, progress=progress
-        )
+        repo = definitions.load(settings.feast.repo)
+        examined = load.examine(settings.database, settings.ingest, repo, folder, when, progress=progress)
     if as_json:
         print_json({**dataclasses.asdict(examined), "refused": bool(examined.problems)})
     else:

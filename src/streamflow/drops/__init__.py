@@ -1,6 +1,7 @@
 """Stage 1: a CSV drop comes in.
 
-files    which CSV files there are, and the fingerprint of their content
+inbox    which drops lie in a folder or an object store
+files    which CSV files a drop has, and the fingerprint of their content
 read     bytes -> records with line numbers
 parse    text -> types
 check    records + declaration -> good rows, rejected rows with reasons

@@ -1,102 +1,69 @@
-"""Recipe: a folder of CSV files -> source tables, ledger and quarantine."""
+"""The inbox: which drops lie in a folder or an object store, and which of them are complete."""
 
 from __future__ import annotations
 
 import calendar
-import getpass
+import contextlib
+import os
 import re
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, date, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from streamflow.drops import ledger, load
-from streamflow.drops.load import IngestOutcome
-from streamflow.drops.read import Progress
-from streamflow.errors import DropRefused, UsageError
-from streamflow.postgres.engine import transaction
-from streamflow.repo import definitions
-from streamflow.settings import Settings
+from pyarrow import fs
+
+from streamflow.errors import DependencyDown, UsageError
 
 FIRST_AS_OF = date(2024, 1, 31)
 """As-of of `month_000` in folders that are numbered instead of dated."""
 
 MARKERS = ("_INCOMPLETE", "*.part", "*.tmp")
-"""Files that say a drop is still being written."""
+"""Files that mark a drop as still being written."""
 
 QUIET_SECONDS = 5.0
-"""How long the files of a drop must have been left alone before `ingest_all` takes it."""
+"""How long the files of a drop must be unchanged before it counts as complete."""
 
 PATIENCE_SECONDS = 30.0
-"""How long `ingest_all` waits for that before it leaves the drop for the next time."""
+"""How long to wait for that before a drop is left for the next run."""
 
 _MONTH = re.compile(r"month_(\d{3})")
+_COPY_BYTES = 1 << 20
+
+Listing = dict[str, dict[str, tuple[int, int]]]
+"""Size in bytes and time of the last change in nanoseconds, by path in the store, by name of the drop's folder."""
 
 
-def ingest(
-    settings: Settings,
-    folder: Path,
-    as_of: date | None = None,
-    loaded_by: str | None = None,
-    progress: Progress | None = None,
-) -> IngestOutcome:
-    """Take one drop; its as-of is the name of its folder when none is given.
+@contextlib.contextmanager
+def opened(inbox: str, known: Collection[date]) -> Iterator[Path]:
+    """Open the inbox as a local folder; the drops of an object store are copied to a temporary one.
 
-    Raises:
-        UsageError: no date was given and the folder's name is none, or see `drops.load.ingest`.
-        DropRefused: the drop cannot be taken.
-    """
-    when = as_of or as_of_of(folder)
-    repo = definitions.load(settings.feast.repo)
-    return load.ingest(settings, repo, folder, when, loaded_by=loaded_by or _who(), progress=progress)
-
-
-def ingest_all(
-    settings: Settings, root: Path, loaded_by: str | None = None, progress: Progress | None = None
-) -> list[IngestOutcome]:
-    """Take every dated drop below `root` whose date is not in the ledger yet, oldest first.
-
-    A corrected drop of a known date is taken by naming it, never by finding it. A folder that changed a moment
-    ago is waited for; one that goes on changing, or is marked as incomplete, is left for the next time.
+    Args:
+        inbox: Path of a folder, or URL of an object store.
+        known: Dates that need not be copied.
 
     Raises:
-        UsageError: there is no such folder.
-        DropRefused: drops cannot be taken; the others were.
+        UsageError: The URL does not name an object store.
+        DependencyDown: The object store does not answer, or denies access.
     """
-    known = taken(settings)
-    outcomes, problems = [], []
-    for when, folder in dated_folders(root):
-        if when in known or not settles(folder):
-            continue
-        try:
-            outcomes.append(ingest(settings, folder, when, loaded_by, progress))
-        except DropRefused as refusal:
-            # Months do not depend on each other: one bad drop must not keep the next ones out.
-            problems += [f"{folder.name}: {problem}" for problem in refusal.details]
-    if problems:
-        stored = ", ".join(outcome.drop_id for outcome in outcomes) or "none"
-        raise DropRefused(
-            f"Drops in {root} are refused. Stored: {stored}.",
-            details=tuple(problems),
-            hint="Correct the files and ingest again; 'streamflow drops check DIR' checks without storing.",
-        )
-    return outcomes
-
-
-def taken(settings: Settings) -> set[date]:
-    """The dates of which the ledger has a drop."""
-    with transaction(settings) as connection:
-        return {entry.as_of for entry in ledger.entries(connection)}
+    if "://" not in inbox:
+        yield Path(inbox)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        fetch(inbox, Path(folder), known)
+        yield Path(folder)
 
 
 def dated_folders(root: Path, first_as_of: date = FIRST_AS_OF) -> list[tuple[date, Path]]:
     """The drops below `root` and their as-of, oldest first.
 
     A folder is named by its date (2024-01-31) or by a number of months after `first_as_of` (month_000; month
-    ends stay month ends). Other folders are no drops.
+    ends stay month ends). Other folders are ignored.
 
     Raises:
-        UsageError: there is no such folder, or two folders are of one date.
+        UsageError: There is no such folder, or two folders have the same date.
     """
     if not root.is_dir():
         raise UsageError(
@@ -117,7 +84,7 @@ def dated_folders(root: Path, first_as_of: date = FIRST_AS_OF) -> list[tuple[dat
 
 
 def date_of(name: str, first_as_of: date = FIRST_AS_OF) -> date | None:
-    """The date that a folder's name stands for; None when it is no drop. Pure."""
+    """The date that a folder's name stands for; None when it is not a drop."""
     numbered = _MONTH.fullmatch(name)
     return month_later(first_as_of, int(numbered[1])) if numbered else _dated(name)
 
@@ -131,11 +98,11 @@ def month_later(day: date, months: int) -> date:
     return date(year, month, last if at_end else min(day.day, last))
 
 
-def as_of_of(folder: Path) -> date:
+def as_of(folder: Path) -> date:
     """The as-of of a drop whose folder is named by it.
 
     Raises:
-        UsageError: it is not.
+        UsageError: The folder's name is not a date.
     """
     when = _dated(folder.resolve().name)
     if when is None:
@@ -146,26 +113,32 @@ def as_of_of(folder: Path) -> date:
     return when
 
 
-def settles(
+def is_complete(
     folder: Path, patience: float = PATIENCE_SECONDS, pause: Callable[[float], None] = time.sleep
 ) -> bool:
-    """Whether the drop is left alone for `QUIET_SECONDS`, at the latest after `patience` seconds.
+    """Whether a drop is not marked as incomplete and is unchanged for `QUIET_SECONDS`.
 
-    Somebody who copies a drop and starts the job at once finds it taken, not left until tomorrow.
+    A drop that changed a moment ago is waited for, so that one copied just before the job starts is not left until
+    the next day.
+
+    Args:
+        folder: The drop.
+        patience: Longest wait, in seconds.
+        pause: Waits for seconds.
     """
     while not any(True for marker in MARKERS for _ in folder.glob(marker)):
-        still = QUIET_SECONDS - (time.time() - changed_at(folder))
-        if still <= 0:
+        left = QUIET_SECONDS - (time.time() - _last_change(folder))
+        if left <= 0:
             return True
-        if still > patience:
+        if left > patience:
             return False
-        pause(still)
-        patience -= still
+        pause(left)
+        patience -= left
     return False
 
 
-def changed_at(folder: Path) -> float:
-    """When the folder or a file of it was last written, in seconds since 1970."""
+def _last_change(folder: Path) -> float:
+    """When the folder or a file in it was last written, in seconds since 1970."""
     return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
 
 
@@ -176,9 +149,82 @@ def _dated(name: str) -> date | None:
         return None
 
 
-def _who() -> str:
+def fetch(
+    url: str, folder: Path, known: Collection[date], pause: Callable[[float], None] = time.sleep
+) -> tuple[str, ...]:
+    """Copy the drops below an object-store URL to `folder`.
+
+    A drop that is still being uploaded is left for the next run: one that changed a moment ago must look the same
+    after `QUIET_SECONDS`.
+
+    Args:
+        url: Where the drops are.
+        folder: Where to copy them.
+        known: Dates that need not be copied.
+        pause: Waits for seconds.
+
+    Returns:
+        Names of the folders that were copied.
+
+    Raises:
+        UsageError: The URL does not name an object store.
+        DependencyDown: The store does not answer, or denies access.
+    """
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # A container may run as a number without a name.
-        return "unknown"
+        store, root = fs.FileSystem.from_uri(url)
+        drops = _complete(store, root, known, pause)
+        for name, files in drops.items():
+            for path, (_, changed) in files.items():
+                target = folder / name / PurePosixPath(path).name
+                _copy(store, path, target)
+                # `is_complete` judges the copy by its times.
+                os.utime(target, ns=(changed, changed))
+            newest = max(changed for _, changed in files.values())
+            os.utime(folder / name, ns=(newest, newest))
+    except ValueError as error:
+        raise UsageError(
+            f"The inbox {url} is not the URL of an object store: {error}",
+            hint="Correct STREAMFLOW_INGEST__INBOX, for example s3://bucket/drops.",
+        ) from error
+    except OSError as error:
+        raise DependencyDown(
+            f"The inbox {url} cannot be read: {str(error).splitlines()[0]}",
+            hint="Check STREAMFLOW_INGEST__INBOX, and the credentials in the job's environment.",
+        ) from error
+    return tuple(drops)
+
+
+def _complete(store: Any, root: str, known: Collection[date], pause: Callable[[float], None]) -> Listing:
+    drops = listing(store, root, known)
+    newest = max((changed for files in drops.values() for _, changed in files.values()), default=0)
+    if time.time() - newest / 1e9 >= QUIET_SECONDS:
+        return drops
+    pause(QUIET_SECONDS)
+    again = listing(store, root, known)
+    return {name: files for name, files in drops.items() if again.get(name) == files}
+
+
+def listing(store: Any, root: str, known: Collection[date]) -> Listing:
+    """The files of every drop below `root`; folders within a drop are ignored.
+
+    Args:
+        store: A pyarrow FileSystem.
+        root: Path in it.
+        known: Dates to leave out.
+    """
+    found: Listing = {}
+    for item in store.get_file_info(fs.FileSelector(root, recursive=True)):
+        parts = PurePosixPath(item.path).relative_to(PurePosixPath(root)).parts
+        if item.type != fs.FileType.File or len(parts) != 2:
+            continue
+        when = date_of(parts[0])
+        if when is not None and when not in known:
+            found.setdefault(parts[0], {})[item.path] = (item.size, item.mtime_ns or 0)
+    return found
+
+
+def _copy(store: Any, path: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with store.open_input_stream(path) as source, target.open("wb") as copy:
+        while part := source.read(_COPY_BYTES):
+            copy.write(part)

@@ -68,6 +68,11 @@ def entries(connection: sa.Connection) -> list[LedgerEntry]:
     return [_entry(row) for row in connection.execute(sa.text(f"{_ENTRY} ORDER BY as_of, sequence"))]
 
 
+def dates(connection: sa.Connection) -> set[date]:
+    """The as-of dates of all drops."""
+    return {entry.as_of for entry in entries(connection)}
+
+
 def newest(connection: sa.Connection, as_of: date) -> LedgerEntry | None:
     """The drop of this as-of that was loaded last."""
     row = connection.execute(

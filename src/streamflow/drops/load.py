@@ -1,25 +1,36 @@
-"""Take a drop: one transaction writes ledger, source tables and quarantine, or nothing."""
+"""Load drops: one transaction a drop writes ledger, source tables and quarantine, or nothing."""
 
 from __future__ import annotations
 
+import getpass
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.drops import files, ledger, stage, store, tables
+from streamflow.drops import files, inbox, ledger, stage, store, tables
 from streamflow.drops.read import Progress
 from streamflow.errors import DropRefused, UsageError
 from streamflow.postgres import locks
 from streamflow.postgres.engine import transaction
 from streamflow.repo.definitions import FeatureRepo
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings, IngestSettings
+
+_CORRECT = "Correct the files and ingest again; 'streamflow drops check DIR' checks without storing."
 
 
 @dataclass(frozen=True)
 class TableOutcome:
-    """What became of one file: `accepted` + `quarantined` = `lines`, its records without the header."""
+    """What became of one file.
+
+    Attributes:
+        table: Its source table.
+        file: Its name.
+        lines: Its records, without the header: `accepted` + `quarantined`.
+        accepted: Good rows.
+        quarantined: Rejected rows.
+    """
 
     table: str
     file: str
@@ -36,9 +47,9 @@ class IngestOutcome:
         drop_id: Its name in the ledger.
         as_of: The date that it is about.
         changed: False when the newest drop of this date has the same content, so that nothing was stored.
-        loaded_at: When it was learnt, by the database's clock; the same on all of its rows.
+        loaded_at: When it was loaded, by the database's clock; the same on all its rows.
         tables: One outcome per file.
-        notes: What was accepted although it is unusual.
+        notes: Unusual input that was accepted.
     """
 
     drop_id: str
@@ -61,7 +72,14 @@ class IngestOutcome:
 
 @dataclass(frozen=True)
 class Examined:
-    """What would become of a drop: outcomes by file, reasons to refuse it whole, the first rejected rows."""
+    """What would become of a drop.
+
+    Attributes:
+        tables: One outcome per file.
+        problems: Reasons to refuse the drop; empty when it would be stored.
+        rejected: The first rejected rows, each in a sentence.
+        notes: Unusual input that would be accepted.
+    """
 
     tables: tuple[TableOutcome, ...]
     problems: tuple[str, ...]
@@ -84,33 +102,38 @@ class _Meter:
             self._progress(text, self._done, self._total)
 
 
-def ingest(
-    settings: Settings,
+def load(
+    database: DatabaseSettings,
+    rules: IngestSettings,
     repo: FeatureRepo,
     folder: Path,
     as_of: date,
-    *,
-    loaded_by: str,
+    loaded_by: str | None = None,
     progress: Progress | None = None,
 ) -> IngestOutcome:
-    """Take the drop in `folder` as the state of the world on `as_of`.
+    """Store the drop in `folder` as the state of the world on `as_of`.
 
     Content that is already the newest of that date changes nothing, whatever its folder is called. Other
     content for a known date is a correction: a new drop beside the old one.
 
     Args:
-        loaded_by: Who or what loads it, for the ledger.
-        progress: Told about every chunk.
+        database: Where to store it.
+        rules: How many bad rows a file may have, and how much is read at a time.
+        repo: Declares the source tables.
+        folder: The drop.
+        as_of: Its date.
+        loaded_by: Who or what loads it, for the ledger; default: the user of this process.
+        progress: Called after every chunk.
 
     Raises:
-        UsageError: there is no such folder, or the date lies in the future.
-        DropRefused: the drop cannot be taken; every problem is listed, and the database is as before.
-        Refused: another ingest is running.
+        UsageError: There is no such folder, or the date is in the future.
+        DropRefused: The drop is refused; every problem is listed, and nothing was stored.
+        Refused: Another ingest is running.
         DependencyDown: PostgreSQL does not answer.
     """
     found, problems = files.find(repo.tables, folder)
     content = files.digest(found)
-    with transaction(settings) as connection:
+    with transaction(database) as connection:
         locks.take(connection, locks.INGEST)
         _refuse_future(connection, as_of)
         known = ledger.newest(connection, as_of)
@@ -118,7 +141,7 @@ def ingest(
             return _unchanged(connection, repo, known)
         tables.ensure(connection, repo)
         meter = _Meter(progress, sum(file.size for file in found))
-        staged = _stage(connection, settings, found, as_of, meter)
+        staged = _stage(connection, rules, found, as_of, meter)
         problems += [problem for item in staged for problem in item.problems]
         if problems:
             raise _refusal(folder, problems)
@@ -128,29 +151,87 @@ def ingest(
             as_of=as_of,
             sequence=sequence,
             digest=content,
-            loaded_by=loaded_by,
+            loaded_by=loaded_by or _user(),
             origin=str(folder.resolve()),
         )
         loaded_at = store.store(connection, drop, staged, meter.step)
-        # Within the transaction: whoever sees the rows plans with what they are.
+        # Within the transaction: whoever sees the rows has their statistics too.
         meter.step("analyzing")
         store.analyze(connection, repo)
     outcomes = tuple(_outcome(item) for item in staged)
     return IngestOutcome(drop.drop_id, as_of, True, loaded_at, outcomes, _notes(staged))
 
 
-def examine(
-    settings: Settings, repo: FeatureRepo, folder: Path, as_of: date, *, progress: Progress | None = None
-) -> Examined:
-    """Do all of the checks of `ingest` and store nothing.
+def load_new(
+    database: DatabaseSettings,
+    rules: IngestSettings,
+    repo: FeatureRepo,
+    root: Path,
+    loaded_by: str | None = None,
+    progress: Progress | None = None,
+) -> list[IngestOutcome]:
+    """Store every complete drop below `root` whose date is not in the ledger yet, oldest first.
+
+    A corrected drop of a known date is stored only when it is named, with `load`. A drop that is not complete is
+    left for the next run.
+
+    Args:
+        database: Where to store them.
+        rules: How many bad rows a file may have, and how much is read at a time.
+        repo: Declares the source tables.
+        root: Folder of the drops' folders.
+        loaded_by: Who or what loads them, for the ledger; default: the user of this process.
+        progress: Called after every chunk.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: There is no such folder.
+        DropRefused: Some drops are refused; the others were stored.
+    """
+    with transaction(database) as connection:
+        known = ledger.dates(connection)
+    outcomes, problems = [], []
+    for when, folder in inbox.dated_folders(root):
+        if when in known or not inbox.is_complete(folder):
+            continue
+        try:
+            outcomes.append(load(database, rules, repo, folder, when, loaded_by, progress))
+        except DropRefused as refusal:
+            # Months do not depend on each other: one bad drop must not keep the next ones out.
+            problems += [f"{folder.name}: {problem}" for problem in refusal.details]
+    if problems:
+        stored = ", ".join(outcome.drop_id for outcome in outcomes) or "none"
+        raise DropRefused(
+            f"Drops in {root} are refused. Stored: {stored}.", details=tuple(problems), hint=_CORRECT
+        )
+    return outcomes
+
+
+def examine(
+    database: DatabaseSettings,
+    rules: IngestSettings,
+    repo: FeatureRepo,
+    folder: Path,
+    as_of: date,
+    *,
+    progress: Progress | None = None,
+) -> Examined:
+    """Do all the checks of `load` and store nothing.
+
+    Args:
+        database: Where duplicates and unknown entities are searched.
+        rules: How many bad rows a file may have, and how much is read at a time.
+        repo: Declares the source tables.
+        folder: The drop.
+        as_of: Its date.
+        progress: Called after every chunk.
+
+    Raises:
+        UsageError: There is no such folder.
     """
     found, problems = files.find(repo.tables, folder)
-    with transaction(settings) as connection:
+    with transaction(database) as connection:
         meter = _Meter(progress, sum(file.size for file in found))
-        staged = _stage(connection, settings, found, as_of, meter)
+        staged = _stage(connection, rules, found, as_of, meter)
         rejected = connection.execute(
             sa.text(
                 f"SELECT file, line, column_name, value, reason FROM {stage.QUARANTINE} ORDER BY file, line"
@@ -175,18 +256,18 @@ def _refuse_future(connection: sa.Connection, as_of: date) -> None:
     ).scalar_one()
     if as_of > today:
         raise UsageError(
-            f"The as-of {as_of} lies in the future; for the database today is {today} (UTC).",
-            hint="A drop tells what was: correct --as-of or the folder's name.",
+            f"The as-of {as_of} is in the future; the database's date is {today} (UTC).",
+            hint="A drop describes the past: correct --as-of or the folder's name.",
         )
 
 
 def _stage(
-    connection: sa.Connection, settings: Settings, found: list[files.DropFile], as_of: date, meter: _Meter
+    connection: sa.Connection, rules: IngestSettings, found: list[files.DropFile], as_of: date, meter: _Meter
 ) -> list[stage.StagedFile]:
-    chunk_rows = settings.ingest.chunk_rows
+    chunk_rows = rules.chunk_rows
     staged = stage.stage(connection, found, as_of, chunk_rows, meter.moved)
     for item in staged:
-        stage.judge(connection, item, settings.ingest.max_bad_share)
+        stage.judge(connection, item, rules.max_bad_share)
     if not any(item.problems for item in staged):
         for item in staged:
             stage.add_raw_text(connection, item, chunk_rows)
@@ -198,7 +279,7 @@ def _refusal(folder: Path, problems: list[str]) -> DropRefused:
     return DropRefused(
         f"The drop in {folder} is refused: {count}. Nothing was stored.",
         details=tuple(problems),
-        hint="Correct the files and ingest again; 'streamflow drops check DIR' checks without storing.",
+        hint=_CORRECT,
     )
 
 
@@ -219,3 +300,11 @@ def _outcome(item: stage.StagedFile) -> TableOutcome:
 
 def _notes(staged: list[stage.StagedFile]) -> tuple[str, ...]:
     return tuple(f"{item.file.name}: {note}" for item in staged for note in item.notes)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number without a name.
+        return "unknown"

@@ -1,13 +1,13 @@
-"""Text -> typed values, column by column. An empty cell is null; everything else must be exactly of the type.
+"""Parse a column of text. An empty cell is null; everything else must be exactly of the column's type.
 
-    int     12  -3  +4  12.0 (so do tools write whole numbers in a column with gaps); 64 bits
+    int     12  -3  +4  12.0 (some tools write whole numbers so in a column with gaps); 64 bits
     float   12  1.5  .5  1e-3; finite
     bool    True true TRUE t T 1, False false FALSE f F 0
     date    2024-01-31
-    string  as it stands
+    string  unchanged
 
-Blanks around a value belong to it. Each type has a fast way for a whole column and one for a single cell; the
-fast way only takes columns on which both agree.
+Spaces around a value are part of it. Each type has a fast parser for a whole column and a slow one for a single cell.
+The fast one only takes columns on which both agree.
 """
 
 from __future__ import annotations
@@ -47,21 +47,20 @@ _FAST: dict[ColumnType, str] = {
 }
 
 
-class BadCellError(ValueError):
-    """A cell is not of its column's type; the message says so in plain words."""
-
-
-def cell(kind: ColumnType, text: str) -> Any:
-    """The value of one cell that is not empty.
-
-    Raises:
-        BadCellError: not of this type.
-    """
-    return _CELLS[kind](text)
+class _BadCellError(ValueError):
+    """A cell is not of its column's type; the message says why."""
 
 
 def column(kind: ColumnType, text: pa.Array) -> tuple[pa.Array, dict[int, str]]:
-    """A column as typed values, null where empty or bad; and the reason of each bad cell by its index."""
+    """Parse a column.
+
+    Args:
+        kind: Type of the column.
+        text: Its cells; null where empty.
+
+    Returns:
+        The values, null where empty or bad; and what is wrong with each bad cell, by its index.
+    """
     if kind == "string":
         return text, {}
     fast = _fast(kind, text)
@@ -72,13 +71,14 @@ def column(kind: ColumnType, text: pa.Array) -> tuple[pa.Array, dict[int, str]]:
     for index, item in enumerate(text.to_pylist()):
         try:
             values.append(None if item is None else _CELLS[kind](item))
-        except BadCellError as error:
+        except _BadCellError as error:
             values.append(None)
             bad[index] = str(error)
     return pa.array(values, ARROW_TYPES[kind]), bad
 
 
 def _fast(kind: ColumnType, text: pa.Array) -> pa.Array | None:
+    """The values if all cells are written in the plain way that Arrow parses as the slow parser does; else None."""
     if kind == "bool":
         codes = pc.index_in(text, pa.array([*TRUE, *FALSE]))
         if codes.null_count > text.null_count:
@@ -98,38 +98,38 @@ _LONGEST_INT = 19
 
 def _int(text: str) -> int:
     if not _INT.fullmatch(text):
-        raise BadCellError("is not a whole number")
+        raise _BadCellError("is not a whole number")
     digits = text.partition(".")[0]
-    # Measured first: Python refuses to convert thousands of digits.
+    # Counted before the conversion: Python refuses to convert thousands of digits.
     if len(digits.lstrip("+-0")) > _LONGEST_INT or not -(2**63) <= int(digits) < 2**63:
-        raise BadCellError("is a whole number beyond 64 bits")
+        raise _BadCellError("is a whole number beyond 64 bits")
     return int(digits)
 
 
 def _float(text: str) -> float:
     if not _FLOAT.fullmatch(text):
-        raise BadCellError("is not a finite number" if _NOT_FINITE.fullmatch(text) else "is not a number")
+        raise _BadCellError("is not a finite number" if _NOT_FINITE.fullmatch(text) else "is not a number")
     value = float(text)
     if not math.isfinite(value):
-        raise BadCellError("is not a finite number")
+        raise _BadCellError("is not a finite number")
     return value
 
 
 def _bool(text: str) -> bool:
     if text not in _BOOLS:
-        raise BadCellError("is neither True nor False")
+        raise _BadCellError("is neither True nor False")
     return _BOOLS[text]
 
 
 def _date(text: str) -> date:
     if not _DATE.fullmatch(text):
-        raise BadCellError("is not a date like 2024-01-31")
+        raise _BadCellError("is not a date like 2024-01-31")
     try:
         value = date.fromisoformat(text)
     except ValueError:
-        raise BadCellError("is a date that does not exist") from None
+        raise _BadCellError("is a date that does not exist") from None
     if not _FIRST_DATE <= value <= _LAST_DATE:
-        raise BadCellError(f"is not between {_FIRST_DATE} and {_LAST_DATE}")
+        raise _BadCellError(f"is not between {_FIRST_DATE} and {_LAST_DATE}")
     return value
 
 

@@ -1,29 +1,60 @@
-"""Recipe of the job `ingest`: take the new drops out of the inbox."""
+"""Recipe of the job `ingest`: take the new drops out of the inbox. Also takes drops that are named."""
 
 from __future__ import annotations
 
-from streamflow.drops import object_store
+from datetime import date
+from pathlib import Path
+
+from streamflow.drops import inbox, ledger, load
+from streamflow.drops.load import IngestOutcome
+from streamflow.drops.read import Progress
+from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import IngestedDrop, IngestResult
+from streamflow.repo import definitions
 from streamflow.settings import Settings
 
 
 def ingest(settings: Settings) -> IngestResult:
-    """Ingest every drop of the inbox that has not been taken, oldest first.
+    """Ingest every drop of the inbox whose date is not in the ledger yet, oldest first.
 
     Raises:
-        DependencyDown: The object store does not answer.
-        DropRefused: A drop cannot be taken; the others were.
+        DependencyDown: The object store or PostgreSQL does not answer.
+        DropRefused: A drop is refused; the others were stored.
     """
-    return IngestResult(
-        tuple(
-            IngestedDrop(
-                drop_id=outcome.drop_id,
-                as_of=outcome.as_of,
-                changed=outcome.changed,
-                loaded_at=outcome.loaded_at,
-                accepted=outcome.accepted,
-                quarantined=outcome.quarantined,
-            )
-            for outcome in object_store.take_all(settings)
-        )
+    with transaction(settings.database) as connection:
+        known = ledger.dates(connection)
+    with inbox.opened(settings.ingest.inbox, known) as folder:
+        outcomes = ingest_folders(settings, folder, "job ingest")
+    return IngestResult(tuple(_result(outcome) for outcome in outcomes))
+
+
+def ingest_folders(
+    settings: Settings, root: Path, loaded_by: str | None = None, progress: Progress | None = None
+) -> list[IngestOutcome]:
+    """Ingest every dated drop below `root` whose date is not in the ledger yet; see `drops.load.load_new`."""
+    repo = definitions.load(settings.feast.repo)
+    return load.load_new(settings.database, settings.ingest, repo, root, loaded_by, progress)
+
+
+def ingest_folder(
+    settings: Settings,
+    folder: Path,
+    as_of: date | None = None,
+    loaded_by: str | None = None,
+    progress: Progress | None = None,
+) -> IngestOutcome:
+    """Ingest one drop, as of its folder's name unless a date is given; see `drops.load.load`."""
+    when = as_of or inbox.as_of(folder)
+    repo = definitions.load(settings.feast.repo)
+    return load.load(settings.database, settings.ingest, repo, folder, when, loaded_by, progress)
+
+
+def _result(outcome: IngestOutcome) -> IngestedDrop:
+    return IngestedDrop(
+        drop_id=outcome.drop_id,
+        as_of=outcome.as_of,
+        changed=outcome.changed,
+        loaded_at=outcome.loaded_at,
+        accepted=outcome.accepted,
+        quarantined=outcome.quarantined,
     )

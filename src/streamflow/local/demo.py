@@ -141,7 +141,8 @@ def _check(root: Path) -> None:
 
 def _ingest(settings: Settings, root: Path, say: Say, *, simulated: bool) -> None:
     """Ingest every drop, simulating them first when the user has none."""
-    from streamflow.drops.inbox import dated_folders, ingest
+    from streamflow.drops.inbox import dated_folders
+    from streamflow.jobs.ingest import ingest_folder
     from streamflow.local.simulate import Simulation, simulate
 
     # An interrupted demo may have left fewer.
@@ -150,7 +151,7 @@ def _ingest(settings: Settings, root: Path, say: Say, *, simulated: bool) -> Non
         simulate(settings.feast.repo, root, Simulation(_USERS, _MONTHS, _SEED), overwrite=True)
     say(f"\n2. Ingesting the drops in {root}")
     for as_of, folder in dated_folders(root):
-        outcome = ingest(settings, folder, as_of)
+        outcome = ingest_folder(settings, folder, as_of)
         rows, bad = sum(outcome.accepted.values()), sum(outcome.quarantined.values())
         news = (
             f"{rows:,} rows accepted, {bad:,} quarantined"

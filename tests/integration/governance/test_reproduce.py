@@ -19,8 +19,8 @@ import sqlalchemy as sa
 
 from streamflow.audit.reproduce.rerun import reproduce
 from streamflow.challenger import train
-from streamflow.drops.inbox import ingest
 from streamflow.errors import NotFound
+from streamflow.jobs.ingest import ingest_folder
 from streamflow.mlflow_api import sdk
 from streamflow.model_version.contract import drops_digest
 from streamflow.postgres.engine import transaction
@@ -331,14 +331,14 @@ def test_a_corrected_drop_does_not_affect_an_earlier_run(small, january, realdat
     labels.write_text(
         labels.read_text().replace("True", "maybe").replace("False", "True").replace("maybe", "False")
     )
-    assert ingest(small, corrected, JANUARY).changed
+    assert ingest_folder(small, corrected, JANUARY).changed
     assert train(small, JANUARY, estimator="logistic_regression").fingerprint != january.fingerprint
     assert verdicts(reproduce(small, january.run_id)) == SAME
 
 
 def test_a_late_drop_does_not_affect_an_earlier_run(small, january, realdata):
     """A drop of a date before the run's as-of, which arrives after it."""
-    assert ingest(small, realdata / "month_001", date(2024, 1, 15)).changed
+    assert ingest_folder(small, realdata / "month_001", date(2024, 1, 15)).changed
     assert verdicts(reproduce(small, january.run_id)) == SAME
 
 

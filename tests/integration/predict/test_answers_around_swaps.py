@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from streamflow.apply import apply
 from streamflow.audit.replay import Question, answer
 from streamflow.challenger import train
-from streamflow.drops.inbox import ingest
+from streamflow.jobs.ingest import ingest_folder
 from streamflow.jobs.materialize import materialize
 from streamflow.local.simulate import Simulation, simulate
 from streamflow.mlflow_api.transport import registry
@@ -26,7 +26,7 @@ def small(settings, mlflow_server, tmp_path, production):
     """One month of a few users, materialized, with a version in production."""
     apply(settings)
     (drop,) = simulate(settings.feast.repo, tmp_path / "drops", Simulation(users=300, months=1))
-    ingest(settings, drop.folder, drop.as_of)
+    ingest_folder(settings, drop.folder, drop.as_of)
     materialize(settings)
     production(settings, train(settings, estimator="logistic_regression").version)
     return settings

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from streamflow.audit.replay import Question, answer, replay
 from streamflow.challenger import train
-from streamflow.drops.inbox import ingest
 from streamflow.errors import NotFound, Refused, ReleaseRefused
+from streamflow.jobs.ingest import ingest_folder
 from streamflow.jobs.materialize import materialize
 from streamflow.mlflow_api import sdk as tracking
 from streamflow.mlflow_api.transport import registry
@@ -67,7 +67,7 @@ def past(world, start, realdata, tmp_path_factory):
         moments.append(ask(world, service, first))
 
         second = train(world, JANUARY, estimator="random_forest").version
-        assert ingest(world, corrected, JANUARY).changed
+        assert ingest_folder(world, corrected, JANUARY).changed
         into_production(world, second)
         moments.append(ask(world, service, second))
 

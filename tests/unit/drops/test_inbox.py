@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamflow.drops.inbox import QUIET_SECONDS, as_of_of, dated_folders, month_later, settles
+from streamflow.drops.inbox import QUIET_SECONDS, as_of, dated_folders, is_complete, month_later
 from streamflow.errors import UsageError
 
 DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
@@ -43,9 +43,9 @@ def test_two_folders_of_one_date_are_refused(tmp_path):
 
 def test_a_folder_without_a_date_needs_one(tmp_path):
     (tmp_path / "2024-01-31").mkdir()
-    assert as_of_of(tmp_path / "2024-01-31") == date(2024, 1, 31)
+    assert as_of(tmp_path / "2024-01-31") == date(2024, 1, 31)
     with pytest.raises(UsageError, match="is not the date"):
-        as_of_of(tmp_path)
+        as_of(tmp_path)
 
 
 def aged(folder, seconds):
@@ -61,7 +61,7 @@ def refuse_to_wait(seconds):
 def test_a_drop_that_was_left_alone_is_taken_at_once(tmp_path):
     (tmp_path / "users.csv").touch()
     aged(tmp_path, QUIET_SECONDS + 1)
-    assert settles(tmp_path, pause=refuse_to_wait)
+    assert is_complete(tmp_path, pause=refuse_to_wait)
 
 
 def test_a_drop_that_changed_a_moment_ago_is_waited_for(tmp_path):
@@ -72,7 +72,7 @@ def test_a_drop_that_changed_a_moment_ago_is_waited_for(tmp_path):
         waits.append(seconds)
         aged(tmp_path, QUIET_SECONDS + 1)
 
-    assert settles(tmp_path, pause=pause)
+    assert is_complete(tmp_path, pause=pause)
     assert len(waits) == 1
     assert 0 < waits[0] <= QUIET_SECONDS
 
@@ -84,18 +84,18 @@ def test_a_drop_that_goes_on_changing_is_left_for_the_next_time(tmp_path):
         waits.append(seconds)
         (tmp_path / f"{len(waits)}.csv").touch()
 
-    assert not settles(tmp_path, patience=30, pause=pause)
+    assert not is_complete(tmp_path, patience=30, pause=pause)
     assert sum(waits) <= 30
 
 
 def test_a_drop_of_the_future_is_left_alone(tmp_path):
     (tmp_path / "users.csv").touch()
     aged(tmp_path, -3600)
-    assert not settles(tmp_path, pause=refuse_to_wait)
+    assert not is_complete(tmp_path, pause=refuse_to_wait)
 
 
 @pytest.mark.parametrize("marker", ["_INCOMPLETE", "labels.csv.part", "labels.csv.tmp"])
 def test_a_drop_that_is_marked_as_incomplete_is_left_alone(tmp_path, marker):
     (tmp_path / marker).touch()
     aged(tmp_path, QUIET_SECONDS + 1)
-    assert not settles(tmp_path, pause=refuse_to_wait)
+    assert not is_complete(tmp_path, pause=refuse_to_wait)

@@ -20,10 +20,9 @@ LOOKALIKES = st.one_of(
 
 
 def cell(kind: str, text: str) -> object:
-    try:
-        return parse.cell(kind, text)
-    except parse.BadCellError as error:
-        return str(error)
+    """What becomes of one cell: its value, or the reason why it is bad. The bad cell beside it rules out the fast way."""
+    values, bad = parse.column(kind, pa.array([text, "?"]))
+    return bad.get(0, values[0].as_py())
 
 
 @given(st.sampled_from(TYPES), st.lists(st.none() | LOOKALIKES, max_size=20))
@@ -47,8 +46,8 @@ def test_a_column_is_parsed_like_its_cells(kind, texts):
 
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_whole_numbers_come_back(value):
-    assert parse.cell("int", str(value)) == value
-    assert parse.cell("int", f"{value}.0") == value
+    assert cell("int", str(value)) == value
+    assert cell("int", f"{value}.0") == value
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -59,7 +58,7 @@ def test_numbers_come_back_to_the_last_bit(value):
 
 @given(st.dates(date(1678, 1, 1), date(2261, 12, 31)))
 def test_dates_come_back(value):
-    assert parse.cell("date", value.isoformat()) == value
+    assert cell("date", value.isoformat()) == value
 
 
 @pytest.mark.parametrize(
