@@ -3,6 +3,8 @@
     python charts/document.py            # write both
     python charts/document.py --check    # exit 1 when one of them is not current
 
+The tables of jobs and components come from jobs/*.yaml and components.yaml.
+
 values.yaml is the only place that describes a knob. Above a key stands its description, then perhaps
 
     # @schema {…}    keywords that narrow what the knob takes
@@ -181,9 +183,32 @@ def jobs_table() -> str:
     return "\n".join(rows)
 
 
+def components_table() -> str:
+    """The components and jobs, their ports, roles and connections to each other, as a Markdown table."""
+    rows = [
+        "| component | what it is | port | metrics port | database role | may connect to |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    facts = yaml.safe_load((CHART / "components.yaml").read_text(encoding="utf-8"))["components"]
+    for path in sorted((CHART / "jobs").glob("*.yaml")):
+        facts[path.stem] = yaml.safe_load(path.read_text(encoding="utf-8")) | {"summary": "job"}
+    for name, own in facts.items():
+        role = f"`{own['databaseRole']}`" if "databaseRole" in own else ""
+        cells = (
+            own["summary"],
+            own.get("port", ""),
+            own.get("metricsPort", ""),
+            role,
+            ", ".join(own["talksTo"]),
+        )
+        rows.append(" | ".join((f"| `{name}`", *map(str, cells))) + " |")
+    return "\n".join(rows)
+
+
 def readme(text: str, knobs: list[Knob]) -> str:
     """The README with its generated parts replaced."""
-    for name, content in (("jobs", jobs_table()), ("knobs", table(knobs))):
+    parts = {"jobs": jobs_table(), "components": components_table(), "knobs": table(knobs)}
+    for name, content in parts.items():
         start, end = f"<!-- {name}: written by charts/document.py -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(start)
         text = f"{before}{start}\n{content}\n{end}{rest.partition(end)[2]}"

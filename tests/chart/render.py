@@ -13,6 +13,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "streamflow"
 RELEASE, NAMESPACE = "streamflow", "churn"
+FACTS = yaml.safe_load((CHART / "components.yaml").read_text(encoding="utf-8"))["components"]
+JOBS = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for path in sorted((ROOT / "k8s-jobs").glob("*.yaml"))
+}
 EXISTING = ("database.existingSecret=passwords",)
 
 

@@ -11,10 +11,16 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import yaml
+
 from streamflow.monitoring.smoke import entity_queries
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "streamflow"
+FACTS = yaml.safe_load((CHART / "components.yaml").read_text(encoding="utf-8"))["components"]
+JOBS = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (CHART / "jobs").glob("*.yaml")
+}
 STREAMFLOW = Path(sys.executable).with_name("streamflow")
 IMPOSSIBLE = "No cluster can be made here"
 TEST_LABEL = "streamflow.io/test=yes"

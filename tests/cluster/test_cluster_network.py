@@ -2,31 +2,15 @@
 
 import json
 
+import kubernetes_cli
 import pytest
-from kubernetes_cli import Release, wait_for
+from kubernetes_cli import FACTS, Release, wait_for
 
-PORTS = {"postgresql": 5432, "mlflow": 5000, "feast": 6566, "predict": 8000, "exporter": 9100}
-SERVERS = {
-    "predict": {"postgresql", "mlflow"},
-    "mlflow": {"postgresql"},
-    "feast": {"postgresql"},
-    "exporter": {"postgresql"},
-    "postgresql": set(),
-}
-JOBS = {
-    "migrate": {"postgresql"},
-    "ingest": {"postgresql"},
-    "materialize": {"postgresql"},
-    "monitor": {"postgresql"},
-    "backup": {"postgresql", "mlflow"},
-    "restore": {"postgresql", "mlflow"},
-    "train": {"postgresql", "mlflow"},
-    "score": {"postgresql", "mlflow"},
-    "audit": {"postgresql", "mlflow"},
-    "parity": {"postgresql", "mlflow", "predict"},
-    "demo": {"postgresql", "mlflow"},
-    "test": {"postgresql", "predict"},
-}
+PORTS = {name: own.get("port", own.get("metricsPort")) for name, own in FACTS.items()}
+PORTS = {name: port for name, port in PORTS.items() if port}
+# tests/chart/test_network.py compares what is declared with what is intended; here it is tried.
+SERVERS = {name: set(own["talksTo"]) for name, own in FACTS.items() if name in PORTS}
+JOBS = {name: set(own["talksTo"]) for name, own in (FACTS | kubernetes_cli.JOBS).items() if name not in PORTS}
 # A policy takes a moment to reach a new pod, in either direction: until all is as expected, or for a minute.
 PROBE = """
 import json, socket, sys, time
@@ -121,7 +105,7 @@ def test_another_namespace_reaches_predict_and_monitoring_the_metrics(
 ):
     elsewhere = Release(namespace)
     elsewhere.create_namespace()
-    targets = {**addresses, "feast metrics": (addresses["feast"][0], 8000)}
+    targets = {**addresses, "feast metrics": (addresses["feast"][0], FACTS["feast"]["metricsPort"])}
     assert reached(elsewhere, {"stranger": ({}, expected)}, targets)["stranger"] == expected
 
 

@@ -1,19 +1,32 @@
-{{- /* Every component that is installed -> its values. */ -}}
-{{- define "streamflow.components" -}}
-{{- $all := dict "migrate" .Values.migrate "mlflow" .Values.mlflow "predict" .Values.predict "test" .Values.test -}}
-{{- range $name := list "postgresql" "feast" "exporter" "demo" -}}
-{{-   $values := get $.Values $name -}}
-{{-   if $values.enabled }}{{ $_ := set $all $name $values }}{{ end -}}
+{{- /* What components.yaml says about every component: name -> facts. */ -}}
+{{- define "streamflow.facts" -}}
+{{- toYaml (.Files.Get "components.yaml" | fromYaml).components -}}
 {{- end -}}
-{{- range $name, $job := fromYaml (include "streamflow.jobs" .) -}}
-{{-   $_ := set $all $name $job -}}
+
+{{- /* What it says about one. Arguments: root, component. */ -}}
+{{- define "streamflow.factsOf" -}}
+{{- toYaml (get (include "streamflow.facts" .root | fromYaml) .component) -}}
+{{- end -}}
+
+{{- /* Names of the components that are installed, without the jobs. */ -}}
+{{- define "streamflow.installed" -}}
+{{- $names := list -}}
+{{- range $name, $facts := include "streamflow.facts" . | fromYaml -}}
+{{-   if or (not $facts.optional) (get $.Values $name).enabled }}{{ $names = append $names $name }}{{ end -}}
+{{- end -}}
+{{- toYaml $names -}}
+{{- end -}}
+
+{{- /* Every component and job that is installed -> its values. */ -}}
+{{- define "streamflow.components" -}}
+{{- $all := fromYaml (include "streamflow.jobs" .) -}}
+{{- range $name := include "streamflow.installed" . | fromYamlArray -}}
+{{-   $_ := set $all $name (get $.Values $name) -}}
 {{- end -}}
 {{- toYaml $all -}}
 {{- end -}}
 
-{{- /*
-Every job that is installed -> what it is: jobDefaults, under k8s-jobs/NAME.yaml, under jobs.NAME.
-*/ -}}
+{{- /* Every job that is installed -> jobDefaults, overridden by jobs/NAME.yaml, overridden by the values jobs.NAME. */ -}}
 {{- define "streamflow.jobs" -}}
 {{- $jobs := dict -}}
 {{- range $path, $_ := .Files.Glob "jobs/*.yaml" -}}
@@ -27,66 +40,41 @@ Every job that is installed -> what it is: jobDefaults, under k8s-jobs/NAME.yaml
 {{- toYaml $jobs -}}
 {{- end -}}
 
-{{- /* Who talks to whom: component -> what it connects to. The network policies and docs follow from it. */ -}}
+{{- /* Installed component or job -> what it may connect to: components, or objectStore. */ -}}
 {{- define "streamflow.talks" -}}
-predict: [postgresql, mlflow]
-mlflow: [postgresql{{ if .Values.mlflow.artifactsUrl }}, objectStore{{ end }}]
-migrate: [postgresql]
-test: [postgresql, predict]
-{{- if .Values.postgresql.enabled }}
-postgresql: []
-{{- end }}
-{{- if .Values.feast.enabled }}
-feast: [postgresql]
-{{- end }}
-{{- if .Values.exporter.enabled }}
-exporter: [postgresql]
-{{- end }}
-{{- if .Values.demo.enabled }}
-demo: [postgresql, mlflow]
-{{- end }}
-{{- range $name, $job := fromYaml (include "streamflow.jobs" .) }}
-{{- $targets := $job.talksTo }}
-{{- if and $.Values.drops.url (hasKey ($job.volumes | default dict) "drops") }}
-{{- $targets = append $targets "objectStore" }}
-{{- end }}
-{{ $name }}: {{ toJson $targets }}
-{{- end }}
+{{- $facts := include "streamflow.facts" . | fromYaml -}}
+{{- $talks := dict -}}
+{{- range $name := include "streamflow.installed" . | fromYamlArray -}}
+{{-   $own := get $facts $name -}}
+{{-   $store := and $own.objectStore (include "streamflow.knob" (dict "root" $ "path" $own.objectStore)) -}}
+{{-   $_ := set $talks $name (ternary (append $own.talksTo "objectStore") $own.talksTo (not (empty $store))) -}}
+{{- end -}}
+{{- range $name, $job := include "streamflow.jobs" . | fromYaml -}}
+{{-   $store := and $.Values.drops.url (hasKey ($job.volumes | default dict) "drops") -}}
+{{-   $_ := set $talks $name (ternary (append $job.talksTo "objectStore") $job.talksTo (not (empty $store))) -}}
+{{- end -}}
+{{- toYaml $talks -}}
 {{- end -}}
 
-{{- /* Port that each server's pods listen on. */ -}}
-{{- define "streamflow.ports" -}}
-postgresql: 5432
-mlflow: 5000
-feast: 6566
-predict: 8000
+{{- /* The value of a knob, as text. Arguments: root, path (mlflow.poolSize). */ -}}
+{{- define "streamflow.knob" -}}
+{{- $value := .root.Values -}}
+{{- range splitList "." .path }}{{ $value = get $value . }}{{ end -}}
+{{- $value -}}
 {{- end -}}
 
-{{- /* Port of each component's metrics. */ -}}
-{{- define "streamflow.metricsPorts" -}}
-mlflow: 5000
-{{- if .Values.feast.enabled }}
-feast: 8000
-{{- end }}
-predict: 8000
-{{- if .Values.exporter.enabled }}
-exporter: 9100
-{{- end }}
-{{- end -}}
-
-{{- /* Connections that all pools together may hold, as a map component -> number. */ -}}
+{{- /* Most connections to PostgreSQL that each installed component's pools may hold, and the jobs together. */ -}}
 {{- define "streamflow.connections" -}}
-{{- $predict := .Values.predict.replicaCount -}}
-{{- if .Values.predict.autoscaling.enabled }}{{ $predict = .Values.predict.autoscaling.maxReplicas }}{{ end -}}
-{{- /* While predict rolls there is one pod more. */ -}}
-predict: {{ mul (add1 $predict) .Values.settings.predict.poolSize }}
-{{- /* A tracking store and a registry store per worker, each with a pool. */}}
-mlflow: {{ mul .Values.mlflow.replicaCount .Values.mlflow.workers .Values.mlflow.poolSize 2 }}
-{{- if .Values.feast.enabled }}
-{{- /* Six of the online store, six of the registry. */}}
-feast: {{ mul (add1 .Values.feast.replicaCount) .Values.feast.workers 12 }}
+{{- $facts := include "streamflow.facts" . | fromYaml -}}
+{{- range $name := include "streamflow.installed" . | fromYamlArray }}
+{{- $values := get $.Values $name }}
+{{- with (get $facts $name).connections }}
+{{- $pods := $values.replicaCount | default 1 }}
+{{- if dig "autoscaling" "enabled" false $values }}{{ $pods = $values.autoscaling.maxReplicas }}{{ end }}
+{{- $size := .poolSize }}
+{{- if kindIs "string" $size }}{{ $size = include "streamflow.knob" (dict "root" $ "path" $size) }}{{ end }}
+{{ $name }}: {{ mul (add $pods .surge) ($values.workers | default 1) .pools $size }}
 {{- end }}
-exporter: 2
-{{- /* A job holds its lock, and up to six connections; not all run at once. */}}
-jobs: 21
+{{- end }}
+jobs: {{ (.Files.Get "components.yaml" | fromYaml).jobs.connections }}
 {{- end -}}

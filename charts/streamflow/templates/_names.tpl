@@ -79,7 +79,11 @@ annotations:
 {{- end -}}
 
 {{- define "streamflow.databasePort" -}}
-{{- if .Values.postgresql.enabled }}5432{{ else }}{{ .Values.externalDatabase.port }}{{ end -}}
+{{- if .Values.postgresql.enabled -}}
+{{- (include "streamflow.facts" . | fromYaml).postgresql.port -}}
+{{- else -}}
+{{- .Values.externalDatabase.port -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "streamflow.mlflowUrl" -}}

@@ -12,8 +12,9 @@
 
 {{- /* What others may open is the port of the component's server; a component without one has none of its own to name. */ -}}
 {{- define "streamflow.ingressRules" -}}
-{{- $metrics := get (fromYaml (include "streamflow.metricsPorts" .root)) .component -}}
-{{- $port := get (fromYaml (include "streamflow.ports" .root)) .component | default $metrics -}}
+{{- $facts := include "streamflow.factsOf" . | fromYaml -}}
+{{- $metrics := $facts.metricsPort -}}
+{{- $port := $facts.port | default $metrics -}}
 {{- $callers := list -}}
 {{- range $caller, $targets := .talks -}}
 {{-   if has $.component $targets }}{{ $callers = append $callers $caller }}{{ end -}}
@@ -42,7 +43,7 @@
 {{- end -}}
 
 {{- define "streamflow.egressRules" -}}
-{{- $ports := fromYaml (include "streamflow.ports" .root) -}}
+{{- $facts := include "streamflow.facts" .root | fromYaml -}}
 {{- with .targets }}
 - ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
   {{- with $.root.Values.networkPolicy.dnsPeers }}
@@ -62,7 +63,7 @@
     {{- end }}
   {{- end }}
 {{- else }}
-- ports: [{port: {{ get $ports . }}}]
+- ports: [{port: {{ (get $facts .).port }}}]
   to:
     {{- include "streamflow.peers" (dict "root" $.root "components" (list .)) | nindent 4 }}
 {{- end }}

@@ -90,7 +90,7 @@ knob may hold is said in values.schema.json.
 {{- end -}}
 
 {{- define "streamflow.refuseFeast" -}}
-{{- $metrics := get (fromYaml (include "streamflow.metricsPorts" .)) "feast" -}}
+{{- $metrics := (include "streamflow.facts" . | fromYaml).feast.metricsPort -}}
 {{- if and .Values.feast.enabled (eq (int .Values.feast.service.port) (int $metrics)) }}
 - "feast.service.port={{ $metrics }} is the port of Feast's metrics in the same Service: take another one, for example 80."
 {{- end }}

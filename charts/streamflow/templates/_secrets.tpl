@@ -3,9 +3,12 @@
 {{- .Values.database.existingSecret | default (include "streamflow.object" (dict "root" . "component" "database")) -}}
 {{- end -}}
 
-{{- /* Keys of that Secret. */ -}}
+{{- /* Roles with a password in it: the administrator, the owner of the tables, and the role of every component and job. */ -}}
 {{- define "streamflow.databaseRoles" -}}
-[admin, owner, feast_apply, feast_serve, ingest, materialize, train, score, monitor, predict, mlflow, backup, exporter]
+{{- $roles := list "admin" "owner" -}}
+{{- range include "streamflow.facts" . | fromYaml }}{{ $roles = append $roles .databaseRole }}{{ end -}}
+{{- range $path, $_ := .Files.Glob "jobs/*.yaml" }}{{ $roles = append $roles ($.Files.Get $path | fromYaml).databaseRole }}{{ end -}}
+{{- compact $roles | uniq | toYaml -}}
 {{- end -}}
 
 {{- /*

@@ -27,5 +27,5 @@ STREAMFLOW_MLFLOW__TRACKING_URI: {{ include "streamflow.mlflowUrl" . | quote }}
 STREAMFLOW_FEAST__SERVER_URL: "http://{{ include "streamflow.object" (dict "root" . "component" "feast") }}:{{ .Values.feast.service.port }}"
 STREAMFLOW_PARITY__URL: {{ include "streamflow.predictUrl" . | quote }}
 STREAMFLOW_PREDICT__HOST: "0.0.0.0"
-STREAMFLOW_PREDICT__PORT: "8000"
+STREAMFLOW_PREDICT__PORT: {{ (include "streamflow.facts" . | fromYaml).predict.port | quote }}
 {{- end -}}
