@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage mutants fuzz lint format lock bench bench-curve clean
+.PHONY: help setup demo test coverage mutants fuzz lint format reference lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ lint: $(READY) ## Style, types and import layers
 format: $(READY) ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+reference: $(READY) ## Write docs/reference: commands, settings, metrics
+	@$(BIN)/python scripts/reference
 
 lock: $(READY) ## Resolve pyproject.toml into the hashed locks (UPGRADE=1 takes newer versions)
 	@scripts/lock $(if $(filter-out 0,$(UPGRADE)),--upgrade)
