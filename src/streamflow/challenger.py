@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from streamflow.drops import ledger
 from streamflow.features import training_set
+from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.registry import versions
 from streamflow.repo import definitions
 from streamflow.settings import Settings
-from streamflow.snapshots import ledger, views
+from streamflow.snapshots import views
+from streamflow.snapshots.as_of import label_as_of, newest_as_of
+from streamflow.times import midnight
 from streamflow.training import fit
 from streamflow.training.record import record
 
@@ -77,10 +81,11 @@ def train(
     """
     repo = definitions.load(settings.feast.repo).with_horizon(horizon)
     with transaction(settings) as connection:
-        known = ledger.known_until(connection, known_at)
-        loaded = ledger.drops(connection, known)
-    at = ledger.midnight(as_of) if as_of else ledger.newest_as_of(loaded)
-    label_at = ledger.label_as_of(loaded, at.date(), repo.label.horizon)
+        known = clock.known_until(connection, known_at)
+        loaded = ledger.entries(connection, known)
+    dates = [drop.as_of for drop in loaded]
+    at = midnight(as_of) if as_of else newest_as_of(dates)
+    label_at = label_as_of(dates, at.date(), repo.label.horizon)
     with views.frozen(settings, repo, known) as schema:
         data = training_set.build(
             settings, repo, as_of=at, label_as_of=label_at, known_at=known, db_schema=schema
@@ -94,7 +99,7 @@ def train(
         settings.training,
         estimator=estimator,
     )
-    seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= max(at, label_at)]
+    seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= max(at, label_at).date()]
     run = record(settings, repo, data, fitted, seen)
     tags = {
         **run.lineage,

@@ -28,9 +28,9 @@ def explain(
 
     from streamflow.audit.replay import replay
     from streamflow.settings import load
-    from streamflow.snapshots import ledger
+    from streamflow.times import parse_moment
 
-    moment = ledger.parse_known_at(at) if at else datetime.now(UTC)
+    moment = parse_moment(at) if at else datetime.now(UTC)
     found = replay(load(), entity, moment)
     if as_json:
         print_json(found)

@@ -47,9 +47,9 @@ def train(
     Example: streamflow train --as-of 2024-01-31 --estimator random_forest
     """
     from streamflow.settings import load
-    from streamflow.snapshots import ledger
+    from streamflow.times import parse_moment
 
-    moment = ledger.parse_known_at(known_at) if known_at is not None else None
+    moment = parse_moment(known_at) if known_at is not None else None
     from streamflow import challenger
 
     with working("Training", quiet=as_json):

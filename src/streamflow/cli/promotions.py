@@ -174,9 +174,9 @@ def at(
     from streamflow.errors import DependencyDown
     from streamflow.registry import reconcile, trail, transitions
     from streamflow.settings import load
-    from streamflow.snapshots import ledger
+    from streamflow.times import parse_moment
 
-    settings, when = load(), ledger.parse_known_at(moment)
+    settings, when = load(), parse_moment(moment)
     try:
         reconcile.reconcile(settings)
     except DependencyDown as error:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from streamflow.errors import NotFound
+from streamflow.times import midnight
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,24 @@ class Quarantined:
     raw: str
 
 
-def midnight(day: date) -> datetime:
-    """The as-of of a date: its midnight in UTC."""
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
 _ENTRY = (
     "SELECT drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin, accepted, quarantined"
     " FROM streamflow.drops"
 )
 
 
-def entries(connection: sa.Connection) -> list[LedgerEntry]:
-    """All drops, by as-of, then in the order of loading."""
-    return [_entry(row) for row in connection.execute(sa.text(f"{_ENTRY} ORDER BY as_of, sequence"))]
+def entries(connection: sa.Connection, known_at: datetime | None = None) -> list[LedgerEntry]:
+    """Drops by as-of, then in the order of loading.
+
+    Args:
+        connection: Connection to read on.
+        known_at: Leave out drops that were loaded later; default: all drops.
+    """
+    statement = (
+        f"{_ENTRY} WHERE CAST(:known_at AS timestamptz) IS NULL OR loaded_at <= :known_at"
+        " ORDER BY as_of, sequence"
+    )
+    return [_entry(row) for row in connection.execute(sa.text(statement), {"known_at": known_at})]
 
 
 def dates(connection: sa.Connection) -> set[date]:

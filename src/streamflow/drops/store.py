@@ -8,11 +8,12 @@ from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
-from streamflow.drops import ledger, stage
+from streamflow.drops import stage
 from streamflow.drops.tables import SCHEMA
 from streamflow.postgres import locks
 from streamflow.postgres.names import quote
 from streamflow.repo.definitions import FeatureRepo
+from streamflow.times import midnight
 
 LOADING = "loading"
 """Advisory lock from the choice of a drop's loaded-at to its commit.
@@ -54,7 +55,7 @@ def store(
         ),
         {
             **asdict(drop),
-            "as_of": ledger.midnight(drop.as_of),
+            "as_of": midnight(drop.as_of),
             "loaded_at": loaded_at,
             "accepted": sum(item.accepted for item in staged),
             "quarantined": sum(item.quarantined for item in staged),
@@ -98,7 +99,7 @@ def _append_rows(connection: sa.Connection, drop: Drop, item: stage.StagedFile, 
             f" SELECT {columns}, :as_of, :loaded_at, :drop_id FROM {stage.staged(table)}"
             f" ORDER BY {quote(table.key)}"
         ),
-        {"as_of": ledger.midnight(drop.as_of), "loaded_at": loaded_at, "drop_id": drop.drop_id},
+        {"as_of": midnight(drop.as_of), "loaded_at": loaded_at, "drop_id": drop.drop_id},
     ).rowcount
     if stored != item.accepted or item.accepted + item.quarantined != item.lines:
         raise AssertionError(

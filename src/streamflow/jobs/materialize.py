@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 
+from streamflow.drops import ledger
 from streamflow.features.materialize import materialize as materialize_views
-from streamflow.postgres import locks
+from streamflow.postgres import clock, locks
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import MaterializeResult
 from streamflow.repo import definitions
 from streamflow.settings import Settings
-from streamflow.snapshots import ledger
+from streamflow.snapshots.as_of import newest_as_of
 
 
 def materialize(settings: Settings, as_of: date | None = None) -> MaterializeResult:
@@ -23,5 +24,7 @@ def materialize(settings: Settings, as_of: date | None = None) -> MaterializeRes
     repo = definitions.load(settings.feast.repo)
     with locks.exclusive(settings.database, locks.MATERIALIZE):
         with transaction(settings) as connection:
-            loaded = ledger.drops(connection, ledger.known_now(connection))
-        return MaterializeResult(tuple(materialize_views(settings, repo, ledger.newest_as_of(loaded, as_of))))
+            drops = ledger.entries(connection, clock.known_now(connection))
+        return MaterializeResult(
+            tuple(materialize_views(settings, repo, newest_as_of([drop.as_of for drop in drops], as_of)))
+        )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from datetime import date, datetime
 
+from streamflow.drops import ledger
+from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import ScoreResult, ScoreSkipped
 from streamflow.registry.served import served_release
@@ -13,7 +15,8 @@ from streamflow.repo import definitions
 from streamflow.scoring import run
 from streamflow.scoring import score as scoring
 from streamflow.settings import Settings
-from streamflow.snapshots import ledger, views
+from streamflow.snapshots import views
+from streamflow.snapshots.as_of import newest_as_of
 
 _UNCHANGED = "neither the version nor a drop is new since that scoring"
 
@@ -23,9 +26,9 @@ def score(settings: Settings) -> ScoreResult | ScoreSkipped:
     began = time.monotonic()
     release = served_release(settings.mlflow, settings.database)
     with transaction(settings) as connection:
-        known = ledger.known_now(connection)
-        loaded = ledger.drops(connection, known)
-        at = ledger.newest_as_of(loaded)
+        known = clock.known_now(connection)
+        loaded = ledger.entries(connection, known)
+        at = newest_as_of([drop.as_of for drop in loaded])
         newest = scoring.newest(connection, release.contract.model)
     if run.is_current(newest, release, at, max(drop.loaded_at for drop in loaded)):
         return ScoreSkipped(newest.scoring_id, newest.version, at, _UNCHANGED)
@@ -45,8 +48,8 @@ def score_as_of(
     began = time.monotonic()
     release = served_release(settings.mlflow, settings.database)
     with transaction(settings) as connection:
-        known = known_at or ledger.known_now(connection)
-        at = ledger.newest_as_of(ledger.drops(connection, known), as_of)
+        known = known_at or clock.known_now(connection)
+        at = newest_as_of([drop.as_of for drop in ledger.entries(connection, known)], as_of)
     return _score(settings, release, at, known, began)
 
 

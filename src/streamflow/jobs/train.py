@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from streamflow import challenger, log
+from streamflow.drops import ledger
 from streamflow.errors import NotYet
 from streamflow.gate import decision, policy
 from streamflow.model_version.aliases import PRODUCTION, STAGING
-from streamflow.postgres import job_results
+from streamflow.postgres import clock, job_results
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import TrainResult
 from streamflow.registry import reconcile
 from streamflow.registry.promote import promote
 from streamflow.settings import Settings
-from streamflow.snapshots import ledger
 
 _BY = "job train"
 
@@ -26,7 +26,7 @@ def train(settings: Settings) -> TrainResult:
         NotYet: There is no drop at all.
     """
     with transaction(settings) as connection:
-        drops = tuple(drop.drop_id for drop in ledger.drops(connection, ledger.known_now(connection)))
+        drops = tuple(drop.drop_id for drop in ledger.entries(connection, clock.known_now(connection)))
         last = job_results.newest(connection, TrainResult)
     if not drops:
         raise NotYet("There is no drop to train on.", hint="Put one into the inbox and run the job 'ingest'.")

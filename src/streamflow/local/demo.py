@@ -207,13 +207,15 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
 
 def _trained_on_all(settings: Settings, version: int) -> bool:
     """Whether a version was trained as of the newest drop, on all drops that are known now."""
+    from streamflow.drops import ledger
+    from streamflow.postgres import clock
     from streamflow.registry import versions
-    from streamflow.snapshots import ledger
+    from streamflow.snapshots.as_of import newest_as_of
 
     run = versions.run_of(settings, versions.get(settings, version))
     with transaction(settings) as connection:
-        loaded = ledger.drops(connection, ledger.known_now(connection))
-    newest = ledger.newest_as_of(loaded).isoformat()
+        loaded = ledger.entries(connection, clock.known_now(connection))
+    newest = newest_as_of([drop.as_of for drop in loaded]).isoformat()
     seen = run["params"].get("drop_ids", "").split(",")
     return run["params"].get("as_of") == newest and seen == [drop.drop_id for drop in loaded][-len(seen) :]
 

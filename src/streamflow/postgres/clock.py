@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from streamflow.errors import UsageError
 from streamflow.postgres import locks
 
 
@@ -22,3 +23,18 @@ def known_now(connection: sa.Connection) -> datetime:
     """
     locks.wait_shared(connection, locks.LOADING)
     return now(connection)
+
+
+def known_until(connection: sa.Connection, known_at: datetime | None) -> datetime:
+    """The known-at of a run: the given one, or the present time.
+
+    Raises:
+        UsageError: It is in the future, so a later run with it might see more.
+    """
+    present = known_now(connection)
+    if known_at is not None and known_at > present:
+        raise UsageError(
+            f"{known_at.isoformat(timespec='seconds')} is in the future: nobody knows yet what will be known then.",
+            hint="Leave --known-at out to train on what is known now.",
+        )
+    return known_at or present

@@ -19,13 +19,14 @@ import sqlalchemy as sa
 
 from streamflow.audit.reproduce.rerun import reproduce
 from streamflow.challenger import train
+from streamflow.drops import ledger
 from streamflow.errors import NotFound
 from streamflow.jobs.ingest import ingest_folder
 from streamflow.mlflow_api import sdk
 from streamflow.model_version.contract import drops_digest
+from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.registry import versions
-from streamflow.snapshots import ledger
 
 ROOT = Path(__file__).resolve().parents[3]
 JANUARY, MARCH = date(2024, 1, 31), date(2024, 3, 31)
@@ -200,7 +201,9 @@ def test_every_drop_of_a_version_is_shown_with_its_full_digest(small, january, m
         return result.output
 
     with transaction(small) as connection:
-        known = {drop.drop_id: drop.digest for drop in ledger.drops(connection, ledger.known_now(connection))}
+        known = {
+            drop.drop_id: drop.digest for drop in ledger.entries(connection, clock.known_now(connection))
+        }
     wanted = [{"drop_id": drop_id, "digest": known[drop_id]} for drop_id in january.drops]
     document = json.loads(show("--json"))
     assert document["drops"] == wanted

@@ -11,15 +11,17 @@ import numpy as np
 from streamflow.audit.reproduce import compare, recorded_run
 from streamflow.audit.reproduce.compare import Layer
 from streamflow.audit.reproduce.recorded_run import RecordedRun
+from streamflow.drops import ledger
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageError
 from streamflow.features import training_set
 from streamflow.model_version.contract import Contract
 from streamflow.model_version.training_set import TrainingSet
+from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import DatabaseSettings, Settings, TrainingSettings
-from streamflow.snapshots import ledger, views
+from streamflow.snapshots import views
 from streamflow.training import fit
 from streamflow.training.lineage import lineage, packages, sources
 from streamflow.training.package import CONTRACT, GOLDEN
@@ -140,7 +142,7 @@ def _drop_lines(database: DatabaseSettings, run: RecordedRun) -> list[str]:
         return ["The run's list of drops cannot be read, or is not the one that it recorded."]
     with transaction(database) as connection:
         present = {
-            drop.drop_id: drop.digest for drop in ledger.drops(connection, ledger.known_now(connection))
+            drop.drop_id: drop.digest for drop in ledger.entries(connection, clock.known_now(connection))
         }
     return [
         f"Drop {drop['drop_id']} is not in the ledger any more."

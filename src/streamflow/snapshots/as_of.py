@@ -1,0 +1,46 @@
+"""Which drop date is meant: by features as of a date, and by their labels. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date, datetime
+
+from streamflow.errors import NotFound, NotYet
+from streamflow.times import midnight
+
+
+def newest_as_of(dates: Collection[date], as_of: date | None = None) -> datetime:
+    """The newest drop date up to `as_of` (or at all).
+
+    Raises:
+        NotFound: no drop is that old.
+        NotYet: none was ever loaded.
+    """
+    until = [day for day in dates if as_of is None or day <= as_of]
+    if not until:
+        load = "Load one with 'streamflow ingest DIR --as-of DATE'."
+        if not dates:
+            raise NotYet("There is no drop.", hint=load)
+        known = ", ".join(sorted({str(day) for day in dates}))
+        raise NotFound(f"There is no drop as of {as_of}.", hint=f"Loaded as-of dates: {known}. {load}")
+    return midnight(max(until))
+
+
+def label_as_of(dates: Collection[date], as_of: date, horizon: int) -> datetime:
+    """The drop date whose labels belong to features as of `as_of`.
+
+    Horizon 0 is the newest drop up to `as_of`; horizon n the n-th drop date after that one.
+
+    Raises:
+        NotFound: that drop has not been loaded (yet).
+    """
+    base = newest_as_of(dates, as_of)
+    later = sorted({day for day in dates if day > base.date()})
+    if horizon == 0:
+        return base
+    if len(later) < horizon:
+        raise NotFound(
+            f"The label of horizon {horizon} for {base.date()} is not known: only {len(later)} later drop(s) are loaded.",
+            hint="Ingest the later drop, or train an earlier as-of, or use --horizon 0.",
+        )
+    return midnight(later[horizon - 1])
