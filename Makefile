@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage mutants fuzz lint format reference lock bench bench-curve clean
+.PHONY: help setup demo test coverage mutants fuzz lint figures format reference lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,9 +24,7 @@ test: $(READY) ## The whole suite that needs no cluster (ARGS=… goes to pytest
 
 coverage: $(READY) ## Branch coverage of unit and integration tests and of the processes they start (ARGS=… picks tests)
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -p no:cacheprovider $(or $(ARGS),tests/unit tests/integration)
-	@$(BIN)/coverage combine -q
-	@$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
+	@exec $(BIN)/python -m pytest -p no:cacheprovider --cov --cov-report=term $(or $(ARGS),tests/unit tests/integration) $(if $(ARGS),--cov-fail-under=0)
 
 mutants: $(READY) ## Mutate the modules that decide and count what the unit tests notice (ARGS=… picks mutants)
 	@rm -rf mutants
@@ -41,6 +39,9 @@ lint: $(READY) ## Style, types and import layers
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+figures: $(READY) ## Lengths, parameters, comments, docstrings, tests to code
+	@$(BIN)/python scripts/figures
 
 format: $(READY) ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix

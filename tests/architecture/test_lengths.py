@@ -13,7 +13,7 @@ LONGEST_MODULE = 400
 LONGEST_FUNCTION = 70
 P95_FUNCTION = 35
 MOST_PARAMETERS = 8
-NAMES_THAT_SAY_NOTHING = {"common", "helpers", "manager", "utils"}
+NAMES_THAT_SAY_NOTHING = {"common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
 
 
 def _load_figures():
