@@ -12,17 +12,22 @@ from streamflow.errors import StreamFlowError
 from streamflow.postgres import locks
 from streamflow.settings import Settings
 
+# For the laptop and the cluster alike: no job workers (they execute code and take 1 GB), no pickle, no telemetry.
+MLFLOW_SWITCHES = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
 
 def mlflow_environment(settings: Settings) -> dict[str, str]:
-    """Variables of MLflow's server: its database, no code execution, no telemetry.
+    """Variables of MLflow's server: its database and the security switches.
 
     MLflow's driver is psycopg2: with psycopg 3 it fails to archive versions on a stage transition.
     """
     return {
         "MLFLOW_BACKEND_STORE_URI": settings.database.url("postgresql+psycopg2"),
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **MLFLOW_SWITCHES,
     }
 
 
@@ -56,9 +61,8 @@ def upgrade_mlflow(settings: Settings) -> None:
         url = settings.database.url("postgresql+psycopg2")
         # A child process reads the address from its environment, so that no command line shows the password.
         code = "import os; from mlflow.db import upgrade; upgrade.callback(os.environ['STREAMFLOW_BACKEND'])"
-        done = subprocess.run(
-            [sys.executable, "-c", code], env={**os.environ, "STREAMFLOW_BACKEND": url}, check=False
-        )
+        environment = {**os.environ, **MLFLOW_SWITCHES, "STREAMFLOW_BACKEND": url}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
         if done.returncode:
             raise StreamFlowError(
                 f"MLflow could not upgrade its database '{settings.database.name}'.",

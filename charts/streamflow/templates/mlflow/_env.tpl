@@ -1,4 +1,7 @@
-{{- /* No job workers (a remote-code surface of 1 GB), no pickle, no telemetry, and only Hosts that are named. */ -}}
+{{- /*
+What depends on the install: the Host headers that are accepted, and the pool's size. `streamflow serve mlflow` sets the
+security switches itself (servers.py).
+*/ -}}
 {{- define "streamflow.mlflowEnv" -}}
 {{- $name := include "streamflow.object" (dict "root" . "component" "mlflow") -}}
 {{- $namespace := .Release.Namespace -}}
@@ -8,9 +11,6 @@
 {{-   $hosts = concat $hosts (list . (printf "%s:*" .)) -}}
 {{- end -}}
 STREAMFLOW_DATABASE__NAME: {{ .Values.database.mlflowName | quote }}
-MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false"
-MLFLOW_ALLOW_PICKLE_DESERIALIZATION: "false"
-MLFLOW_DISABLE_TELEMETRY: "true"
 MLFLOW_SERVER_ALLOWED_HOSTS: {{ concat $hosts .Values.mlflow.allowedHosts | join "," | quote }}
 {{- with .Values.mlflow.corsAllowedOrigins }}
 MLFLOW_SERVER_CORS_ALLOWED_ORIGINS: {{ join "," . | quote }}
