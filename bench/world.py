@@ -104,7 +104,6 @@ def drops_folder() -> Path | None:
 
 def _sample(settings: Settings) -> tuple[list[str], list[dict[str, Any]]]:
     """Users whom the promoted version predicts for, and their features."""
-
     from streamflow.registry.served import served_release
 
     contract = served_release(settings.mlflow, settings.database).contract

@@ -253,7 +253,7 @@ def job_object_name(cron_job: str, by: str, suffix: str) -> str:
 
 
 def outcome(job: Any) -> str:
-    """ "done", why the Job failed, or "" while it goes on. Pure."""
+    """Return "done", why the Job failed, or "" while it goes on."""
     for condition in (job.status and job.status.conditions) or []:
         if condition.status != "True":
             continue

@@ -42,7 +42,7 @@ class PredictionLog:
         settings: PredictSettings,
         connections: Connections,
         newest: Callable[[], Mapping[str, float]],
-        chance: Callable[[], float] = random.random,
+        chance: Callable[[], float] = random.random,  # noqa: S311
     ) -> None:
         self._share = settings.log_share
         self._retention_days = settings.log_retention_days

@@ -28,7 +28,7 @@ def _without_type_checks() -> Iterator[None]:
 
 with _without_type_checks():
     import feast
-    import feast.data_source
-    import feast.repo_config
+    import feast.data_source  # noqa: F401
+    import feast.repo_config  # noqa: F401
 
 __all__ = ["feast"]

@@ -167,7 +167,6 @@ def _good_cases(operation, users, predict):
 
 def _cases(operation, count):
     """Generated cases of one operation, valid and invalid ones, the same at each run."""
-
     found = []
 
     @seed(7)
