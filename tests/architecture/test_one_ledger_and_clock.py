@@ -7,7 +7,7 @@ import pytest
 
 SRC = Path(__file__).resolve().parents[2] / "src" / "streamflow"
 ONE_PLACE = {
-    r"SELECT drop_id, as_of": {"drops/ledger.py"},
+    r"SELECT drop_id, as_of": {"drops/queries.sql"},
     r"datetime\((\w+)\.year, \1\.month, \1\.day": {"times.py"},
     r"datetime\.fromisoformat\(text": {"times.py", "client/answers.py"},  # the client imports errors alone
     r"SELECT clock_timestamp\(\)\"": {"postgres/clock.py"},
@@ -24,9 +24,11 @@ ONE_PLACE = {
 
 @pytest.mark.parametrize("pattern", ONE_PLACE, ids=lambda pattern: re.sub(r"\W+", "-", pattern)[:30])
 def test_a_fact_has_one_place(pattern):
+    kinds = {".py", *(Path(place).suffix for place in ONE_PLACE[pattern])}
     found = {
         path.relative_to(SRC).as_posix()
-        for path in SRC.rglob("*.py")
+        for path in SRC.rglob("*.*")
+        if path.suffix in kinds
         if re.search(pattern, path.read_text(encoding="utf-8"))
     }
     assert found <= ONE_PLACE[pattern]

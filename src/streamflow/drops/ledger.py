@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from streamflow.errors import NotFound
+from streamflow.postgres import statements
 from streamflow.times import midnight
+
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,6 @@ class Quarantined:
     raw: str
 
 
-_ENTRY = (
-    "SELECT drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin, accepted, quarantined"
-    " FROM streamflow.drops"
-)
-
-
 def entries(connection: sa.Connection, known_at: datetime | None = None) -> list[LedgerEntry]:
     """Drops by as-of, then in the order of loading.
 
@@ -66,11 +64,7 @@ def entries(connection: sa.Connection, known_at: datetime | None = None) -> list
         connection: Connection to read on.
         known_at: Leave out drops that were loaded later; default: all drops.
     """
-    statement = (
-        f"{_ENTRY} WHERE CAST(:known_at AS timestamptz) IS NULL OR loaded_at <= :known_at"
-        " ORDER BY as_of, sequence"
-    )
-    return [_entry(row) for row in connection.execute(sa.text(statement), {"known_at": known_at})]
+    return [_entry(row) for row in connection.execute(sa.text(_SQL["entries"]), {"known_at": known_at})]
 
 
 def dates(connection: sa.Connection) -> set[date]:
@@ -80,9 +74,7 @@ def dates(connection: sa.Connection) -> set[date]:
 
 def newest(connection: sa.Connection, as_of: date) -> LedgerEntry | None:
     """The drop of this as-of that was loaded last."""
-    row = connection.execute(
-        sa.text(f"{_ENTRY} WHERE as_of = :as_of ORDER BY sequence DESC LIMIT 1"), {"as_of": midnight(as_of)}
-    ).one_or_none()
+    row = connection.execute(sa.text(_SQL["newest_entry"]), {"as_of": midnight(as_of)}).one_or_none()
     return None if row is None else _entry(row)
 
 
@@ -112,10 +104,7 @@ def _entry(row: Any) -> LedgerEntry:
 def files(connection: sa.Connection, drop_id: str) -> list[LedgerFile]:
     """The files of a drop, by name."""
     rows = connection.execute(
-        sa.text(
-            'SELECT table_name AS "table", file, sha256, bytes, lines, accepted, quarantined'
-            " FROM streamflow.drop_files WHERE drop_id = :drop ORDER BY file"
-        ),
+        sa.text(_SQL["files"]),
         {"drop": drop_id},
     )
     return [LedgerFile(**row._asdict()) for row in rows]
@@ -126,13 +115,7 @@ def quarantined(
 ) -> list[Quarantined]:
     """Records in quarantine, the newest drop first, then in the order of the file."""
     rows = connection.execute(
-        sa.text(
-            'SELECT q.drop_id, q.file, q.line, q.column_name AS "column", q.reason, q.value, q.raw'
-            " FROM streamflow.quarantine q JOIN streamflow.drops d USING (drop_id)"
-            " WHERE (CAST(:drop AS text) IS NULL OR q.drop_id = :drop)"
-            " AND (CAST(:table AS text) IS NULL OR q.table_name = :table)"
-            " ORDER BY d.loaded_at DESC, q.file, q.line LIMIT :most"
-        ),
+        sa.text(_SQL["quarantined"]),
         {"drop": drop_id, "table": table, "most": most},
     )
     return [Quarantined(**row._asdict()) for row in rows]

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from streamflow.drops import stage
 from streamflow.drops.tables import SCHEMA
-from streamflow.postgres import locks
+from streamflow.postgres import locks, statements
 from streamflow.postgres.names import quote
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.times import midnight
 
-LOADING = "loading"
-"""Advisory lock from the choice of a drop's loaded-at to its commit.
-
-Who asks for the present known-at takes it shared; so nobody gets a time by which a drop was loaded but could
-not be seen yet.
-"""
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 
 @dataclass(frozen=True)
@@ -48,11 +44,7 @@ def store(
     """
     loaded_at = _loaded_at(connection)
     connection.execute(
-        sa.text(
-            "INSERT INTO streamflow.drops (drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin,"
-            " accepted, quarantined) VALUES (:drop_id, :as_of, :sequence, :digest, :loaded_at, :loaded_by,"
-            " :origin, :accepted, :quarantined)"
-        ),
+        sa.text(_SQL["add_drop"]),
         {
             **asdict(drop),
             "as_of": midnight(drop.as_of),
@@ -78,14 +70,9 @@ def store(
 
 
 def _loaded_at(connection: sa.Connection) -> datetime:
-    """The present time of the database, later than that of every drop even if the clock was put back."""
+    """The loaded-at of the drop; no other drop gets one until this is committed."""
     locks.wait(connection, locks.LOADING)
-    loaded_at: datetime = connection.execute(
-        sa.text(
-            "SELECT greatest(clock_timestamp(), max(loaded_at) + interval '1 microsecond')"
-            " FROM streamflow.drops"
-        )
-    ).scalar_one()
+    loaded_at: datetime = connection.execute(sa.text(_SQL["next_loaded_at"])).scalar_one()
     return loaded_at.astimezone(UTC)
 
 
@@ -110,11 +97,7 @@ def _append_rows(connection: sa.Connection, drop: Drop, item: stage.StagedFile, 
 
 def _append_file(connection: sa.Connection, drop: Drop, item: stage.StagedFile) -> None:
     connection.execute(
-        sa.text(
-            "INSERT INTO streamflow.drop_files"
-            " (drop_id, table_name, file, sha256, bytes, lines, accepted, quarantined)"
-            " VALUES (:drop_id, :table, :file, :sha256, :bytes, :lines, :accepted, :quarantined)"
-        ),
+        sa.text(_SQL["add_file"]),
         {
             "drop_id": drop.drop_id,
             "table": item.file.table.name,

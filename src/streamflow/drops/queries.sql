@@ -1,0 +1,50 @@
+-- Statements on the ledger of drops and the quarantine.
+
+-- name: entries
+-- Drops by as-of, then in the order of loading; up to a known-at if it is given.
+SELECT drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin, accepted, quarantined
+FROM streamflow.drops
+WHERE CAST(:known_at AS timestamptz) IS NULL OR loaded_at <= :known_at
+ORDER BY as_of, sequence;
+
+-- name: newest_entry
+-- The drop of an as-of that was loaded last.
+SELECT drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin, accepted, quarantined
+FROM streamflow.drops
+WHERE as_of = :as_of
+ORDER BY sequence DESC
+LIMIT 1;
+
+-- name: files
+-- Files of a drop, by name.
+SELECT table_name AS "table", file, sha256, bytes, lines, accepted, quarantined
+FROM streamflow.drop_files
+WHERE drop_id = :drop
+ORDER BY file;
+
+-- name: quarantined
+-- Rejected rows, of one drop or table if they are given; the newest drop first, then in the order of the file.
+SELECT q.drop_id, q.file, q.line, q.column_name AS "column", q.reason, q.value, q.raw
+FROM streamflow.quarantine q
+JOIN streamflow.drops d USING (drop_id)
+WHERE (CAST(:drop AS text) IS NULL OR q.drop_id = :drop)
+  AND (CAST(:table AS text) IS NULL OR q.table_name = :table)
+ORDER BY d.loaded_at DESC, q.file, q.line
+LIMIT :most;
+
+-- name: next_loaded_at
+-- The present time, later than the loaded-at of every drop even if the clock was set back.
+SELECT greatest(clock_timestamp(), max(loaded_at) + interval '1 microsecond')
+FROM streamflow.drops;
+
+-- name: add_drop
+-- Add a drop to the ledger.
+INSERT INTO streamflow.drops
+    (drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin, accepted, quarantined)
+VALUES (:drop_id, :as_of, :sequence, :digest, :loaded_at, :loaded_by, :origin, :accepted, :quarantined);
+
+-- name: add_file
+-- Add a file of a drop to the ledger.
+INSERT INTO streamflow.drop_files
+    (drop_id, table_name, file, sha256, bytes, lines, accepted, quarantined)
+VALUES (:drop_id, :table, :file, :sha256, :bytes, :lines, :accepted, :quarantined);
