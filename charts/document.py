@@ -39,7 +39,13 @@ TAKES_POD_KEYS = (
 )
 JOB_KEYS: dict[str, dict[str, Any]] = {
     "enabled": {"type": "boolean", "description": "Install the job."},
-    "schedule": {"type": "string", "description": "Cron schedule."},
+    "schedule": {
+        "type": "string",
+        "description": "Cron schedule: five fields, for example `0 3 2 * *` (03:00 on the 2nd of each month).",
+        # Only the shape; the API server checks the ranges of the fields.
+        "pattern": r"^\s*(@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)"
+        r"|[0-9A-Za-z*?/,-]+(\s+[0-9A-Za-z*?/,-]+){4})\s*$",
+    },
     "suspend": {"type": "boolean", "description": "Do not start it by schedule."},
     "retries": {"type": "integer", "minimum": 0, "description": "Times it is tried again."},
     "deadlineSeconds": {"type": "integer", "minimum": 1, "description": "Longest time it may take."},

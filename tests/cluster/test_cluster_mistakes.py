@@ -1,13 +1,14 @@
-"""Ten mistakes in values, tried on the cluster: refused before anything is made, in words that name the knob."""
+"""Mistakes in values, tried on the cluster: refused before anything is made, in words that name the knob."""
 
 import pytest
+import yaml
 from kubernetes_cli import CHART, run
 
 MISTAKES = [
     ("predict.autoscaling.maxReplicas=60", "postgresql.maxConnections"),
     ("secrets.generate=never", "database.existingSecret"),
-    ("jobs.train.schedule=every month", "jobs.train.schedule"),
-    ("jobDefaults.timeZone=Mars", "jobDefaults.timeZone"),
+    ("jobs.train.schedule=every month", "/jobs/train/schedule"),
+    ("jobDefaults.timeZone=Etc//UTC", "/jobDefaults/timeZone"),
     ("externalDatabase.host=db", "postgresql.enabled"),
     ("postgresql.enabled=false", "externalDatabase.host"),
     ("predict.pdb.minAvailable=1", "predict.pdb.maxUnavailable"),
@@ -26,3 +27,22 @@ def test_a_mistake_is_refused_and_nothing_is_installed(cluster, mistake, knob):
     assert done.returncode != 0
     assert knob in done.stderr
     assert run("helm", "list", "--all", "--namespace", "default", "--short").split() == []
+
+
+@pytest.mark.parametrize(
+    ("mistake", "field"),
+    [
+        ("jobs.train.schedule=61 * * * *", "spec.schedule"),
+        ("jobs.train.schedule=0 3 * * 7", "spec.schedule"),
+        ("jobs.train.schedule=0 3 * * 5-2", "spec.schedule"),
+        ("jobs.train.timeZone=Mars", "spec.timeZone"),
+    ],
+)
+def test_the_api_server_refuses_a_schedule_that_the_schema_cannot_judge(cluster, mistake, field):
+    arguments = ["mistaken", CHART, "--namespace", "default", "--set", "database.existingSecret=passwords"]
+    rendered = run("helm", "template", *arguments, "--set", mistake)
+    crons = [item for item in yaml.safe_load_all(rendered) if item and item["kind"] == "CronJob"]
+    listed = yaml.safe_dump_all(crons)
+    done = run("kubectl", "apply", "--dry-run=server", "--filename=-", stdin=listed, check=False)
+    assert done.returncode != 0
+    assert field in done.stderr

@@ -117,14 +117,6 @@ knob may hold is said in values.schema.json.
 - "jobs.{{ $name }}: there is no such job. Jobs: {{ join ", " $known }}."
 {{- end }}
 {{- end }}
-{{- range $name, $job := fromYaml (include "streamflow.jobs" .) }}
-{{- if not (include "streamflow.isCron" $job.schedule) }}
-- {{ printf "jobs.%s.schedule='%s' is no cron schedule: give five fields, for example '0 3 2 * *' (03:00 on the 2nd of each month)." $name $job.schedule | quote }}
-{{- end }}
-{{- if not (include "streamflow.isTimeZone" $job.timeZone) }}
-- {{ printf "jobDefaults.timeZone (or jobs.%s.timeZone)='%s' is no time zone: give a name like Etc/UTC or Europe/Berlin." $name $job.timeZone | quote }}
-{{- end }}
-{{- end }}
 {{- if and .Values.drops.url .Values.drops.persistence.existingClaim }}
 - "drops.url and drops.persistence.existingClaim exclude each other: drops arrive in one place."
 {{- end }}
