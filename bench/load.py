@@ -3,7 +3,7 @@
 python -m bench.load --port 8000 --clients 64 --seconds 4 REQUESTS
 
 REQUESTS is a file of JSON strings, one request as it goes over the wire each. Without --rate each connection sends
-its next request when the last one is answered. With --rate requests fall due evenly, whatever the answers do, and
+its next request when the last one is answered. With --rate requests fall due evenly, however long the answers take, and
 latency counts from when a request was due; so a stall is not hidden by clients that wait for its end.
 """
 

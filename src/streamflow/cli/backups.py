@@ -16,10 +16,10 @@ def backup(as_json: AsJson = False) -> None:
     Example: STREAMFLOW_BACKUP__FOLDER=~/backups streamflow backup
     """
     from streamflow import settings as settings_module
-    from streamflow.backup.backup import backup as recipe
+    from streamflow.backup import backup
 
     with working("Backing up", quiet=as_json):
-        done = recipe(settings_module.load())
+        done = backup.backup(settings_module.load())
     if as_json:
         print_json(done)
         return
@@ -49,11 +49,11 @@ def restore(
     Example: streamflow restore backups/2024-03-01T000000.000000Z
     """
     from streamflow import settings as settings_module
-    from streamflow.backup.restore import restore as recipe
+    from streamflow.backup import restore
     from streamflow.cli.db import as_admin
 
     with working("Restoring", quiet=as_json):
-        done = recipe(as_admin(settings_module.load(), admin_user_file), folder, replace=replace)
+        done = restore.restore(as_admin(settings_module.load(), admin_user_file), folder, replace=replace)
     if as_json:
         print_json(done)
         return

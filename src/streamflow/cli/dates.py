@@ -12,12 +12,12 @@ def day(text: str) -> date:
     """A date from what a user typed.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: The text is not a date.
     """
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"'{text}' is no date; write it like 2024-01-31.") from None
+        raise typer.BadParameter(f"'{text}' is not a date; write it like 2024-01-31.") from None
 
 
 AsOf = Annotated[

@@ -103,12 +103,12 @@ def simulate_command(
 
     Example: streamflow simulate drops --users 7000 --months 6 --drift watch_hours_30d=-0.2
     """
-    from streamflow.local import simulate as recipe
+    from streamflow.local import simulate
 
-    drops = recipe.simulate(
+    drops = simulate.simulate(
         settings_module.load().feast.repo,
         out,
-        recipe.Simulation(users, months, seed, first_as_of, recipe.parse_drift(drift or [])),
+        simulate.Simulation(users, months, seed, first_as_of, simulate.parse_drift(drift or [])),
         overwrite=force,
         written=None if as_json else lambda drop: typer.echo(f"{drop.folder}  {drop.rows} users"),
     )

@@ -20,10 +20,10 @@ def apply(as_json: AsJson = False) -> None:
 
     Example: streamflow features apply
     """
+    from streamflow import apply
     from streamflow import settings as settings_module
-    from streamflow.apply import apply as recipe
 
-    applied = recipe(settings_module.load())
+    applied = apply.apply(settings_module.load())
     if as_json:
         print_json(applied)
         return
@@ -78,10 +78,10 @@ def materialize(
     Example: streamflow materialize --as-of 2024-01-31
     """
     from streamflow import settings as settings_module
-    from streamflow.jobs.materialize import materialize as recipe
+    from streamflow.jobs import materialize
 
     with working("Materializing", quiet=as_json):
-        views = recipe(settings_module.load(), as_of).views
+        views = materialize.materialize(settings_module.load(), as_of).views
     if as_json:
         print_json({"views": views})
         return

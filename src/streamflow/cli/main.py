@@ -193,14 +193,14 @@ def _command_line() -> None:
         except UnicodeEncodeError:
             shown = word.encode("utf-8", "backslashreplace").decode()
             raise UsageError(
-                f"Argument {position} is no UTF-8 text: '{shown}'.",
+                f"Argument {position} is not UTF-8 text: '{shown}'.",
                 hint="Type it again, in a terminal whose encoding is UTF-8.",
             ) from None
     typer.main.get_command(app)(prog_name="streamflow")
 
 
 def run(command: Callable[[], Any]) -> int:
-    """Run a command line; returns the exit code, after any error has been told to the user."""
+    """Run a command line; report any error to the user; return the exit code."""
     try:
         command()
     except SystemExit as ended:

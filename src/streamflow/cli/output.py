@@ -114,7 +114,7 @@ def _cell(value: object, *, grouped: bool) -> str:
 
 
 def me() -> str:
-    """Name of whoever runs this, for histories."""
+    """Name of the user who runs this, for histories."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -92,10 +92,10 @@ def score(
     Example: streamflow score --as-of 2024-02-29
     """
     from streamflow import settings as settings_module
-    from streamflow.jobs.score import score_as_of as recipe
+    from streamflow.jobs.score import score_as_of
 
     with working("Scoring", quiet=as_json):
-        scored = recipe(settings_module.load(), as_of)
+        scored = score_as_of(settings_module.load(), as_of)
     if as_json:
         print_json(scored)
         return

@@ -20,7 +20,7 @@ def test_an_argument_that_is_no_text_is_a_wrong_call():
         timeout=120,
     )
     assert done.returncode == 2
-    assert b"Argument 3 is no UTF-8 text: 'a\\udcff'" in done.stderr
+    assert b"Argument 3 is not UTF-8 text: 'a\\udcff'" in done.stderr
     assert b"Traceback" not in done.stderr
 
 
