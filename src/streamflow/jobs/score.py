@@ -18,8 +18,6 @@ from streamflow.settings import Settings
 from streamflow.snapshots import views
 from streamflow.snapshots.as_of import newest_as_of
 
-_UNCHANGED = "neither the version nor a drop is new since that scoring"
-
 
 def score(settings: Settings) -> ScoreResult | ScoreSkipped:
     """Score the newest drop, unless the newest scoring is the same version's on the same data; see `score_as_of`."""
@@ -31,7 +29,8 @@ def score(settings: Settings) -> ScoreResult | ScoreSkipped:
         at = newest_as_of([drop.as_of for drop in loaded])
         newest = scoring.newest(connection, release.contract.model)
     if run.is_current(newest, release, at, max(drop.loaded_at for drop in loaded)):
-        return ScoreSkipped(newest.scoring_id, newest.version, at, _UNCHANGED)
+        reason = "neither the version nor a drop is new since that scoring"
+        return ScoreSkipped(newest.scoring_id, newest.version, at, reason)
     return _score(settings, release, at, known, began)
 
 
@@ -55,9 +54,8 @@ def score_as_of(
 
 def _score(settings: Settings, release: Release, at: datetime, known: datetime, began: float) -> ScoreResult:
     repo = definitions.load(settings.feast.repo)
-    limits = run.Limits(
-        settings.predict.require_newest_as_of, settings.training.threads, settings.scoring.keep
-    )
+    predict, keep = settings.predict, settings.scoring.keep
+    limits = run.Limits(predict.require_newest_as_of, settings.training.threads, keep)
     with views.frozen(settings, repo, known) as schema:
         world = run.World(repo, schema, at, known)
         return run.score_every_entity(settings.database, release, world, limits, began)
