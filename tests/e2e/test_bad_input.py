@@ -186,7 +186,7 @@ ON_A_STACK = [
     Case("predict nobody", "'nobody'", "drops quarantine", 3),
     Case(
         "predict nobody",
-        "no predict service",
+        "not a predict service",
         "STREAMFLOW_PREDICT__HOST",
         1,
         ("STREAMFLOW_PREDICT__PORT=MLFLOW",),

@@ -97,6 +97,7 @@ def _down(database: DatabaseSettings, error: sa.exc.OperationalError) -> Depende
         )
     return DependencyDown(
         f"{where} does not answer.",
-        hint="Start the local stack with 'streamflow up', or check STREAMFLOW_DATABASE__HOST and __PORT.",
+        hint="Check that the server is up ('streamflow up' starts a local one), and STREAMFLOW_DATABASE__HOST and"
+        " __PORT.",
         details=(reason,),
     )
