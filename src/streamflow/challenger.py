@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from streamflow.drops import ledger
 from streamflow.features import training_set
+from streamflow.model_version import tags as version_tags
 from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.registry import versions
@@ -103,11 +104,11 @@ def train(
     run = record(settings, repo, data, fitted, seen)
     tags = {
         **run.lineage,
-        versions.MANIFEST_TAG: run.manifest_sha256,
-        versions.FINGERPRINT_TAG: data.fingerprint,
-        versions.ESTIMATOR_TAG: fitted.estimator,
-        versions.AS_OF_TAG: at.date().isoformat(),
-        "streamflow.auc": f"{fitted.metrics['auc']:.6f}",
+        version_tags.MANIFEST_SHA256: run.manifest_sha256,
+        version_tags.FINGERPRINT: data.fingerprint,
+        version_tags.ESTIMATOR: fitted.estimator,
+        version_tags.AS_OF: at.date().isoformat(),
+        version_tags.AUC: f"{fitted.metrics['auc']:.6f}",
     }
     version = versions.register(settings, run_id=run.run_id, source=run.source, tags=tags)
     return Trained(

@@ -22,13 +22,12 @@ import onnxruntime
 
 from streamflow.encoding import Encoder
 from streamflow.errors import DependencyDown, ReleaseRefused
+from streamflow.model_version import files as version_files
+from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract
 
-CONTRACT, ONNX, GOLDEN, MANIFEST = "contract.json", "model.onnx", "golden.json", "manifest.json"
-FILES = (MANIFEST, CONTRACT, GOLDEN, ONNX)
 """What is fetched of a version; the estimator itself stays where it is."""
 
-MANIFEST_TAG = "streamflow.manifest_sha256"
 GOLDEN_TOLERANCE = 1e-6
 _POINTER = "release.json"
 _NOT_MLFLOW = "MLflow did not answer as MLflow does. Check STREAMFLOW_MLFLOW__TRACKING_URI."
@@ -93,7 +92,7 @@ def check(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
 def _checked(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
     _check_digests(pointer, files)
     try:
-        contract = Contract.from_json(files[CONTRACT].decode())
+        contract = Contract.from_json(files[version_files.CONTRACT].decode())
     except ValueError as error:
         raise _refused(pointer, f"its contract cannot be read ({error})") from error
     if contract.model != pointer.name:
@@ -102,25 +101,27 @@ def _checked(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(files[ONNX], options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            files[version_files.ONNX], options, providers=["CPUExecutionProvider"]
+        )
     except Exception as error:
         raise _refused(pointer, f"its model cannot be loaded ({type(error).__name__})") from error
     release = Release(pointer, contract, Encoder(contract.features), session, session.get_inputs()[0].name)
-    _check_golden(release, files[GOLDEN])
+    _check_golden(release, files[version_files.GOLDEN])
     return release
 
 
 def _check_digests(pointer: VersionPointer, files: Mapping[str, bytes]) -> None:
     if not pointer.manifest_sha256:
-        raise _refused(pointer, f"it has no tag {MANIFEST_TAG}, so nothing pins its files")
-    if hashlib.sha256(files[MANIFEST]).hexdigest() != pointer.manifest_sha256:
-        raise _refused(pointer, f"{MANIFEST} is not the one that was registered")
+        raise _refused(pointer, f"it has no tag {version_tags.MANIFEST_SHA256}, so nothing pins its files")
+    if hashlib.sha256(files[version_files.MANIFEST]).hexdigest() != pointer.manifest_sha256:
+        raise _refused(pointer, f"{version_files.MANIFEST} is not the one that was registered")
     try:
-        pinned = dict(json.loads(files[MANIFEST])["files"])
+        pinned = dict(json.loads(files[version_files.MANIFEST])["files"])
     except (ValueError, KeyError, TypeError) as error:
-        raise _refused(pointer, f"{MANIFEST} lists no files") from error
-    for name in FILES:
-        if name != MANIFEST and hashlib.sha256(files[name]).hexdigest() != pinned.get(name):
+        raise _refused(pointer, f"{version_files.MANIFEST} lists no files") from error
+    for name in version_files.SERVED:
+        if name != version_files.MANIFEST and hashlib.sha256(files[name]).hexdigest() != pinned.get(name):
             raise _refused(pointer, f"{name} is not the one that was registered")
 
 
@@ -180,7 +181,7 @@ class Registry:
         try:
             found = self._json(response)["model_version"]
             tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
-            return VersionPointer(name, int(found["version"]), tags.get(MANIFEST_TAG, ""))
+            return VersionPointer(name, int(found["version"]), tags.get(version_tags.MANIFEST_SHA256, ""))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DependencyDown(_NOT_MLFLOW) from error
 
@@ -199,7 +200,7 @@ class Registry:
         if scheme != "mlflow-artifacts":
             raise _refused(pointer, f"its files are at {scheme}:, not behind MLflow's artifact proxy")
         files = {}
-        for name in FILES:
+        for name in version_files.SERVED:
             response = await self._get(f"/api/2.0/mlflow-artifacts/artifacts/{path.lstrip('/')}/{name}")
             if response.status_code == 404 or _error_code(response) == "RESOURCE_DOES_NOT_EXIST":
                 raise _refused(pointer, f"it has no {name}")
@@ -277,7 +278,7 @@ def kept(folder: Path, pointer: VersionPointer) -> Release:
     """
     source = _place(folder, pointer)
     try:
-        files = {file: (source / file).read_bytes() for file in FILES}
+        files = {file: (source / file).read_bytes() for file in version_files.SERVED}
     except OSError as error:
         raise _refused(pointer, f"its kept copy is incomplete ({error.strerror})") from error
     return check(pointer, files)

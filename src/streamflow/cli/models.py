@@ -9,6 +9,7 @@ import typer
 from streamflow.cli import promotions
 from streamflow.cli.dates import AsOf
 from streamflow.cli.output import AsJson, print_json, print_table, working
+from streamflow.model_version import tags as version_tags
 
 app = typer.Typer(no_args_is_help=True, help="Model versions: list, show, promote, roll back, history.")
 for _command in (
@@ -91,9 +92,9 @@ def list_versions(as_json: AsJson = False) -> None:
         (
             item.version,
             ", ".join(item.aliases),
-            item.tags.get(versions.ESTIMATOR_TAG),
-            item.tags.get(versions.AS_OF_TAG),
-            item.tags.get("streamflow.auc"),
+            item.tags.get(version_tags.ESTIMATOR),
+            item.tags.get(version_tags.AS_OF),
+            item.tags.get(version_tags.AUC),
             item.created_at,
         )
         for item in found

@@ -9,15 +9,13 @@ from streamflow.errors import Refused
 from streamflow.gate.page import page
 from streamflow.gate.report import GateReport, report_on
 from streamflow.mlflow_api import sdk
+from streamflow.model_version import tags
 from streamflow.model_version.aliases import PRODUCTION, PROMOTION_ALIASES, STAGING, PromotionAlias
 from streamflow.registry import versions
 from streamflow.registry.promote import promote
 from streamflow.registry.trail import Move
 from streamflow.registry.transitions import UNCHECKED, Expected, Unchecked, check_step
 from streamflow.settings import Settings
-
-VERDICT_TAG = "streamflow.gate"
-REPORT_TAG = "streamflow.gate_report"
 
 
 def decide(settings: Settings, version: int) -> GateReport:
@@ -99,5 +97,5 @@ def _store(settings: Settings, run_id: str, report: GateReport) -> None:
     with sdk.client(settings) as client:
         client.log_text(run_id, report.text, f"{report.artifact}.json")
         client.log_text(run_id, page(asdict(report)), f"{report.artifact}.html")
-        for tag, value in ((VERDICT_TAG, report.verdict), (REPORT_TAG, f"{report.artifact}.html")):
+        for tag, value in ((tags.GATE, report.verdict), (tags.GATE_REPORT, f"{report.artifact}.html")):
             client.set_model_version_tag(report.model, str(report.version), tag, value)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from streamflow.client import ClientError, PredictClient, ProblemError, ServedModel
 from streamflow.errors import DependencyDown, Refused, StreamFlowError, UsageError
 from streamflow.local import services, stack
+from streamflow.model_version import tags as version_tags
 from streamflow.model_version.aliases import PRODUCTION, STAGING
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import quote as quoted
@@ -171,7 +172,7 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
         say(
             f"\n3. The drops are those that version {served} was trained on: nothing to materialize or to train"
         )
-        say(f"   {tags.get(versions.ESTIMATOR_TAG)}, AUC {tags.get('streamflow.auc')} on the holdout")
+        say(f"   {tags.get(version_tags.ESTIMATOR)}, AUC {tags.get(version_tags.AUC)} on the holdout")
         return served
     from streamflow.challenger import train
     from streamflow.gate.decision import promote_through_gate

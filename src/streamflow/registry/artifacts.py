@@ -9,11 +9,11 @@ from typing import Any
 from streamflow import release as releases
 from streamflow.errors import DependencyDown, ReleaseRefused, StreamFlowError
 from streamflow.mlflow_api.transport import RegistryClient
+from streamflow.model_version import files as version_files
+from streamflow.model_version import tags
 from streamflow.model_version.contract import Contract
-from streamflow.registry.versions import MANIFEST_TAG, Version
+from streamflow.registry.versions import Version
 from streamflow.settings import Settings
-
-IMAGE_TAG = "streamflow.env.image"
 
 
 def verified(client: RegistryClient, settings: Settings, version: Version) -> dict[str, Any]:
@@ -36,19 +36,19 @@ def verified_release(client: RegistryClient, settings: Settings, version: Versio
             golden rows; says which.
     """
     pointer = releases.VersionPointer(
-        settings.mlflow.registered_model, version.version, version.tags.get(MANIFEST_TAG, "")
+        settings.mlflow.registered_model, version.version, version.tags.get(tags.MANIFEST_SHA256, "")
     )
-    manifest = _file(client, version, releases.MANIFEST)
+    manifest = _file(client, version, version_files.MANIFEST)
     if hashlib.sha256(manifest).hexdigest() != pointer.manifest_sha256:
-        raise _refused(version, f"{releases.MANIFEST} is not the one that was registered")
-    files = {releases.MANIFEST: manifest}
+        raise _refused(version, f"{version_files.MANIFEST} is not the one that was registered")
+    files = {version_files.MANIFEST: manifest}
     for name, digest in json.loads(manifest)["files"].items():
         content = _file(client, version, name)
         if hashlib.sha256(content).hexdigest() != digest:
             raise _refused(version, f"{name} is not the one that was registered")
-        if name in releases.FILES:
+        if name in version_files.SERVED:
             files[name] = content
-    if missing := sorted(set(releases.FILES) - set(files)):
+    if missing := sorted(set(version_files.SERVED) - set(files)):
         raise _refused(version, f"it has no {', '.join(missing)}")
     return releases.check(pointer, files)
 
@@ -70,11 +70,11 @@ def record(version: Version, contract: Contract) -> dict[str, Any]:
     return {
         "version": version.version,
         "run_id": version.run_id,
-        "manifest_sha256": version.tags.get(MANIFEST_TAG, ""),
+        "manifest_sha256": version.tags.get(tags.MANIFEST_SHA256, ""),
         "feature_service": contract.feature_service,
         "feature_service_version": feature_service_version(contract),
         "fingerprint": contract.fingerprint,
-        "image": version.tags.get(IMAGE_TAG, ""),
+        "image": version.tags.get(tags.ENV_IMAGE, ""),
         "threshold": contract.threshold,
         "estimator": contract.estimator,
         "as_of": contract.as_of,

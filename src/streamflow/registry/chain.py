@@ -10,12 +10,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from streamflow.errors import StreamFlowError
+from streamflow.model_version import tags
 from streamflow.postgres import statements
 from streamflow.postgres.engine import transaction
 from streamflow.settings import DatabaseSettings
-
-ANCHOR_TAG = "streamflow.audit"
-"""Tag of the registered model that names the newest row and its hash, in another database than the trail's."""
 
 GENESIS = "0" * 64
 """The previous hash of the first row."""
@@ -88,7 +86,7 @@ def broken(links: Sequence[Link], anchor: str = "") -> tuple[str, ...]:
         if number > len(links):
             problems.append(f"Rows {len(links) + 1} to {number} are missing at the end.")
         elif links[number - 1].hash != expected:
-            problems.append(f"Row {number} is not the one that MLflow's tag '{ANCHOR_TAG}' names.")
+            problems.append(f"Row {number} is not the one that MLflow's tag '{tags.AUDIT}' names.")
     return tuple(problems)
 
 

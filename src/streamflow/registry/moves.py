@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from streamflow.errors import StreamFlowError
 from streamflow.mlflow_api.transport import RegistryClient, registry
+from streamflow.model_version import tags
 from streamflow.model_version.aliases import PRODUCTION, STAGING, TRIAL_ALIASES
 from streamflow.postgres import locks, statements
 from streamflow.registry import actions, chain, trail
@@ -148,7 +149,7 @@ class LockedRegistry:
         """
         with contextlib.suppress(StreamFlowError):
             if acknowledged or chain.has_row(self.connection, self.read_anchor()):
-                self.client.set_model_tag(self.model, chain.ANCHOR_TAG, f"{row.promotion_id}:{row.hash}")
+                self.client.set_model_tag(self.model, tags.AUDIT, f"{row.promotion_id}:{row.hash}")
 
     def read_anchor(self) -> str:
         """The anchor, as "number:hash"; "" when MLflow has none."""
@@ -180,4 +181,4 @@ def anchor(settings: Settings) -> str:
 
 
 def _anchor(client: RegistryClient, model: str) -> str:
-    return client.model_tags(model).get(chain.ANCHOR_TAG, "")
+    return client.model_tags(model).get(tags.AUDIT, "")

@@ -7,12 +7,12 @@ from typing import Any
 
 from streamflow.errors import Refused
 from streamflow.mlflow_api.transport import registry
+from streamflow.model_version import tags
 from streamflow.model_version.aliases import PRODUCTION, PromotionAlias
 from streamflow.registry import actions, artifacts, moves, online_schema, transitions, versions
 from streamflow.registry.reconcile import reconcile_locked
 from streamflow.registry.trail import Change, Move
 from streamflow.registry.transitions import UNCHECKED, Expected
-from streamflow.registry.versions import MANIFEST_TAG
 from streamflow.settings import Settings
 
 
@@ -102,7 +102,7 @@ def rollback(
         past = [move for move in locked.history() if move.alias == PRODUCTION]
         target = transitions.rollback_target(past, current, to)
         version = versions.get(settings, target)
-        transitions.check_same_model(past, target, version.tags.get(MANIFEST_TAG))
+        transitions.check_same_model(past, target, version.tags.get(tags.MANIFEST_SHA256))
         verified = artifacts.verified_release(locked.client, settings, version)
         online_schema.check(settings.database, target, verified.contract)
         locked.end_trials(

@@ -10,18 +10,11 @@ from typing import Any
 
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
 from streamflow.mlflow_api.transport import registry, tags_of
+from streamflow.model_version import files
+from streamflow.model_version import tags as version_tags
 from streamflow.model_version.aliases import PROMOTION_ALIASES, STAGING
 from streamflow.model_version.contract import drops_digest
 from streamflow.settings import Settings
-
-MANIFEST_TAG = "streamflow.manifest_sha256"
-"""Tag of a version that pins the SHA-256 of its manifest, and so of every file."""
-
-FINGERPRINT_TAG = "streamflow.fingerprint"
-ESTIMATOR_TAG = "streamflow.estimator"
-AS_OF_TAG = "streamflow.as_of"
-GATE_TAG = "streamflow.gate"
-"""Tag of a version with the gate's last verdict: `passed` or `failed`."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ def waiting(found: Sequence[Version]) -> str:
     item = next((item for item in found if STAGING in item.aliases), None)
     if item is None:
         return ""
-    verdict = item.tags.get(GATE_TAG)
+    verdict = item.tags.get(version_tags.GATE)
     number = item.version
     if verdict == "passed":
         step = f'passed the gate; promote it with: streamflow models promote {number} --why "…"'
@@ -129,10 +122,10 @@ def drops_of(settings: Settings, version: Version, digest: str | None) -> list[d
     Returns:
         None when the list is gone, or is not the recorded one.
     """
-    source = f"{version.source.rsplit('/', 1)[0]}/training_set"
+    source = f"{version.source.rsplit('/', 1)[0]}/{files.TRAINING_SET}"
     try:
         with registry(settings) as client:
-            content = client.file(source, "fingerprint.json")
+            content = client.file(source, files.FINGERPRINT)
         found = json.loads(content or b"")["drops"]
         drops = [{"drop_id": str(item["drop_id"]), "digest": str(item["digest"])} for item in found]
     except DependencyDown:

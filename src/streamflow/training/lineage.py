@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
+from streamflow.model_version import tags
 from streamflow.settings import BuildSettings
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -37,18 +38,18 @@ def lineage(feature_repo: Path, build: BuildSettings) -> dict[str, str]:
     """
     commit, dirty = _git()
     return {
-        "streamflow.code.digest": files_digest(_loaded(_PACKAGE)),
-        "streamflow.code.feature_repo_digest": files_digest(_loaded(feature_repo)),
-        "streamflow.code.commit": build.commit or commit,
-        "streamflow.code.dirty": dirty,
-        "streamflow.env.lock": lock_digest(feature_repo),
-        "streamflow.env.image": build.image,
-        "streamflow.env.python": platform.python_version(),
-        "streamflow.env.platform": platform.platform(),
-        "streamflow.env.blas": blas(),
-        "streamflow.env.cpus": str(os.cpu_count() or 0),
-        "streamflow.env.threads": ",".join(f"{name}={os.environ.get(name, '')}" for name in _THREADS),
-        "streamflow.env.packages_digest": packages_digest(),
+        tags.CODE_DIGEST: files_digest(_loaded(_PACKAGE)),
+        tags.CODE_FEATURE_REPO_DIGEST: files_digest(_loaded(feature_repo)),
+        tags.CODE_COMMIT: build.commit or commit,
+        tags.CODE_DIRTY: dirty,
+        tags.ENV_LOCK: lock_digest(feature_repo),
+        tags.ENV_IMAGE: build.image,
+        tags.ENV_PYTHON: platform.python_version(),
+        tags.ENV_PLATFORM: platform.platform(),
+        tags.ENV_BLAS: blas(),
+        tags.ENV_CPUS: str(os.cpu_count() or 0),
+        tags.ENV_THREADS: ",".join(f"{name}={os.environ.get(name, '')}" for name in _THREADS),
+        tags.ENV_PACKAGES_DIGEST: packages_digest(),
         **{f"streamflow.env.{name}": metadata.version(name) for name in _DEPENDENCIES},
     }
 

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from streamflow.model_version import files as version_files
 from streamflow.model_version.contract import Contract
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.training.fit import Fitted, deterministic
 from streamflow.training.runtime import compile_classifier, raw_rows
-
-CONTRACT, ONNX, GOLDEN, MANIFEST = "contract.json", "model.onnx", "golden.json", "manifest.json"
 
 TRUSTED_TYPES = ["numpy.dtype", "sklearn.tree._tree.Tree"]
 """The only types beyond skops' own list that a stored estimator may contain; each is plain data."""
@@ -45,9 +44,11 @@ def write(
         },
     )
     _write_estimator(folder, fitted, data)
-    (folder / ONNX).write_bytes(runtime.model)
-    (folder / CONTRACT).write_text(contract.to_json(), encoding="utf-8")
-    (folder / GOLDEN).write_text(json.dumps(_golden(fitted, data, golden_rows)), encoding="utf-8")
+    (folder / version_files.ONNX).write_bytes(runtime.model)
+    (folder / version_files.CONTRACT).write_text(contract.to_json(), encoding="utf-8")
+    (folder / version_files.GOLDEN).write_text(
+        json.dumps(_golden(fitted, data, golden_rows)), encoding="utf-8"
+    )
     write_manifest(folder)
     return contract
 
@@ -57,14 +58,16 @@ def write_manifest(folder: Path) -> None:
     files = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
+        if path.is_file() and path.name != version_files.MANIFEST
     }
-    (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=2, sort_keys=True), encoding="utf-8")
+    (folder / version_files.MANIFEST).write_text(
+        json.dumps({"files": files}, indent=2, sort_keys=True), encoding="utf-8"
+    )
 
 
 def manifest_sha256(folder: Path) -> str:
     """SHA-256 of the manifest; recorded in the registry, it pins every file."""
-    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    return hashlib.sha256((folder / version_files.MANIFEST).read_bytes()).hexdigest()
 
 
 def _write_estimator(folder: Path, fitted: Fitted, data: TrainingSet) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from streamflow.mlflow_api import sdk as tracking
+from streamflow.model_version import files
+from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract, drops_digest
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.repo.definitions import FeatureRepo
@@ -19,8 +21,6 @@ from streamflow.settings import Settings
 from streamflow.training import package, plots
 from streamflow.training.fit import Fitted, describe, importances
 from streamflow.training.lineage import lineage, packages, sources
-
-MODEL_FOLDER = "model"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def record(
     with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, tracking.client(settings) as client:
         folder = Path(name)
         contract = package.write(
-            folder / MODEL_FOLDER,
+            folder / files.MODEL,
             fitted,
             data,
             make_contract(settings, repo, data, fitted, drops),
@@ -69,7 +69,7 @@ def record(
         run = client.create_run(
             experiment,
             run_name=f"{fitted.estimator} as of {data.as_of.date()}",
-            tags={**made_by, "streamflow.fingerprint": data.fingerprint},
+            tags={**made_by, version_tags.FINGERPRINT: data.fingerprint},
         )
         try:
             _log_figures(client, run.info.run_id, settings, repo, data, fitted, contract, drops)
@@ -80,9 +80,9 @@ def record(
             raise
         return Recorded(
             run_id=run.info.run_id,
-            source=f"{run.info.artifact_uri}/{MODEL_FOLDER}",
+            source=f"{run.info.artifact_uri}/{files.MODEL}",
             contract=contract,
-            manifest_sha256=package.manifest_sha256(folder / MODEL_FOLDER),
+            manifest_sha256=package.manifest_sha256(folder / files.MODEL),
             lineage=made_by,
         )
 
@@ -119,12 +119,10 @@ def _write_artifacts(
 ) -> None:
     part = np.full(len(data.frame), "train", dtype=object)
     part[fitted.split.holdout] = "holdout"
-    rows = folder / "training_set"
+    rows = folder / files.TRAINING_SET
     rows.mkdir()
-    data.frame.to_parquet(rows / "training_set.parquet", index=False)
-    pd.DataFrame({data.key: data.frame[data.key], "part": part}).to_parquet(
-        rows / "split.parquet", index=False
-    )
+    data.frame.to_parquet(rows / files.ROWS, index=False)
+    pd.DataFrame({data.key: data.frame[data.key], "part": part}).to_parquet(rows / files.SPLIT, index=False)
     facts = {
         "fingerprint": data.fingerprint,
         "rows": len(data.frame),
@@ -133,13 +131,13 @@ def _write_artifacts(
         "split_digest": fitted.split.digest,
         "drops": drops,
     }
-    (rows / "fingerprint.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
+    (rows / files.FINGERPRINT).write_text(json.dumps(facts, indent=2), encoding="utf-8")
     schema = {"features": [asdict(feature) for feature in contract.features]}
-    (folder / "feature_schema.json").write_text(json.dumps(schema, indent=2), encoding="utf-8")
-    (folder / "packages.json").write_text(json.dumps(packages(), indent=2, sort_keys=True), encoding="utf-8")
-    (folder / "sources.json").write_text(json.dumps(sources(repo.path), indent=2), encoding="utf-8")
+    (folder / files.FEATURE_SCHEMA).write_text(json.dumps(schema, indent=2), encoding="utf-8")
+    (folder / files.PACKAGES).write_text(json.dumps(packages(), indent=2, sort_keys=True), encoding="utf-8")
+    (folder / files.SOURCES).write_text(json.dumps(sources(repo.path), indent=2), encoding="utf-8")
     plots.write(
-        folder / "plots",
+        folder / files.PLOTS,
         data.y.to_numpy()[fitted.split.holdout],
         fitted.holdout_probabilities,
         settings.training.threshold,

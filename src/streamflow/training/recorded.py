@@ -12,14 +12,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from streamflow.errors import DependencyDown, StreamFlowError
+from streamflow.model_version import files
 from streamflow.model_version.contract import Contract
 from streamflow.model_version.fingerprint import fingerprint
 from streamflow.model_version.training_set import LABEL
 from streamflow.training.runtime import raw_rows
 from streamflow.training.split import holdout_digest
-
-FOLDER = "training_set"
-ROWS, SPLIT = "training_set.parquet", "split.parquet"
 
 
 class NotKeptError(StreamFlowError):
@@ -49,15 +47,17 @@ def rows(fetch: Callable[[str], str], contract: Contract) -> pd.DataFrame:
         NotKeptError: says what is wrong with them.
         DependencyDown: MLflow does not answer.
     """
-    frame = _frame(fetch, ROWS)
+    frame = _frame(fetch, files.ROWS)
     try:
         found = fingerprint_of(contract, frame)
     except Exception as error:
         # Whatever is in a file that is not the run's own.
-        raise NotKeptError(f"{ROWS} does not have the rows of its contract ({_first(error)})") from error
+        raise NotKeptError(
+            f"{files.ROWS} does not have the rows of its contract ({_first(error)})"
+        ) from error
     if found != contract.fingerprint:
         raise NotKeptError(
-            f"{ROWS} is not the one it was trained on: its fingerprint is {found}, not {contract.fingerprint}"
+            f"{files.ROWS} is not the one it was trained on: its fingerprint is {found}, not {contract.fingerprint}"
         )
     return frame
 
@@ -72,16 +72,16 @@ def rows_and_split(fetch: Callable[[str], str], contract: Contract, split_digest
         NotKeptError: says what is wrong with them.
         DependencyDown: MLflow does not answer.
     """
-    frame, split = rows(fetch, contract), _frame(fetch, SPLIT)
+    frame, split = rows(fetch, contract), _frame(fetch, files.SPLIT)
     keys = frame[contract.join_key].tolist()
     try:
         same = split[contract.join_key].tolist() == keys
         holdout = (split["part"] == "holdout").to_numpy(dtype=bool)
     except Exception as error:
-        raise NotKeptError(f"{SPLIT} is no split of its rows ({_first(error)})") from error
+        raise NotKeptError(f"{files.SPLIT} is no split of its rows ({_first(error)})") from error
     digest = holdout_digest([key for key, held in zip(keys, holdout, strict=False) if held])
     if not same or digest != split_digest:
-        raise NotKeptError(f"{SPLIT} is not the one it was judged on: it names another holdout")
+        raise NotKeptError(f"{files.SPLIT} is not the one it was judged on: it names another holdout")
     return Kept(frame, holdout)
 
 
@@ -95,7 +95,7 @@ def fingerprint_of(contract: Contract, frame: pd.DataFrame) -> str:
 
 
 def _frame(fetch: Callable[[str], str], file: str) -> pd.DataFrame:
-    held = content(fetch, f"{FOLDER}/{file}")
+    held = content(fetch, f"{files.TRAINING_SET}/{file}")
     if held is None:
         raise NotKeptError(f"{file} is missing")
     try:

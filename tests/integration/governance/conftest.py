@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Feature, View
 from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.registry import versions
@@ -62,7 +63,7 @@ def register_small(settings: Settings) -> int:
 
 
 def copy(settings: Settings, run_id: str, source: str, manifest_sha256: str) -> int:
-    tags = {versions.MANIFEST_TAG: manifest_sha256, versions.ESTIMATOR_TAG: "logistic_regression"}
+    tags = {version_tags.MANIFEST_SHA256: manifest_sha256, version_tags.ESTIMATOR: "logistic_regression"}
     return versions.register(settings, run_id=run_id, source=source, tags=tags)
 
 
@@ -104,7 +105,7 @@ def make(settings: Settings, mlflow_server: str) -> Callable[[int], list[int]]:
     def made(count: int) -> list[int]:
         first = register_small(settings)
         held = versions.get(settings, first)
-        tag = held.tags[versions.MANIFEST_TAG]
+        tag = held.tags[version_tags.MANIFEST_SHA256]
         return [first, *(copy(settings, held.run_id, held.source, tag) for _ in range(count - 1))]
 
     return made

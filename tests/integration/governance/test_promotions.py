@@ -26,6 +26,7 @@ from streamflow.errors import (
 from streamflow.gate.decision import promote_through_gate
 from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import registry
+from streamflow.model_version import tags
 from streamflow.postgres import locks
 from streamflow.postgres.engine import engine, transaction
 from streamflow.registry import chain, moves, reconcile, trail, versions
@@ -81,7 +82,7 @@ def test_a_promotion_records_the_whole_release(settings, make):
     release = into_production(settings, version).release
     held = versions.get(settings, version)
     assert release["version"] == version
-    assert release["manifest_sha256"] == held.tags[versions.MANIFEST_TAG]
+    assert release["manifest_sha256"] == held.tags[tags.MANIFEST_SHA256]
     assert release["fingerprint"] == "f" * 40
     assert release["feature_service"] == "churn_v1"
     assert release["threshold"] == 0.5

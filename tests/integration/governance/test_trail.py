@@ -15,10 +15,11 @@ from streamflow.errors import DependencyDown, PromotionConflict, Refused, Releas
 from streamflow.jobs import catalog, run
 from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import RegistryClient, registry
+from streamflow.model_version import tags
 from streamflow.model_version.aliases import TRIAL_ALIASES
 from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.postgres.engine import transaction
-from streamflow.registry import chain, moves, reconcile, trail, transitions, trial, versions
+from streamflow.registry import moves, reconcile, trail, transitions, trial, versions
 from streamflow.registry.promote import promote, rollback
 from streamflow.registry.trail import Change
 
@@ -99,7 +100,7 @@ def test_a_missing_anchor_is_reported(settings, make):
     (first,) = make(1)
     into_production(settings, first)
     with sdk.client(settings) as client:
-        client.delete_registered_model_tag(settings.mlflow.registered_model, chain.ANCHOR_TAG)
+        client.delete_registered_model_tag(settings.mlflow.registered_model, tags.AUDIT)
     code, output, _ = command("models", "history")
     assert code == 0
     assert "MLflow names no newest row" in output
@@ -234,7 +235,7 @@ def test_a_rollback_refuses_another_model_under_the_same_number(settings, make):
     into_production(settings, second)
     model = settings.mlflow.registered_model
     with registry(settings) as client:
-        client.set_version_tag(model, first, versions.MANIFEST_TAG, "0" * 64)
+        client.set_version_tag(model, first, tags.MANIFEST_SHA256, "0" * 64)
     with pytest.raises(ReleaseRefused, match="not the one that was in production under this number"):
         rollback(settings, **WHO)
     assert versions.by_alias(settings, "production") == second

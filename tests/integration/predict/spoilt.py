@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from streamflow.registry import versions
+from streamflow.model_version import tags as version_tags
 
 
 def changed(name, change):
@@ -16,7 +16,7 @@ def changed(name, change):
             manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
             (folder / "manifest.json").write_text(json.dumps(manifest))
         digest = hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
-        return {**tags, versions.MANIFEST_TAG: digest}
+        return {**tags, version_tags.MANIFEST_SHA256: digest}
 
     return spoil
 

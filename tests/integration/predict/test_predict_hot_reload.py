@@ -16,8 +16,8 @@ from spoilt import changed, edited
 
 from streamflow.local import processes
 from streamflow.mlflow_api import sdk as tracking
+from streamflow.model_version import tags as version_tags
 from streamflow.postgres.engine import transaction
-from streamflow.registry import versions
 from streamflow.settings import PredictSettings
 
 
@@ -110,7 +110,7 @@ def _flip_a_byte(folder, tags):
 
 
 def _no_tag(folder, tags):
-    return {key: value for key, value in tags.items() if key != versions.MANIFEST_TAG}
+    return {key: value for key, value in tags.items() if key != version_tags.MANIFEST_SHA256}
 
 
 def _move_the_first(golden):

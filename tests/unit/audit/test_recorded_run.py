@@ -8,8 +8,8 @@ import pytest
 from streamflow.audit.reproduce import recorded_run
 from streamflow.audit.reproduce.rerun import cannot_tell, in_words
 from streamflow.errors import Refused
+from streamflow.model_version import files as version_files
 from streamflow.model_version.contract import drops_digest
-from streamflow.training.package import CONTRACT, GOLDEN, MANIFEST
 
 
 def sha256(content):
@@ -18,9 +18,9 @@ def sha256(content):
 
 @pytest.fixture
 def files():
-    contents = {CONTRACT: b"{}", GOLDEN: b"[]"}
+    contents = {version_files.CONTRACT: b"{}", version_files.GOLDEN: b"[]"}
     manifest = {"files": {name: sha256(content) for name, content in contents.items()}}
-    return {MANIFEST: json.dumps(manifest).encode(), **contents}
+    return {version_files.MANIFEST: json.dumps(manifest).encode(), **contents}
 
 
 def trusted(files, pins=()):
@@ -29,17 +29,17 @@ def trusted(files, pins=()):
 
 
 def test_files_that_match_the_registered_manifest_are_trusted(files):
-    both = {CONTRACT: b"{}", GOLDEN: b"[]"}
+    both = {version_files.CONTRACT: b"{}", version_files.GOLDEN: b"[]"}
     assert trusted(files) == (both, {})
-    assert trusted(files, ["0" * 64, sha256(files[MANIFEST])]) == (both, {})
+    assert trusted(files, ["0" * 64, sha256(files[version_files.MANIFEST])]) == (both, {})
 
 
 def test_nothing_is_trusted_under_a_manifest_that_is_not_the_registered_one(files):
     found, problems = trusted(files, ["0" * 64])
     assert found == {}
     assert problems == {
-        name: f"{MANIFEST} is not the one that was recorded, so {name} cannot be trusted."
-        for name in (CONTRACT, GOLDEN)
+        name: f"{version_files.MANIFEST} is not the one that was recorded, so {name} cannot be trusted."
+        for name in (version_files.CONTRACT, version_files.GOLDEN)
     }
 
 
@@ -47,17 +47,22 @@ def test_nothing_is_trusted_under_a_manifest_that_is_not_the_registered_one(file
     "manifest", [None, b"", b"[]", b"no json", b"{}", b'{"files": []}', b'{"files": {}}']
 )
 def test_nothing_is_trusted_under_a_manifest_that_lists_no_files(files, manifest):
-    found, problems = trusted({**files, MANIFEST: manifest})
+    found, problems = trusted({**files, version_files.MANIFEST: manifest})
     assert found == {}
-    assert set(problems) == {CONTRACT, GOLDEN}
+    assert set(problems) == {version_files.CONTRACT, version_files.GOLDEN}
 
 
 def test_a_file_that_is_missing_or_changed_has_its_reason(files):
-    found, problems = trusted({**files, GOLDEN: None})
-    assert (found, problems) == ({CONTRACT: b"{}"}, {GOLDEN: f"{GOLDEN} is missing."})
-    found, problems = trusted({**files, CONTRACT: b"{ }"})
-    assert found == {GOLDEN: b"[]"}
-    assert problems == {CONTRACT: f"{CONTRACT} is not the one that was recorded: its digest differs."}
+    found, problems = trusted({**files, version_files.GOLDEN: None})
+    assert (found, problems) == (
+        {version_files.CONTRACT: b"{}"},
+        {version_files.GOLDEN: f"{version_files.GOLDEN} is missing."},
+    )
+    found, problems = trusted({**files, version_files.CONTRACT: b"{ }"})
+    assert found == {version_files.GOLDEN: b"[]"}
+    assert problems == {
+        version_files.CONTRACT: f"{version_files.CONTRACT} is not the one that was recorded: its digest differs."
+    }
 
 
 DROPS = [{"drop_id": "a", "digest": "1"}, {"drop_id": "b", "digest": "2"}]

@@ -15,7 +15,7 @@ from typing import Any
 from streamflow.cluster import JOB_LABEL, Cluster, manual_job
 from streamflow.errors import NotFound, StreamFlowError, UsageError
 from streamflow.mlflow_api.transport import registry, tags_of
-from streamflow.registry.artifacts import IMAGE_TAG
+from streamflow.model_version import tags as version_tags
 from streamflow.settings import Settings
 
 TRAIN = "train"
@@ -79,7 +79,7 @@ def recorded_image(settings: Settings, run_id: str) -> str:
             tags = tags_of(client.run(run_id))
         except NotFound as error:
             raise NotFound(f"There is no run {run_id}.", hint="See 'streamflow models list'.") from error
-    image = tags.get(IMAGE_TAG, "")
+    image = tags.get(version_tags.ENV_IMAGE, "")
     if not image:
         raise UsageError(
             f"Run {run_id} was not made in an image.",

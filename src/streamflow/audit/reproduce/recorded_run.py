@@ -14,13 +14,12 @@ import pandas as pd
 
 from streamflow.errors import NotFound
 from streamflow.mlflow_api import sdk
+from streamflow.model_version import files as version_files
+from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract, drops_digest
 from streamflow.model_version.training_set import TrainingSet
-from streamflow.registry.versions import MANIFEST_TAG
 from streamflow.settings import Settings
 from streamflow.training import recorded
-from streamflow.training.package import CONTRACT, GOLDEN, MANIFEST
-from streamflow.training.record import MODEL_FOLDER
 
 _PREFIX = "streamflow."
 
@@ -71,36 +70,46 @@ def read(settings: Settings, run_id: str) -> RecordedRun:
             return str(client.download_artifacts(run_id, path, folder))
 
         pins = {
-            item.tags.get(MANIFEST_TAG, "") for item in client.search_model_versions(f"run_id = '{run_id}'")
+            item.tags.get(version_tags.MANIFEST_SHA256, "")
+            for item in client.search_model_versions(f"run_id = '{run_id}'")
         }
         files = {
-            name: recorded.content(fetch, f"{MODEL_FOLDER}/{name}") for name in (MANIFEST, CONTRACT, GOLDEN)
+            name: recorded.content(fetch, f"{version_files.MODEL}/{name}")
+            for name in (version_files.MANIFEST, version_files.CONTRACT, version_files.GOLDEN)
         }
-        if files[MANIFEST] is None or not {"label_horizon", "split_digest"} <= set(run.data.params):
+        if files[version_files.MANIFEST] is None or not {"label_horizon", "split_digest"} <= set(
+            run.data.params
+        ):
             raise NotFound(
                 f"Run {run_id} is not a finished training: its artifacts are missing.",
                 hint="Give the run of a version ('streamflow models show VERSION').",
             )
         problems: dict[str, str] = {}
         trusted = _trusted(files, pins, problems)
-        contract = Contract.from_json(trusted[CONTRACT].decode()) if CONTRACT in trusted else None
+        contract = (
+            Contract.from_json(trusted[version_files.CONTRACT].decode())
+            if version_files.CONTRACT in trusted
+            else None
+        )
         stored = None
         if contract is not None:
             try:
                 stored = _training_set(run.data.params, contract, recorded.rows(fetch, contract))
             except recorded.NotKeptError as error:
-                problems[recorded.ROWS] = error.what
-        facts = _document(recorded.content(fetch, f"{recorded.FOLDER}/fingerprint.json"))
+                problems[version_files.ROWS] = error.what
+        facts = _document(
+            recorded.content(fetch, f"{version_files.TRAINING_SET}/{version_files.FINGERPRINT}")
+        )
         return RecordedRun(
             params=dict(run.data.params),
             metrics=dict(run.data.metrics),
             tags=without_prefix(run.data.tags),
             contract=contract,
-            golden=json.loads(trusted[GOLDEN]) if GOLDEN in trusted else None,
+            golden=json.loads(trusted[version_files.GOLDEN]) if version_files.GOLDEN in trusted else None,
             stored=stored,
             drops=_drops(facts, run.data.params.get("drops_digest")),
-            packages=_document(recorded.content(fetch, "packages.json")),
-            sources=_document(recorded.content(fetch, "sources.json")),
+            packages=_document(recorded.content(fetch, version_files.PACKAGES)),
+            sources=_document(recorded.content(fetch, version_files.SOURCES)),
             problems=problems,
         )
 
@@ -112,15 +121,17 @@ def without_prefix(tags: Mapping[str, str]) -> dict[str, str]:
 
 def _trusted(files: Mapping[str, bytes | None], pins: set[str], problems: dict[str, str]) -> dict[str, bytes]:
     """The files of the model that match the manifest; the others get a sentence in `problems`."""
-    manifest = files[MANIFEST] or b""
+    manifest = files[version_files.MANIFEST] or b""
     listed = (_document(manifest) or {}).get("files")
     digests: dict[str, str] = listed if isinstance(listed, dict) else {}
     registered = not pins or hashlib.sha256(manifest).hexdigest() in pins
     trusted = {}
-    for name in (CONTRACT, GOLDEN):
+    for name in (version_files.CONTRACT, version_files.GOLDEN):
         content = files[name]
         if not registered or not digests:
-            problems[name] = f"{MANIFEST} is not the one that was recorded, so {name} cannot be trusted."
+            problems[name] = (
+                f"{version_files.MANIFEST} is not the one that was recorded, so {name} cannot be trusted."
+            )
         elif content is None:
             problems[name] = f"{name} is missing."
         elif hashlib.sha256(content).hexdigest() != digests.get(name):

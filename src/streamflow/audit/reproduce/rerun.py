@@ -14,6 +14,7 @@ from streamflow.audit.reproduce.recorded_run import RecordedRun
 from streamflow.drops import ledger
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageError
 from streamflow.features import training_set
+from streamflow.model_version import files
 from streamflow.model_version.contract import Contract
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.postgres import clock
@@ -24,8 +25,6 @@ from streamflow.settings import DatabaseSettings, Settings, TrainingSettings
 from streamflow.snapshots import views
 from streamflow.training import fit
 from streamflow.training.lineage import lineage, packages, sources
-from streamflow.training.package import CONTRACT, GOLDEN
-from streamflow.training.recorded import ROWS
 
 _VERDICTS = {0: "reproduced", 1: "differs", 4: "cannot tell"}
 
@@ -68,7 +67,7 @@ def reproduce(settings: Settings, run_id: str) -> Reproduction:
     data: TrainingSet | None = None
     rebuilt: TrainingSet | None = None
     if run.contract is None:
-        unknown = (run.problems[CONTRACT],)
+        unknown = (run.problems[files.CONTRACT],)
         data_layer, result = Layer("data", "unknown", unknown), Layer("result", "unknown", unknown)
     else:
         rebuilt, data_layer = _rebuild(settings, repo, run, run.contract)
@@ -107,8 +106,8 @@ def _rebuild(
     """The training set built again when it equals the run's own, and the verdict on the data."""
     wanted, stored = contract.fingerprint, run.stored
     lines = _drop_lines(settings.database, run)
-    if ROWS in run.problems:
-        lines.append(f"The training set that the run stored cannot be used: {run.problems[ROWS]}.")
+    if files.ROWS in run.problems:
+        lines.append(f"The training set that the run stored cannot be used: {run.problems[files.ROWS]}.")
     try:
         with views.frozen(settings, repo, datetime.fromisoformat(contract.known_at)) as schema:
             rebuilt = training_set.build(
@@ -218,7 +217,7 @@ def _compared(run: RecordedRun, contract: Contract, pipeline: Any, metrics: dict
     """The verdict on metrics and golden rows; equal metrics alone do not prove that the model is the same."""
     if run.golden is None:
         result = compare.result(run.metrics, metrics, [], np.array([]))
-        reason = f"{run.problems[GOLDEN]} No predictions were compared."
+        reason = f"{run.problems[files.GOLDEN]} No predictions were compared."
         if result.verdict == "same":
             return Layer("result", "unknown", (reason, f"{len(metrics)} figures are equal to the last bit"))
         return replace(result, lines=(*result.lines, reason))

@@ -1,0 +1,32 @@
+"""Names of the tags on runs, model versions and the registered model, each once."""
+
+from __future__ import annotations
+
+MANIFEST_SHA256 = "streamflow.manifest_sha256"
+"""SHA-256 of the version's manifest, which pins every file of the version."""
+
+FINGERPRINT = "streamflow.fingerprint"
+ESTIMATOR = "streamflow.estimator"
+AS_OF = "streamflow.as_of"
+AUC = "streamflow.auc"
+
+GATE = "streamflow.gate"
+"""The gate's newest verdict on the version."""
+
+GATE_REPORT = "streamflow.gate_report"
+
+AUDIT = "streamflow.audit"
+"""On the registered model: the newest row of the audit trail and its hash, an anchor in another database."""
+
+CODE_DIGEST = "streamflow.code.digest"
+CODE_FEATURE_REPO_DIGEST = "streamflow.code.feature_repo_digest"
+CODE_COMMIT = "streamflow.code.commit"
+CODE_DIRTY = "streamflow.code.dirty"
+ENV_LOCK = "streamflow.env.lock"
+ENV_IMAGE = "streamflow.env.image"
+ENV_PYTHON = "streamflow.env.python"
+ENV_PLATFORM = "streamflow.env.platform"
+ENV_BLAS = "streamflow.env.blas"
+ENV_CPUS = "streamflow.env.cpus"
+ENV_THREADS = "streamflow.env.threads"
+ENV_PACKAGES_DIGEST = "streamflow.env.packages_digest"

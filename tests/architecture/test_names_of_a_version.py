@@ -1,0 +1,40 @@
+"""Tags and files of runs and model versions are named in one module each."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from streamflow.model_version import files, tags
+
+SRC = Path(__file__).resolve().parents[2] / "src" / "streamflow"
+# "model" and "plots" are ordinary words; a backup's manifest has the same name as a version's.
+AMBIGUOUS = {files.MODEL, files.TRAINING_SET, files.PLOTS}
+NAMES = {
+    value
+    for module in (files, tags)
+    for name, value in vars(module).items()
+    if name.isupper() and isinstance(value, str) and value not in AMBIGUOUS
+}
+ELSEWHERE = {"backup/dump.py": {files.MANIFEST}}
+MODULES = sorted(path for path in SRC.rglob("*.py") if path.name not in ("files.py", "tags.py"))
+
+
+def _literals(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(SRC).as_posix())
+def test_no_other_module_spells_a_name(module):
+    allowed = ELSEWHERE.get(module.relative_to(SRC).as_posix(), set())
+    assert _literals(module) & NAMES <= allowed
+
+
+def test_the_names_are_recognized():
+    assert len(NAMES) >= 25
+    assert tags.AUC in _literals(SRC / "model_version" / "tags.py")
