@@ -15,7 +15,7 @@ from streamflow.jobs.ingest import ingest_folder
 from streamflow.jobs.materialize import materialize
 from streamflow.jobs.score import score_as_of
 from streamflow.jobs.train import train
-from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api import sdk
 from streamflow.postgres.engine import transaction
 
 MONTHS = {date(2024, 1, 31): "month_000", date(2024, 2, 29): "month_001"}
@@ -35,7 +35,7 @@ def laptop(cluster, module_settings, mlflow_server, realdata):
         materialize(here)
         trained = train(here)
         scored = score_as_of(here)
-        with tracking.client(here) as client:
+        with sdk.client(here) as client:
             version = client.get_model_version("way", str(trained.version))
             run = client.get_run(version.run_id)
         with transaction(here) as connection:

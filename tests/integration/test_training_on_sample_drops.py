@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from streamflow.challenger import Trained, train
 from streamflow.jobs.ingest import ingest_folder
-from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api import sdk
 from streamflow.postgres.engine import transaction
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
@@ -42,7 +42,7 @@ def test_a_horizon_of_one_is_a_forecast_of_the_next_drop(world, january):
     assert 0.61 <= forecast.metrics["auc"] <= 0.65
     assert forecast.label_as_of.date() == FEBRUARY
     assert forecast.fingerprint != january.fingerprint
-    with tracking.client(world) as client:
+    with sdk.client(world) as client:
         assert client.get_run(forecast.run_id).data.params["label_horizon"] == "1"
 
 
@@ -63,7 +63,7 @@ def test_cross_validation_chooses_among_the_candidates(world):
 
 
 def test_a_run_keeps_everything_a_person_asks_for_later(world, january, tmp_path):
-    with tracking.client(world) as client:
+    with sdk.client(world) as client:
         run = client.get_run(january.run_id)
         folder = client.download_artifacts(january.run_id, "", str(tmp_path))
         version = client.get_model_version(world.mlflow.registered_model, str(january.version))
@@ -88,7 +88,7 @@ def test_the_registered_model_is_an_ordinary_mlflow_model_on_raw_features(world,
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", world.mlflow.tracking_uri)
     model = mlflow.sklearn.load_model(f"models:/{world.mlflow.registered_model}/{january.version}")
-    with tracking.client(world) as client:
+    with sdk.client(world) as client:
         path = client.download_artifacts(january.run_id, "training_set/training_set.parquet")
     frame = pd.read_parquet(path)
     features = list(model.feature_names_in_)

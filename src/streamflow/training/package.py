@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from streamflow.mlflow_api import sdk
 from streamflow.model_version import files as version_files
 from streamflow.model_version.contract import Contract
 from streamflow.model_version.training_set import TrainingSet
@@ -43,7 +43,13 @@ def write(
             "largest_difference": runtime.largest_difference,
         },
     )
-    _write_estimator(folder, fitted, data)
+    sdk.save_classifier(
+        fitted.pipeline,
+        folder,
+        data.x.head(5),
+        trusted_types=TRUSTED_TYPES,
+        requirements=_requirements(),
+    )
     (folder / version_files.ONNX).write_bytes(runtime.model)
     (folder / version_files.CONTRACT).write_text(contract.to_json(), encoding="utf-8")
     (folder / version_files.GOLDEN).write_text(
@@ -68,27 +74,6 @@ def write_manifest(folder: Path) -> None:
 def manifest_sha256(folder: Path) -> str:
     """SHA-256 of the manifest; recorded in the registry, it pins every file."""
     return hashlib.sha256((folder / version_files.MANIFEST).read_bytes()).hexdigest()
-
-
-def _write_estimator(folder: Path, fitted: Fitted, data: TrainingSet) -> None:
-    """The scikit-learn pipeline as an ordinary MLflow model in skops format."""
-    sample = data.x.head(5)
-    with warnings.catch_warnings():
-        # MLflow warns of its own type hints, and that integer columns may not be null, which they never are.
-        warnings.simplefilter("ignore")
-        import mlflow.sklearn
-        from mlflow.models import infer_signature
-
-        signature = infer_signature(sample, fitted.pipeline.predict_proba(sample))
-        mlflow.sklearn.save_model(
-            fitted.pipeline,
-            str(folder),
-            serialization_format="skops",
-            skops_trusted_types=TRUSTED_TYPES,
-            signature=signature,
-            pyfunc_predict_fn="predict_proba",
-            pip_requirements=_requirements(),
-        )
 
 
 def _requirements() -> list[str]:

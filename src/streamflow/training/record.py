@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api import sdk
 from streamflow.model_version import files
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract, drops_digest
@@ -54,7 +54,7 @@ def record(
         DependencyDown: MLflow does not answer.
         StreamFlowError: the compiled classifier does not reproduce the estimator.
     """
-    with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, tracking.client(settings) as client:
+    with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, sdk.client(settings) as client:
         folder = Path(name)
         contract = package.write(
             folder / files.MODEL,
@@ -65,7 +65,7 @@ def record(
         )
         _write_artifacts(folder, settings, repo, data, fitted, contract, drops)
         made_by = lineage(repo.path, settings.build)
-        experiment = tracking.experiment_id(client, settings.mlflow.experiment)
+        experiment = sdk.experiment_id(client, settings.mlflow.experiment)
         run = client.create_run(
             experiment,
             run_name=f"{fitted.estimator} as of {data.as_of.date()}",
@@ -155,8 +155,6 @@ def _log_figures(
     contract: Contract,
     drops: list[dict[str, str]],
 ) -> None:
-    from mlflow.entities import Metric, Param
-
     classifier = fitted.pipeline[-1]
     params = {
         "as_of": contract.as_of,
@@ -189,9 +187,4 @@ def _log_figures(
         "runtime_largest_difference": float(contract.runtime["largest_difference"]),
         **{f"cv_auc_{name}": value for name, value in fitted.cross_validated.items()},
     }
-    now = int(pd.Timestamp.now("UTC").timestamp() * 1000)
-    client.log_batch(
-        run_id,
-        metrics=[Metric(key, value, now, 0) for key, value in figures.items()],
-        params=[Param(key, str(value)[:6000]) for key, value in params.items()],
-    )
+    sdk.log_figures(client, run_id, metrics=figures, params=params)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from streamflow.errors import DependencyDown, StreamFlowError
+from streamflow.errors import StreamFlowError
+from streamflow.mlflow_api import sdk
 from streamflow.model_version import files
 from streamflow.model_version.contract import Contract
 from streamflow.model_version.fingerprint import fingerprint
@@ -95,40 +95,13 @@ def fingerprint_of(contract: Contract, frame: pd.DataFrame) -> str:
 
 
 def _frame(fetch: Callable[[str], str], file: str) -> pd.DataFrame:
-    held = content(fetch, f"{files.TRAINING_SET}/{file}")
+    held = sdk.artifact(fetch, f"{files.TRAINING_SET}/{file}")
     if held is None:
         raise NotKeptError(f"{file} is missing")
     try:
         return pd.read_parquet(io.BytesIO(held))
     except Exception as error:
         raise NotKeptError(f"{file} cannot be read ({_first(error)})") from error
-
-
-def content(fetch: Callable[[str], str], path: str) -> bytes | None:
-    """One of the run's artifacts; None when MLflow does not have it.
-
-    Raises:
-        DependencyDown: MLflow does not answer.
-    """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return Path(fetch(path)).read_bytes()
-    except (MlflowException, OSError) as error:
-        if _absent(error):
-            return None
-        if isinstance(error, MlflowException):
-            # The client it came from turns it into one of our errors.
-            raise
-        raise DependencyDown(
-            f"MLflow does not give {path} ({_first(error)}).", hint="Look at the log of the MLflow server."
-        ) from error
-
-
-def _absent(error: Exception) -> bool:
-    """Whether MLflow does not have the file, as against not answering."""
-    code = getattr(error, "error_code", "")
-    return isinstance(error, FileNotFoundError) or code == "RESOURCE_DOES_NOT_EXIST" or "404" in str(error)
 
 
 def _first(error: Exception) -> str:

@@ -242,13 +242,13 @@ def copy_of(simulated: Settings, tmp_path: Path) -> Callable[[int, Callable[[Pat
     """Register a copy of a version; `spoil` changes its folder and tags and returns the tags."""
     import mlflow
 
-    from streamflow.mlflow_api import sdk as tracking
+    from streamflow.mlflow_api import sdk
 
     def copy(version: int, spoil: Callable[[Path, dict], dict]) -> int:
         source = versions.get(simulated, version)
         folder = tmp_path / "copy"
         folder.mkdir()
-        with tracking.client(simulated) as client:
+        with sdk.client(simulated) as client:
             for name in ("manifest.json", "contract.json", "golden.json", "model.onnx"):
                 mlflow.artifacts.download_artifacts(
                     f"{source.source}/{name}",

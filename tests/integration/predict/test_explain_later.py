@@ -12,7 +12,7 @@ from streamflow.challenger import train
 from streamflow.errors import NotFound, Refused, ReleaseRefused
 from streamflow.jobs.ingest import ingest_folder
 from streamflow.jobs.materialize import materialize
-from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres.engine import transaction
 from streamflow.registry import artifacts, reconcile, trial, versions
@@ -170,7 +170,7 @@ def test_a_canary_of_that_time_is_shown_with_its_answer(world, past, monkeypatch
 
 def test_a_logged_answer_is_shown_even_if_nothing_is_in_production(world, past, monkeypatch):
     first, _, _ = past
-    with tracking.client(world) as client:
+    with sdk.client(world) as client:
         client.delete_registered_model_alias(world.mlflow.registered_model, "production")
     reconcile.reconcile(world)
     moment = datetime.now(UTC)
@@ -192,7 +192,7 @@ def test_a_modified_release_is_not_replayed(world, past, tmp_path):
 
     first, _, moments = past
     run_id = versions.get(world, first).run_id
-    with tracking.client(world) as client:
+    with sdk.client(world) as client:
         path = Path(client.download_artifacts(run_id, "model/golden.json", str(tmp_path)))
         path.write_text(path.read_text() + " ")
         client.log_artifact(run_id, str(path), "model")

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from spoilt import changed, edited
 
 from streamflow.local import processes
-from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api import sdk
 from streamflow.model_version import tags as version_tags
 from streamflow.postgres.engine import transaction
 from streamflow.settings import PredictSettings
@@ -94,7 +94,7 @@ def test_a_rollback_reaches_every_replica_within_ten_seconds_while_training_is_b
 
 
 def test_an_alias_changed_directly_in_mlflow_is_served(simulated, predict):
-    with tracking.client(simulated) as client:
+    with sdk.client(simulated) as client:
         client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "2")
         predict.until(lambda: predict.version() == 2)
         client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "1")
@@ -142,7 +142,7 @@ def test_a_version_that_fails_a_check_is_refused_and_the_former_one_stays_in_ser
     simulated, predict, users, copy_of, spoil, says
 ):
     bad = copy_of(1, spoil)
-    with tracking.client(simulated) as client:
+    with sdk.client(simulated) as client:
         client.set_registered_model_alias(simulated.mlflow.registered_model, "production", str(bad))
         try:
             refused = predict.until(lambda: predict.client.get("/model").json()["refused"])
@@ -165,7 +165,7 @@ def test_a_start_at_a_refused_version_serves_the_last_good_release(
     with start(simulated, path="/readyz", **cached) as service:
         service.until(lambda: list(tmp_path.glob("release.json")))
     bad = copy_of(1, changed("golden.json", lambda _: "no JSON"))
-    with tracking.client(simulated) as client:
+    with sdk.client(simulated) as client:
         client.set_registered_model_alias(simulated.mlflow.registered_model, "production", str(bad))
         try:
             with start(simulated, path="/readyz", **cached) as service:

@@ -11,7 +11,7 @@ from spoilt import changed, edited
 
 from streamflow.canary import in_canary
 from streamflow.errors import NotFound, Refused
-from streamflow.mlflow_api import sdk as tracking
+from streamflow.mlflow_api import sdk
 from streamflow.model_version.aliases import TRIAL_ALIASES
 from streamflow.postgres.engine import transaction
 from streamflow.registry import chain, trail, transitions, trial
@@ -21,7 +21,7 @@ from streamflow.registry import chain, trail, transitions, trial
 def alias(settings, name: str, version: int):
     """Set an alias for the duration of the block."""
     model = settings.mlflow.registered_model
-    with tracking.client(settings) as client:
+    with sdk.client(settings) as client:
         client.set_registered_model_alias(model, name, str(version))
         try:
             yield
@@ -133,7 +133,7 @@ def test_production_answers_every_user_if_the_canary_needs_a_missing_feature(
 
 
 def test_a_trial_that_fails_its_checks_is_reported_and_harmless(simulated, predict, users):
-    with tracking.client(simulated) as client:
+    with sdk.client(simulated) as client:
         source = client.get_model_version(simulated.mlflow.registered_model, "2")
         bare = client.create_model_version(
             simulated.mlflow.registered_model, source=source.source, run_id=source.run_id

@@ -74,7 +74,7 @@ def read(settings: Settings, run_id: str) -> RecordedRun:
             for item in client.search_model_versions(f"run_id = '{run_id}'")
         }
         files = {
-            name: recorded.content(fetch, f"{version_files.MODEL}/{name}")
+            name: sdk.artifact(fetch, f"{version_files.MODEL}/{name}")
             for name in (version_files.MANIFEST, version_files.CONTRACT, version_files.GOLDEN)
         }
         if files[version_files.MANIFEST] is None or not {"label_horizon", "split_digest"} <= set(
@@ -97,9 +97,7 @@ def read(settings: Settings, run_id: str) -> RecordedRun:
                 stored = _training_set(run.data.params, contract, recorded.rows(fetch, contract))
             except recorded.NotKeptError as error:
                 problems[version_files.ROWS] = error.what
-        facts = _document(
-            recorded.content(fetch, f"{version_files.TRAINING_SET}/{version_files.FINGERPRINT}")
-        )
+        facts = _document(sdk.artifact(fetch, f"{version_files.TRAINING_SET}/{version_files.FINGERPRINT}"))
         return RecordedRun(
             params=dict(run.data.params),
             metrics=dict(run.data.metrics),
@@ -108,8 +106,8 @@ def read(settings: Settings, run_id: str) -> RecordedRun:
             golden=json.loads(trusted[version_files.GOLDEN]) if version_files.GOLDEN in trusted else None,
             stored=stored,
             drops=_drops(facts, run.data.params.get("drops_digest")),
-            packages=_document(recorded.content(fetch, version_files.PACKAGES)),
-            sources=_document(recorded.content(fetch, version_files.SOURCES)),
+            packages=_document(sdk.artifact(fetch, version_files.PACKAGES)),
+            sources=_document(sdk.artifact(fetch, version_files.SOURCES)),
             problems=problems,
         )
 
