@@ -1,7 +1,7 @@
-"""What a model version promises and demands: which features, of which age, decided at which threshold.
+"""The contract of a model version: its features, their maximum age, and its decision threshold.
 
-The contract is written by training beside the estimator and read by the predict service, which learns
-from it alone what to fetch and how to encode it.
+Training writes the contract beside the estimator. The predict service reads it, and needs nothing else to
+know which features to fetch and how to encode them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SQL_TYPES: Mapping[FeatureType, tuple[str, ...]] = {
     "bool": ("boolean",),
     "string": ("text",),
 }
-"""Types of a column of an online table that a feature of a contract may be read from."""
+"""Column types of an online table that a feature of each type may be read from."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Contract:
         """Read a contract.
 
         Raises:
-            ValueError: not a contract, or of a format that this version does not know.
+            ValueError: The text is not a contract, or its format is unknown to this version.
         """
         try:
             data = json.loads(text)
@@ -128,11 +128,17 @@ class Contract:
         return contract
 
 
-def unfit(contract: Contract, online: Mapping[str, Mapping[str, str]]) -> list[tuple[Feature, str | None]]:
-    """The features that cannot be read from online tables, each with the type its column has; None without one. Pure.
+def unreadable_features(
+    contract: Contract, online: Mapping[str, Mapping[str, str]]
+) -> list[tuple[Feature, str | None]]:
+    """Features whose column in the online tables is missing or of the wrong type. Pure.
 
     Args:
+        contract: Contract of the model version.
         online: SQL type per column, per feature view.
+
+    Returns:
+        Each such feature with its column's type; None if the column is missing.
     """
     found = [(feature, online.get(feature.view, {}).get(feature.name)) for feature in contract.features]
     return [(feature, kind) for feature, kind in found if kind not in SQL_TYPES[feature.type]]
@@ -142,13 +148,13 @@ _READER = TypeAdapter(Contract)
 
 
 def _problems(contract: Contract) -> list[str]:
-    """What types alone do not say, a sentence each. Pure."""
+    """Violations of the rules that types cannot express, one clause each. Pure."""
     names, views = contract.feature_names, {view.name for view in contract.views}
     problems = []
     if not names or len(set(names)) < len(names):
-        problems.append("its features are none, or two have one name")
-    if strangers := {feature.view for feature in contract.features} - views:
-        problems.append(f"it has features of views that it does not list: {', '.join(sorted(strangers))}")
+        problems.append("it has no features, or two with the same name")
+    if unlisted := {feature.view for feature in contract.features} - views:
+        problems.append(f"it has features of views that it does not list: {', '.join(sorted(unlisted))}")
     if any(feature.type == "string" and not feature.categories for feature in contract.features):
         problems.append("a string feature has no categories")
     if not 0 < contract.threshold < 1:

@@ -44,20 +44,20 @@ def test_a_contract_is_read_back_as_it_was_written():
         ({"threshold": None}, "threshold"),
         ({"views": []}, "bills, plans"),
         ({"views": [{"name": "bills", "max_age_seconds": -1}, {"name": "plans"}]}, "maximum age"),
-        ({"features": []}, "features are none"),
+        ({"features": []}, "it has no features"),
         (
             {"features": [{"name": "fee", "view": "bills", "type": "money", "categories": []}]},
             "features.0.type",
         ),
         (
             {"features": 2 * [{"name": "fee", "view": "bills", "type": "int", "categories": []}]},
-            "two have one name",
+            "two with the same name",
         ),
         ({"features": [{"name": "k", "view": "plans", "type": "string", "categories": []}]}, "no categories"),
         ({"label": "churned"}, "label"),
     ],
 )
-def test_what_is_no_contract_is_refused_with_the_place_that_is_wrong(members, says):
+def test_an_invalid_contract_is_refused_with_the_place_of_the_error(members, says):
     with pytest.raises(ValueError, match=says):
         Contract.from_json(changed(**members))
 

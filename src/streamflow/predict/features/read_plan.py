@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamflow.eligibility import NO_ROW, NULL_VALUES, Policy, Rules
-from streamflow.model_version.contract import SQL_TYPES, Contract, unfit
+from streamflow.model_version.contract import SQL_TYPES, Contract, unreadable_features
 from streamflow.predict.problems import Problem
 
 Columns = Mapping[str, Mapping[str, str]]
@@ -81,7 +81,7 @@ class ReadPlan:
 
     def _find_mismatch(self, columns: Columns) -> Problem | None:
         wrong = {}
-        for feature, found in unfit(self.contract, columns):
+        for feature, found in unreadable_features(self.contract, columns):
             reference = f"{feature.view}:{feature.name}"
             what = "not there" if found is None else f"{found}, not {SQL_TYPES[feature.type][0]}"
             wrong[reference] = f"{reference} is {what}"
