@@ -112,14 +112,26 @@ def _freshness(state: freshness.Freshness) -> list[Metric]:
     )
     _add_time(drop, [], state.newest_drop)
     metrics: list[Metric] = [drop]
-    for kind, label, items in (
-        ("source", "table", state.tables),
-        ("features", "feature_view", state.views),
+    for newest, rows, items in (
+        (
+            GaugeMetricFamily(
+                "streamflow_source_newest_as_of_timestamp_seconds",
+                "Newest as-of per table.",
+                labels=["table"],
+            ),
+            GaugeMetricFamily("streamflow_source_rows", "Rows per table.", labels=["table"]),
+            state.tables,
+        ),
+        (
+            GaugeMetricFamily(
+                "streamflow_features_newest_as_of_timestamp_seconds",
+                "Newest as-of per feature view.",
+                labels=["feature_view"],
+            ),
+            GaugeMetricFamily("streamflow_features_rows", "Rows per feature view.", labels=["feature_view"]),
+            state.views,
+        ),
     ):
-        newest = GaugeMetricFamily(
-            f"streamflow_{kind}_newest_as_of_timestamp_seconds", f"Newest as-of per {label}.", labels=[label]
-        )
-        rows = GaugeMetricFamily(f"streamflow_{kind}_rows", f"Rows per {label}.", labels=[label])
         for name, reach in items.items():
             _add_time(newest, [name], reach.newest_as_of)
             rows.add_metric([name], reach.rows)
