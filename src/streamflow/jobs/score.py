@@ -53,9 +53,8 @@ def score_as_of(
 
 
 def _score(settings: Settings, release: Release, at: datetime, known: datetime, began: float) -> ScoreResult:
-    repo = definitions.load(settings.feast.repo)
-    predict, keep = settings.predict, settings.scoring.keep
-    limits = run.Limits(predict.require_newest_as_of, settings.training.threads, keep)
+    repo, predict = definitions.load(settings.feast.repo), settings.predict
+    limits = run.Limits(predict.require_newest_as_of, settings.training.threads, settings.scoring.keep)
     with views.frozen(settings, repo, known) as schema:
         world = run.World(repo, schema, at, known)
         return run.score_every_entity(settings.database, release, world, limits, began)
