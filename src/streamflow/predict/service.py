@@ -7,6 +7,7 @@ import itertools
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from streamflow.canary import in_canary
@@ -44,6 +45,7 @@ class Service:
 
     def __init__(self, settings: PredictSettings, live: LiveModel, connections: Connections) -> None:
         self.settings = settings
+        self._policy = Policy(settings.require_newest_as_of)
         self.live = live
         self.log = PredictionLog(settings, connections, lambda: live.newest)
         self._connections = connections
@@ -207,9 +209,7 @@ class Service:
         )
         read = time.perf_counter()
         rows = [served.plan.row(record) for record in records]
-        policy = Policy(
-            self.settings.require_newest_as_of, time.time() if self.settings.age_clock == "wall" else None
-        )
+        policy = self._policy if self.settings.age_clock != "wall" else replace(self._policy, now=time.time())
         try:
             problems = [
                 served.plan.judge(key, row, online.newest, policy)
