@@ -10,7 +10,6 @@ LIBRARIES = ("httpx2", "urllib.request", "http.client", "requests", "aiohttp", "
 ALLOWED = {
     "client": "the predict service",
     "mlflow_api": "MLflow",
-    "release.py": "MLflow, from the predict service's event loop",
     "local/services.py": "health checks of every process of a local stack",
     "cluster.py": "errors that the Kubernetes client lets through",
 }

@@ -13,8 +13,8 @@ from streamflow.errors import DependencyDown, NotFound, StreamFlowError
 from streamflow.settings import Settings
 
 PROXY = "mlflow-artifacts"
-_API = "/api/2.0/mlflow"
-_ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
+API = "/api/2.0/mlflow"
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _PAGE = 1000
 _PIECE = 1 << 20
@@ -95,10 +95,6 @@ class RegistryClient:
             archive_existing_versions=False,
         )
 
-    def set_version_tag(self, model: str, version: int, key: str, value: str) -> None:
-        """Tag a version."""
-        self._ask("POST", "model-versions/set-tag", name=model, version=str(version), key=key, value=value)
-
     def set_model_tag(self, model: str, key: str, value: str) -> None:
         """Tag a registered model."""
         self._ask("POST", "registered-models/set-tag", name=model, key=key, value=value)
@@ -125,7 +121,7 @@ class RegistryClient:
             StreamFlowError: the artifacts are not behind MLflow's proxy.
         """
         response = self._send("GET", _address(f"{_below_root(source)}/{name}"), {})
-        if response.status_code == 404 or _error_code(response) in _ABSENT:
+        if response.status_code == 404 or error_code(response) in _ABSENT:
             return None
         self._check(response)
         return response.content
@@ -133,7 +129,7 @@ class RegistryClient:
     def listed(self, folder: str) -> list[str]:
         """Paths of all files below a folder of the artifact proxy, in order; empty when it is not there."""
         found: list[str] = []
-        page = self._send("GET", _ARTIFACTS, {"path": folder})
+        page = self._send("GET", ARTIFACTS, {"path": folder})
         self._check(page)
         for item in page.json().get("files", []):
             path = f"{folder}/{item['path']}"
@@ -168,8 +164,8 @@ class RegistryClient:
         absent: tuple[str, ...] = (),
         **fields: Any,
     ) -> dict[str, Any] | None:
-        response = self._send(method, f"{_API}/{path}", fields)
-        if _error_code(response) in absent:
+        response = self._send(method, f"{API}/{path}", fields)
+        if error_code(response) in absent:
             return None
         self._check(response)
         found: dict[str, Any] = response.json()
@@ -193,7 +189,7 @@ class RegistryClient:
     def _check(self, response: httpx2.Response) -> None:
         if response.status_code == 200:
             return
-        code = _error_code(response)
+        code = error_code(response)
         if code in _ABSENT:
             raise NotFound(
                 f"MLflow has no such thing: {_message(response)}",
@@ -232,10 +228,11 @@ def _below_root(source: str) -> str:
 
 
 def _address(path: str) -> str:
-    return f"{_ARTIFACTS}/{quote(path)}"
+    return f"{ARTIFACTS}/{quote(path)}"
 
 
-def _error_code(response: httpx2.Response) -> str:
+def error_code(response: httpx2.Response) -> str:
+    """MLflow's code of a failure; "" when the response is not a failure, or not MLflow's."""
     return "" if response.status_code < 400 else str(_problem(response).get("error_code", ""))
 
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from streamflow import release
 from streamflow.errors import NotFound, NotYet
+from streamflow.mlflow_api.serving_client import ServingClient
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.postgres.engine import transaction
 from streamflow.release import Release
@@ -35,7 +36,7 @@ def served_release(mlflow: MlflowSettings, database: DatabaseSettings) -> Releas
 
 
 async def _loaded(mlflow: MlflowSettings) -> Release | None:
-    registry = release.Registry(mlflow.tracking_uri, mlflow.timeout_seconds)
+    registry = ServingClient(mlflow.tracking_uri, mlflow.timeout_seconds)
     try:
         pointer = await registry.resolve(mlflow.registered_model, PRODUCTION)
         return None if pointer is None else release.check(pointer, await registry.fetch(pointer))

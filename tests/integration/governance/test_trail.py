@@ -234,8 +234,8 @@ def test_a_rollback_refuses_another_model_under_the_same_number(settings, make):
     into_production(settings, first)
     into_production(settings, second)
     model = settings.mlflow.registered_model
-    with registry(settings) as client:
-        client.set_version_tag(model, first, tags.MANIFEST_SHA256, "0" * 64)
+    with sdk.client(settings) as client:
+        client.set_model_version_tag(model, str(first), tags.MANIFEST_SHA256, "0" * 64)
     with pytest.raises(ReleaseRefused, match="not the one that was in production under this number"):
         rollback(settings, **WHO)
     assert versions.by_alias(settings, "production") == second

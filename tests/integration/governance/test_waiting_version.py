@@ -3,7 +3,7 @@
 from typer.testing import CliRunner
 
 from streamflow.cli.main import app
-from streamflow.mlflow_api.transport import registry
+from streamflow.mlflow_api import sdk
 from streamflow.model_version import tags
 from streamflow.registry.promote import promote
 
@@ -19,8 +19,8 @@ def test_a_version_that_waits_at_staging_is_reported(settings, make):
     assert "waits" not in listed()
     promote(settings, first, "staging", **WHO)
     assert f"Version {first} waits at staging: not judged yet" in listed()
-    with registry(settings) as client:
-        client.set_version_tag(settings.mlflow.registered_model, first, tags.GATE, "passed")
+    with sdk.client(settings) as client:
+        client.set_model_version_tag(settings.mlflow.registered_model, str(first), tags.GATE, "passed")
     printed = f"passed the gate; promote it with: streamflow models promote {first} --why"
     assert printed in listed()
     # This home has no stack of its own, so `status` asks no service.

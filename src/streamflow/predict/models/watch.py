@@ -10,14 +10,16 @@ from pathlib import Path
 from streamflow import log
 from streamflow import release as releases
 from streamflow.errors import DependencyDown, ReleaseRefused
+from streamflow.mlflow_api.serving_client import ServingClient
 from streamflow.model_version.aliases import CANARY, CHALLENGER, PRODUCTION
 from streamflow.predict.features import online_facts
 from streamflow.predict.features.connections import Connections
+from streamflow.predict.models import cache
 from streamflow.predict.models.live_model import LiveModel, RefusedVersion, Served, Source, make_served
 from streamflow.predict.models.memory import trim
 from streamflow.predict.observe import metrics
 from streamflow.predict.problems import ProblemError
-from streamflow.release import Registry, Release, VersionPointer
+from streamflow.release import Release, VersionPointer
 from streamflow.settings import MlflowSettings, PredictSettings
 
 _LOG = log.get(__name__)
@@ -56,7 +58,7 @@ class Watch:
         self._name = mlflow.registered_model
         self._refresh = refresh
         self._clock = clock
-        self._registry = Registry(mlflow.tracking_uri, mlflow.timeout_seconds)
+        self._registry = ServingClient(mlflow.tracking_uri, mlflow.timeout_seconds)
         self._reported_down = False
         self._polls = 0
         self._patience: float | None = None
@@ -64,7 +66,7 @@ class Watch:
     async def start(self) -> None:
         """Load a release from the registry, or else from the cache; the service starts without one if both fail."""
         folder = self._settings.cache_dir
-        cached = releases.kept_pointer(folder, self._name) if folder is not None else None
+        cached = cache.pointer_of(folder, self._name) if folder is not None else None
         # With a cached release, do not wait for a registry that hangs.
         self._patience = _PATIENCE_SECONDS if cached is not None else None
         try:
@@ -164,7 +166,7 @@ class Watch:
         folder = self._settings.cache_dir
         if folder is not None:
             try:
-                await asyncio.to_thread(releases.keep, folder, pointer, files)
+                await asyncio.to_thread(cache.store, folder, pointer, files)
             except OSError as error:
                 _LOG.warning("release not cached for a start without MLflow", why=str(error))
         del files
@@ -228,7 +230,7 @@ class Watch:
         if self._live.registry_up and not self._live.alias_set:
             return
         try:
-            release = await asyncio.to_thread(releases.kept, folder, cached)
+            release = await asyncio.to_thread(cache.load, folder, cached)
             self._check_join_key(release)
         except ReleaseRefused as error:
             if self._live.refused is None:
