@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandera.errors import SchemaErrors
 
+from streamflow import types
 from streamflow.drops import parse
 from streamflow.drops.read import Chunk, FileError
 from streamflow.repo.declarations import SourceTable
@@ -23,12 +24,13 @@ from streamflow.repo.declarations import SourceTable
 LINE = "line"
 """Name of the column of `Checked.accepted` that holds line numbers."""
 
+
 _NULLABLE = {
-    pa.int64(): pd.Int64Dtype(),
-    pa.float64(): pd.Float64Dtype(),
-    pa.bool_(): pd.BooleanDtype(),
-    pa.string(): pd.StringDtype("python"),
+    pa.type_for_alias(item.arrow): dtype
+    for item in types.TYPES
+    if isinstance(dtype := pd.api.types.pandas_dtype(item.pandas[0]), pd.api.extensions.ExtensionDtype)
 }
+"""Nullable dtype by Arrow type. A date has none: pandas converts it to its own timestamps."""
 
 
 @dataclass(frozen=True)

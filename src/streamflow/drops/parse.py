@@ -21,15 +21,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamflow.repo.declarations import ColumnType
+from streamflow import types
+from streamflow.types import ColumnType
 
-ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "int": pa.int64(),
-    "float": pa.float64(),
-    "bool": pa.bool_(),
-    "string": pa.string(),
-    "date": pa.date32(),
-}
+ARROW_TYPES = {item.name: pa.type_for_alias(item.arrow) for item in types.TYPES}
 TRUE = ("True", "true", "TRUE", "t", "T", "1")
 FALSE = ("False", "false", "FALSE", "f", "F", "0")
 _BOOLS = dict.fromkeys(TRUE, True) | dict.fromkeys(FALSE, False)

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from streamflow import types
 from streamflow.postgres import catalog
 from streamflow.postgres.names import SOURCE, quote
-from streamflow.repo.declarations import ColumnType, SourceTable
+from streamflow.repo.declarations import SourceTable
 from streamflow.repo.definitions import FeatureRepo
 
 SCHEMA = SOURCE
 """Schema of the source tables."""
-
-POSTGRES_TYPES: dict[ColumnType, str] = {
-    "int": "bigint",
-    "float": "double precision",
-    "bool": "boolean",
-    "string": "text",
-    "date": "date",
-}
 
 
 def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
@@ -35,13 +28,13 @@ def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
             if column.name not in existing[table.name]:
                 connection.exec_driver_sql(
                     f"ALTER TABLE {quote(SCHEMA, table.name)}"
-                    f" ADD COLUMN IF NOT EXISTS {quote(column.name)} {POSTGRES_TYPES[column.type]}"
+                    f" ADD COLUMN IF NOT EXISTS {quote(column.name)} {types.of(column.type).postgres[0]}"
                 )
 
 
 def column_definitions(table: SourceTable) -> str:
     """The key and the columns of a table as they stand in a CREATE TABLE."""
-    columns = "".join(f", {quote(c.name)} {POSTGRES_TYPES[c.type]}" for c in table.columns)
+    columns = "".join(f", {quote(c.name)} {types.of(c.type).postgres[0]}" for c in table.columns)
     return f"{quote(table.key)} text NOT NULL{columns}"
 
 

@@ -19,9 +19,10 @@ from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import python_values_to_proto_values
-from feast.types import Bool, Bytes, FeastType, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from feast.types import FeastType
 from pydantic import SecretStr
 
+from streamflow import types
 from streamflow.errors import UsageError
 from streamflow.postgres import catalog
 from streamflow.postgres.engine import engine
@@ -29,16 +30,6 @@ from streamflow.postgres.names import quote
 from streamflow.settings import DatabaseSettings
 
 STAMPS = ("event_timestamp", "created_timestamp", "materialization_id")
-_SQL_TYPES: dict[FeastType, str] = {
-    Int32: "integer",
-    Int64: "bigint",
-    Float32: "real",
-    Float64: "double precision",
-    Bool: "boolean",
-    String: "text",
-    Bytes: "bytea",
-    UnixTimestamp: "timestamptz",
-}
 _WRITTEN_BY_FEAST = 0
 """Materialization id of rows that were pushed through Feast's API, not by a materialization."""
 
@@ -82,11 +73,11 @@ def sql_type(dtype: FeastType) -> str:
         UsageError: arrays, maps and the like have no column type here.
     """
     try:
-        return _SQL_TYPES[dtype]
+        return types.FEAST_COLUMNS[str(dtype)]
     except (KeyError, TypeError):
         raise UsageError(
             f"The online store has no column type for {dtype}.",
-            hint=f"Use one of {', '.join(str(known) for known in _SQL_TYPES)} in the feature view.",
+            hint=f"Use one of {', '.join(types.FEAST_COLUMNS)} in the feature view.",
         ) from None
 
 

@@ -5,31 +5,25 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
 from feast.errors import FeatureViewNotFoundException
 
+from streamflow import types
 from streamflow.eligibility import Rules
 from streamflow.errors import NotFound, UsageError
 from streamflow.features.store import open_store
-from streamflow.model_version.contract import Feature, FeatureType, View
+from streamflow.model_version.contract import Feature, View
 from streamflow.model_version.fingerprint import fingerprint
 from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.postgres.names import quote
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
+from streamflow.types import FeatureType
 
 EVENT_TIMESTAMP = "event_timestamp"
-_TYPES: dict[str, FeatureType] = {
-    "Int64": "int",
-    "Int32": "int",
-    "Float64": "float",
-    "Float32": "float",
-    "Bool": "bool",
-    "String": "string",
-}
 
 
 def feature_schema(repo: FeatureRepo) -> tuple[tuple[Feature, ...], tuple[View, ...]]:
@@ -45,11 +39,12 @@ def feature_schema(repo: FeatureRepo) -> tuple[tuple[Feature, ...], tuple[View, 
         table = repo.table_of_view(view)
         views.append(View(view.name, view.ttl.total_seconds() if view.ttl else None))
         for field in projection.features:
-            kind = _TYPES.get(str(field.dtype))
-            if kind is None:
+            found = types.of_feast(str(field.dtype))
+            if found is None:
                 raise UsageError(
                     f"Feature {view.name}:{field.name} has the type {field.dtype}, which no model takes."
                 )
+            kind = cast("FeatureType", found.name)
             column = table.column(field.name)
             nullable = column.null == "not_applicable"
             if nullable and kind == "string":
@@ -212,4 +207,4 @@ def _column(feature: Feature, values: list[Any]) -> pd.Series[Any]:
         return pd.Series(
             [float("nan") if value is None else float(value) for value in values], dtype="float64"
         )
-    return pd.Series(values, dtype={"int": "int64", "bool": "bool", "string": "object"}[feature.type])
+    return pd.Series(values, dtype=types.of(feature.type).numpy)

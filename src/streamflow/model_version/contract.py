@@ -11,20 +11,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-FeatureType = Literal["int", "float", "bool", "string"]
-FORMAT = 1
+from streamflow import types
+from streamflow.types import FeatureType
 
-SQL_TYPES: Mapping[FeatureType, tuple[str, ...]] = {
-    "int": ("bigint", "integer"),
-    "float": ("double precision", "real"),
-    "bool": ("boolean",),
-    "string": ("text",),
-}
-"""Column types of an online table that a feature of each type may be read from."""
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -141,7 +135,7 @@ def unreadable_features(
         Each such feature with its column's type; None if the column is missing.
     """
     found = [(feature, online.get(feature.view, {}).get(feature.name)) for feature in contract.features]
-    return [(feature, kind) for feature, kind in found if kind not in SQL_TYPES[feature.type]]
+    return [(feature, kind) for feature, kind in found if kind not in types.of(feature.type).postgres]
 
 
 _READER = TypeAdapter(Contract)

@@ -7,17 +7,10 @@ from typing import Literal
 
 import pandera.pandas as pa
 
-ColumnType = Literal["int", "float", "bool", "string", "date"]
-NullMeaning = Literal["", "missing", "not_applicable"]
+from streamflow import types
+from streamflow.types import ColumnType
 
-_TYPES: dict[str, ColumnType] = {
-    "Int64": "int",
-    "Float64": "float",
-    "boolean": "bool",
-    "string[python]": "string",
-    "string": "string",
-    "datetime64[ns]": "date",
-}
+NullMeaning = Literal["", "missing", "not_applicable"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +113,7 @@ def _column(name: str, column: pa.Column) -> Column:
             allowed = tuple(str(value) for value in check.statistics["allowed_values"])
     return Column(
         name=name,
-        type=_TYPES[str(column.dtype)],
+        type=types.of_pandas(str(column.dtype)).name,
         null=(column.metadata or {}).get("null", "missing" if column.nullable else ""),
         categories=tuple(sorted(allowed)),
     )

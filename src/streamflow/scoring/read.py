@@ -19,12 +19,12 @@ import pyarrow as pa
 import sqlalchemy as sa
 from pyarrow import csv
 
+from streamflow import types as value_types
 from streamflow.errors import Refused
 from streamflow.model_version.contract import Contract, Feature
 from streamflow.postgres.names import quote
 from streamflow.repo.definitions import FeatureRepo
 
-_ARROW_TYPES = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "string": pa.string()}
 _KEY = "key"
 
 
@@ -133,7 +133,10 @@ def chunks(connection: sa.Connection, contract: Contract, select: str, rows: int
 
 def _parsed(contract: Contract, content: bytes) -> Chunk:
     types = {_KEY: pa.string()}
-    types |= {f"f{i}": _ARROW_TYPES[feature.type] for i, feature in enumerate(contract.features)}
+    types |= {
+        f"f{i}": pa.type_for_alias(value_types.of(feature.type).arrow)
+        for i, feature in enumerate(contract.features)
+    }
     types |= {f"s{i}": pa.float64() for i in range(len(contract.views))}
     table = csv.read_csv(
         io.BytesIO(content),
@@ -161,6 +164,6 @@ def _values(feature: Feature, column: pa.Array) -> npt.NDArray[Any]:
     if feature.nullable:
         filled = column.cast(pa.float64(), safe=False).fill_null(float("nan"))
     else:
-        filled = column.fill_null({"string": "", "bool": False}.get(feature.type, 0))
+        filled = column.fill_null(value_types.of(feature.type).zero)
     values: npt.NDArray[Any] = filled.to_numpy(zero_copy_only=False)
     return values

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from streamflow import types
 from streamflow.encoding import Encoder
 from streamflow.errors import StreamFlowError
 from streamflow.model_version.contract import Feature
@@ -109,7 +110,7 @@ def raw_rows(features: Sequence[Feature], x: pd.DataFrame) -> list[list[Any]]:
     for feature in features:
         values = x[feature.name].tolist()
         if feature.nullable:
-            cast = {"int": int, "bool": bool, "float": float}[feature.type]
+            cast = types.of(feature.type).python
             values = [None if value != value else cast(value) for value in values]
         columns.append(values)
     return [list(row) for row in zip(*columns, strict=True)]

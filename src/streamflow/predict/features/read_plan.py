@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from streamflow import types
 from streamflow.eligibility import NO_ROW, NULL_VALUES, Policy, Rules
-from streamflow.model_version.contract import SQL_TYPES, Contract, unreadable_features
+from streamflow.model_version.contract import Contract, unreadable_features
 from streamflow.predict.problems import Problem
 
 Columns = Mapping[str, Mapping[str, str]]
@@ -83,7 +84,7 @@ class ReadPlan:
         wrong = {}
         for feature, found in unreadable_features(self.contract, columns):
             reference = f"{feature.view}:{feature.name}"
-            what = "not there" if found is None else f"{found}, not {SQL_TYPES[feature.type][0]}"
+            what = "not there" if found is None else f"{found}, not {types.of(feature.type).postgres[0]}"
             wrong[reference] = f"{reference} is {what}"
         return schema_mismatch("; ".join(wrong.values()), list(wrong)) if wrong else None
 
