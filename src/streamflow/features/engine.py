@@ -1,7 +1,8 @@
-"""Feast's batch engine as one SQL transaction: snapshots -> online tables, all feature views at once.
+"""A batch engine for Feast that materializes all feature views in one SQL transaction.
 
-`feast materialize` and `streamflow materialize` both end here. The rows never leave PostgreSQL, and because all
-views are written in one transaction a reader sees the old state or the new one, never half of each.
+`feast materialize` and `streamflow materialize` both run it. Rows go from the snapshots to the online tables
+without leaving PostgreSQL. Because one transaction writes all views, a reader sees either the old values of
+every view or the new ones, never a mixture.
 """
 
 from __future__ import annotations
@@ -30,42 +31,52 @@ from streamflow.postgres.engine import engine, transaction
 
 
 class SnapshotEngineConfig(FeastConfigBaseModel):  # type: ignore[misc]
-    """The engine has nothing to configure: it works where the offline and the online store are."""
+    """Names the engine in `feature_store.yaml`; the engine itself has no options."""
 
     type: Literal["streamflow.features.engine.SnapshotEngine"] = "streamflow.features.engine.SnapshotEngine"
 
 
 @dataclass
 class DoneJob(MaterializationJob):  # type: ignore[misc]
-    """A materialization that has ended well; one that does not raises."""
+    """A successful materialization; a failed one raises instead of returning a job.
+
+    Attributes:
+        task: The view and the window that were materialized.
+        rows: Number of entities written.
+        identity: Random job id.
+    """
 
     task: MaterializationTask
     rows: int
     identity: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def status(self) -> MaterializationJobStatus:
-        """Always succeeded."""
+        """Return SUCCEEDED."""
         return MaterializationJobStatus.SUCCEEDED
 
     def error(self) -> BaseException | None:
-        """Always none."""
+        """Return None: a failed materialization raises."""
         return None
 
     def should_be_retried(self) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
     def job_id(self) -> str:
-        """A random id."""
+        """Return the random job id."""
         return self.identity
 
     def url(self) -> str | None:
-        """There is no page about it."""
+        """Return None: the job has no web page."""
         return None
 
 
 class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
-    """Materializes inside PostgreSQL; needs the offline and the online store in one database."""
+    """Materializes inside PostgreSQL; requires the offline and the online store to share one database.
+
+    Raises:
+        UsageError: The two stores are in different databases.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.pop("type", None)
@@ -80,7 +91,7 @@ class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
 
     @property
     def supports_batch(self) -> bool:
-        """All feature views come in one call, so that they can share a transaction."""
+        """Ask Feast to pass all feature views in one call, so that they can share a transaction."""
         return True
 
     def update(
@@ -91,10 +102,10 @@ class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
         entities_to_delete: Sequence[Entity],
         entities_to_keep: Sequence[Entity],
     ) -> None:
-        """There is no infrastructure to prepare."""
+        """Do nothing: the engine has no infrastructure to prepare."""
 
     def teardown_infra(self, project: str, fvs: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
-        """There is no infrastructure to remove."""
+        """Do nothing: the engine has no infrastructure to remove."""
 
     def materialize(
         self,
@@ -102,13 +113,14 @@ class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
         tasks: MaterializationTask | list[MaterializationTask],
         **kwargs: Any,
     ) -> list[MaterializationJob]:
-        """Write the newest row per entity inside each task's window, all views in one transaction."""
+        """Write each entity's newest row in each task's window, for all views in one transaction."""
         several = [tasks] if isinstance(tasks, MaterializationTask) else tasks
         config = self.repo_config
         with engine(database_settings(config.online_store)).begin() as connection:
-            # `feast materialize` beside `streamflow materialize`: the second waits for the first.
+            # `feast materialize` does not take the lock of `streamflow materialize`, so this one orders them.
             locks.wait(connection, locks.ENGINE)
-            # In a transaction of its own: it waits for a drop that is being loaded, and holds back none after it.
+            # In its own short transaction: this waits for drops that are being loaded, and its lock would
+            # otherwise block new drops until the materialization ends.
             with transaction(database_settings(config.online_store)) as other:
                 known_at = clock.known_now(other)
             search_path = f"{config.offline_store.db_schema},public"

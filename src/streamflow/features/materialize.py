@@ -1,4 +1,4 @@
-"""Snapshots -> online store, up to an as-of, through Feast."""
+"""Materialization through Feast: fill the online store from the snapshots, up to an as-of date."""
 
 from __future__ import annotations
 
@@ -17,27 +17,34 @@ from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 
 _ALL_HISTORY = timedelta(days=3650)
+"""Window of a view without a ttl: Feast requires a start."""
 
 
 def materialize(settings: Settings, repo: FeatureRepo, as_of: datetime) -> list[MaterializedView]:
-    """Write each entity's newest values up to `as_of` into the online tables, all views at once.
+    """Write each entity's newest values up to `as_of` into the online tables, for all views at once.
 
-    The window is explicit and ends at the as-of, never in the future: Feast's incremental mark is lost on
-    re-apply, and a future end would block later runs (feast#2905, feast#4222).
+    The window is explicit because `feast materialize-incremental` loses its position when the repo is applied
+    again. It ends at `as_of` because an end in the future would block later runs (feast#2905, feast#4222).
+
+    Args:
+        settings: Where PostgreSQL and the feature repo are.
+        repo: Definitions of the feature views.
+        as_of: End of the window; the newest drop date to materialize.
     """
     store = open_store(settings)
     _leave_registry(store)
     start = min(as_of - (view.ttl or _ALL_HISTORY) for view in repo.feature_views)
-    with contextlib.redirect_stdout(io.StringIO()):  # Feast narrates on stdout, which belongs to --json
+    # Feast prints its progress to stdout, where `--json` writes its document.
+    with contextlib.redirect_stdout(io.StringIO()):
         store.materialize(start, as_of)
     with transaction(settings) as connection:
         return [_outcome(connection, view.name) for view in repo.feature_views]
 
 
 def _leave_registry(store: FeatureStore) -> None:
-    """Keep Feast's notes of states and windows out of its registry: ours are in `online.materializations`.
+    """Stop Feast from recording states and windows in its registry; `online.materializations` records them.
 
-    A registry can hold code, so in the cluster the role of this job may not write it, only the apply job's may.
+    Feast can execute code from its registry, so in the cluster only the apply job's role may write to it.
     """
 
     def ignore(*_arguments: object, **_options: object) -> None:

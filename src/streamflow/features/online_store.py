@@ -1,6 +1,9 @@
-"""Feast's online store as wide, typed PostgreSQL tables: one per feature view, readable in psql.
+"""An online store for Feast: one wide, typed PostgreSQL table per feature view, readable in psql.
 
-Feast finds the class by the path in `feature_store.yaml`. `feast materialize`, Feast's feature server and the
+It replaces Feast's own PostgreSQL store, which writes one row per feature with executemany (minutes for
+100,000 users) and does not recover from a restart of PostgreSQL.
+
+Feast loads the class by its path in `feature_store.yaml`. `feast materialize`, Feast's feature server and the
 predict service share these tables:
 
     online.<feature view>(<join key> PRIMARY KEY, <features>, event_timestamp, created_timestamp, materialization_id)
@@ -30,14 +33,15 @@ from streamflow.postgres.names import quote
 from streamflow.settings import DatabaseSettings
 
 STAMPS = ("event_timestamp", "created_timestamp", "materialization_id")
+"""Columns of every online table, after its keys and features."""
 _WRITTEN_BY_FEAST = 0
-"""Materialization id of rows that were pushed through Feast's API, not by a materialization."""
+"""Materialization id of rows that were pushed through Feast's API instead of being materialized."""
 
 Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
 
 class WideOnlineStoreConfig(PostgreSQLConfig):  # type: ignore[misc]
-    """Where the online tables are; the fields are those of Feast's PostgreSQL stores."""
+    """Connection settings of the online store, with the fields of Feast's own PostgreSQL stores."""
 
     type: Literal["streamflow.features.online_store.WideOnlineStore"] = (
         "streamflow.features.online_store.WideOnlineStore"
@@ -45,7 +49,7 @@ class WideOnlineStoreConfig(PostgreSQLConfig):  # type: ignore[misc]
 
 
 def database_settings(config: PostgreSQLConfig) -> DatabaseSettings:
-    """Feast's connection settings as ours, so that both share one pool with pre-ping."""
+    """Convert Feast's connection settings to ours, so that both share a pool that survives restarts."""
     return DatabaseSettings(
         host=config.host,
         port=config.port,
@@ -57,12 +61,12 @@ def database_settings(config: PostgreSQLConfig) -> DatabaseSettings:
 
 
 def key_columns(view: FeatureView) -> list[str]:
-    """Join keys of a view, in a stable order."""
+    """Join keys of a view, sorted by name."""
     return sorted(column.name for column in view.entity_columns) or list(view.join_keys)
 
 
 def feature_names(view: FeatureView) -> list[str]:
-    """Names of the view's features, in order."""
+    """Names of a view's features, in the order of the feature repo."""
     return [feature.name for feature in view.features]
 
 
@@ -70,7 +74,7 @@ def sql_type(dtype: FeastType) -> str:
     """PostgreSQL type of a Feast type.
 
     Raises:
-        UsageError: arrays, maps and the like have no column type here.
+        UsageError: The type is an array, a map or another one that has no column type here.
     """
     try:
         return types.FEAST_COLUMNS[str(dtype)]
@@ -91,11 +95,12 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         data: Sequence[Row],
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """Write rows by COPY and one upsert; older rows never replace newer ones."""
+        """Write rows with COPY and one upsert; an older row never replaces a newer one."""
         keys, features = key_columns(table), feature_names(table)
         columns = [*keys, *features, *STAMPS]
         target = quote(config.online_store.db_schema, table.name)
         with engine(database_settings(config.online_store)).begin() as connection:
+            # COPY cannot resolve conflicts, so the rows go through a temporary table.
             connection.exec_driver_sql(
                 f"CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT * FROM {target} WITH NO DATA"
             )
@@ -126,7 +131,7 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
-        """Read rows in the order of `entity_keys`; an unknown entity is (None, None)."""
+        """Read rows in the order of `entity_keys`; an unknown entity gives (None, None)."""
         keys = key_columns(table)
         wanted = [f for f in table.features if requested_features is None or f.name in requested_features]
         columns = ", ".join(quote(column) for column in [*keys, *(f.name for f in wanted), "event_timestamp"])
@@ -163,16 +168,18 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
                     connection.exec_driver_sql(statement)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
-        """Drop the tables of these views."""
+        """Drop the tables of the given views."""
         self.update(config, tables, [], entities, [], partial=False)
 
 
 def table_statements(schema: str, view: FeatureView, held: Set[str] = frozenset()) -> list[str]:
-    """SQL that creates a view's table, or widens an older one.
+    """SQL that creates a view's table, or adds its missing columns to an existing one.
 
     Args:
-        held: Columns that the table has already. A table that has all of them is not altered: even an ALTER that changes
-            nothing would keep predict from reading it until the transaction ends.
+        schema: Schema of the online tables.
+        view: The feature view.
+        held: Columns that the table already has. No ALTER is issued for them: even one that changes nothing
+            takes a lock that stops predict from reading the table until the transaction ends.
     """
     table = quote(schema, view.name)
     types = {column.name: sql_type(column.dtype) for column in view.entity_columns}
@@ -196,7 +203,7 @@ def table_statements(schema: str, view: FeatureView, held: Set[str] = frozenset(
 
 
 def newest(source: str, keys: Sequence[str], columns: Sequence[str]) -> str:
-    """SELECT of the newest row per entity out of a table with the online columns."""
+    """SELECT of each entity's newest row in a table that has the columns of an online table."""
     listed = ", ".join(quote(column) for column in columns)
     by = ", ".join(quote(key) for key in keys)
     return (
@@ -206,7 +213,7 @@ def newest(source: str, keys: Sequence[str], columns: Sequence[str]) -> str:
 
 
 def upsert(target: str, keys: Sequence[str], features: Sequence[str], select: str) -> str:
-    """INSERT of a select's rows that replaces older rows and leaves newer ones alone."""
+    """INSERT of the rows of `select` that replaces older rows and leaves newer ones unchanged."""
     columns = [*keys, *features, *STAMPS]
     changed = ", ".join(f"{quote(column)} = EXCLUDED.{quote(column)}" for column in [*features, *STAMPS])
     return (
@@ -218,7 +225,7 @@ def upsert(target: str, keys: Sequence[str], features: Sequence[str], select: st
 
 
 def native(value: Value) -> Any:
-    """The Python value inside a Feast value; None when it holds none."""
+    """The Python value inside a Feast value; None if the value is null or empty."""
     kind = value.WhichOneof("val")
     if kind in (None, "null_val"):
         return None

@@ -1,4 +1,4 @@
-"""Open Feast's feature store, and bring its registry to what `feature_repo/` says."""
+"""Open Feast's feature store, and apply the definitions in `feature_repo/` to its registry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from streamflow.settings import Settings
 
 @dataclass(frozen=True)
 class Applied:
-    """What the registry holds after an apply, and what was removed from it."""
+    """Contents of Feast's registry after an apply, by name.
+
+    Attributes:
+        project: Feast project.
+        feature_views: Feature views that the registry contains.
+        feature_services: Feature services that the registry contains.
+        removed: Objects that the apply removed from the registry.
+    """
 
     project: str
     feature_views: tuple[str, ...]
@@ -23,12 +30,17 @@ class Applied:
 
 
 def open_store(settings: Settings, *, db_schema: str | None = None) -> FeatureStore:
-    """Feast's feature store; `db_schema` names the schema its offline store reads snapshots from."""
+    """Open Feast's feature store.
+
+    Args:
+        settings: Where PostgreSQL and the feature repo are.
+        db_schema: Schema of the snapshots that the offline store reads; None keeps the configured one.
+    """
     return FeatureStore(config=feast_config.read(settings.feast.repo, settings.database, db_schema=db_schema))
 
 
 def apply(settings: Settings, repo: FeatureRepo) -> Applied:
-    """Make registry and online tables equal to the repo: new ones added, changed ones changed, gone ones removed."""
+    """Bring Feast's registry and the online tables in line with the repo."""
     store = open_store(settings)
     wanted: list[Any] = [*repo.entities, *repo.data_sources, *repo.feature_views, *repo.feature_services]
     gone = _gone(store, repo)
@@ -46,6 +58,7 @@ def _gone(store: FeatureStore, repo: FeatureRepo) -> list[Any]:
         (store.list_feature_services(), repo.feature_services),
         (store.list_feature_views(), repo.feature_views),
         (store.list_data_sources(), repo.data_sources),
+        # Feast adds the entity `__dummy` itself, for feature views without an entity.
         ([entity for entity in store.list_entities() if entity.name != "__dummy"], repo.entities),
     ]
     return [

@@ -1,4 +1,4 @@
-"""The training set: entities and labels of one drop date, features joined point in time by Feast."""
+"""Build a training set: the labels of one drop date, with features that Feast joins point in time."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ EVENT_TIMESTAMP = "event_timestamp"
 
 
 def feature_schema(repo: FeatureRepo) -> tuple[tuple[Feature, ...], tuple[View, ...]]:
-    """The feature service's ordered feature schema, as contracts state it.
+    """Features of the feature service, in order, and their views, as a model's contract lists them.
 
     Raises:
-        UsageError: two views have a feature of the same name, or a feature has a type models cannot take.
+        UsageError: Two views have a feature of the same name, a feature's type cannot be used by a model, or
+            a string feature may be null.
     """
     features: list[Feature] = []
     views: list[View] = []
@@ -65,11 +66,12 @@ def feature_schema(repo: FeatureRepo) -> tuple[tuple[Feature, ...], tuple[View, 
 
 
 def planned(schema: str) -> str:
-    """What to give to Feast as `db_schema`, so that it reads `schema` by a plan that stays fast. Pure.
+    """Value of Feast's `db_schema` that makes it read `schema` without nested loops. Pure.
 
-    Feast puts it into libpq's options as it is, which is the way to give its sessions a setting. Of the rows of the
-    join's common table expressions PostgreSQL expects a handful, and so may choose to compare each with each:
-    300,000 users had not ended after 24 minutes, and took 11 s without nested loops.
+    PostgreSQL expects only a few rows from the common table expressions of Feast's point-in-time join, and so
+    may join them by a nested loop: with 300,000 users the query had not finished after 24 minutes; without
+    nested loops it took 11 s. Feast has no setting for this, but copies `db_schema` into libpq's options
+    unchanged, so that further options can follow the schema.
     """
     return f"public -c enable_nestloop=off -c search_path={schema}"
 
@@ -87,20 +89,22 @@ def build(
     """Join labels and features point in time.
 
     Args:
-        as_of: When the world is looked at; no feature is newer.
-        label_as_of: Drop date whose labels are meant; labels of another date are never used.
-        known_at: For the record; the views in `db_schema` are already frozen at it.
-        db_schema: Schema of snapshot views that Feast reads.
-        schema: Features and their views; default: those of the feature service.
+        settings: Where PostgreSQL and the feature repo are.
+        repo: Definitions of the label and the features.
+        as_of: Point in time of the join; no feature value is newer.
+        label_as_of: Drop date of the labels; labels of other dates are never used.
+        known_at: Load time at which the views in `db_schema` are frozen; only recorded here.
+        db_schema: Schema of the snapshot views that Feast reads.
+        schema: Features and their views; None uses those of the feature service.
 
     Raises:
-        NotFound: there are no labels, or no complete rows.
-        UsageError: Feast's registry does not have these features.
+        NotFound: There are no labels, or no row has every required feature.
+        UsageError: Feast's registry does not contain these features.
     """
     features, views = schema or feature_schema(repo)
     table = repo.label_table
     key = quote(repo.join_key)
-    # The label's own column is renamed: a feature might have its name.
+    # The label's column is renamed because a feature might have the same name.
     entities = (
         f"SELECT DISTINCT ON ({key}) {key}, TIMESTAMPTZ '{as_of.isoformat()}' AS {EVENT_TIMESTAMP},"
         f" {quote(repo.label.column)} AS {LABEL} FROM {table.snapshots}"
@@ -139,11 +143,11 @@ def build(
 
 
 def _joined(settings: Settings, db_schema: str, features: Sequence[Feature], entities: str) -> pa.Table:
-    """Let Feast join the features to the rows that the query `entities` selects."""
+    """Have Feast join the features to the rows that the query `entities` selects."""
     store = open_store(settings, db_schema=planned(db_schema))
     references = [f"{feature.view}:{feature.name}" for feature in features]
     with warnings.catch_warnings():
-        # Feast reads the entities' columns through pandas and psycopg; pandas would rather have SQLAlchemy.
+        # Feast hands pandas a psycopg connection, and pandas warns that it supports SQLAlchemy only.
         warnings.filterwarnings("ignore", message="pandas only supports SQLAlchemy")
         try:
             return store.get_historical_features(features=references, entity_df=entities).to_arrow()
@@ -157,12 +161,15 @@ def _joined(settings: Settings, db_schema: str, features: Sequence[Feature], ent
 def complete_rows(
     joined: pa.Table, key: str, features: Sequence[Feature], views: Sequence[View]
 ) -> tuple[list[tuple[Any, ...]], dict[str, int]]:
-    """Rows (key, features…, label) sorted by key, without those that lack a usable value.
+    """Select the rows that have a usable value for every required feature.
 
-    Predictions are refused for such rows, so models do not learn from them either.
+    Predictions are refused for the other rows, so models are not trained on them either.
 
     Returns:
-        The complete rows, and per required feature how many rows lack it.
+        The complete rows (key, features…, label) sorted by key, and how many rows lack each feature.
+
+    Raises:
+        NotFound: No row is complete.
     """
     names = [key, *(feature.name for feature in features), LABEL]
     columns = [joined.column(name).to_pylist() for name in names]
@@ -185,7 +192,7 @@ def complete_rows(
 
 
 def with_categories(features: Sequence[Feature], rows: Sequence[tuple[Any, ...]]) -> tuple[Feature, ...]:
-    """Features whose string columns without declared categories get the values that were seen."""
+    """Give string features without declared categories the values that occur in `rows`."""
     return tuple(
         Feature(f.name, f.view, f.type, f.nullable, tuple(sorted({row[i + 1] for row in rows})))
         if f.type == "string" and not f.categories
@@ -195,14 +202,14 @@ def with_categories(features: Sequence[Feature], rows: Sequence[tuple[Any, ...]]
 
 
 def frame_of(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Rows of plain values, absent ones None, as the frame that estimators take."""
+    """Turn rows of plain values, with None for null, into the frame that estimators take."""
     return pd.DataFrame(
         {feature.name: _column(feature, [row[i] for row in rows]) for i, feature in enumerate(features)}
     )
 
 
 def _column(feature: Feature, values: list[Any]) -> pd.Series[Any]:
-    """A pandas column as estimators take it: absent values are NaN, hence floats."""
+    """A pandas column as estimators take it; a column that may contain nulls is float, with NaN for null."""
     if feature.nullable or feature.type == "float":
         return pd.Series(
             [float("nan") if value is None else float(value) for value in values], dtype="float64"
