@@ -1,5 +1,6 @@
-"""Stage 7: all entities at once.
+"""Stage 7: batch scoring of every entity.
 
-read.py    snapshots -> chunks of columns, one row an entity
-score.py   chunks -> probabilities -> streamflow.scorings and streamflow.scores
+run.py     scores every entity with one release, or computes some scores without storing them
+read.py    reads the snapshots as chunks of columns, one row per entity
+score.py   turns chunks into probabilities and writes them to streamflow.scorings and streamflow.scores
 """

@@ -1,7 +1,7 @@
-"""Snapshots -> chunks of columns: every entity's newest feature values as of a date, in the order of the key.
+"""Read every entity's newest feature values as of a date, in chunks of columns ordered by descending key.
 
-PostgreSQL writes CSV and Arrow reads it, so that no value passes through a Python object: a cursor of rows takes
-ten times as long. Both print and parse floats such that the bits survive.
+PostgreSQL writes CSV and Arrow parses it, so no value becomes a Python object; fetching rows from a cursor
+takes ten times as long. PostgreSQL prints floats with enough digits for Arrow to restore every bit.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _KEY = "key"
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some entities' features; arrays of n values.
+    """Feature values of n entities, as arrays of length n.
 
     Attributes:
-        keys: The entities.
-        columns: One array per feature of the contract; an absent value is NaN when the feature is nullable,
-            else zero, False or "".
-        absent: One mask per feature: which values are null.
-        stamps: One array per view of the contract: as-of in seconds since 1970, NaN without a row.
+        keys: Keys of the entities.
+        columns: One array per feature of the contract. A null is NaN if the feature is nullable, otherwise
+            zero, False or "".
+        absent: One mask per feature, True where the value is null.
+        stamps: One array per view of the contract: as-of in seconds since 1970, NaN if the entity has no row.
     """
 
     keys: pa.Array
@@ -47,10 +47,10 @@ class Chunk:
 
 
 def check_fits(repo: FeatureRepo, contract: Contract) -> None:
-    """Make sure that the feature repo still has what the model was trained on.
+    """Check that the feature repo still defines every feature that the model was trained on.
 
     Raises:
-        Refused: names what is gone.
+        Refused: A feature or the join key is missing; the message names it.
     """
     known = {f"{view.name}:{feature.name}" for view in repo.feature_views for feature in view.features}
     gone = [name for f in contract.features if (name := f"{f.view}:{f.name}") not in known]
@@ -66,7 +66,7 @@ def check_fits(repo: FeatureRepo, contract: Contract) -> None:
 def newest_as_of(
     connection: sa.Connection, repo: FeatureRepo, contract: Contract, schema: str, as_of: datetime
 ) -> tuple[float, ...]:
-    """Newest as-of per view of the contract, up to `as_of`, in seconds since 1970; NaN for an empty view."""
+    """Newest as-of of each view of the contract, up to `as_of`, in seconds since 1970; NaN if there is none."""
     found = []
     for view in contract.views:
         source: Any = repo.view(view.name).batch_source
@@ -83,7 +83,7 @@ def newest_as_of(
 
 
 def statement(repo: FeatureRepo, contract: Contract, schema: str, as_of: datetime) -> str:
-    """SELECT of key, features and as-of per view, for every entity that was known by `as_of`."""
+    """SELECT of every entity known by `as_of`: its key, its features and its row's as-of in each view."""
     position = {view.name: i for i, view in enumerate(contract.views)}
     key = quote(repo.join_key)
     columns = [f"k.{key} AS {_KEY}"]
@@ -113,7 +113,8 @@ def _view(repo: FeatureRepo, contract: Contract, name: str, schema: str, as_of: 
 
 
 def _newest(table: str, key: str, stamp: str, loaded: str, columns: list[str], as_of: datetime) -> str:
-    # All descending: the unique index (key, as_of, loaded_at), read backwards, is this order.
+    # All descending, so that PostgreSQL can read the unique index (key, as_of, loaded_at) backwards, without
+    # a sort.
     return (
         f"SELECT DISTINCT ON ({key}) {', '.join(columns)} FROM {table}"
         f" WHERE {stamp} <= TIMESTAMPTZ '{as_of.isoformat()}'"
@@ -122,10 +123,17 @@ def _newest(table: str, key: str, stamp: str, loaded: str, columns: list[str], a
 
 
 def chunks(connection: sa.Connection, contract: Contract, select: str, rows: int) -> Iterator[Chunk]:
-    """Run a `statement` and yield its result in chunks of `rows` rows."""
+    """Run a SELECT made by `statement` and yield its result in chunks.
+
+    Args:
+        connection: Connection in a transaction that lasts until the last chunk is read.
+        contract: Contract that the SELECT was made for.
+        select: The SELECT.
+        rows: Largest number of rows in a chunk.
+    """
     cursor: Any = connection.connection.cursor()
     with cursor.copy(f"COPY ({select}) TO STDOUT (FORMAT csv)") as copy:
-        # One block is one row.
+        # PostgreSQL sends each row of a COPY as one message, so a block is a row.
         blocks = iter(copy)
         while block := list(islice(blocks, rows)):
             yield _parsed(contract, b"".join(block))
@@ -144,6 +152,7 @@ def _parsed(contract: Contract, content: bytes) -> Chunk:
         csv.ParseOptions(newlines_in_values=True),
         csv.ConvertOptions(
             column_types=types,
+            # In PostgreSQL's CSV an empty field is null, and a quoted empty field is the empty string.
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,

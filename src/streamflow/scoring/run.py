@@ -1,4 +1,4 @@
-"""Score every entity of frozen snapshots with one release, or compute the scores of some without storing them."""
+"""Score every entity of frozen snapshots with one release, or compute some scores without storing them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from streamflow.scoring import score as scoring
 from streamflow.settings import DatabaseSettings
 
 CHUNK_ROWS = 16_384
+"""Entities that are read and scored together."""
 
 
 @dataclass(frozen=True)
 class World:
-    """The snapshots that are scored from.
+    """The snapshots to score.
 
     Attributes:
         repo: Definitions of the features.
-        schema: Schema of the snapshots as known at `known_at`.
-        as_of: When the world is looked at.
-        known_at: Newest load time that is visible.
+        schema: Schema of the snapshots, frozen at `known_at`.
+        as_of: Newest as-of date of a value that is used.
+        known_at: Newest load time of a value that is used.
     """
 
     repo: FeatureRepo
@@ -40,12 +41,12 @@ class World:
 
 @dataclass(frozen=True)
 class Limits:
-    """How a scoring is done.
+    """Settings of a scoring.
 
     Attributes:
-        require_newest: Refuse values older than their view's newest.
-        threads: Chunks that are inferred at a time.
-        keep: Newest scorings of the model whose scores stay.
+        require_newest: Whether to refuse values older than the newest as-of of their view.
+        threads: Number of chunks to infer concurrently.
+        keep: Number of the model's newest scorings whose scores are kept.
     """
 
     require_newest: bool
@@ -62,20 +63,21 @@ def score_every_entity(
 ) -> ScoreResult:
     """Store a probability for every entity that predict would answer, and count the others by reason.
 
-    Probabilities are predict's to the last bit. Nothing is visible in `streamflow.scores` before all of it is.
+    Each probability has the same bits as predict's. Scores become visible in `streamflow.scores` all at once.
 
     Args:
-        database: Where PostgreSQL is.
-        release: The version that scores.
-        world: What is scored from.
-        limits: What is refused, how wide the work is spread, and what stays.
-        began: When the work began, by `time.monotonic`.
+        database: Connection settings.
+        release: Model version that scores.
+        world: Snapshots to score.
+        limits: Settings of the scoring.
+        began: Start of the job by `time.monotonic`; the result reports the seconds since then.
 
     Raises:
         Refused: The version needs features that the feature repo no longer has.
     """
     contract, model = release.contract, _model(release)
     read.check_fits(world.repo, contract)
+    # Two connections, because one that copies rows out cannot copy others in at the same time.
     with transaction(database) as source:
         rules = scoring.Rules(_newest(source, release, world), limits.require_newest, limits.threads)
         chunks = read.chunks(source, contract, _statement(release, world), CHUNK_ROWS)
@@ -107,7 +109,14 @@ def probabilities(
     *,
     require_newest: bool,
 ) -> dict[str, float]:
-    """The probabilities that `score_every_entity` would store for some entities; refused ones are absent.
+    """Probabilities that `score_every_entity` would store for the given entities, by key.
+
+    Args:
+        database: Connection settings.
+        release: Model version that scores.
+        world: Snapshots to score.
+        entities: Keys of the entities; refused and unknown ones are missing from the result.
+        require_newest: Whether to refuse values older than the newest as-of of their view.
 
     Raises:
         Refused: The version needs features that the feature repo no longer has.
@@ -132,10 +141,10 @@ def is_current(
     """Whether another scoring would repeat the newest one: the same version on the same data.
 
     Args:
-        newest: The newest scoring of the model.
-        release: The version that would score.
-        as_of: When the world would be looked at.
-        loaded_at: Newest load time of all drops.
+        newest: Newest scoring of the model; None if it was never scored.
+        release: Version that would score.
+        as_of: As-of date that would be scored.
+        loaded_at: Load time of the drop that was loaded last.
     """
     return scoring.is_current(newest, _model(release), as_of, loaded_at)
 
@@ -153,5 +162,5 @@ def _statement(release: Release, world: World) -> str:
 
 
 def _literal(text: str) -> str:
-    # COPY takes no parameters. A quote is doubled; backslashes mean nothing in a standard string.
+    # COPY takes no parameters, so the text is quoted here: only quotes need doubling in a standard string.
     return "'" + text.replace("'", "''") + "'"

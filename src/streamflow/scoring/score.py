@@ -1,6 +1,8 @@
-"""Chunks of features -> probabilities -> `streamflow.scorings` and `streamflow.scores`, with flat memory.
+"""Turn chunks of features into probabilities and write them to `streamflow.scorings` and `streamflow.scores`.
 
-Reading, inference and writing overlap: PostgreSQL works on the next chunk and the last one while threads infer.
+Reading, inference and writing overlap: while threads infer, PostgreSQL reads the next chunk and writes the
+previous one. Only a few chunks are in memory at a time, so memory use does not grow with the number of
+entities.
 """
 
 from __future__ import annotations
@@ -29,18 +31,18 @@ Infer = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]]
 
 
 UNKNOWN_CATEGORY, NOT_FINITE = "unknown_category", "not_finite"
-"""Reasons that only the encoder and the model find."""
+"""Reasons for a refusal that only the encoder and the model detect, after the rules of `eligibility`."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model version that may be served, as far as scoring needs it.
+    """The parts of a release that scoring needs.
 
     Attributes:
-        version: Its number.
-        contract: What it demands.
-        encoder: Feature values -> matrix.
-        infer: Matrix (n, width) -> probabilities (n,); called by several threads.
+        version: Number of the model version.
+        contract: Its contract.
+        encoder: Turns feature values into the model's input matrix.
+        infer: Turns a matrix of shape (n, width) into n probabilities; called by several threads at once.
     """
 
     version: int
@@ -51,12 +53,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Rules:
-    """How features are judged, and how wide the work is spread.
+    """Which values are stale, and how many chunks are inferred at a time.
 
     Attributes:
-        newest: Newest as-of per view of the contract, in seconds since 1970.
-        require_newest: Refuse values older than their view's newest.
-        threads: Chunks that are inferred at a time.
+        newest: Newest as-of of each view of the contract, in seconds since 1970.
+        require_newest: Whether to refuse values older than the newest as-of of their view.
+        threads: Number of chunks to infer concurrently.
     """
 
     newest: tuple[float, ...]
@@ -66,13 +68,13 @@ class Rules:
 
 @dataclass
 class Tally:
-    """What came of the entities.
+    """Counts of a scoring.
 
     Attributes:
-        scored: Entities with a probability.
-        positive: Those among them that reach the threshold.
-        refused: Entities without one, by reason.
-        features: Refused entities by the feature that they lack.
+        scored: Number of entities with a probability.
+        positive: Number of them whose probability reaches the threshold.
+        refused: Number of entities without a probability, by reason.
+        features: Number of refused entities that lack a feature, by feature.
     """
 
     scored: int = 0
@@ -83,7 +85,15 @@ class Tally:
 
 @dataclass(frozen=True)
 class Scoring:
-    """A row of `streamflow.scorings`: which version scored, and on what data."""
+    """A row of `streamflow.scorings`: which version scored which data.
+
+    Attributes:
+        scoring_id: Id of the scoring.
+        version: Number of the model version.
+        fingerprint: Fingerprint of the version's training set.
+        as_of: As-of date that was scored.
+        known_at: Newest load time that was visible.
+    """
 
     scoring_id: int
     version: int
@@ -94,7 +104,15 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one chunk."""
+    """Scores of one chunk.
+
+    Attributes:
+        keys: Keys of the entities that have a probability.
+        probabilities: Their probabilities, in the order of `keys`.
+        predictions: Whether each probability reaches the threshold.
+        refused: Number of refused entities, by reason.
+        features: Number of refused entities that lack a feature, by feature.
+    """
 
     keys: pa.Array
     probabilities: npt.NDArray[np.float64]
@@ -104,7 +122,7 @@ class Scores:
 
 
 def score_chunk(model: Model, rules: Rules, chunk: Chunk) -> Scores:
-    """Probabilities of the entities of a chunk that may be predicted from. Pure but for the inference."""
+    """Score the entities of a chunk that the rules allow, and count the others. Pure except for inference."""
     contract = model.contract
     columns = Columns(chunk.columns, chunk.absent, chunk.stamps)
     verdict = eligibility.Rules(contract.features, contract.views).judge(
@@ -131,11 +149,12 @@ def score_chunk(model: Model, rules: Rules, chunk: Chunk) -> Scores:
 
 
 def score_all(model: Model, rules: Rules, chunks: Iterable[Chunk]) -> Iterator[Scores]:
-    """Score chunks in their order, a few at a time."""
+    """Score chunks concurrently; yield their scores in the order of the chunks."""
     with ThreadPoolExecutor(rules.threads, "score") as pool:
         waiting: deque[Future[Scores]] = deque()
         for chunk in chunks:
             waiting.append(pool.submit(score_chunk, model, rules, chunk))
+            # Reads one chunk ahead of the threads and no further: a faster reader would fill the memory.
             if len(waiting) > rules.threads:
                 yield waiting.popleft().result()
         while waiting:
@@ -143,7 +162,7 @@ def score_all(model: Model, rules: Rules, chunks: Iterable[Chunk]) -> Iterator[S
 
 
 def begin(connection: sa.Connection, model: Model, as_of: datetime, known_at: datetime) -> int:
-    """Record a scoring; the caller's transaction makes it visible together with its scores."""
+    """Record a scoring and return its id; the caller's transaction commits it together with its scores."""
     number: int = connection.execute(
         sa.text(
             "INSERT INTO streamflow.scorings (model, version, fingerprint, as_of, known_at)"
@@ -161,7 +180,7 @@ def begin(connection: sa.Connection, model: Model, as_of: datetime, known_at: da
 
 
 def newest(connection: sa.Connection, model: str) -> Scoring | None:
-    """The newest scoring of a model; None before the first."""
+    """The newest scoring of a model; None if it was never scored."""
     row = connection.execute(
         sa.text(
             "SELECT scoring_id, version, fingerprint, as_of, known_at FROM streamflow.scorings"
@@ -173,10 +192,13 @@ def newest(connection: sa.Connection, model: str) -> Scoring | None:
 
 
 def is_current(held: Scoring | None, model: Model, as_of: datetime, loaded_at: datetime) -> bool:
-    """Whether a scoring is what another one would be: the same version on the same data. Pure.
+    """Whether a new scoring would repeat the one in `held`: the same version on the same data. Pure.
 
     Args:
-        loaded_at: Newest load time of all drops.
+        held: Newest scoring of the model; None if it was never scored.
+        model: Version that would score.
+        as_of: As-of date that would be scored.
+        loaded_at: Load time of the drop that was loaded last.
     """
     return (
         held is not None
@@ -187,14 +209,14 @@ def is_current(held: Scoring | None, model: Model, as_of: datetime, loaded_at: d
 
 
 def forget(connection: sa.Connection, model: str, keep: int) -> None:
-    """Remove the scores of all but the newest `keep` scorings of a model."""
+    """Delete the scores of all but the newest `keep` scorings of a model; the scorings stay on record."""
     connection.execute(
         sa.text("SELECT streamflow.keep_scores(:model, :keep)"), {"model": model, "keep": keep}
     )
 
 
 def write(connection: sa.Connection, number: int, results: Iterable[Scores]) -> Tally:
-    """Copy scores into their table as they come, and the refusals beside them."""
+    """Copy scores into `streamflow.scores` as they arrive, then record the refusals by reason."""
     tally = Tally()
     cursor: Any = connection.connection.cursor()
     columns = "scoring_id, entity, probability, prediction"
