@@ -1,11 +1,12 @@
-"""May we predict from these values? One ordered list of rules, for one row and for whole columns.
+"""Decide whether a prediction may be made from feature values, by one list of rules for rows and columns.
 
-    no_row        a feature view has no row of the entity
+    no_row        a feature view has no row for the entity
     null_values   a required value is null, or a number is not finite as float32
-    stale         values are behind their view's newest as-of (where that is refused), or beyond their view's maximum age
+    stale         a row is older than its view's newest as-of, if the policy refuses that, or than its
+                  view's maximum age
 
-The first rule that applies counts. `/predict`, which answers one entity at a time, asks `Rules.reason`; batch scoring
-asks `Rules.judge` for columns. A property test holds the two equal.
+The first rule that applies gives the reason. `/predict` checks one entity at a time with `Rules.reason`;
+batch scoring checks columns with `Rules.judge`. A property test verifies that both give the same reasons.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from streamflow.model_version.contract import Feature, View
 
 NO_ROW, NULL_VALUES, STALE = "no_row", "null_values", "stale"
 REASONS = (NO_ROW, NULL_VALUES, STALE)
-"""Every reason, in the order in which the rules apply."""
+"""All reasons, in the order in which the rules apply."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What counts as stale.
+    """Which values count as stale.
 
     Attributes:
-        require_newest: Refuse values older than their view's newest as-of.
-        now: Time that ages are measured against, in seconds since 1970; None measures against each view's newest as-of.
+        require_newest: Whether values older than their view's newest as-of are stale.
+        now: Time from which ages are computed, in seconds since 1970; None uses each view's newest as-of.
     """
 
     require_newest: bool
@@ -40,12 +41,12 @@ class Policy:
 
 @dataclass(frozen=True)
 class Columns:
-    """Feature values of n entities, a column each.
+    """Feature values of n entities, as arrays of length n.
 
     Attributes:
-        values: One array per feature; whatever stands where a value is absent is not looked at.
-        absent: One mask per feature: which values are null.
-        stamps: One array per view: as-of in seconds since 1970, NaN without a row.
+        values: One array per feature; elements whose value is null are ignored.
+        absent: One mask per feature, True where the value is null.
+        stamps: One array per view: as-of in seconds since 1970, NaN if the entity has no row.
     """
 
     values: Sequence[npt.NDArray[Any]]
@@ -55,11 +56,11 @@ class Columns:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which of n entities may be predicted from.
+    """Which of n entities may be predicted, and why the others may not.
 
     Attributes:
-        rule: Per entity, the position in REASONS of the rule that refuses it; -1 when none does.
-        features: Refused entities that lack a feature, by "view:feature".
+        rule: For each entity, the index in REASONS of the rule that refuses it; -1 if it may be predicted.
+        features: Number of entities that lack a feature, by "view:feature".
     """
 
     rule: npt.NDArray[np.int8]
@@ -67,18 +68,26 @@ class Verdict:
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:
-        """Mask of the entities that may be predicted from."""
+        """Mask of the entities that may be predicted."""
         return self.rule < 0
 
     @property
     def reasons(self) -> dict[str, int]:
-        """Refused entities by reason."""
+        """Number of refused entities, by reason."""
         counts = {reason: int((self.rule == i).sum()) for i, reason in enumerate(REASONS)}
         return {reason: count for reason, count in counts.items() if count}
 
 
 class Rules:
-    """The rules for the features and views of one contract."""
+    """The rules, for the features and views of one contract.
+
+    Attributes:
+        features: Features, in the order of the contract.
+        views: Names of the views, in the order of the contract.
+        max_ages: Maximum age of each view's values, in seconds; None if they do not expire.
+        view_of: For each feature, the index of its view in `views`.
+        references: Name of each feature as "view:feature".
+    """
 
     def __init__(self, features: Sequence[Feature], views: Sequence[View]) -> None:
         self.features = tuple(features)
@@ -97,13 +106,13 @@ class Rules:
         newest: Mapping[str, float],
         policy: Policy,
     ) -> str | None:
-        """Why one entity may not be predicted from; None when it may.
+        """Why one entity may not be predicted; None if it may.
 
         Args:
-            values: Value per feature; None where absent.
-            stamps: As-of per view in seconds since 1970; None without a row.
-            newest: Newest as-of per view; values of a view that is not in it count as its newest.
-            policy: What counts as stale.
+            values: Value of each feature; None for null.
+            stamps: As-of of the entity's row in each view, in seconds since 1970; None if it has no row.
+            newest: Newest as-of of each view, by name; rows of a view that is not listed count as its newest.
+            policy: Which values count as stale.
 
         Raises:
             TypeError: A value of a float feature is not a number.
@@ -115,10 +124,10 @@ class Rules:
                 return NULL_VALUES
         for i in self._floats:
             value = values[i]
-            # NaN compares false with everything.
+            # `value < -LARGEST or value > LARGEST` would accept NaN: every comparison with it is false.
             if value is not None and not -LARGEST <= value <= LARGEST:
                 return NULL_VALUES
-        # `_is_stale` written out: a call for each view would double the cost of a fresh row.
+        # The same as `_is_stale`, inlined: calling it for each view doubles the time that a fresh row takes.
         require_newest, now = policy.require_newest, policy.now
         for i, stamp in enumerate(stamps):
             latest = newest.get(self.views[i], stamp)
@@ -130,13 +139,13 @@ class Rules:
         return None
 
     def lacking(self, values: Sequence[Any]) -> list[int]:
-        """Positions of the features without a usable value: required ones that are null, then numbers not finite."""
+        """Indexes of features without a usable value: required nulls first, then numbers that are not finite."""
         return [i for i in self._required if values[i] is None] + [
             i for i in self._floats if values[i] is not None and not -LARGEST <= values[i] <= LARGEST
         ]
 
     def stale(self, stamps: Sequence[float | None], newest: Mapping[str, float], policy: Policy) -> list[int]:
-        """Positions of the views whose row is too old; a view without a row is not stale."""
+        """Indexes of the views whose row is stale; a view without a row is not."""
         return [
             i
             for i, (view, limit, stamp) in enumerate(zip(self.views, self.max_ages, stamps, strict=True))
@@ -144,23 +153,23 @@ class Rules:
         ]
 
     def lacking_columns(self, columns: Columns) -> list[npt.NDArray[np.bool_]]:
-        """One mask per feature: the entities without a usable value of it, whether or not they have a row."""
+        """One mask per feature, True where an entity has no usable value, even if it has no row at all."""
         found = []
         for feature, values, absent in zip(self.features, columns.values, columns.absent, strict=True):
             lacking = np.zeros_like(absent) if feature.nullable else absent.copy()
             if feature.type == "float":
-                # NaN compares false with everything.
+                # Negated because every comparison with NaN is false.
                 lacking |= ~absent & ~(np.abs(values) <= LARGEST)
             found.append(lacking)
         return found
 
     def judge(self, columns: Columns, newest: Sequence[float], policy: Policy) -> Verdict:
-        """Judge many entities at once, by the same rules as `reason`.
+        """Apply the same rules as `reason` to many entities at once.
 
         Args:
-            columns: Their values.
-            newest: Newest as-of per view in seconds since 1970.
-            policy: What counts as stale.
+            columns: Values of the entities.
+            newest: Newest as-of of each view, in seconds since 1970.
+            policy: Which values count as stale.
         """
         without = [np.isnan(stamps) for stamps in columns.stamps]
         lacking = self.lacking_columns(columns)
@@ -172,6 +181,7 @@ class Rules:
                 stale |= (latest if policy.now is None else policy.now) - stamps > limit
         refused = (np.logical_or.reduce(without), np.logical_or.reduce(lacking), stale)
         rule = np.full(len(stale), -1, dtype=np.int8)
+        # Last rule first, so that an earlier rule overwrites a later one.
         for i in reversed(range(len(REASONS))):
             rule[refused[i]] = i
         features = {

@@ -66,7 +66,7 @@ def check_fits(repo: FeatureRepo, contract: Contract) -> None:
 def newest_as_of(
     connection: sa.Connection, repo: FeatureRepo, contract: Contract, schema: str, as_of: datetime
 ) -> tuple[float, ...]:
-    """Newest as-of of each view of the contract, up to `as_of`, in seconds since 1970; NaN if there is none."""
+    """Each view's newest as-of up to `as_of`, in seconds since 1970; NaN for an empty view."""
     found = []
     for view in contract.views:
         source: Any = repo.view(view.name).batch_source
@@ -113,8 +113,7 @@ def _view(repo: FeatureRepo, contract: Contract, name: str, schema: str, as_of: 
 
 
 def _newest(table: str, key: str, stamp: str, loaded: str, columns: list[str], as_of: datetime) -> str:
-    # All descending, so that PostgreSQL can read the unique index (key, as_of, loaded_at) backwards, without
-    # a sort.
+    # All descending, so that reading the unique index (key, as_of, loaded_at) backwards replaces a sort.
     return (
         f"SELECT DISTINCT ON ({key}) {', '.join(columns)} FROM {table}"
         f" WHERE {stamp} <= TIMESTAMPTZ '{as_of.isoformat()}'"

@@ -1,1 +1,1 @@
-"""Stage 2: the world as of A, as known at K."""
+"""Stage 2: the source tables as of a date, as known at a time."""

@@ -1,4 +1,4 @@
-"""Which drop date is meant: by features as of a date, and by their labels. Pure."""
+"""Choose the drop date that features as of a date come from, and the drop date of their labels. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from streamflow.times import midnight
 
 
 def newest_as_of(dates: Collection[date], as_of: date | None = None) -> datetime:
-    """The newest drop date up to `as_of` (or at all).
+    """The newest drop date up to `as_of`.
+
+    Args:
+        dates: Dates of the loaded drops.
+        as_of: Latest date to consider; None considers all.
 
     Raises:
-        NotFound: no drop is that old.
-        NotYet: none was ever loaded.
+        NotFound: Every loaded drop is newer than `as_of`.
+        NotYet: No drop has been loaded yet.
     """
     until = [day for day in dates if as_of is None or day <= as_of]
     if not until:
@@ -29,10 +33,14 @@ def newest_as_of(dates: Collection[date], as_of: date | None = None) -> datetime
 def label_as_of(dates: Collection[date], as_of: date, horizon: int) -> datetime:
     """The drop date whose labels belong to features as of `as_of`.
 
-    Horizon 0 is the newest drop up to `as_of`; horizon n the n-th drop date after that one.
+    Args:
+        dates: Dates of the loaded drops.
+        as_of: Date of the features.
+        horizon: 0 selects the newest drop date up to `as_of`; n selects the n-th drop date after that one.
 
     Raises:
-        NotFound: that drop has not been loaded (yet).
+        NotFound: The drop with these labels has not been loaded.
+        NotYet: No drop has been loaded yet.
     """
     base = newest_as_of(dates, as_of)
     later = sorted({day for day in dates if day > base.date()})

@@ -1,4 +1,4 @@
-"""The `*_snapshots` views over the append-only source tables: everything known now, or frozen at one known-at."""
+"""The `*_snapshots` views of the source tables: of all rows, or of those loaded up to a known-at."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 
 _LEFTOVER_AFTER = "1 day"
+"""Age from which a frozen schema counts as left behind by a killed run."""
 
 
 def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
-    """Create the views in schema `features`, or replace those whose columns have changed."""
+    """Create the views of all rows in the schema `features`; replace those whose columns have changed."""
     for table in repo.tables:
         _create(connection, table, FEATURES, None)
 
@@ -32,10 +33,10 @@ def _create(connection: sa.Connection, table: SourceTable, schema: str, known_at
     if existing == columns:
         return
     if existing:
-        # Replacing in place may only append columns; whoever reads waits for the end of this transaction.
+        # CREATE OR REPLACE VIEW can only append columns. Readers wait until this transaction commits.
         connection.exec_driver_sql(f"DROP VIEW {name}")
     selected = ", ".join(quote(column) for column in columns)
-    # A view's text takes no parameters; isoformat of a datetime holds no quote.
+    # A view's definition takes no parameters, and the ISO format of a datetime contains no quote.
     frozen = f" WHERE loaded_at <= TIMESTAMPTZ '{known_at.isoformat()}'" if known_at else ""
     connection.exec_driver_sql(
         f"CREATE VIEW {name} AS SELECT {selected} FROM {quote(SOURCE, table.name)}{frozen}"
@@ -44,20 +45,26 @@ def _create(connection: sa.Connection, table: SourceTable, schema: str, known_at
 
 @contextlib.contextmanager
 def frozen(settings: Settings, repo: FeatureRepo, known_at: datetime) -> Iterator[str]:
-    """The world as known at `known_at`: a schema of views of the same names, dropped at the end.
+    """Create a schema of snapshot views that show only rows loaded up to `known_at`; drop it at the end.
 
-    Feast's offline store reads it when its `db_schema` is the yielded name; so training sees no row that was
-    loaded later, although the tables are live. (Feast's own `filter_by_created_timestamp` compares the load
-    time with the event timestamp, which is another question.)
+    The views have the usual names, so Feast's offline store reads them when its `db_schema` names this
+    schema, and a training run sees no row that is loaded meanwhile. Feast's own `filter_by_created_timestamp`
+    cannot do this: it compares a row's load time with the entity's event timestamp, so a drop that was loaded
+    after its as-of date would be invisible.
 
     Args:
-        known_at: Newest load time that is visible; timezone-aware.
+        settings: Where PostgreSQL is.
+        repo: Definitions of the source tables.
+        known_at: Newest load time that is visible; must have a time zone.
+
+    Yields:
+        Name of the schema.
     """
     schema = f"{KNOWN_PREFIX}{uuid.uuid4().hex[:16]}"
     with transaction(settings) as connection:
         _drop_leftovers(connection)
         connection.exec_driver_sql(f"CREATE SCHEMA {quote(schema)}")
-        # The comment dates the schema, so that one left behind by a killed run is found and dropped.
+        # The comment records the creation time: a later run drops the schemas that killed runs left behind.
         connection.exec_driver_sql(
             f"COMMENT ON SCHEMA {quote(schema)} IS '{clock.now(connection).isoformat()}'"
         )
