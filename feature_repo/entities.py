@@ -1,4 +1,4 @@
-"""Who the predictions are about."""
+"""The entity that predictions are made for."""
 
 from feast import Entity, ValueType
 

@@ -1,6 +1,7 @@
-"""The candidates for a model, by name. Each takes the seed and returns an unfitted scikit-learn classifier.
+"""Candidate estimators, by name: functions that take a seed and return an unfitted scikit-learn classifier.
 
-They see numbers only: categories one-hot, a nullable feature as its value and an indicator.
+Their input is numeric: categories are one-hot encoded, and a nullable feature becomes its value and an
+indicator of null.
 """
 
 from sklearn.base import ClassifierMixin
@@ -11,17 +12,17 @@ from sklearn.preprocessing import StandardScaler
 
 
 def random_forest(seed: int) -> ClassifierMixin:
-    """300 trees, classes weighted by their inverse frequency."""
+    """A random forest of 300 trees, with classes weighted by their inverse frequency."""
     return RandomForestClassifier(n_estimators=300, class_weight="balanced", random_state=seed)
 
 
 def logistic_regression(seed: int) -> ClassifierMixin:
-    """Standardised features, L2 penalty."""
+    """A logistic regression with an L2 penalty on standardised features."""
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed))
 
 
 def gradient_boosting(seed: int) -> ClassifierMixin:
-    """100 boosted trees of depth 3."""
+    """Gradient boosting with 100 trees of depth 3."""
     return GradientBoostingClassifier(random_state=seed)
 
 

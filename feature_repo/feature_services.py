@@ -1,4 +1,4 @@
-"""The feature lists of models. A trained version keeps the list it was trained with."""
+"""Feature services: lists of features for models. A model version keeps the list that it was trained with."""
 
 from feast import FeatureService
 from feature_views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv

@@ -1,4 +1,4 @@
-"""The features, by source. A view's ttl is the largest age at which its values may be used."""
+"""Feature views, one per source. A view's ttl is the maximum age at which its values may be used."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from feast import FeatureView, Field
 from feast.types import Bool, Float64, Int64, String
 from sources import payments_agg_90d, subscriptions_profile, support_agg_90d, usage_agg_30d
 
-# Drops are monthly: one may be late by a week and a half.
+# Drops are monthly; this allows one to be ten days late.
 TTL = timedelta(days=41)
 
 subs_profile_fv = FeatureView(

@@ -1,13 +1,13 @@
-"""What is predicted, and from which features."""
+"""The label to predict, and the features to predict it from."""
 
 FEATURE_SERVICE = "churn_v1"
-"""Feature service whose features the model sees."""
+"""Feature service whose features the model uses."""
 
 TABLE = "labels"
-"""Source table that holds the label."""
+"""Source table that contains the label."""
 
 COLUMN = "churn_label"
-"""Its boolean column; True is the event whose probability is predicted."""
+"""Boolean column of that table; the model predicts the probability of True."""
 
 HORIZON = 0
-"""Which drop's label is meant: 0 the one that came with the drop, 1 the next drop's (a forecast)."""
+"""Drop that the label comes from: 0 for the same drop as the features, 1 for the next drop (a forecast)."""

@@ -1,8 +1,8 @@
-"""Invented customers in the form of the real drops: six tables a month, and a churn that can be learnt.
+"""Simulate customers: drops with the tables and columns of real ones, and churn that a model can learn.
 
-Customers age from month to month, change their plans and their habits; some of those who churn are gone
-with the next drop, and new ones sign up (the others are won back). The label is drawn from a logistic
-function of what the tables show: a random forest on the features of `churn_v1` reaches an AUC of about 0.8.
+From month to month customers age and change their plans and habits. Some of those who churn are missing from
+the next drop and are replaced by new customers; the others are won back. The label is drawn from a logistic
+function of the columns, so that a random forest on the features of `churn_v1` reaches an AUC of about 0.8.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,16 +21,16 @@ SERVICES = np.array(["DSL", "Fiber optic", "No"])
 GENDERS = np.array(["Female", "Male", "Other"])
 
 CHURN_SHARE = 0.262
-"""Share of churners in the first month; the others follow from how the customers move."""
+"""Share of churners in the first month; in later months it follows from how the customers change."""
 
 MISSING_SHARE = 0.001
 """Share of customers whose average resolution time is unknown."""
 
 LEAVING_SHARE = 0.15
-"""Share of a month's churners who are not in the next drop."""
+"""Share of a month's churners who are missing from the next drop."""
 
 MOVING_SHARE = 0.013
-"""Share of everybody who leaves for reasons that no table shows."""
+"""Share of all customers who leave for reasons that no table shows."""
 
 DRIFT_NUMBERS = (
     "months_active",
@@ -45,7 +45,7 @@ DRIFT_NUMBERS = (
     "support_tickets_90d",
     "ticket_avg_resolution_hrs_90d",
 )
-"""Drift of these is in standard deviations a month."""
+"""Columns whose drift is given in standard deviations per month."""
 
 DRIFT_BOOLS = (
     "user_is_senior",
@@ -56,10 +56,10 @@ DRIFT_BOOLS = (
     "plan_stream_movies",
     "churn_label",
 )
-"""Drift of these is what is added to the share of True a month."""
+"""Columns whose drift is added to the share of True each month."""
 
 DRIFT_CATEGORIES = {"user_gender": "Other", "contract_type": "Month-to-month", "net_service": "Fiber optic"}
-"""Drift of these is what is added to the share of this category a month."""
+"""Columns whose drift is added to the share of the named category each month."""
 
 _WHOLE = {
     "months_active",
@@ -75,7 +75,7 @@ _IDS = 10_000 * 26**5
 
 @dataclass
 class _Customers:
-    """What a customer is, beside what a month shows of him; one array element each."""
+    """State of the customers, one array element each; a month's tables are derived from it."""
 
     number: Array
     gender: Array
@@ -97,7 +97,7 @@ class _Customers:
     resolution: Array
 
     def replace(self, at: Array, others: "_Customers") -> None:
-        """Put `others` in the places `at`."""
+        """Replace the customers at the indexes `at` with `others`."""
         for field in fields(self):
             getattr(self, field.name)[at] = getattr(others, field.name)
 
@@ -113,16 +113,17 @@ def simulate(
 ) -> Iterator[tuple[date, Tables]]:
     """Yield the drops of consecutive month ends, oldest first.
 
-    The same arguments give the same tables, and fewer months are the beginning of more months.
+    The same arguments give the same tables, and fewer months give the first drops of a longer simulation.
 
     Args:
         users: Customers in each drop.
         months: Number of drops.
-        seed: Decides everything that is drawn.
-        first_as_of: As-of of the first drop; the others follow month by month.
-        drift: By column, how far its distribution moves each month (see `DRIFT_NUMBERS`, `DRIFT_BOOLS`,
-            `DRIFT_CATEGORIES` for the units). The first month never drifts. Churn follows the moved values.
-        missing: Share of customers without `ticket_avg_resolution_hrs_90d`; at least one of 500.
+        seed: Seed of all random numbers.
+        first_as_of: As-of date of the first drop; the others follow month by month.
+        drift: How far the distribution of each column shifts per month; `DRIFT_NUMBERS`, `DRIFT_BOOLS` and
+            `DRIFT_CATEGORIES` give the units. The first month never drifts. Churn follows the shifted values.
+        missing: Share of customers without `ticket_avg_resolution_hrs_90d`; unless it is 0, at least one
+            customer in drops of 500 or more.
 
     Raises:
         ValueError: `drift` names a column that cannot drift.
@@ -151,7 +152,7 @@ def simulate(
 
 
 def _sign_up(rng: np.random.Generator, count: int, *, first_number: int, new: bool) -> _Customers:
-    """Customers of all ages, or new ones."""
+    """Draw customers: with a history of any length, or new ones without a history."""
     contract = rng.choice(3, count, p=[0.55, 0.21, 0.24])
     months = np.where(
         contract == 0,
@@ -178,6 +179,7 @@ def _sign_up(rng: np.random.Generator, count: int, *, first_number: int, new: bo
         extras=rng.binomial(5, 0.25 + 0.004 * months),
         paperless=rng.random(count) < np.array([0.55, 0.77, 0.29])[service],
         price=price,
+        # Negative until the first month's fee is known: `_observe` computes what was paid before it.
         paid=np.zeros(count) if new else -np.ones(count),
         watching=watching,
         sessions=rng.normal(size=count),
@@ -187,7 +189,7 @@ def _sign_up(rng: np.random.Generator, count: int, *, first_number: int, new: bo
 
 
 def _age(rng: np.random.Generator, customers: _Customers) -> None:
-    """A month goes by: everybody is a month older, some change their plan, habits wander."""
+    """Advance the customers by a month: all get older, some change their plan, and habits shift."""
     count = len(customers.number)
     customers.months += 1
     for plan in (customers.tv, customers.movies, customers.paperless):
@@ -196,7 +198,7 @@ def _age(rng: np.random.Generator, customers: _Customers) -> None:
     customers.contract[bound] = np.minimum(customers.contract[bound] + 1, 2)
     dearer = rng.random(count) < 0.04
     customers.price[dearer] += 0.5
-    # An autoregressive step keeps the spread of the habits as it is.
+    # An autoregressive step whose noise keeps the variance of the habits at one.
     for habit in (customers.watching, customers.sessions):
         habit[:] = 0.95 * habit + rng.normal(0, np.sqrt(1 - 0.95**2), count)
     moved = rng.random(count) < 0.05
@@ -206,7 +208,7 @@ def _age(rng: np.random.Generator, customers: _Customers) -> None:
 
 
 def _observe(rng: np.random.Generator, customers: _Customers, drift: Mapping[str, float]) -> dict[str, Array]:
-    """What a month's tables show, column by column."""
+    """Derive a month's columns from the customers, shifted by the drift."""
     count = len(customers.number)
 
     def number(name: str, values: Array) -> Array:
@@ -255,7 +257,7 @@ def _observe(rng: np.random.Generator, customers: _Customers, drift: Mapping[str
 
 
 def _odds(seen: Mapping[str, Array]) -> Array:
-    """Logarithm of the odds to churn, up to a constant: the mechanism that a model may find."""
+    """Log-odds of churning, up to a constant; this is what a model can learn."""
     online = seen["net_service"] != "No"
     contract = np.select([seen["contract_type"] == name for name in CONTRACTS], [0.5, -0.25, -0.75])
     return (
@@ -276,7 +278,7 @@ def _odds(seen: Mapping[str, Array]) -> Array:
 
 
 def _intercept(odds: Array, share: float) -> float:
-    """What to add to the odds so that the mean probability is `share`; by bisection."""
+    """Constant that, added to the log-odds, makes the mean probability equal `share`; found by bisection."""
     low, high = -20.0, 20.0
     for _ in range(60):
         middle = (low + high) / 2
@@ -287,7 +289,7 @@ def _intercept(odds: Array, share: float) -> float:
 def _shift_number(rng: np.random.Generator, name: str, values: Array, deviations: float) -> Array:
     draws = rng.random(
         len(values)
-    )  # drawn in any case, so that one column's drift leaves the others as they are
+    )  # Drawn even without drift, so that the drift of one column does not change the others.
     if not deviations:
         return values
     moved = values + deviations * values.std()
@@ -360,12 +362,13 @@ COLUMNS = {
     "support_agg_90d": ("support_tickets_90d", "ticket_avg_resolution_hrs_90d"),
     "labels": ("churn_label",),
 }
-"""The files of a drop and their columns, after `user_id`."""
+"""The tables of a drop and their columns after `user_id`."""
 
 
 def _user_ids(numbers: Array, offset: int) -> Array:
-    """Ids like 7590-VHVEG, a different one for each number."""
-    # The factor shares no divisor with _IDS, so no two numbers below _IDS meet.
+    """Ids such as 7590-VHVEG, a different one for each number."""
+    # Ids are distinct for numbers below 251 million, whose product fits into 64 bits: the factor and _IDS
+    # share only the divisor 13, so without an overflow ids would repeat only after _IDS / 13 numbers.
     rest = (numbers.astype(np.uint64) * np.uint64(73_420_369_373) + np.uint64(offset)) % np.uint64(_IDS)
     text = np.full((len(numbers), 10), ord("-"), np.uint8)
     for place in (9, 8, 7, 6, 5):
@@ -378,7 +381,7 @@ def _user_ids(numbers: Array, offset: int) -> Array:
 
 
 def _month_end(first: date, months: int) -> date:
-    """The date `months` later; the end of a month stays the end of a month."""
+    """The date `months` later; the last day of a month gives the last day of a month."""
     start = pd.Timestamp(first)
     moved = start + pd.DateOffset(months=months)
     return (moved + pd.offsets.MonthEnd(0) if start.is_month_end else moved).date()

@@ -1,6 +1,7 @@
-"""The parts of the users in which every model must hold up, by name: what the gate looks at one by one.
+"""Slices of the users, by name. The gate judges a challenger on each slice as well as on all users.
 
-Each names a source table and a column; `bands` divides a number, a bound belongs to the band above it.
+A slice names a source table and a column. `bands` splits a numeric column; each bound belongs to the band
+above.
 """
 
 SLICES = {

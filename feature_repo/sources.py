@@ -1,11 +1,11 @@
-"""Where Feast reads from: views over the append-only source tables, one row per user, as-of and load."""
+"""Feast's data sources: views of the append-only source tables, one row per user, as-of and load time."""
 
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 
 
 def _snapshots(table: str) -> PostgreSQLSource:
-    # The schema is not named: the offline store's db_schema decides whether `features` (all that is
-    # known now) or a schema frozen at one known-at is read.
+    # Without a schema, so that the offline store's `db_schema` selects it: `features`, with all rows, or one
+    # that is frozen at a known-at.
     return PostgreSQLSource(
         name=table, table=table, timestamp_field="as_of", created_timestamp_column="loaded_at"
     )

@@ -1,11 +1,12 @@
-"""The source tables of a drop, column by column, with their checks.
+"""The source tables of a drop: their columns and the checks on them.
 
-A drop holds one CSV file per table here, named `<table>.csv`. A row that fails a check goes to quarantine.
-A column says of an empty cell one of three things:
+A drop contains one CSV file per table, named `<table>.csv`. A row that fails a check goes to quarantine. Each
+column declares what an empty cell means:
 
-    nullable=False                       an empty cell is an error: the row goes to quarantine
-    null="missing"                       the row is kept; whoever has it gets `missing_features`, no prediction
-    null="not_applicable"                absence has a meaning; it is trained on and predicted with as such
+    nullable=False           an error: the row goes to quarantine
+    null="missing"           an unknown value: the row is stored, but predictions for the user fail with
+                             `missing_features`
+    null="not_applicable"    a value of its own: models are trained on it and predict from it
 """
 
 import pandera.pandas as pa
@@ -14,7 +15,7 @@ KEY = pa.Column("string", pa.Check.str_matches(r"^[A-Za-z0-9_.:@-]{1,64}\Z"), nu
 
 
 def _column(dtype: str, *checks: pa.Check, null: str = "", past: bool = False) -> pa.Column:
-    # A date that is `past` may not lie after the as-of of its drop.
+    # A `past` date may not be later than the as-of date of its drop.
     metadata = {"null": null, "not_after_as_of": past}
     return pa.Column(dtype, list(checks), nullable=bool(null), metadata=metadata)
 
@@ -54,7 +55,7 @@ TABLES = [
         "subscriptions_profile_snapshots",
         {
             "months_active": _column("Int64", pa.Check.in_range(0, 1200), null="missing"),
-            # No internet service, no streaming plan: the cell is empty because the question does not arise.
+            # Empty without internet service (22 % of the sample's customers), where no plan is possible.
             "plan_stream_tv": _column("boolean", null="not_applicable"),
             "plan_stream_movies": _column("boolean", null="not_applicable"),
             "contract_type": _column("string", pa.Check.isin(CONTRACTS), null="missing"),

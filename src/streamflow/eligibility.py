@@ -139,7 +139,7 @@ class Rules:
         return None
 
     def lacking(self, values: Sequence[Any]) -> list[int]:
-        """Indexes of features without a usable value: required nulls first, then numbers that are not finite."""
+        """Indexes of features without a usable value: first required nulls, then numbers not finite."""
         return [i for i in self._required if values[i] is None] + [
             i for i in self._floats if values[i] is not None and not -LARGEST <= values[i] <= LARGEST
         ]
