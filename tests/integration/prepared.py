@@ -1,4 +1,4 @@
-"""A database with its roles and tables: as the migration Job makes it, or as an administrator does by hand."""
+"""Databases with roles and tables, prepared by the migration Job or by an administrator by hand."""
 
 import subprocess
 import uuid
@@ -14,7 +14,7 @@ from streamflow.settings import DatabaseSettings
 
 
 def named(settings):
-    """The administrator's settings, for databases and roles that nobody else has."""
+    """The administrator's settings, with unique database and role names, so that tests do not collide."""
     token = uuid.uuid4().hex[:8]
     names = {
         "name": f"install_{token}",
@@ -26,14 +26,14 @@ def named(settings):
 
 
 def by_the_job(admin, passwords, apply):
-    """Roles and grants as the administrator; `apply` is called with the settings of feast_apply."""
+    """Create roles and grants as the administrator; call `apply` with the settings of `feast_apply`."""
     prepare.prepare(admin, passwords)
     apply(as_role(admin, passwords, "feast_apply"))
     prepare.finish(admin, {})
 
 
 def by_hand(admin, passwords, apply):
-    """The administrator runs what `streamflow db roles --print` says; all else is done by owners."""
+    """Run the output of `streamflow db roles --print` as the administrator, and all else as the owners."""
     database = admin.database
     names = {"NAME": database.name, "MLFLOW_NAME": database.mlflow_name, "ROLE_PREFIX": database.role_prefix}
     printed = CliRunner().invoke(
@@ -63,7 +63,7 @@ def by_hand(admin, passwords, apply):
 
 
 def as_role(settings, passwords, role, name=None):
-    """The settings of one role, for its database or the one named."""
+    """Settings of a role, for its own database or the database `name`."""
     made = prepare.as_role(settings, role, passwords[role])
     fields = made.database.model_dump() | {"password": passwords[role]} | ({"name": name} if name else {})
     return made.model_copy(update={"database": DatabaseSettings(**fields)})

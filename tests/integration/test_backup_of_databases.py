@@ -1,4 +1,4 @@
-"""A dump of a real database, and what is in it."""
+"""Back up a real database and check the contents of the dump."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 def here(settings, tmp_path):
-    """Settings that dump into a folder of the test's own; there is no database of MLflow."""
+    """Settings that back up into a folder of this test, without a database of MLflow."""
     database = DatabaseSettings(**settings.database.model_dump() | {"mlflow_name": "no_such_database"})
     folder = BackupSettings(folder=tmp_path / "backups", keep=2, artifacts=False)
     return settings.model_copy(update={"backup": folder, "database": database})

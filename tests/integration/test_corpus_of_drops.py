@@ -1,7 +1,8 @@
-"""Every drop of tests/drops, and what must become of it.
+"""Ingest every drop of tests/drops and compare the outcome with the expected one.
 
-A folder of the corpus holds the files in which its drop differs from `good`, and the expected report:
-`quarantine.csv` lists the rejected rows of a drop that is taken, `refused.txt` the problems of one that is not.
+A folder of the corpus contains the files in which its drop differs from `good`, and the expected report:
+`quarantine.csv` lists the rejected rows of a drop that is accepted, `refused.txt` the problems of one that is
+refused.
 """
 
 import csv
@@ -25,7 +26,7 @@ REFUSED = [name for name in CASES if (CORPUS / name / "refused.txt").is_file()]
 
 
 def drop(name, folder):
-    """The whole drop: the good one, with the files of the case in place of its own."""
+    """Build the complete drop of a case: the good drop with the files of the case in place of its own."""
     for source in (CORPUS / "good", CORPUS / name):
         for file in source.glob("*.csv"):
             if file.name != "quarantine.csv":
@@ -39,7 +40,7 @@ def ingest(settings, folder):
 
 
 def contents(settings, *, of_drop=None):
-    """Every row of the source tables without drop and load time; or of the whole database's tables."""
+    """Rows of a drop in the source tables, without drop id and load time; without `of_drop`, all rows."""
     with transaction(settings) as connection:
         names = connection.execute(
             sa.text(
@@ -68,7 +69,7 @@ def test_every_case_says_what_is_expected_of_it():
 
 @pytest.fixture(scope="module")
 def good(module_settings, tmp_path_factory):
-    """The id of the good drop, taken before all others."""
+    """Id of the good drop, which is ingested before all others."""
     outcome = ingest(module_settings, drop("good", tmp_path_factory.mktemp("good")))
     assert not any(outcome.quarantined.values())
     return outcome.drop_id
@@ -94,7 +95,7 @@ def test_bad_rows_are_in_quarantine_and_the_others_stored(module_settings, good,
         f"source.{item.table}": item.accepted for item in outcome.tables
     }
     if not expected:
-        # Another way to write the same is the same.
+        # The case differs from the good drop only in notation, so the same values are stored.
         assert stored == before
 
 

@@ -1,4 +1,4 @@
-"""The exporter's metrics out of a real PostgreSQL."""
+"""The exporter's metrics, read from a real PostgreSQL."""
 
 import pytest
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""One role per component: each may do what it needs, and nothing else. On a real PostgreSQL."""
+"""The role of each component has the privileges that it needs and no others. On a real PostgreSQL."""
 
 import prepared
 import pytest
@@ -12,7 +12,7 @@ from streamflow.schema import prepare, roles
 PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}
 READ, WRITE = "r", "w"
 
-# What each role may do with a table of each kind: r reads, w inserts.
+# Privileges of each role on each kind of table: r for SELECT, w for INSERT.
 MATRIX = {
     #               drops promotions job_runs source online feast
     "owner":        ("rw", "rw", "rw", "", "", ""),
@@ -50,13 +50,13 @@ def _clean_up():
 
 @pytest.fixture
 def server(settings):
-    """A database of its own with all roles, and tables as `features apply` makes them; made once."""
+    """A database with all roles and the tables that `features apply` creates, prepared once per module."""
     return made("by the migration Job", settings)
 
 
 @pytest.fixture(params=WAYS)
 def either(request, settings):
-    """The same, and one whose roles an administrator made by hand."""
+    """The same database, and one whose roles an administrator created by hand."""
     return made(request.param, settings)
 
 
@@ -268,7 +268,7 @@ def test_waiting_ends_when_the_feature_repo_is_marked_as_applied(server):
 
 @pytest.mark.postgres
 def test_rights_are_brought_up_to_date_beside_somebody_who_reads(server, monkeypatch):
-    """Whoever would wait for a reader would also keep the next readers waiting: predict, at every upgrade."""
+    """A grant that waited for a reader would block later readers: predict would stop at every upgrade."""
     monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=2s")
     engine(server).dispose()
     with transaction(as_role(server, "predict")) as reader:

@@ -1,4 +1,4 @@
-"""The inbox on an object store, by S3's own protocol."""
+"""The inbox on an object store, over the S3 protocol."""
 
 import time
 from datetime import date
@@ -24,7 +24,7 @@ def server():
 
 @pytest.fixture
 def bucket(server, monkeypatch):
-    """A bucket with two months, uploaded long enough ago by the clock that the inbox looks at."""
+    """A bucket with the drops of two months, and objects beside them that are not part of a drop."""
     for name, value in {
         "AWS_ENDPOINT_URL": server,
         "AWS_ACCESS_KEY_ID": "key",
@@ -51,7 +51,7 @@ def bucket(server, monkeypatch):
 
 
 def nothing(_seconds):
-    """The clock of the store says whole seconds, so the uploads of this test are always of a moment ago."""
+    """Replace the wait for recent uploads; the uploads of a test are always recent."""
 
 
 @pytest.mark.parametrize("url", ["s3://inbox/drops", "s3://inbox/drops/"])

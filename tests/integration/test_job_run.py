@@ -1,4 +1,4 @@
-"""What wraps a job: one at a time, its outcome on record, its exit code. On a real PostgreSQL."""
+"""Running a job: the lock, the recorded outcome and the exit code. On a real PostgreSQL."""
 
 import os
 import signal

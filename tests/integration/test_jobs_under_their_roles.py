@@ -1,4 +1,4 @@
-"""The whole way of the data with one PostgreSQL role per component, as the chart starts it."""
+"""All jobs in the order of the data, each with its own PostgreSQL role, as the chart runs them."""
 
 import urllib.request
 import uuid
@@ -20,7 +20,7 @@ PASSWORDS = {name: f"{name}-{uuid.uuid4().hex}" for name in roles.ROLES}
 
 @pytest.fixture(params=[prepared.by_the_job, prepared.by_hand], ids=["roles by the Job", "roles by hand"])
 def installed(request, settings, mlflow_server, tmp_path):
-    """A database as the migration Job leaves it, and an inbox with two generated months."""
+    """A prepared database, and an inbox with two simulated months."""
     from streamflow.apply import apply
     from streamflow.local.simulate import Simulation, simulate
 
@@ -61,9 +61,9 @@ def test_every_job_does_its_work_with_its_own_role_alone(installed):
     from streamflow.apply import apply
 
     for _ in range(2):
-        # A second round finds nothing to do, and tables that were swapped by the first.
+        # The second round meets online tables that the first one swapped, and no new drop.
         for job in ("ingest", "materialize", "train", "monitor", "audit", "backup"):
-            # It records moves, which is the right of `train`.
+            # `audit` has no role of its own: it records external changes, which the role of `train` may do.
             role = "train" if job == "audit" else job
             code = run.run(as_role(installed, role), job, catalog.recipe(job))
             assert (job, code) == (job, 0), facts(installed, job)
@@ -78,7 +78,7 @@ def test_every_job_does_its_work_with_its_own_role_alone(installed):
 
 
 def test_before_the_first_drop_no_job_fails(installed, tmp_path):
-    """After an install the schedules run, and nobody is to be woken because no drop has come yet."""
+    """After an install the schedules run before a drop arrives; that must not raise an alert."""
     empty = tmp_path / "empty"
     empty.mkdir()
     waiting = installed.model_copy(update={"ingest": IngestSettings(inbox=str(empty))})

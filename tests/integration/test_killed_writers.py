@@ -1,6 +1,6 @@
-"""SIGKILL in the middle of ingest and materialize: all or nothing, and the next run completes.
+"""Ingest and materialize killed with SIGKILL change nothing, and the next run completes.
 
-A lock that the test holds stops the process at a known step, so nothing hangs on how fast the machine is.
+A lock that the test takes stops the process at a known step, so the result does not depend on timing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VIEWS = ("subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_
 
 
 def rows(settings, schemas):
-    """Digest of the rows of every table in the schemas."""
+    """Digest of the rows of each table in the schemas."""
     with transaction(settings) as connection:
         tables = connection.execute(
             sa.text(
@@ -40,7 +40,7 @@ def rows(settings, schemas):
 
 
 def kill_at(settings, lock, command):
-    """Run a command until it waits for the lock, kill it, and let PostgreSQL notice."""
+    """Run a command, kill it once it waits for the lock, and wait until PostgreSQL has ended its session."""
     with engine(settings).connect() as holder:
         holder.exec_driver_sql(f"LOCK TABLE {lock}")
         mine = holder.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
@@ -63,7 +63,7 @@ def kill_at(settings, lock, command):
 
 
 def waiting(settings, holder):
-    """Whether a process waits for what the holder holds."""
+    """Whether another connection waits for a lock of the connection `holder`."""
     with transaction(settings) as connection:
         return connection.execute(
             sa.text("SELECT count(*) FROM pg_stat_activity WHERE :holder = ANY(pg_blocking_pids(pid))"),
@@ -72,7 +72,7 @@ def waiting(settings, holder):
 
 
 def others(settings):
-    """Whether a connection of another process is in the database."""
+    """Whether another connection holds a lock in this database, as an open transaction does."""
     with transaction(settings) as connection:
         return connection.exec_driver_sql(
             "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"

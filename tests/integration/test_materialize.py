@@ -1,4 +1,4 @@
-"""Materialization: newest values per entity, whole or not at all, while readers go on."""
+"""Materialization writes each entity's newest values, all or none, without disturbing readers."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ VIEWS = ("subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_
 
 
 def load(settings, as_of: datetime, users: list[str], value: int) -> None:
-    """Put rows into the source tables as a drop would; every number is `value`."""
+    """Insert rows into the source tables as a drop would; every numeric column gets `value`."""
     with transaction(settings) as connection:
         number = connection.execute(sa.text("SELECT count(*) + 1 FROM streamflow.drops")).scalar_one()
         connection.execute(
@@ -128,7 +128,7 @@ def test_grants_and_owner_of_the_tables_survive(settings, store):
 
 
 def test_a_reader_never_sees_half_of_a_materialization(settings, store):
-    """All views hold one value at a time; a reader of all four must always find them equal."""
+    """Each drop has one value in all views, so a reader of all four must never see different values."""
     users = [f"u{i}" for i in range(200)]
     load(settings, JANUARY, users, 1)
     materialize(settings)

@@ -1,4 +1,4 @@
-"""Revisions made from SQL files: one line, unchanged in databases that were migrated before. On a real PostgreSQL."""
+"""Migrations from SQL files form one line, and existing ones keep their ids. On a real PostgreSQL."""
 
 import pytest
 import sqlalchemy as sa

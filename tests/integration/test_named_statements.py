@@ -1,4 +1,4 @@
-"""Every statement of every `.sql` file is valid in a migrated database. On a real PostgreSQL."""
+"""Every statement in every `.sql` file is valid in a migrated database. On a real PostgreSQL."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ _PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 
 
 def numbered(statement):
-    """The statement with PostgreSQL's own parameters ($1) in place of SQLAlchemy's (:name)."""
+    """The statement with PostgreSQL's parameters ($1) instead of SQLAlchemy's (:name)."""
     names = list(dict.fromkeys(_PARAMETER.findall(statement)))
     return _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", statement)
 

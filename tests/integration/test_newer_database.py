@@ -1,4 +1,4 @@
-"""Older code on a database that newer code has migrated, as after a rollback. On a real PostgreSQL."""
+"""Older code runs on a database that newer code migrated, as after `helm rollback`. On a real PostgreSQL."""
 
 import pytest
 import sqlalchemy as sa

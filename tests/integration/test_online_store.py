@@ -1,4 +1,4 @@
-"""Our online store against Feast's stock PostgreSQL store: the same data in, the same values out, type by type."""
+"""The online store returns the same values as Feast's own PostgreSQL store, for every type."""
 
 import signal
 from datetime import UTC, datetime, timedelta
@@ -90,7 +90,7 @@ def test_values_come_back_like_from_feasts_own_store(settings, ours):
     answers = []
     for store, setup in (ours, (stock, stock_setup)):
         store.online_write_batch(setup, view(), rows, progress=None)
-        # Feast's store fails when it is asked for all features without naming them.
+        # Names the features, because Feast's own store fails without a list of them.
         asked = [key("full"), key("nobody"), key("empty")]
         answers.append(store.online_read(setup, view(), asked, list(VALUES)))
     stock._conn.close()
@@ -180,7 +180,7 @@ def test_reads_go_on_through_six_restarts_of_postgresql(tmp_path, settings):
         store.update(setup, [], [view()], [], [], partial=False)
         store.online_write_batch(setup, view(), [(key("u"), VALUES, DAY, DAY)], progress=None)
         for _ in range(6):
-            # Cut, not ended: what an immediate shutdown or a lost node leaves behind.
+            # SIGQUIT is PostgreSQL's immediate shutdown: connections break, as when a node is lost.
             processes.stop(process, first=signal.SIGQUIT, grace_seconds=30)
             process = postgres.start(server)
             for _ in range(20):
@@ -197,7 +197,7 @@ def elsewhere(settings, server):
 
 
 def test_definitions_are_applied_again_beside_somebody_who_reads(settings, monkeypatch):
-    """Whoever would wait for a reader would also keep the next readers waiting: predict, at every upgrade."""
+    """An apply that waited for a reader would block later readers: predict would stop at every upgrade."""
     monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=2s")
     apply(settings)
     with transaction(settings) as reader:

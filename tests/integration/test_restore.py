@@ -1,4 +1,4 @@
-"""A whole install is backed up and comes back on another server's terms: its owners, its rights, its MLflow."""
+"""Restore a backup into another install, which keeps its own owners, privileges and MLflow server."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}
 
 @pytest.fixture(scope="module")
 def source(module_settings, mlflow_server, tmp_path_factory):
-    """A drop, a promoted version, scores; and what its owner would see of them."""
+    """An install with a drop, a promoted version and scores."""
     from streamflow.apply import apply
     from streamflow.challenger import train
     from streamflow.jobs.ingest import ingest_folder
@@ -60,7 +60,7 @@ def backed_up(source):
 
 @pytest.fixture
 def target(source, start_mlflow, tmp_path):
-    """An empty install with a role per component, and an MLflow server of its own that runs."""
+    """An empty install with a role for each component and its own running MLflow server."""
     made = prepared.named(source)
     try:
         prepare.prepare(made, PASSWORDS)
@@ -78,7 +78,7 @@ def as_role(settings, role):
 
 
 def rows(settings, name):
-    """Digest of the sorted rows of every table of a database."""
+    """Digest of the sorted rows of each table of a database."""
     found = {}
     with session(settings.database, name) as connection:
         connection.exec_driver_sql("SET TimeZone = 'UTC'")
@@ -111,13 +111,13 @@ def test_everything_is_restored_with_the_owners_and_rights_of_the_new_server(sou
     assert restored.artifacts > 10
     assert restored.next == ("Online tables and scores are restored too: nothing needs to be materialized.",)
 
-    # The version is served, by an MLflow server that was not restarted, with the same probabilities.
+    # The version gives the same probabilities, although MLflow's server was not restarted.
     again = release_of(target)
     assert again.pointer == served.pointer
     golden = json.loads(golden_of(target))
     assert again.probabilities(golden["rows"]).tolist() == served.probabilities(golden["rows"]).tolist()
 
-    # Each component does its work under its own role, and no more.
+    # Each role can do the work of its component, and nothing else.
     prepare.wait(as_role(target, "feast_serve"), "applied", 0)
     for job in ("materialize", "monitor", "score"):
         assert run.run(as_role(target, job), job, catalog.recipe(job)) == 0, job
@@ -127,7 +127,7 @@ def test_everything_is_restored_with_the_owners_and_rights_of_the_new_server(sou
             connection.exec_driver_sql("SELECT * FROM source.users")
     with transaction(as_role(target, "feast_apply")) as connection:
         connection.exec_driver_sql("ALTER TABLE source.users ADD COLUMN later bigint")
-    # The chain of promotions goes on where it ended.
+    # The audit trail continues after the restored rows.
     with transaction(as_role(target, "train")) as connection:
         connection.exec_driver_sql(
             "INSERT INTO streamflow.promotions (moved_by, model, alias, to_version, action, why)"
@@ -157,7 +157,7 @@ def test_a_database_with_drops_is_replaced_only_with_replace(source, backed_up, 
     assert "source.newer" in rows(target, target.database.name)
     restore(target, backed_up.folder, replace=True)
     assert "source.newer" not in rows(target, target.database.name)
-    # Nothing is left beside.
+    # Temporary and replaced databases are dropped.
     with prepare.autocommit(target.database, "postgres") as connection:
         beside = connection.exec_driver_sql(
             "SELECT count(*) FROM pg_database WHERE datname ~ '_(restoring|replaced)$'"
@@ -184,7 +184,7 @@ def copy(backed_up, tmp_path):
 
 @pytest.fixture
 def untouched(source):
-    """An install that must be as before after the test: the one that was backed up."""
+    """The install that was backed up; fails if the test changes its database."""
     before = rows(source, source.database.name)
     yield source
     assert rows(source, source.database.name) == before
@@ -206,7 +206,7 @@ def test_a_flipped_byte_in_any_file_refuses_the_whole_backup_and_names_the_file(
 
 
 def test_a_manifest_with_other_digests_leaves_the_present_databases(copy, untouched):
-    """As when pg_restore lost rows: the counts do not agree, so nothing takes its place."""
+    """The row counts differ, as if pg_restore had lost rows."""
     manifest = json.loads((copy / dumps.MANIFEST).read_text())
     users = manifest["databases"]["platform"]["tables"]["source.users"]
     users["rows"] += 1

@@ -1,4 +1,4 @@
-"""History that is forgotten after a while: scores and outcomes of jobs. On a real PostgreSQL."""
+"""Retention: old scores and old job runs are deleted. On a real PostgreSQL."""
 
 import prepared
 import pytest
@@ -18,7 +18,7 @@ PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}
 
 @pytest.fixture
 def installed(settings):
-    """A database of its own with all roles."""
+    """A separate database with all roles."""
     made = prepared.named(settings)
     try:
         prepared.by_the_job(made, PASSWORDS, lambda _: None)

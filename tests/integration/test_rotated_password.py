@@ -1,4 +1,4 @@
-"""A database password that changes while processes run: the role's, and the file of the mounted Secret."""
+"""Processes reconnect after the password of their role, and its file in the mounted Secret, have changed."""
 
 import asyncio
 import uuid
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 def role(settings, tmp_path):
-    """Settings of a role of its own, whose password is in a file."""
+    """Settings of a new role whose password is in a file."""
     name, file = f"rotated_{uuid.uuid4().hex[:8]}", tmp_path / "password"
     file.write_text("old")
     with transaction(settings) as connection:
@@ -29,7 +29,7 @@ def role(settings, tmp_path):
 
 
 def rotate(settings, role):
-    """What the migration Job and the kubelet do, and then every connection is lost."""
+    """Change the role's password and end its connections; the file still has the old password."""
     with transaction(settings) as connection:
         connection.exec_driver_sql(f"ALTER ROLE {quote(role.user)} PASSWORD 'new'")
         connection.execute(

@@ -1,4 +1,4 @@
-"""Batch scoring: the same numbers as /predict, from the features that training joins, and refusals counted."""
+"""Batch scoring: the probabilities of /predict, from the features that training uses, and counted refusals."""
 
 import json
 from datetime import UTC, date, datetime
@@ -25,7 +25,7 @@ JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 
 @pytest.fixture(scope="module")
 def promoted(world):
-    """The sample drops, with a version in production."""
+    """The sample drops and a version in production."""
     from streamflow.challenger import train
 
     version = train(world, JANUARY, estimator="logistic_regression").version
@@ -59,7 +59,7 @@ def test_scores_are_those_of_the_training_sets_rows_to_the_last_bit(promoted, as
         [None if isinstance(v, float) and np.isnan(v) else v for v in row]
         for row in joined.x.astype(object).to_numpy().tolist()
     ]
-    # One row at a time, as an idle service would.
+    # One row at a time, as an idle predict service computes them.
     expected = {
         key: float(release.probabilities([row])[0])
         for key, row in zip(joined.frame[joined.key], rows, strict=True)
@@ -92,7 +92,7 @@ def test_the_command_prints_one_json_document(promoted, monkeypatch):
 
 
 def test_later_drops_and_later_loads_do_not_reach_an_earlier_view(promoted):
-    """As known before February was loaded, the newest drop is January's."""
+    """With a known-at before February was loaded, the newest drop is January's."""
     january = score_as_of(promoted, JANUARY)
     with transaction(promoted) as connection:
         before = connection.execute(
@@ -115,7 +115,7 @@ def test_the_schedule_scores_only_what_is_new(promoted):
     assert isinstance(again, ScoreSkipped)
     assert again.as_of == datetime(2024, 2, 29, tzinfo=UTC)
     assert number_of_scores(promoted) == before
-    # Somebody looked at January meanwhile: the newest scores are to be those of the newest drop.
+    # After a manual scoring of January, the schedule makes the newest scores those of the newest drop again.
     score_as_of(promoted, JANUARY)
     assert isinstance(score(promoted), ScoreResult)
 
@@ -154,7 +154,7 @@ def test_without_a_promoted_version_nothing_is_scored(settings, mlflow_server):
 
 
 def test_users_without_complete_and_fresh_features_get_no_score(promoted):
-    """Runs last: it adds users to the January drop that the sample does not have."""
+    """Must run last in this module: it adds users to the January drop."""
     with transaction(promoted) as connection:
         at = {"as_of": datetime(2024, 1, 31, tzinfo=UTC)}
         copies = {"complete": {}, "gone": {}, "null": {"usage_agg_30d": ["watch_hours_30d"]}, "norow": {}}

@@ -1,4 +1,4 @@
-"""Times that are printed as UTC are in UTC, whatever zone the session with PostgreSQL would have."""
+"""Times come from PostgreSQL in UTC, even if the environment sets another time zone for its sessions."""
 
 import sqlalchemy as sa
 
@@ -9,7 +9,7 @@ def test_a_time_comes_in_utc_whatever_zone_the_environment_names(settings, monke
     monkeypatch.setenv("PGTZ", "America/New_York")
     engine(settings).dispose()
     for _ in range(2):
-        # The second one gets a connection that was used before.
+        # The second iteration reuses a pooled connection.
         with transaction(settings) as connection:
             moment = connection.execute(sa.text("SELECT TIMESTAMPTZ '2024-03-01T12:00:00Z'")).scalar_one()
             assert moment.isoformat() == "2024-03-01T12:00:00+00:00"

@@ -1,6 +1,6 @@
-"""Training on the sample drops, both loaded before any training: the figures a right system reaches.
+"""Training on the sample drops gives the expected figures, although both are loaded before any training.
 
-`world` is a database into which month_000 (as of 2024-01-31) and month_001 (2024-02-29) were ingested.
+`world` is a database with the drops month_000 (as of 2024-01-31) and month_001 (2024-02-29).
 """
 
 import json
@@ -23,7 +23,7 @@ def january(world) -> Trained:
 
 
 def test_january_is_trained_with_januarys_labels(january):
-    """A system whose labels are overwritten by the next drop gets 0.62 here, and 1,701 churners."""
+    """If a drop overwrote the labels of the one before, this would give 1,701 churners and an AUC of 0.62."""
     assert (january.rows, january.positives) == (7043, 1869)
     assert january.metrics["auc"] >= 0.80
     assert january.label_as_of.date() == JANUARY
@@ -47,7 +47,7 @@ def test_a_horizon_of_one_is_a_forecast_of_the_next_drop(world, january):
 
 
 def test_the_same_training_twice_is_the_same_to_the_last_digit(world, january):
-    """Also on another number of threads."""
+    """The number of threads makes no difference either."""
     single = world.model_copy(update={"training": world.training.model_copy(update={"threads": 1})})
     again = train(single, JANUARY, estimator="random_forest")
     assert again.fingerprint == january.fingerprint
@@ -97,7 +97,7 @@ def test_the_registered_model_is_an_ordinary_mlflow_model_on_raw_features(world,
 
 
 def test_a_correction_is_seen_from_now_on_and_not_before(world, january, realdata, tmp_path):
-    """The last test of this module that trains: it adds a drop to the world."""
+    """Must be the last test of this module that trains: it adds a drop to `world`."""
     first = train(world, JANUARY, estimator="logistic_regression")
     corrected = tmp_path / "corrected"
     corrected.mkdir()
