@@ -294,6 +294,7 @@ def _shift_number(rng: np.random.Generator, name: str, values: Array, deviations
         return values
     moved = values + deviations * values.std()
     if name in _WHOLE:
+        # Rounds up with a probability equal to the fraction, which preserves the mean shift.
         moved = np.floor(moved + draws).astype(np.int64)
     return np.clip(moved, 0, _HIGHEST.get(name, 1_000_000))
 
@@ -302,6 +303,7 @@ def _shift_bool(rng: np.random.Generator, values: Array, share: float) -> Array:
     draws = rng.random(len(values))
     if not share or not len(values):
         return values
+    # Flips so large a part of the False (or True) values that the share of True changes by `share`.
     true = float(values.mean())
     if share > 0:
         return values | (draws < share / max(1 - true, 1e-9))
@@ -319,6 +321,7 @@ def _tables(
 ) -> Tables:
     online = seen["net_service"] != "No"
     count = len(user_id)
+    # 30.4375 is the average number of days in a month.
     days = (seen["months_active"] * 30.4375).astype("timedelta64[D]")
     unknown = rng.random(count) < missing
     if count >= 500 and missing > 0 and not unknown.any():

@@ -11,6 +11,7 @@ column declares what an empty cell means:
 
 import pandera.pandas as pa
 
+# `\Z`, not `$`, which would also match before a final line break.
 KEY = pa.Column("string", pa.Check.str_matches(r"^[A-Za-z0-9_.:@-]{1,64}\Z"), nullable=False)
 
 

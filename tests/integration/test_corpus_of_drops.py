@@ -1,8 +1,7 @@
 """Ingest every drop of tests/drops and compare the outcome with the expected one.
 
-A folder of the corpus contains the files in which its drop differs from `good`, and the expected report:
-`quarantine.csv` lists the rejected rows of a drop that is accepted, `refused.txt` the problems of one that is
-refused.
+A folder of the corpus contains the files in which its drop differs from `good`, and the expected report: the
+rejected rows of an accepted drop in `quarantine.csv`, or the problems of a refused one in `refused.txt`.
 """
 
 import csv

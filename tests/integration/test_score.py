@@ -1,4 +1,4 @@
-"""Batch scoring: the probabilities of /predict, from the features that training uses, and counted refusals."""
+"""Batch scoring: the probabilities of /predict, from the features of training, and counted refusals."""
 
 import json
 from datetime import UTC, date, datetime

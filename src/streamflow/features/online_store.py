@@ -62,6 +62,7 @@ def database_settings(config: PostgreSQLConfig) -> DatabaseSettings:
 
 def key_columns(view: FeatureView) -> list[str]:
     """Join keys of a view, sorted by name."""
+    # A view whose schema does not list its keys has no entity columns until Feast infers them in `apply`.
     return sorted(column.name for column in view.entity_columns) or list(view.join_keys)
 
 

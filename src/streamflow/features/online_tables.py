@@ -84,6 +84,7 @@ def _build(
         f" WHERE NOT EXISTS (SELECT FROM {target} AS offered WHERE {_same(keys)})"
     )
     connection.exec_driver_sql(f"ALTER TABLE {target} ADD PRIMARY KEY ({using})")
+    # A new table has no statistics, and autovacuum cannot see it before the commit.
     connection.exec_driver_sql(f"ANALYZE {target}")
     connection.execute(
         sa.text(
@@ -181,10 +182,12 @@ def _lock(connection: sa.Connection, tables: Sequence[str]) -> None:
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
     for attempt in range(_LOCK_TRIES):
         try:
+            # A lock that times out aborts its transaction: the savepoint keeps the tables that were built.
             with connection.begin_nested():
                 connection.exec_driver_sql(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
             return
         except sa.exc.OperationalError as error:
+            # 55P03 is lock_not_available; no other error is cured by another attempt.
             if getattr(error.orig, "sqlstate", "") != "55P03":
                 raise
             time.sleep(0.2 * min(attempt + 1, 10))

@@ -44,6 +44,7 @@ def apply(settings: Settings, repo: FeatureRepo) -> Applied:
     store = open_store(settings)
     wanted: list[Any] = [*repo.entities, *repo.data_sources, *repo.feature_views, *repo.feature_services]
     gone = _gone(store, repo)
+    # Feast ignores `objects_to_delete` unless `partial` is False.
     store.apply(wanted, objects_to_delete=gone, partial=False)
     return Applied(
         project=store.project,

@@ -73,6 +73,7 @@ def planned(schema: str) -> str:
     nested loops it took 11 s. Feast has no setting for this, but copies `db_schema` into libpq's options
     unchanged, so that further options can follow the schema.
     """
+    # The schema comes last because Feast appends ",public" to it.
     return f"public -c enable_nestloop=off -c search_path={schema}"
 
 
@@ -104,7 +105,8 @@ def build(
     features, views = schema or feature_schema(repo)
     table = repo.label_table
     key = quote(repo.join_key)
-    # The label's column is renamed because a feature might have the same name.
+    # One drop date only: each user's newest label up to `as_of` could come from an earlier drop. DISTINCT ON
+    # keeps the newest correction. The label's column is renamed, because a feature might have the same name.
     entities = (
         f"SELECT DISTINCT ON ({key}) {key}, TIMESTAMPTZ '{as_of.isoformat()}' AS {EVENT_TIMESTAMP},"
         f" {quote(repo.label.column)} AS {LABEL} FROM {table.snapshots}"

@@ -70,6 +70,7 @@ def frozen(settings: Settings, repo: FeatureRepo, known_at: datetime) -> Iterato
         )
         for table in repo.tables:
             _create(connection, table, schema, known_at)
+    # Committed before the yield, because Feast reads the views through connections of its own.
     try:
         yield schema
     finally:
