@@ -17,6 +17,7 @@ ONE_PLACE = {
         "postgres/catalog.py",
         "local/stack.py",
     },
+    r"DISTINCT ON": {"postgres/newest.py"},
     r"def quote\(": {"postgres/names.py"},
     r"[\"']known_[\"']": {"postgres/names.py"},
 }

@@ -30,6 +30,7 @@ from streamflow.errors import UsageError
 from streamflow.postgres import catalog
 from streamflow.postgres.engine import engine
 from streamflow.postgres.names import quote
+from streamflow.postgres.newest import per_entity
 from streamflow.settings import DatabaseSettings
 
 STAMPS = ("event_timestamp", "created_timestamp", "materialization_id")
@@ -205,12 +206,9 @@ def table_statements(schema: str, view: FeatureView, held: Set[str] = frozenset(
 
 def newest(source: str, keys: Sequence[str], columns: Sequence[str]) -> str:
     """SELECT of each entity's newest row in a table that has the columns of an online table."""
-    listed = ", ".join(quote(column) for column in columns)
-    by = ", ".join(quote(key) for key in keys)
-    return (
-        f"SELECT DISTINCT ON ({by}) {listed} FROM {source}"
-        f" ORDER BY {by}, event_timestamp DESC, created_timestamp DESC NULLS LAST"
-    )
+    # A row that was pushed without a creation time is older than any that has one.
+    stamps = ["event_timestamp", "coalesce(created_timestamp, '-infinity')"]
+    return per_entity([quote(column) for column in columns], source, [quote(key) for key in keys], stamps)
 
 
 def upsert(target: str, keys: Sequence[str], features: Sequence[str], select: str) -> str:

@@ -19,6 +19,7 @@ from streamflow.errors import DependencyDown
 from streamflow.features.online_store import STAMPS, feature_names, key_columns
 from streamflow.postgres import catalog
 from streamflow.postgres.names import MATERIALIZATIONS, quote
+from streamflow.postgres.newest import per_entity
 
 _LOCK_TIMEOUT = "100ms"
 _LOCK_TRIES = 120
@@ -123,24 +124,22 @@ def newest_in_window(view: FeatureView, number: int) -> str:
     """
     source: Any = view.batch_source
     mapping = {name: column for column, name in (source.field_mapping or {}).items()}
-    keys = ", ".join(quote(key) for key in key_columns(view))
+    keys = [quote(key) for key in key_columns(view)]
     features = [f"{quote(mapping.get(name, name))} AS {quote(name)}" for name in feature_names(view)]
     stamp = quote(source.timestamp_field)
     created = (
         quote(source.created_timestamp_column) if source.created_timestamp_column else "NULL::timestamptz"
     )
     columns = [
-        keys,
+        *keys,
         *features,
         f"{stamp} AS {STAMPS[0]}",
         f"{created} AS {STAMPS[1]}",
         f"{number}::bigint AS {STAMPS[2]}",
     ]
     known = f" AND {created} <= :known_at" if source.created_timestamp_column else ""
-    return (
-        f"SELECT DISTINCT ON ({keys}) {', '.join(columns)} FROM {source.get_table_query_string()} AS snapshots"
-        f" WHERE {stamp} BETWEEN :start AND :end{known} ORDER BY {keys}, {stamp} DESC, {created} DESC"
-    )
+    snapshots = f"{source.get_table_query_string()} AS snapshots"
+    return per_entity(columns, snapshots, keys, [stamp, created], f"{stamp} BETWEEN :start AND :end{known}")
 
 
 def _same(keys: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from streamflow.model_version.contract import Feature, View
 from streamflow.model_version.fingerprint import fingerprint
 from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.postgres.names import quote
+from streamflow.postgres.newest import per_entity
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
 from streamflow.types import FeatureType
@@ -105,13 +106,15 @@ def build(
     features, views = schema or feature_schema(repo)
     table = repo.label_table
     key = quote(repo.join_key)
-    # One drop date only: each user's newest label up to `as_of` could come from an earlier drop. DISTINCT ON
-    # keeps the newest correction. The label's column is renamed, because a feature might have the same name.
-    entities = (
-        f"SELECT DISTINCT ON ({key}) {key}, TIMESTAMPTZ '{as_of.isoformat()}' AS {EVENT_TIMESTAMP},"
-        f" {quote(repo.label.column)} AS {LABEL} FROM {table.snapshots}"
-        f" WHERE as_of = TIMESTAMPTZ '{label_as_of.isoformat()}' ORDER BY {key}, loaded_at DESC"
-    )
+    # One drop date only: each user's newest label up to `as_of` could come from an earlier drop. The
+    # newest row is the newest correction. The label's column is renamed, because a feature might have the same name.
+    selected = [
+        key,
+        f"TIMESTAMPTZ '{as_of.isoformat()}' AS {EVENT_TIMESTAMP}",
+        f"{quote(repo.label.column)} AS {LABEL}",
+    ]
+    labels = f"as_of = TIMESTAMPTZ '{label_as_of.isoformat()}'"
+    entities = per_entity(selected, table.snapshots, [key], ["loaded_at"], labels)
     joined = _joined(settings, db_schema, features, entities)
     if joined.num_rows == 0:
         raise NotFound(

@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from streamflow.postgres import newest
 from streamflow.postgres.names import quote
 from streamflow.repo.declarations import Slice
 from streamflow.repo.definitions import FeatureRepo
@@ -31,13 +32,10 @@ def read(
     found: dict[str, dict[str, str]] = {}
     for item in repo.slices:
         view = quote(schema, repo.table(item.table).snapshots)
-        rows = connection.execute(
-            sa.text(
-                f"SELECT DISTINCT ON ({key}) {key}, {quote(item.column)} FROM {view} WHERE as_of <= :as_of"
-                f" ORDER BY {key}, as_of DESC, loaded_at DESC"
-            ),
-            {"as_of": as_of},
+        select = newest.per_entity(
+            [key, quote(item.column)], view, [key], ["as_of", "loaded_at"], "as_of <= :as_of"
         )
+        rows = connection.execute(sa.text(select), {"as_of": as_of})
         found[item.name] = {str(row[0]): part(item, row[1]) for row in rows}
     return found
 

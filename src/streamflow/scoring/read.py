@@ -23,6 +23,7 @@ from streamflow import types as value_types
 from streamflow.errors import Refused
 from streamflow.model_version.contract import Contract, Feature
 from streamflow.postgres.names import quote
+from streamflow.postgres.newest import per_entity
 from streamflow.repo.definitions import FeatureRepo
 
 _KEY = "key"
@@ -113,12 +114,8 @@ def _view(repo: FeatureRepo, contract: Contract, name: str, schema: str, as_of: 
 
 
 def _newest(table: str, key: str, stamp: str, loaded: str, columns: list[str], as_of: datetime) -> str:
-    # All descending, so that reading the unique index (key, as_of, loaded_at) backwards replaces a sort.
-    return (
-        f"SELECT DISTINCT ON ({key}) {', '.join(columns)} FROM {table}"
-        f" WHERE {stamp} <= TIMESTAMPTZ '{as_of.isoformat()}'"
-        f" ORDER BY {key} DESC, {stamp} DESC, {loaded} DESC"
-    )
+    until = f"{stamp} <= TIMESTAMPTZ '{as_of.isoformat()}'"
+    return per_entity(columns, table, [key], [stamp, loaded], until, keys_descending=True)
 
 
 def chunks(connection: sa.Connection, contract: Contract, select: str, rows: int) -> Iterator[Chunk]:
