@@ -1,12 +1,13 @@
-"""Stage 1: a CSV drop comes in.
+"""Stage 1: validate and load a drop of CSV files.
 
-inbox    which drops lie in a folder or an object store
-files    which CSV files a drop has, and the fingerprint of their content
-read     bytes -> records with line numbers
-parse    text -> types
-check    records + declaration -> good rows, rejected rows with reasons
-stage    rows -> temporary tables; duplicates and unknown entities
-load     one transaction: ledger, source tables, quarantine
-tables   the source tables themselves
-ledger   questions to the ledger and the quarantine
+inbox    list the drops in a folder or an object store
+files    locate the CSV files of a drop and fingerprint their content
+read     split bytes into records with line numbers
+parse    convert text to typed values
+check    validate records against a table's declaration
+stage    copy rows to temporary tables; reject duplicates and unknown entities
+store    append staged rows to ledger, source tables and quarantine
+load     run all of this for a drop, in one transaction
+tables   create and extend the source tables
+ledger   query the ledger and the quarantine
 """

@@ -1,4 +1,4 @@
-"""Records + a table's declaration -> typed rows that are good, and rejected ones with the reason. Pure."""
+"""Validate records against a table's declaration: typed rows, and rejected records with reasons. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streamflow.drops.read import Chunk, FileError
 from streamflow.repo.declarations import SourceTable
 
 LINE = "line"
-"""Name of the column of `Checked.accepted` that holds line numbers."""
+"""Name of the line number column in `Checked.accepted`."""
 
 
 _NULLABLE = {
@@ -35,14 +35,14 @@ _NULLABLE = {
 
 @dataclass(frozen=True)
 class Rejected:
-    """A record that goes to quarantine: one per record, however many cells are wrong.
+    """A record to quarantine. A record with several invalid cells is reported once.
 
     Attributes:
-        line: Line of the file that it begins at.
-        column: The first wrong column; None when the record as a whole is wrong.
-        reason: What is wrong, in plain words; further wrong columns are named at its end.
-        value: The cell as it stands in the file.
-        raw: The record as it stands in the file.
+        line: Line of the file on which the record begins.
+        column: The first invalid column; None when the whole record is malformed.
+        reason: Why the record was rejected; lists any further invalid columns at the end.
+        value: Original text of the cell.
+        raw: Original text of the record.
     """
 
     line: int
@@ -57,8 +57,8 @@ class Checked:
     """A checked chunk.
 
     Attributes:
-        accepted: Good rows: line number, key, then the table's columns in the declared order and type.
-        rejected: The others, in the order of the file.
+        accepted: Valid rows: line number, key, then the declared columns in order, typed.
+        rejected: Invalid records, in file order.
     """
 
     accepted: pa.Table
@@ -66,13 +66,15 @@ class Checked:
 
 
 def header_order(table: SourceTable, header: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Where in a record each declared column stands; order and case of the names are free.
+    """Map each declared column to its position in the header.
+
+    A header may list its columns in any order and in upper or lower case.
 
     Returns:
-        A field index per declared column, and notes about names written in another case.
+        The field index of each declared column, and a note for each name that differs in case.
 
     Raises:
-        FileError: columns are missing, unknown or there twice; the message names all of them.
+        FileError: Columns are missing, unknown or duplicated; the message lists all of them.
     """
     folded = [name.casefold() for name in header]
     wanted = {name.casefold(): name for name in table.column_names}
@@ -99,12 +101,12 @@ def header_order(table: SourceTable, header: Sequence[str]) -> tuple[list[int], 
 
 
 class RowChecker:
-    """Checks the chunks of one file.
+    """Validates the chunks of one file.
 
     Args:
-        table: Declaration of its table.
-        order: Field index per declared column, from `header_order`.
-        as_of: Date of the drop; columns declared `not_after_as_of` may not lie after it.
+        table: Declaration of the file's table.
+        order: Field index of each declared column, from `header_order`.
+        as_of: Date of the drop; the latest date allowed in columns declared `not_after_as_of`.
     """
 
     def __init__(self, table: SourceTable, order: Sequence[int], as_of: date) -> None:
@@ -112,12 +114,12 @@ class RowChecker:
         self._order = order
         self._as_of = as_of
         self._kinds = {table.key: "string", **{column.name: column.type for column in table.columns}}
-        # Duplicates are searched in the whole file, in the database, not chunk by chunk.
+        # A chunk cannot see duplicates in other chunks, so `stage` looks for them in PostgreSQL.
         self._schema = copy.deepcopy(table.schema)
         self._schema.unique = None
 
     def check(self, chunk: Chunk) -> Checked:
-        """Type and check the records of a chunk."""
+        """Parse and validate the records of a chunk."""
         width = len(self._order)
         whole = [at for at, fields in enumerate(chunk.fields) if fields is not None and len(fields) == width]
         bad: dict[int, list[tuple[str | None, str]]] = {
@@ -161,8 +163,8 @@ class RowChecker:
                     yield from ((int(at), name, f"lies after the drop's as-of, {self._as_of}") for at in late)
         try:
             with warnings.catch_warnings():
-                # pandera concatenates the failures of all checks, and those of one check may all be null;
-                # the type that pandas gives the result is of no interest here.
+                # pandera concatenates the failure cases of all checks. pandas warns when those of one check
+                # are all null, because the resulting dtype will change; we do not use that dtype.
                 warnings.filterwarnings("ignore", "The behavior of DataFrame concatenation", FutureWarning)
                 self._schema.validate(frame, lazy=True)
         except SchemaErrors as errors:
@@ -170,7 +172,7 @@ class RowChecker:
             for name, check, number, index in zip(
                 cases["column"], cases["check"], cases["check_number"], cases["index"], strict=True
             ):
-                # A cell of the wrong type was set to null and has its reason already.
+                # Cells that failed to parse are null here, so pandera calls them empty.
                 if int(index) not in cell_problems.get(name, {}):
                     yield int(index), name, self._words(name, check, number)
 
@@ -213,7 +215,7 @@ _LIMITS = {
 
 
 def in_words(check: pandera.Check) -> str:
-    """What a value that fails this check does wrong, in plain words."""
+    """Describe how a value violates a check, for example "is not between 0 and 9"."""
     facts = check.statistics or {}
     match check.name:
         case "in_range":

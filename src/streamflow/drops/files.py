@@ -1,4 +1,4 @@
-"""The files of a drop: which there must be, and the fingerprint that identifies their content."""
+"""Locate the CSV files of a drop and fingerprint their content."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from streamflow.repo.declarations import SourceTable
 _BLOCK = 1 << 20
 
 CHECKSUMS = "SHA256SUMS"
-"""Optional file of a drop in the format of `sha256sum`; every file that it names must match."""
+"""Name of an optional checksum file in `sha256sum` format; every CSV file listed there must match."""
 
 
 @dataclass(frozen=True)
 class DropFile:
-    """One CSV file of a drop, as it was when it was fingerprinted.
+    """One CSV file of a drop, as of the time of fingerprinting.
 
     Attributes:
-        table: The source table that its rows belong to.
-        path: Where it is.
-        sha256: Digest of its bytes, in hex.
-        size: Its size in bytes.
+        table: Source table that the rows belong to.
+        path: Path of the file.
+        sha256: Hex digest of the file's bytes.
+        size: Size in bytes.
     """
 
     table: SourceTable
@@ -35,18 +35,23 @@ class DropFile:
 
     @property
     def name(self) -> str:
-        """File name, for messages."""
+        """Name of the file, without its folder."""
         return self.path.name
 
 
 def find(tables: Iterable[SourceTable], folder: Path) -> tuple[list[DropFile], list[str]]:
-    """Fingerprint the CSV file of every table.
+    """Fingerprint the CSV file of each table.
+
+    Args:
+        tables: Declared source tables; each needs a file NAME.csv.
+        folder: Folder of the drop.
 
     Returns:
-        The files that are there, in the order of the tables, and what is wrong: missing, unknown, damaged.
+        The files present, in the order of the tables; and a message for each file that is missing, unknown,
+        unreadable or differs from its checksum.
 
     Raises:
-        UsageError: the folder is none.
+        UsageError: The folder does not exist.
     """
     if not folder.is_dir():
         raise UsageError(
@@ -96,11 +101,11 @@ def _checksum_problems(path: Path, found: list[DropFile]) -> list[str]:
 
 
 def digest(files: Iterable[DropFile]) -> str:
-    """The fingerprint of a drop's content: sha256 over its sorted lines 'file sha256'."""
+    """Fingerprint a drop's content: SHA-256 over the sorted lines "file sha256"."""
     lines = sorted(f"{file.name} {file.sha256}\n" for file in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def drop_id(as_of: date, sequence: int, content: str) -> str:
-    """Name of a drop: its date, its number among the drops of that date, the start of its fingerprint."""
+    """Build a drop's id from its date, its sequence number on that date and the start of its fingerprint."""
     return f"{as_of:%Y-%m-%d}.{sequence}-{content[:12]}"

@@ -1,4 +1,4 @@
-"""The inbox: which drops lie in a folder or an object store, and which of them are complete."""
+"""The inbox: list the drops in a folder or an object store, and tell complete ones from partial ones."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from pyarrow import fs
 from streamflow.errors import DependencyDown, UsageError
 
 FIRST_AS_OF = date(2024, 1, 31)
-"""As-of of `month_000` in folders that are numbered instead of dated."""
+"""As-of of the folder `month_000`, for drops whose folders are numbered instead of dated."""
 
 MARKERS = ("_INCOMPLETE", "*.part", "*.tmp")
-"""Files that mark a drop as still being written."""
+"""Glob patterns of files that mark a drop as incomplete."""
 
 QUIET_SECONDS = 5.0
-"""How long the files of a drop must be unchanged before it counts as complete."""
+"""A drop counts as complete once its files have been unchanged for this long."""
 
 PATIENCE_SECONDS = 30.0
-"""How long to wait for that before a drop is left for the next run."""
+"""Longest wait for a drop to become complete, before it is left to the next run."""
 
 _MONTH = re.compile(r"month_(\d{3})")
 _COPY_BYTES = 1 << 20
 
 Listing = dict[str, dict[str, tuple[int, int]]]
-"""Size in bytes and time of the last change in nanoseconds, by path in the store, by name of the drop's folder."""
+"""Size in bytes and modification time in nanoseconds of each path, by name of the drop's folder."""
 
 
 @contextlib.contextmanager
 def opened(inbox: str, known: Collection[date]) -> Iterator[Path]:
-    """Open the inbox as a local folder; the drops of an object store are copied to a temporary one.
+    """Open the inbox as a local folder, copying drops from an object store to a temporary folder.
 
     Args:
         inbox: Path of a folder, or URL of an object store.
-        known: Dates that need not be copied.
+        known: As-of dates to skip when copying.
 
     Raises:
         UsageError: The URL does not name an object store.
@@ -57,13 +57,17 @@ def opened(inbox: str, known: Collection[date]) -> Iterator[Path]:
 
 
 def dated_folders(root: Path, first_as_of: date = FIRST_AS_OF) -> list[tuple[date, Path]]:
-    """The drops below `root` and their as-of, oldest first.
+    """List the drops below `root` with their as-of dates, oldest first.
 
-    A folder is named by its date (2024-01-31) or by a number of months after `first_as_of` (month_000; month
-    ends stay month ends). Other folders are ignored.
+    A drop's folder is named after its date (2024-01-31) or by its number of months after `first_as_of`
+    (month_000). Other folders are ignored.
+
+    Args:
+        root: Folder that contains the drops' folders.
+        first_as_of: As-of of `month_000`; if it is the last day of its month, so are the following ones.
 
     Raises:
-        UsageError: There is no such folder, or two folders have the same date.
+        UsageError: The folder does not exist, or two folders stand for the same date.
     """
     if not root.is_dir():
         raise UsageError(
@@ -84,13 +88,13 @@ def dated_folders(root: Path, first_as_of: date = FIRST_AS_OF) -> list[tuple[dat
 
 
 def date_of(name: str, first_as_of: date = FIRST_AS_OF) -> date | None:
-    """The date that a folder's name stands for; None when it is not a drop."""
+    """Return the as-of date that a folder's name stands for, or None if the folder is not a drop."""
     numbered = _MONTH.fullmatch(name)
     return month_later(first_as_of, int(numbered[1])) if numbered else _dated(name)
 
 
 def month_later(day: date, months: int) -> date:
-    """The same day `months` later, at most the month's last; the last of a month stays the last."""
+    """Add months to a date, clamped to the end of the month; the last day of a month stays the last day."""
     index = day.year * 12 + day.month - 1 + months
     year, month = index // 12, index % 12 + 1
     last = calendar.monthrange(year, month)[1]
@@ -99,7 +103,7 @@ def month_later(day: date, months: int) -> date:
 
 
 def as_of(folder: Path) -> date:
-    """The as-of of a drop whose folder is named by it.
+    """Read the as-of of a drop from its folder's name.
 
     Raises:
         UsageError: The folder's name is not a date.
@@ -116,15 +120,15 @@ def as_of(folder: Path) -> date:
 def is_complete(
     folder: Path, patience: float = PATIENCE_SECONDS, pause: Callable[[float], None] = time.sleep
 ) -> bool:
-    """Whether a drop is not marked as incomplete and is unchanged for `QUIET_SECONDS`.
+    """Whether a drop has no incomplete marker and has been unchanged for `QUIET_SECONDS`.
 
-    A drop that changed a moment ago is waited for, so that one copied just before the job starts is not left until
-    the next day.
+    Waits for a recently changed drop, so that a drop copied just before the job starts is not left to the
+    next day's run.
 
     Args:
-        folder: The drop.
+        folder: Folder of the drop.
         patience: Longest wait, in seconds.
-        pause: Waits for seconds.
+        pause: Sleeps for a number of seconds; tests replace it.
     """
     while not any(True for marker in MARKERS for _ in folder.glob(marker)):
         left = QUIET_SECONDS - (time.time() - _last_change(folder))
@@ -138,7 +142,7 @@ def is_complete(
 
 
 def _last_change(folder: Path) -> float:
-    """When the folder or a file in it was last written, in seconds since 1970."""
+    """Return the newest modification time of the folder and its files, in Unix seconds."""
     return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
 
 
@@ -152,19 +156,19 @@ def _dated(name: str) -> date | None:
 def fetch(
     url: str, folder: Path, known: Collection[date], pause: Callable[[float], None] = time.sleep
 ) -> tuple[str, ...]:
-    """Copy the drops below an object-store URL to `folder`.
+    """Copy the drops below an object-store URL to a local folder.
 
-    A drop that is still being uploaded is left for the next run: one that changed a moment ago must look the same
-    after `QUIET_SECONDS`.
+    If any object changed within the last `QUIET_SECONDS`, waits that long and skips drops that changed
+    meanwhile: they are still being uploaded, and the next run takes them.
 
     Args:
-        url: Where the drops are.
-        folder: Where to copy them.
-        known: Dates that need not be copied.
-        pause: Waits for seconds.
+        url: URL of the folder that contains the drops' folders.
+        folder: Local folder to copy to.
+        known: As-of dates to skip.
+        pause: Sleeps for a number of seconds; tests replace it.
 
     Returns:
-        Names of the folders that were copied.
+        Names of the copied folders.
 
     Raises:
         UsageError: The URL does not name an object store.
@@ -177,7 +181,7 @@ def fetch(
             for path, (_, changed) in files.items():
                 target = folder / name / PurePosixPath(path).name
                 _copy(store, path, target)
-                # `is_complete` judges the copy by its times.
+                # `is_complete` reads these times; a fresh copy would look like an upload in progress.
                 os.utime(target, ns=(changed, changed))
             newest = max(changed for _, changed in files.values())
             os.utime(folder / name, ns=(newest, newest))
@@ -205,12 +209,12 @@ def _complete(store: Any, root: str, known: Collection[date], pause: Callable[[f
 
 
 def listing(store: Any, root: str, known: Collection[date]) -> Listing:
-    """The files of every drop below `root`; folders within a drop are ignored.
+    """List the files of each drop below `root`, ignoring folders within a drop.
 
     Args:
         store: A pyarrow FileSystem.
-        root: Path in it.
-        known: Dates to leave out.
+        root: Path of the inbox in `store`.
+        known: As-of dates to skip.
     """
     found: Listing = {}
     for item in store.get_file_info(fs.FileSelector(root, recursive=True)):

@@ -1,4 +1,4 @@
-"""Questions to the ledger of drops and to the quarantine."""
+"""Query the ledger of drops and the quarantine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,19 @@ _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """A drop as the ledger knows it."""
+    """A drop, as recorded in the ledger.
+
+    Attributes:
+        drop_id: Date, sequence number and start of the fingerprint.
+        as_of: Date that the drop describes.
+        sequence: Number of the drop among those of its date; a correction gets the next one.
+        digest: Fingerprint of the drop's content.
+        loaded_at: Load time by the database's clock; all rows of the drop share it.
+        loaded_by: User or job that loaded the drop.
+        origin: Folder that the drop was loaded from.
+        accepted: Number of rows stored in source tables.
+        quarantined: Number of rejected rows.
+    """
 
     drop_id: str
     as_of: date
@@ -33,7 +45,17 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class LedgerFile:
-    """A file of a drop as the ledger knows it."""
+    """A file of a drop, as recorded in the ledger.
+
+    Attributes:
+        table: Source table of the file.
+        file: File name.
+        sha256: Hex digest of the file's bytes.
+        bytes: Size of the file.
+        lines: Number of records, header excluded: `accepted` + `quarantined`.
+        accepted: Number of rows stored in the source table.
+        quarantined: Number of rejected rows.
+    """
 
     table: str
     file: str
@@ -46,7 +68,17 @@ class LedgerFile:
 
 @dataclass(frozen=True)
 class Quarantined:
-    """A record in quarantine."""
+    """A quarantined record.
+
+    Attributes:
+        drop_id: Drop that contained the record.
+        file: Name of the file.
+        line: Line of the file on which the record begins.
+        column: The first invalid column; None when the whole record is malformed.
+        reason: Why the record was rejected.
+        value: Original text of the cell.
+        raw: Original text of the record.
+    """
 
     drop_id: str
     file: str
@@ -58,31 +90,31 @@ class Quarantined:
 
 
 def entries(connection: sa.Connection, known_at: datetime | None = None) -> list[LedgerEntry]:
-    """Drops by as-of, then in the order of loading.
+    """List drops by as-of, then in load order.
 
     Args:
-        connection: Connection to read on.
-        known_at: Leave out drops that were loaded later; default: all drops.
+        connection: An open connection.
+        known_at: Omit drops loaded after this time; default: list all drops.
     """
     return [_entry(row) for row in connection.execute(sa.text(_SQL["entries"]), {"known_at": known_at})]
 
 
 def dates(connection: sa.Connection) -> set[date]:
-    """The as-of dates of all drops."""
+    """Return the as-of dates of all drops."""
     return {entry.as_of for entry in entries(connection)}
 
 
 def newest(connection: sa.Connection, as_of: date) -> LedgerEntry | None:
-    """The drop of this as-of that was loaded last."""
+    """Return the most recently loaded drop of an as-of, or None."""
     row = connection.execute(sa.text(_SQL["newest_entry"]), {"as_of": midnight(as_of)}).one_or_none()
     return None if row is None else _entry(row)
 
 
 def entry(connection: sa.Connection, name: str) -> LedgerEntry:
-    """The drop called `name`; any beginning of its id that fits one drop will do.
+    """Look up a drop by its id or by an unambiguous prefix of it.
 
     Raises:
-        NotFound: none, or several, are called that.
+        NotFound: No drop, or more than one, has this prefix.
     """
     found = [item for item in entries(connection) if item.drop_id.startswith(name)]
     exact = [item for item in found if item.drop_id == name]
@@ -102,7 +134,7 @@ def _entry(row: Any) -> LedgerEntry:
 
 
 def files(connection: sa.Connection, drop_id: str) -> list[LedgerFile]:
-    """The files of a drop, by name."""
+    """List the files of a drop by name."""
     rows = connection.execute(
         sa.text(_SQL["files"]),
         {"drop": drop_id},
@@ -113,7 +145,14 @@ def files(connection: sa.Connection, drop_id: str) -> list[LedgerFile]:
 def quarantined(
     connection: sa.Connection, drop_id: str | None = None, table: str | None = None, most: int = 100
 ) -> list[Quarantined]:
-    """Records in quarantine, the newest drop first, then in the order of the file."""
+    """List quarantined records, newest drop first, then in file order.
+
+    Args:
+        connection: An open connection.
+        drop_id: List this drop only.
+        table: List this source table only.
+        most: Largest number of records to return.
+    """
     rows = connection.execute(
         sa.text(_SQL["quarantined"]),
         {"drop": drop_id, "table": table, "most": most},

@@ -1,4 +1,4 @@
-"""Load drops: one transaction a drop writes ledger, source tables and quarantine, or nothing."""
+"""Load drops. Each drop is one transaction that writes ledger, source tables and quarantine, or nothing."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _CORRECT = "Correct the files and ingest again; 'streamflow drops check DIR' che
 
 @dataclass(frozen=True)
 class TableOutcome:
-    """What became of one file.
+    """Row counts of one file.
 
     Attributes:
-        table: Its source table.
-        file: Its name.
-        lines: Its records, without the header: `accepted` + `quarantined`.
-        accepted: Good rows.
-        quarantined: Rejected rows.
+        table: Source table of the file.
+        file: File name.
+        lines: Number of records, header excluded: `accepted` + `quarantined`.
+        accepted: Number of valid rows.
+        quarantined: Number of rejected rows.
     """
 
     table: str
@@ -41,15 +41,15 @@ class TableOutcome:
 
 @dataclass(frozen=True)
 class IngestOutcome:
-    """What became of a drop.
+    """Result of loading a drop.
 
     Attributes:
-        drop_id: Its name in the ledger.
-        as_of: The date that it is about.
-        changed: False when the newest drop of this date has the same content, so that nothing was stored.
-        loaded_at: When it was loaded, by the database's clock; the same on all its rows.
-        tables: One outcome per file.
-        notes: Unusual input that was accepted.
+        drop_id: Id of the drop in the ledger.
+        as_of: Date that the drop describes.
+        changed: False if the newest drop of this date has the same content and nothing was stored.
+        loaded_at: Load time by the database's clock; all rows of the drop share it.
+        tables: Row counts of each file.
+        notes: Unusual but accepted input.
     """
 
     drop_id: str
@@ -61,24 +61,24 @@ class IngestOutcome:
 
     @property
     def accepted(self) -> dict[str, int]:
-        """Good rows by table."""
+        """Number of stored rows, by table."""
         return {item.table: item.accepted for item in self.tables}
 
     @property
     def quarantined(self) -> dict[str, int]:
-        """Rejected rows by table."""
+        """Number of rejected rows, by table."""
         return {item.table: item.quarantined for item in self.tables}
 
 
 @dataclass(frozen=True)
 class Examined:
-    """What would become of a drop.
+    """Result of checking a drop without storing it.
 
     Attributes:
-        tables: One outcome per file.
-        problems: Reasons to refuse the drop; empty when it would be stored.
-        rejected: The first rejected rows, each in a sentence.
-        notes: Unusual input that would be accepted.
+        tables: Row counts of each file.
+        problems: Reasons to refuse the drop; empty if `load` would store it.
+        rejected: Descriptions of the first rejected rows.
+        notes: Unusual but acceptable input.
     """
 
     tables: tuple[TableOutcome, ...]
@@ -88,7 +88,7 @@ class Examined:
 
 
 class _Meter:
-    """Adds up the bytes of all files for the progress display."""
+    """Totals the bytes read from all files and reports progress."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, 0
@@ -113,21 +113,21 @@ def load(
 ) -> IngestOutcome:
     """Store the drop in `folder` as the state of the world on `as_of`.
 
-    Content that is already the newest of that date changes nothing, whatever its folder is called. Other
-    content for a known date is a correction: a new drop beside the old one.
+    If the newest drop of that date has the same content, nothing is stored, even if the folder's name
+    differs. Different content for a known date is a correction, stored as a new drop beside the old one.
 
     Args:
-        database: Where to store it.
-        rules: How many bad rows a file may have, and how much is read at a time.
-        repo: Declares the source tables.
-        folder: The drop.
-        as_of: Its date.
-        loaded_by: Who or what loads it, for the ledger; default: the user of this process.
-        progress: Called after every chunk.
+        database: Connection settings.
+        rules: Share of bad rows allowed in a file, and number of rows to read at a time.
+        repo: Feature repo that declares the source tables.
+        folder: Folder of the drop.
+        as_of: Date that the drop describes.
+        loaded_by: User or job to record in the ledger; default: the user of this process.
+        progress: Called after each chunk.
 
     Raises:
-        UsageError: There is no such folder, or the date is in the future.
-        DropRefused: The drop is refused; every problem is listed, and nothing was stored.
+        UsageError: The folder does not exist, or the date is in the future.
+        DropRefused: The drop has problems, all of which are listed; nothing was stored.
         Refused: Another ingest is running.
         DependencyDown: PostgreSQL does not answer.
     """
@@ -155,7 +155,7 @@ def load(
             origin=str(folder.resolve()),
         )
         loaded_at = store.store(connection, drop, staged, meter.step)
-        # Within the transaction: whoever sees the rows has their statistics too.
+        # In the same transaction, so that rows and their planner statistics become visible together.
         meter.step("analyzing")
         store.analyze(connection, repo)
     outcomes = tuple(_outcome(item) for item in staged)
@@ -170,22 +170,22 @@ def load_new(
     loaded_by: str | None = None,
     progress: Progress | None = None,
 ) -> list[IngestOutcome]:
-    """Store every complete drop below `root` whose date is not in the ledger yet, oldest first.
+    """Store each complete drop below `root` whose date is not in the ledger yet, oldest first.
 
-    A corrected drop of a known date is stored only when it is named, with `load`. A drop that is not complete is
-    left for the next run.
+    A correction, that is a second drop of a known date, must be loaded explicitly with `load`. Incomplete
+    drops are left to the next run.
 
     Args:
-        database: Where to store them.
-        rules: How many bad rows a file may have, and how much is read at a time.
-        repo: Declares the source tables.
-        root: Folder of the drops' folders.
-        loaded_by: Who or what loads them, for the ledger; default: the user of this process.
-        progress: Called after every chunk.
+        database: Connection settings.
+        rules: Share of bad rows allowed in a file, and number of rows to read at a time.
+        repo: Feature repo that declares the source tables.
+        root: Folder that contains the drops' folders.
+        loaded_by: User or job to record in the ledger; default: the user of this process.
+        progress: Called after each chunk.
 
     Raises:
-        UsageError: There is no such folder.
-        DropRefused: Some drops are refused; the others were stored.
+        UsageError: The folder does not exist.
+        DropRefused: Some drops have problems; the others were stored.
     """
     with transaction(database) as connection:
         known = ledger.dates(connection)
@@ -196,7 +196,7 @@ def load_new(
         try:
             outcomes.append(load(database, rules, repo, folder, when, loaded_by, progress))
         except DropRefused as refusal:
-            # Months do not depend on each other: one bad drop must not keep the next ones out.
+            # Drops are independent: a bad one must not block those after it.
             problems += [f"{folder.name}: {problem}" for problem in refusal.details]
     if problems:
         stored = ", ".join(outcome.drop_id for outcome in outcomes) or "none"
@@ -215,18 +215,18 @@ def examine(
     *,
     progress: Progress | None = None,
 ) -> Examined:
-    """Do all the checks of `load` and store nothing.
+    """Run all checks of `load` without storing anything.
 
     Args:
-        database: Where duplicates and unknown entities are searched.
-        rules: How many bad rows a file may have, and how much is read at a time.
-        repo: Declares the source tables.
-        folder: The drop.
-        as_of: Its date.
-        progress: Called after every chunk.
+        database: Connection settings; duplicates and unknown entities are searched in temporary tables.
+        rules: Share of bad rows allowed in a file, and number of rows to read at a time.
+        repo: Feature repo that declares the source tables.
+        folder: Folder of the drop.
+        as_of: Date that the drop describes.
+        progress: Called after each chunk.
 
     Raises:
-        UsageError: There is no such folder.
+        UsageError: The folder does not exist.
     """
     found, problems = files.find(repo.tables, folder)
     with transaction(database) as connection:
@@ -241,7 +241,7 @@ def examine(
             f"{row.file} {stage.described(row.line, row.column_name, row.value, row.reason)}"
             for row in rejected.fetchmany(100)
         )
-        connection.rollback()  # the temporary tables vanish with it
+        connection.rollback()  # drops the temporary tables
     return Examined(
         tables=tuple(_outcome(item) for item in staged),
         problems=(*problems, *(problem for item in staged for problem in item.problems)),
@@ -269,6 +269,7 @@ def _stage(
     for item in staged:
         stage.judge(connection, item, rules.max_bad_share)
     if not any(item.problems for item in staged):
+        # This reads the files a second time, so it is left out for a drop that is refused anyway.
         for item in staged:
             stage.add_raw_text(connection, item, chunk_rows)
     return staged
@@ -306,5 +307,5 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        # A container may run as a number without a name.
+        # In a container the user id may have no entry in /etc/passwd.
         return "unknown"

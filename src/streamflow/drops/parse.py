@@ -1,13 +1,13 @@
-"""Parse a column of text. An empty cell is null; everything else must be exactly of the column's type.
+"""Parse a column of text. An empty cell is null; any other text must match the column's type exactly.
 
-    int     12  -3  +4  12.0 (some tools write whole numbers so in a column with gaps); 64 bits
+    int     12  -3  +4  12.0 (pandas, for one, writes whole numbers so in a column with gaps); 64 bits
     float   12  1.5  .5  1e-3; finite
     bool    True true TRUE t T 1, False false FALSE f F 0
     date    2024-01-31
     string  unchanged
 
-Spaces around a value are part of it. Each type has a fast parser for a whole column and a slow one for a single cell.
-The fast one only takes columns on which both agree.
+Spaces are not stripped. Each type has a fast parser for whole columns and a slow one for single cells, which
+also explains what is wrong. The fast one handles only columns for which both are known to agree.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ _INT = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_FIRST_DATE, _LAST_DATE = date(1678, 1, 1), date(2261, 12, 31)  # what datetime64[ns] can hold
+_FIRST_DATE, _LAST_DATE = date(1678, 1, 1), date(2261, 12, 31)  # whole years within datetime64[ns]
 
+# Narrower than what Arrow parses: 18 digits cannot overflow 64 bits, and years stay within datetime64[ns].
 _FAST: dict[ColumnType, str] = {
     "int": r"^-?[0-9]{1,18}$",
     "float": r"^-?[0-9]{1,15}(\.[0-9]{1,17})?$",
@@ -43,7 +44,7 @@ _FAST: dict[ColumnType, str] = {
 
 
 class _BadCellError(ValueError):
-    """A cell is not of its column's type; the message says why."""
+    """A cell does not match its column's type; the message says why."""
 
 
 def column(kind: ColumnType, text: pa.Array) -> tuple[pa.Array, dict[int, str]]:
@@ -51,10 +52,10 @@ def column(kind: ColumnType, text: pa.Array) -> tuple[pa.Array, dict[int, str]]:
 
     Args:
         kind: Type of the column.
-        text: Its cells; null where empty.
+        text: Cells of the column; null where empty.
 
     Returns:
-        The values, null where empty or bad; and what is wrong with each bad cell, by its index.
+        The parsed values, null where a cell is empty or invalid; and the error in each invalid cell, by index.
     """
     if kind == "string":
         return text, {}
@@ -73,7 +74,7 @@ def column(kind: ColumnType, text: pa.Array) -> tuple[pa.Array, dict[int, str]]:
 
 
 def _fast(kind: ColumnType, text: pa.Array) -> pa.Array | None:
-    """The values if all cells are written in the plain way that Arrow parses as the slow parser does; else None."""
+    """Parse a column with Arrow; return None if the slow parser might disagree on any cell."""
     if kind == "bool":
         codes = pc.index_in(text, pa.array([*TRUE, *FALSE]))
         if codes.null_count > text.null_count:
@@ -88,14 +89,14 @@ def _fast(kind: ColumnType, text: pa.Array) -> pa.Array | None:
 
 
 _LONGEST_INT = 19
-"""Digits of the largest number of 64 bits."""
+"""Number of digits of the largest 64-bit integer."""
 
 
 def _int(text: str) -> int:
     if not _INT.fullmatch(text):
         raise _BadCellError("is not a whole number")
     digits = text.partition(".")[0]
-    # Counted before the conversion: Python refuses to convert thousands of digits.
+    # Count digits before converting: int() raises ValueError beyond sys.get_int_max_str_digits().
     if len(digits.lstrip("+-0")) > _LONGEST_INT or not -(2**63) <= int(digits) < 2**63:
         raise _BadCellError("is a whole number beyond 64 bits")
     return int(digits)

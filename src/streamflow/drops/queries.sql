@@ -1,14 +1,14 @@
--- Statements on the ledger of drops and the quarantine.
+-- Queries and inserts for the ledger of drops and the quarantine.
 
 -- name: entries
--- Drops by as-of, then in the order of loading; up to a known-at if it is given.
+-- Drops by as-of, then in load order; those loaded up to a known-at, if one is given.
 SELECT drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin, accepted, quarantined
 FROM streamflow.drops
 WHERE CAST(:known_at AS timestamptz) IS NULL OR loaded_at <= :known_at
 ORDER BY as_of, sequence;
 
 -- name: newest_entry
--- The drop of an as-of that was loaded last.
+-- The most recently loaded drop of an as-of.
 SELECT drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin, accepted, quarantined
 FROM streamflow.drops
 WHERE as_of = :as_of
@@ -16,14 +16,14 @@ ORDER BY sequence DESC
 LIMIT 1;
 
 -- name: files
--- Files of a drop, by name.
+-- Files of a drop by name.
 SELECT table_name AS "table", file, sha256, bytes, lines, accepted, quarantined
 FROM streamflow.drop_files
 WHERE drop_id = :drop
 ORDER BY file;
 
 -- name: quarantined
--- Rejected rows, of one drop or table if they are given; the newest drop first, then in the order of the file.
+-- Rejected rows, optionally of one drop or table; newest drop first, then in file order.
 SELECT q.drop_id, q.file, q.line, q.column_name AS "column", q.reason, q.value, q.raw
 FROM streamflow.quarantine q
 JOIN streamflow.drops d USING (drop_id)
@@ -33,7 +33,7 @@ ORDER BY d.loaded_at DESC, q.file, q.line
 LIMIT :most;
 
 -- name: next_loaded_at
--- The present time, later than the loaded-at of every drop even if the clock was set back.
+-- The current time, but always later than the loaded-at of every drop, even if the clock was set back.
 SELECT greatest(clock_timestamp(), max(loaded_at) + interval '1 microsecond')
 FROM streamflow.drops;
 

@@ -1,4 +1,4 @@
-"""Bytes -> records with line numbers. Streams, and refuses what cannot be a whole UTF-8 CSV file."""
+"""Stream a CSV file as records with line numbers; refuse files that are truncated or not UTF-8."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 Progress = Callable[[str, int, int], None]
-"""Called while work goes on: what is being done, bytes done so far, bytes in all."""
+"""Callback for progress: current activity, bytes done so far, total bytes."""
 
 
 class FileError(Exception):
-    """The file as a whole cannot be taken; the message says why, and how to cure it."""
+    """The whole file is unusable; the message gives the reason and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Chunk:
     """Consecutive records of a file.
 
     Attributes:
-        fields: The fields of each record; None where the quoting is broken.
-        starts: Line each record begins at, counted from 1 (a quoted field may hold line breaks).
-        ends: Line each record ends at.
-        text: The lines themselves, from `starts[0]` on.
+        fields: Fields of each record; None for a record with malformed quoting.
+        starts: First line of each record, counted from 1. Quoted fields may span lines.
+        ends: Last line of each record.
+        text: Original lines, beginning with line `starts[0]`.
     """
 
     fields: list[list[str] | None]
@@ -43,13 +43,13 @@ class Chunk:
     text: list[str]
 
     def raw(self, index: int) -> str:
-        """Text of a record as it stands in the file, without its line end."""
+        """Original text of a record, without its line ending."""
         first = self.starts[0]
         return "".join(self.text[self.starts[index] - first : self.ends[index] - first + 1]).rstrip("\r\n")
 
 
 class _Meter(io.RawIOBase):
-    """Passes bytes through; counts and digests them, and keeps the last one."""
+    """A raw stream that counts and digests the bytes read through it, and remembers the last one."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -64,6 +64,7 @@ class _Meter(io.RawIOBase):
         size = self._file.readinto(buffer)  # type: ignore[attr-defined]
         if size:
             block = bytes(memoryview(buffer)[:size])
+            # A zero byte is valid UTF-8, but PostgreSQL does not store it in text; it mostly means UTF-16.
             if b"\0" in block:
                 raise _UndecodableError
             self.digest.update(block)
@@ -77,11 +78,11 @@ class _Meter(io.RawIOBase):
 
 
 class _UndecodableError(Exception):
-    """There is a byte that UTF-8 text cannot hold; `_where` finds and describes it."""
+    """The file contains a zero byte. `_where` finds and describes it."""
 
 
 class CsvReader:
-    """A CSV file, record by record: commas, UTF-8 with or without a byte order mark, any line ends."""
+    """Reads a comma-separated UTF-8 file, with or without a byte order mark and with any line endings."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -102,12 +103,12 @@ class CsvReader:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes read so far."""
+        """Number of bytes read so far."""
         return self._meter.count
 
     @property
     def sha256(self) -> str:
-        """Digest of the bytes read so far: of the file, once all chunks were taken."""
+        """Hex digest of the bytes read so far; that of the whole file once `chunks` is exhausted."""
         return self._meter.digest.hexdigest()
 
     def _lines(self) -> Iterator[str]:
@@ -116,10 +117,10 @@ class CsvReader:
             yield line
 
     def header(self) -> list[str]:
-        """The names in the first line, without surrounding blanks.
+        """Read the column names in the first line, stripped of surrounding whitespace.
 
         Raises:
-            FileError: the file is empty, in another encoding or with another delimiter.
+            FileError: The file is empty, or uses another encoding or delimiter.
         """
         chunk = self._take(1)
         if not chunk.fields:
@@ -134,14 +135,14 @@ class CsvReader:
         return names
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
-        """The records after the header, up to `rows` at a time.
+        """Yield the records after the header, up to `rows` at a time.
 
         Raises:
-            FileError: undecodable bytes, a quote that is never closed, or a missing end of the last line.
+            FileError: The file has undecodable bytes or an unclosed quote, or lacks a final line break.
         """
         while (chunk := self._take(rows)).fields:
             yield chunk
-        # Without it nobody can tell 29.8 from the first half of 29.85.
+        # Without a final line break, 29.8 may be a complete value or 29.85 cut short.
         if self._meter.last not in {b"\n", b"\r"}:
             raise FileError(
                 f"ends in the middle of line {self._end}, as if it were cut off; copy it again, or, if it is"
@@ -164,6 +165,7 @@ class CsvReader:
                         ends.append(self._end)
                     break
                 except csv.Error as error:
+                    # The reader resumes at the next line, so one malformed record costs no other.
                     self._refuse_unclosed(str(error))
                     fields.append(None)
                     starts.append(self._end + 1)
@@ -182,7 +184,7 @@ class CsvReader:
 
 
 def _where(path: Path) -> str:
-    """Describe the first byte that is no UTF-8 text: line, byte and cure."""
+    """Describe the first zero or undecodable byte of a file: line, position and remedy."""
     cure = "save the file as UTF-8."
     with path.open("rb") as file:
         if file.read(2) in _UTF16:
@@ -205,7 +207,7 @@ def _where(path: Path) -> str:
 
 
 def raw_records(path: Path, lines: set[int], rows: int) -> Iterator[tuple[int, str]]:
-    """Text of the records that begin at `lines`, in the order of the file."""
+    """Yield line number and original text of the records that begin on `lines`, in file order."""
     with CsvReader(path) as reader:
         reader.header()
         for chunk in reader.chunks(rows):

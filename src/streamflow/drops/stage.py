@@ -1,7 +1,7 @@
-"""Checked rows -> temporary tables in PostgreSQL, where duplicates and unknown entities are found.
+"""Copy checked rows to temporary tables in PostgreSQL; reject duplicates and rows of unknown entities there.
 
-All of it happens on one connection, in the transaction that later stores the drop; the temporary
-tables vanish with it.
+Everything runs on one connection, in the transaction that later stores the drop. PostgreSQL drops the
+temporary tables when it ends.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from streamflow.postgres.names import quote
 from streamflow.repo.declarations import SourceTable
 
 QUARANTINE = "staged_quarantine"
-"""Temporary table of rejected records."""
+"""Name of the temporary table of rejected records."""
 
 _RAW = "staged_raw"
 _EXAMPLES = 3
@@ -31,15 +31,15 @@ _EXAMPLES = 3
 
 @dataclass
 class StagedFile:
-    """What became of one file of a drop.
+    """Row counts and problems of one staged file.
 
     Attributes:
         file: The file.
-        lines: Its records, the header not counted.
-        accepted: Good records, in the temporary table `staged(table)`.
-        quarantined: The others, in the temporary table `QUARANTINE`.
-        problems: Why the file keeps the whole drop out; empty when it does not.
-        notes: What was accepted although it is unusual.
+        lines: Number of records, header excluded.
+        accepted: Number of valid records, which are in the temporary table `staged(table)`.
+        quarantined: Number of rejected records, which are in the temporary table `QUARANTINE`.
+        problems: Reasons to refuse the whole drop because of this file; empty if there are none.
+        notes: Unusual but accepted input.
     """
 
     file: DropFile
@@ -51,7 +51,7 @@ class StagedFile:
 
 
 def staged(table: SourceTable) -> str:
-    """Quoted name of a source table's temporary table."""
+    """Return the quoted name of the temporary table for a source table."""
     return quote(f"staged_{table.name}")
 
 
@@ -65,6 +65,10 @@ def stage(
     """Read, check and copy all files; then reject duplicates and rows of unknown entities.
 
     Args:
+        connection: Connection inside the transaction that later stores the drop.
+        files: Files of the drop.
+        as_of: Date of the drop.
+        chunk_rows: Number of rows to read at a time.
         moved: Called after each chunk with the file's name and the bytes read since the last call.
     """
     connection.exec_driver_sql("SET LOCAL client_min_messages = 'warning'")
@@ -81,7 +85,7 @@ def stage(
         connection.exec_driver_sql(f"ANALYZE {staged(item.file.table)}")
         _reject_duplicates(connection, item)
     entities = next((item for item in result if item.file.table.entities), None)
-    # Rows of a table whose entities cannot be read are not unknown; the drop is refused anyway.
+    # If the entity table itself is unusable, every row would look unknown and bury the real problem.
     if entities is not None and not entities.problems:
         for item in result:
             if item is not entities:
@@ -107,6 +111,7 @@ def _stage_file(
                 seen = reader.bytes_read
             if not result.lines:
                 raise FileError("has a header and no rows.")
+            # The ledger records the digest taken before; it must be that of the rows read here.
             if reader.sha256 != file.sha256:
                 raise FileError("changed while it was read; ingest it when it is complete.")
     except FileError as problem:
@@ -141,13 +146,14 @@ def _quarantine_row(file: DropFile, item: Rejected) -> tuple[Any, ...]:
 
 
 def _copy(connection: sa.Connection, statement: str) -> Any:
+    # SQLAlchemy has no COPY; psycopg's own cursor has.
     driver: Any = connection.connection.driver_connection
     return driver.cursor().copy(statement)
 
 
 def _reject_duplicates(connection: sa.Connection, item: StagedFile) -> None:
-    # Which copy is right nobody can say from here, so none is taken: keeping the first would make the
-    # outcome depend on the order of lines.
+    # Reject every copy: we cannot tell which one is right, and keeping the first would make the outcome
+    # depend on the order of lines.
     name, key = staged(item.file.table), quote(item.file.table.key)
     _reject(
         connection,
@@ -172,7 +178,7 @@ def _reject_unknown(connection: sa.Connection, item: StagedFile, entities: Stage
 
 
 def _reject(connection: sa.Connection, item: StagedFile, delete: str) -> None:
-    """Move the rows that `delete` returns (line, value, reason) to the quarantine."""
+    """Move rows to the quarantine: those that the statement `delete` returns as line, value and reason."""
     moved = connection.execute(
         sa.text(
             f"WITH rejected AS ({delete}) INSERT INTO {QUARANTINE}"
@@ -186,7 +192,7 @@ def _reject(connection: sa.Connection, item: StagedFile, delete: str) -> None:
 
 
 def judge(connection: sa.Connection, item: StagedFile, max_bad_share: float) -> None:
-    """Add a problem when more than `max_bad_share` of a file's records were rejected."""
+    """Add a problem to a file if more than `max_bad_share` of its records were rejected."""
     share = item.quarantined / item.lines if item.lines else 0.0
     if item.problems or share <= max_bad_share:
         return
@@ -205,12 +211,12 @@ def judge(connection: sa.Connection, item: StagedFile, max_bad_share: float) -> 
 
 
 def described(line: int, column: str | None, value: str | None, reason: str) -> str:
-    """One rejected record in a sentence."""
+    """Describe a rejected record, for example "line 3: age '200' is not between 0 and 120"."""
     return f"line {line}: {f'{column} {value!r} ' if column else ''}{reason}"
 
 
 def add_raw_text(connection: sa.Connection, item: StagedFile, chunk_rows: int) -> None:
-    """Read the file again for the text of the records that were rejected inside PostgreSQL."""
+    """Add the original text of records rejected inside PostgreSQL, by reading the file again."""
     lines = set(
         connection.execute(
             sa.text(f"SELECT line FROM {QUARANTINE} WHERE table_name = :table AND raw IS NULL"),

@@ -1,4 +1,4 @@
-"""Staged rows -> ledger, source tables and quarantine, with one loaded-at."""
+"""Append staged rows to the ledger, the source tables and the quarantine, all with the same loaded-at."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 @dataclass(frozen=True)
 class Drop:
-    """A drop about to be stored; the fields are columns of the ledger."""
+    """A drop about to be stored. Each field is a column of the ledger; see `ledger.LedgerEntry`."""
 
     drop_id: str
     as_of: date
@@ -34,13 +34,16 @@ class Drop:
 def store(
     connection: sa.Connection, drop: Drop, staged: list[stage.StagedFile], step: Callable[[str], None]
 ) -> datetime:
-    """Append everything that was staged.
+    """Store a staged drop.
 
     Args:
-        step: Told what is being done.
+        connection: Connection that holds the staged rows.
+        drop: Ledger entry of the drop.
+        staged: Staged files of the drop.
+        step: Called with a description of each step, for the progress display.
 
     Returns:
-        The loaded-at on every row of it.
+        The loaded-at of the drop, which all its rows share.
     """
     loaded_at = _loaded_at(connection)
     connection.execute(
@@ -70,7 +73,11 @@ def store(
 
 
 def _loaded_at(connection: sa.Connection) -> datetime:
-    """The loaded-at of the drop; no other drop gets one until this is committed."""
+    """Choose the loaded-at of the drop. No other drop gets one until this transaction ends.
+
+    The lock also keeps `clock.known_now` from returning a known-at in the meantime: rows dated before it
+    would become visible only later, and a repeated run would read more than the first one.
+    """
     locks.wait(connection, locks.LOADING)
     loaded_at: datetime = connection.execute(sa.text(_SQL["next_loaded_at"])).scalar_one()
     return loaded_at.astimezone(UTC)
@@ -80,7 +87,7 @@ def _append_rows(connection: sa.Connection, drop: Drop, item: stage.StagedFile, 
     table = item.file.table
     columns = ", ".join(quote(column) for column in table.column_names)
     stored = connection.execute(
-        # In the order of the key, so that the index grows at its end and an entity's rows lie together.
+        # Insert in key order, so that neighbouring keys share pages of table and index.
         sa.text(
             f"INSERT INTO {quote(SCHEMA, table.name)} ({columns}, as_of, loaded_at, drop_id)"
             f" SELECT {columns}, :as_of, :loaded_at, :drop_id FROM {stage.staged(table)}"
@@ -112,6 +119,6 @@ def _append_file(connection: sa.Connection, drop: Drop, item: stage.StagedFile) 
 
 
 def analyze(connection: sa.Connection, repo: FeatureRepo) -> None:
-    """Tell the planner about the new rows, before the point-in-time join of a training."""
+    """Update planner statistics of the source tables: the point-in-time join of training depends on them."""
     for table in repo.tables:
         connection.exec_driver_sql(f"ANALYZE {quote(SCHEMA, table.name)}")

@@ -1,4 +1,4 @@
-"""The source tables in PostgreSQL, made from their declaration: append-only, with both times on every row."""
+"""Create the source tables in PostgreSQL from their declarations: append-only, with as_of and loaded_at."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from streamflow.repo.declarations import SourceTable
 from streamflow.repo.definitions import FeatureRepo
 
 SCHEMA = SOURCE
-"""Schema of the source tables."""
+"""Name of the schema of the source tables."""
 
 
 def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
-    """Create missing source tables and add missing columns; nothing is ever dropped or changed.
+    """Create missing source tables and add missing columns. Never drops or changes a column.
 
-    A role that may only insert can call it too: without a difference no DDL is sent.
+    A role without the right to create tables may call this too: no DDL is sent unless something is missing.
     """
     existing = catalog.columns(connection, SCHEMA)
     for table in repo.tables:
@@ -33,7 +33,7 @@ def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
 
 
 def column_definitions(table: SourceTable) -> str:
-    """The key and the columns of a table as they stand in a CREATE TABLE."""
+    """Return the column definitions of a table, for use in CREATE TABLE."""
     columns = "".join(f", {quote(c.name)} {types.of(c.type).postgres[0]}" for c in table.columns)
     return f"{quote(table.key)} text NOT NULL{columns}"
 
