@@ -55,7 +55,7 @@ def column(kind: ColumnType, text: pa.Array) -> tuple[pa.Array, dict[int, str]]:
         text: Cells of the column; null where empty.
 
     Returns:
-        The parsed values, null where a cell is empty or invalid; and the error in each invalid cell, by index.
+        The parsed values, null where a cell is empty or invalid; and the error of each invalid cell by index.
     """
     if kind == "string":
         return text, {}

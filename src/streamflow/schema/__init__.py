@@ -1,1 +1,1 @@
-"""The platform's own tables and roles: migrations, grants, and waiting until a database is ready."""
+"""StreamFlow's own tables and roles: run migrations, set grants, wait until a database is ready."""

@@ -1,4 +1,4 @@
-"""Bring the platform's tables to the newest revision, one migrator at a time."""
+"""Migrate StreamFlow's tables to the newest revision."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from streamflow.settings import Settings
 
 
 def migrate(settings: Settings) -> str:
-    """Run the missing migrations in one transaction.
+    """Run pending migrations in one transaction.
 
-    A database that newer code has migrated is left unchanged: older code works on it, see docs/kubernetes.md.
+    Leaves a database that newer code has migrated unchanged, so that `helm rollback` works: a migration may
+    only add to what the previous version reads and writes.
 
     Returns:
-        The revision that the database is at afterwards.
+        The database's revision afterwards.
 
     Raises:
         DependencyDown: PostgreSQL does not answer.
     """
     with transaction(settings) as connection:
         connection.execute(sa.text("SET LOCAL lock_timeout = '30s'"))
-        # A second migrator waits here, then finds nothing left to do.
+        # Two concurrent migrators: the second waits here, then has nothing left to do.
         locks.wait(connection, locks.MIGRATE)
         connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS streamflow"))
         if not is_newer(current(connection)):
@@ -32,16 +33,16 @@ def migrate(settings: Settings) -> str:
 
 
 def current(connection: sa.Connection) -> str:
-    """The revision that the database is at; "" before the first migration."""
+    """Return the database's revision, or "" before the first migration."""
     return context(connection).get_current_revision() or ""
 
 
 def newest() -> str:
-    """The newest revision that this code knows."""
+    """Return the newest revision that this code knows."""
     return revisions().get_current_head() or ""
 
 
 def is_newer(revision: str) -> bool:
-    """Whether a database's revision was made by newer code than this, which does not know it."""
+    """Whether a revision is unknown to this code, and so comes from a newer version."""
     known = {item.revision for item in revisions().iterate_revisions("head", "base")}
     return bool(revision) and revision not in known

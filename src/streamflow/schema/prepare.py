@@ -1,4 +1,4 @@
-"""Bring a server to where the components can start: roles, migrations, grants; and wait for that."""
+"""Set up roles, migrations and grants on a PostgreSQL server; wait until the database is ready."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _STAMP = "streamflow feature repo "
 
 
 def passwords_in(folder: Path) -> dict[str, str]:
-    """Passwords of roles from files named `ROLE-password`, as a mounted Secret has them.
+    """Read roles' passwords from files named `ROLE-password`, the layout of a mounted Secret.
 
     Raises:
-        UsageError: there is no file for any role.
+        UsageError: The folder has no such file.
     """
     found = {
         name: (folder / f"{name}-password").read_text(encoding="utf-8").strip()
@@ -43,15 +43,16 @@ def passwords_in(folder: Path) -> dict[str, str]:
 
 
 def prepare(settings: Settings, passwords: Mapping[str, str], *, with_roles: bool = True) -> str:
-    """Make roles, databases and schemas as the administrator in `settings`, then run migrations as the owner.
+    """Create roles, databases and schemas as an administrator, then run migrations as the owner.
 
     Args:
-        passwords: Password per role.
-        with_roles: False when somebody else made roles, databases and schemas (`streamflow db roles --print`);
-            `settings` is then the owner's login, and the owner sets grants on what it owns.
+        settings: Login of the administrator; without roles, of the owner.
+        passwords: Password of each role.
+        with_roles: False if an administrator has already created roles, databases and schemas, for example
+            from `streamflow db roles --print`. The owner then sets grants on its own tables only.
 
     Returns:
-        The revision the database is at.
+        The database's revision afterwards.
     """
     if not with_roles:
         revision = migrate(settings)
@@ -68,19 +69,19 @@ def prepare(settings: Settings, passwords: Mapping[str, str], *, with_roles: boo
 
 
 def grant(settings: Settings) -> None:
-    """Bring rights on existing tables to what they should be, as the administrator in `settings`."""
+    """Set the grants on existing tables, as the administrator in `settings`."""
     with transaction(settings) as connection:
         roles.ensure_grants(connection, make_plan(settings, {}))
 
 
 def grant_own(settings: Settings) -> None:
-    """The same for the tables that belong to the role in `settings`, which need be no administrator."""
+    """Set the grants on tables owned by the role in `settings`, which need not be an administrator."""
     with transaction(settings) as connection:
         roles.ensure_grants(connection, _plan(settings, connection, {}), own=True)
 
 
 def make_plan(settings: Settings, passwords: Mapping[str, str]) -> roles.Plan:
-    """What the SQL of roles depends on, for the server in `settings`."""
+    """Collect what the SQL of roles depends on, such as the version of the server in `settings`."""
     with autocommit(settings.database, MAINTENANCE_DATABASE) as connection:
         return _plan(settings, connection, passwords)
 
@@ -92,23 +93,26 @@ def _plan(settings: Settings, connection: sa.Connection, passwords: Mapping[str,
 
 
 def as_role(settings: Settings, name: str, password: str) -> Settings:
-    """The same settings, logging in as one of our roles."""
+    """Return a copy of the settings that logs in as one of StreamFlow's roles."""
     database = settings.database.model_copy(
         update={"user": settings.database.role_prefix + name, "password": password, "password_file": None}
     )
+    # model_copy() does not validate what it is given: build the settings anew, with a SecretStr.
     fields = database.model_dump() | {"password": password}
     return settings.model_copy(update={"database": DatabaseSettings(**fields)})
 
 
 def finish(settings: Settings, passwords: Mapping[str, str], *, with_roles: bool = True) -> None:
-    """After `features apply`: set grants on what it made, and note that it ran.
+    """Set grants on what `features apply` created, and record that it ran.
 
     Args:
-        passwords: Password per role; without roles, the one of `feast_apply`, who sets grants on its own tables.
+        settings: Login of the administrator; without roles, of the owner.
+        passwords: Password of each role. Without roles, only that of `feast_apply` is needed, which sets the
+            grants on its own tables.
         with_roles: As for `prepare`.
 
     Raises:
-        UsageError: without roles, and the password of `feast_apply` is not among `passwords`.
+        UsageError: The password of `feast_apply` is needed but missing.
     """
     if with_roles:
         grant(settings)
@@ -124,7 +128,7 @@ def finish(settings: Settings, passwords: Mapping[str, str], *, with_roles: bool
 
 
 def stamp(settings: Settings) -> None:
-    """Note in the database that this feature repo was applied, for those who wait for it."""
+    """Record the digest of the applied feature repo in the database, where `wait` looks for it."""
     with transaction(settings) as connection:
         applied = _STAMP + folder.digest(settings.feast.repo)
         connection.exec_driver_sql(f"COMMENT ON SCHEMA feast IS '{applied}'")
@@ -138,10 +142,18 @@ def wait(
     pause: Callable[[float], None] = time.sleep,
     on_wait: Callable[[str], None] = lambda reason: None,
 ) -> None:
-    """Return when the database is ready: answers (`login`), is migrated, or has this feature repo applied.
+    """Wait until the database is ready.
+
+    Args:
+        settings: Login to wait with.
+        until: What to wait for: that the database accepts the login (`login`), that it has this code's
+            revision or a newer one (`migrated`), or that this feature repo is applied as well (`applied`).
+        timeout_seconds: Longest wait.
+        pause: Sleeps for a number of seconds; tests replace it.
+        on_wait: Called before each pause with what is missing.
 
     Raises:
-        DependencyDown: it was not within the time; says what was missing.
+        DependencyDown: The time is up; the message says what is missing.
     """
     deadline = time.monotonic() + timeout_seconds
     while missing := _missing(settings, until):
@@ -155,7 +167,7 @@ def wait(
 
 
 def _missing(settings: Settings, until: Stage) -> str:
-    """What is missing for a stage, in a sentence; "" when nothing is."""
+    """Describe what the database lacks to be ready, or return ""."""
     try:
         with transaction(settings) as connection:
             held = current(connection) if until != "login" else newest()
@@ -171,10 +183,10 @@ def _missing(settings: Settings, until: Stage) -> str:
 
 @contextmanager
 def autocommit(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
-    """A connection of its own to the database `name`, that commits each statement and is closed afterwards.
+    """Open an unpooled connection to the database `name` that commits each statement.
 
     Raises:
-        DependencyDown: PostgreSQL does not answer, or does not let the login in.
+        DependencyDown: PostgreSQL does not answer, or refuses the login.
     """
     engine = sa.create_engine(database.url(name=name), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
     try:

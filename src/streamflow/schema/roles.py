@@ -1,7 +1,7 @@
-"""One PostgreSQL role per component, and what each may do: a table, and the SQL that follows from it.
+"""One PostgreSQL role per component: the table of roles and their privileges, and the SQL that applies it.
 
-`grants` lists what a role may do in the database `streamflow`. An item is (privileges, schema, tables), where
-tables is None for the schema itself, "*" for every table in it now and later, else the names of tables.
+A grant is (privileges, schema, tables), where tables is None for the schema itself, "*" for all its present
+and future tables, or a tuple of table names. Grants apply in StreamFlow's own database, not in MLflow's.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Role:
     """A component's role.
 
     Attributes:
-        summary: Who logs in with it.
-        grants: What it may do, besides logging in.
-        database: Rights on the database itself (TEMPORARY, CREATE), besides CONNECT.
-        creates: Schemas in which it makes objects that it then owns.
-        acts_as: Our roles whose rights it has too, among them the rights of an owner.
-        member_of: Roles of PostgreSQL's own that it inherits.
+        summary: The component that logs in with this role.
+        grants: Privileges on schemas and tables.
+        database: Privileges on the database itself (TEMPORARY, CREATE), besides CONNECT.
+        creates: Schemas in which the role creates, and so owns, tables and views.
+        acts_as: Other StreamFlow roles that this role is a member of; it shares their ownership of tables.
+        member_of: Predefined PostgreSQL roles that this role is a member of.
     """
 
     summary: str
@@ -56,7 +56,7 @@ def _read(*schemas: str) -> tuple[Grant, ...]:
     return (*_use(*schemas), *(("SELECT", schema, "*") for schema in schemas))
 
 
-# Every role in `streamflow` reads the revision, to wait for it, and jobs write their outcome.
+# Each component waits for its revision before it starts, and each job records its outcome.
 _WAIT: tuple[Grant, ...] = (*_use(PLATFORM), ("SELECT", PLATFORM, ("alembic_version",)))
 _JOB: tuple[Grant, ...] = (*_WAIT, ("SELECT, INSERT", PLATFORM, ("job_runs",)))
 _DROPS: tuple[Grant, ...] = (("SELECT", PLATFORM, ("drops", "drop_files")),)
@@ -132,14 +132,14 @@ _MAINTAIN_SINCE = 170000
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything the SQL depends on.
+    """Everything that the SQL depends on besides ROLES.
 
     Attributes:
-        database: Name of the platform's database.
-        mlflow_database: Name of MLflow's.
-        prefix: Put before every role's name.
-        server_version: `server_version_num` of the server.
-        passwords: Password per role; a role without one keeps what it has.
+        database: Name of StreamFlow's database.
+        mlflow_database: Name of MLflow's database.
+        prefix: Prefix of the name of each role.
+        server_version: The server's `server_version_num`.
+        passwords: Password of each role; other roles keep their present password.
     """
 
     database: str
@@ -149,19 +149,20 @@ class Plan:
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def role(self, name: str) -> str:
-        """Quoted name of a role in PostgreSQL."""
+        """Return a role's quoted, prefixed name."""
         return quote(self.prefix + name)
 
 
 def role_statements(plan: Plan, existing: set[str]) -> list[str]:
-    """SQL that makes missing roles and sets passwords; runs in any database of the server. Pure.
+    """Return SQL that creates missing roles and sets passwords. It runs in any database of the server. Pure.
 
     Args:
-        existing: Names of the roles that the server has.
+        plan: Names, server version and passwords.
+        existing: Names of the server's roles.
     """
     statements = []
     if plan.server_version >= 160000:
-        # An administrator who is no superuser may then act as the roles it makes.
+        # From PostgreSQL 16 on, CREATEROLE alone does not let an administrator act as the roles it creates.
         statements.append("SET createrole_self_grant = 'set, inherit'")
     for name, role in ROLES.items():
         if plan.prefix + name not in existing:
@@ -175,10 +176,13 @@ def role_statements(plan: Plan, existing: set[str]) -> list[str]:
 
 
 def database_statements(plan: Plan, existing: set[str]) -> list[str]:
-    """SQL that makes missing databases, gives them to their owners and closes them to everybody else. Pure.
+    """Return SQL that creates missing databases, sets their owners and restricts who may connect. Pure.
+
+    Must run outside a transaction, as CREATE DATABASE requires.
 
     Args:
-        existing: Names of the databases that the server has. CREATE DATABASE runs outside a transaction.
+        plan: Names of databases and roles.
+        existing: Names of the server's databases.
     """
     statements = []
     for name, owner in ((plan.database, OWNER), (plan.mlflow_database, MLFLOW)):
@@ -197,7 +201,7 @@ def database_statements(plan: Plan, existing: set[str]) -> list[str]:
 
 
 def schema_statements(plan: Plan) -> list[str]:
-    """SQL that makes the schemas and says what roles may do with tables that are made later. Pure."""
+    """Return SQL that creates the schemas and sets default privileges for future tables. Pure."""
     statements = ["REVOKE ALL ON SCHEMA public FROM PUBLIC"]
     for schema in SCHEMAS:
         statements.append(f"CREATE SCHEMA IF NOT EXISTS {quote(schema)} AUTHORIZATION {plan.role(OWNER)}")
@@ -219,10 +223,11 @@ def schema_statements(plan: Plan) -> list[str]:
 
 
 def owner_statements(plan: Plan, existing: Mapping[str, set[str]]) -> list[str]:
-    """SQL that gives tables and views to whom they would belong had they been made here; runs after a restore. Pure.
+    """Return SQL that reassigns restored tables and views to their usual owners. Pure.
 
     Args:
-        existing: Tables and views of each schema; all of them belong to the owner.
+        plan: Names of roles.
+        existing: Tables and views of each schema, all owned by the role `owner`.
     """
     made_by = {SOURCE: APPLY, FEATURES: APPLY, FEAST: APPLY, ONLINE: MATERIALIZE}
     return [
@@ -236,21 +241,23 @@ def owner_statements(plan: Plan, existing: Mapping[str, set[str]]) -> list[str]:
 def table_statements(
     plan: Plan, existing: Mapping[str, set[str]], owned: Set[str] = frozenset()
 ) -> list[str]:
-    """SQL that makes the rights on existing tables exactly those of ROLES. Pure.
+    """Return SQL that sets the privileges on existing tables to exactly those in ROLES. Pure.
 
     Args:
+        plan: Names of roles, and the server version.
         existing: Tables and views of each schema.
-        owned: Tables of the schema `online` that belong to the right role already. They are left alone: another
-            ALTER would keep predict from reading them until all of this is committed.
+        owned: Tables in the schema `online` that already have the right owner. They are skipped, because
+            ALTER TABLE takes an exclusive lock that would keep predict from reading them until the commit.
     """
-    # `features apply` makes online tables, materialize swaps them.
+    # `features apply` creates online tables, but materialize must own them to swap them.
     statements = [
         f"ALTER TABLE {quote('online', table)} OWNER TO {plan.role(MATERIALIZE)}"
         for table in sorted(existing.get(ONLINE, set()) - {MATERIALIZATIONS} - owned)
     ]
     for name, role in ROLES.items():
         if not role.creates:
-            # What a former version granted is taken back first. Owners would lose what is theirs.
+            # Revoke first, or grants of earlier versions would stay. Not from roles that own tables: REVOKE
+            # would also remove their privileges as owners.
             statements += [
                 f"REVOKE ALL ON {_listed(schema, tables)} FROM {plan.role(name)}"
                 for schema, tables in sorted(existing.items())
@@ -269,39 +276,41 @@ def table_statements(
 
 
 def ensure_cluster(connection: sa.Connection, plan: Plan) -> None:
-    """Make roles and databases. The connection autocommits and belongs to an administrator."""
+    """Create roles and databases. Needs an administrator's connection in autocommit mode."""
     statements = role_statements(plan, catalog.roles(connection))
     _run(connection, statements + database_statements(plan, catalog.databases(connection)))
 
 
 def ensure_database_rights(connection: sa.Connection, plan: Plan) -> None:
-    """Set owner and rights of the two databases, which exist."""
+    """Set owner and privileges of the two existing databases."""
     _run(connection, database_statements(plan, {plan.database, plan.mlflow_database}))
 
 
 def ensure_schemas(connection: sa.Connection, plan: Plan) -> None:
-    """Make the schemas of the platform's database, and rights on tables to come."""
+    """Create the schemas of StreamFlow's database and set default privileges for future tables."""
     _run(connection, schema_statements(plan))
 
 
 def ensure_grants(connection: sa.Connection, plan: Plan, *, own: bool = False) -> None:
-    """Bring rights on existing tables to what ROLES says.
+    """Set the privileges on existing tables to those in ROLES.
 
     Args:
-        own: Only on tables whose owner's rights the login has; the others are left to their own owners.
+        connection: Connection to StreamFlow's database.
+        plan: Names of roles, and the server version.
+        own: Skip tables that the login neither owns nor shares ownership of; their owners set those.
     """
     existing, owned = _tables(connection, plan, own=own)
     _run(connection, table_statements(plan, existing, owned))
 
 
 def ensure_owners(connection: sa.Connection, plan: Plan) -> None:
-    """Give tables and views, all of which belong to the owner, to whom they would belong had they been made here."""
+    """Reassign restored tables and views to their usual owners."""
     existing, _ = _tables(connection, plan, own=False)
     _run(connection, owner_statements(plan, existing))
 
 
 def _tables(connection: sa.Connection, plan: Plan, *, own: bool) -> tuple[dict[str, set[str]], set[str]]:
-    """Tables and views of each schema, and which of `online` belong to materialize already."""
+    """List tables and views of each schema, and the tables in `online` that materialize already owns."""
     existing: dict[str, set[str]] = {}
     owned = set()
     for relation in catalog.relations(connection, SCHEMAS):
@@ -314,6 +323,7 @@ def _tables(connection: sa.Connection, plan: Plan, *, own: bool) -> tuple[dict[s
 
 
 def _run(connection: sa.Connection, statements: list[str]) -> None:
+    # psycopg's own cursor: SQLAlchemy would take ':name' or '%' in a password for a parameter.
     cursor = connection.connection.cursor()
     for statement in statements:
         cursor.execute(statement)
@@ -328,7 +338,7 @@ def _listed(schema: str, tables: Set[str]) -> str:
 
 
 def _known(plan: Plan, privileges: str) -> str:
-    """The privileges without those that an older server does not know."""
+    """Drop the privileges that an older server does not support."""
     wanted = privileges.split(", ")
     if plan.server_version < _MAINTAIN_SINCE:
         wanted = [item for item in wanted if item != "MAINTAIN"]
