@@ -1,1 +1,1 @@
-"""PostgreSQL: engine, locks, catalog, names."""
+"""Access to PostgreSQL: connections, advisory locks, the catalog, names, and the results of jobs."""

@@ -1,8 +1,8 @@
--- Questions to PostgreSQL's catalog. pg_catalog shows every relation; information_schema hides those that the role may
--- not read.
+-- Queries on PostgreSQL's catalog. They use pg_catalog, because information_schema hides relations on which
+-- the role has no privileges.
 
 -- name: tables
--- Ordinary tables of a schema, by name.
+-- Ordinary tables of a schema by name.
 SELECT relname
 FROM pg_class
 JOIN pg_namespace n ON n.oid = relnamespace
@@ -22,7 +22,7 @@ WHERE n.nspname = :schema
 ORDER BY c.relname, a.attnum;
 
 -- name: every_table
--- Every permanent table of the database that is not PostgreSQL's own.
+-- All permanent tables of the database except system tables.
 SELECT nspname, relname
 FROM pg_class
 JOIN pg_namespace n ON n.oid = relnamespace
@@ -31,14 +31,14 @@ WHERE relkind = 'r' AND relpersistence = 'p'
 ORDER BY nspname, relname;
 
 -- name: relations
--- Tables and views of some schemas, with their owner and whether the login has its rights.
+-- Tables and views of several schemas, with their owner and whether the login has the owner's privileges.
 SELECT nspname, relname, pg_get_userbyid(relowner) AS owner, pg_has_role(relowner, 'USAGE') AS ours
 FROM pg_class
 JOIN pg_namespace n ON n.oid = relnamespace
 WHERE relkind IN ('r', 'v', 'p', 'm') AND nspname = ANY(:schemas);
 
 -- name: grants
--- Privileges on a table that others than its owner have.
+-- Privileges on a table, except those of its owner.
 SELECT acl.privilege_type AS privilege,
   CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS grantee
 FROM pg_class c, aclexplode(c.relacl) acl
@@ -46,17 +46,17 @@ LEFT JOIN pg_roles r ON r.oid = acl.grantee
 WHERE c.oid = to_regclass(:table) AND acl.grantee <> c.relowner;
 
 -- name: owner
--- Quoted owner of a table, and whether the login is the owner.
+-- Quoted owner of a table, and whether the current login is the owner.
 SELECT quote_ident(pg_get_userbyid(relowner)) AS owner, pg_get_userbyid(relowner) = current_user AS ours
 FROM pg_class
 WHERE oid = to_regclass(:table);
 
 -- name: row_estimate
--- Rows of a table as the planner estimates them; -1 when it was never analyzed.
+-- The planner's estimate of the rows of a table; -1 if it was never analyzed.
 SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table);
 
 -- name: exists
--- Whether there is a table or view of this name.
+-- Whether a table or view of this name exists.
 SELECT to_regclass(:table) IS NOT NULL;
 
 -- name: databases
@@ -72,12 +72,12 @@ SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user;
 SELECT obj_description(to_regnamespace(:schema), 'pg_namespace');
 
 -- name: schemas_dated_before
--- Schemas of a prefix whose comment is a time longer ago than an interval.
+-- Schemas with a name prefix whose comment, a timestamp, is older than an interval.
 SELECT nspname
 FROM pg_namespace
 WHERE starts_with(nspname, :prefix)
   AND CAST(obj_description(oid, 'pg_namespace') AS timestamptz) < clock_timestamp() - CAST(:age AS interval);
 
 -- name: disconnect
--- End every other session in a database.
+-- Terminate all sessions in a database.
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :database;

@@ -1,4 +1,4 @@
-"""The database's clock, which dates what is known."""
+"""The database's clock. All loaded-at and known-at times come from it."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from streamflow.postgres import locks
 
 
 def now(connection: sa.Connection) -> datetime:
-    """The present time of the database, in UTC."""
+    """Return the database's current time in UTC."""
     moment: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
     return moment.astimezone(UTC)
 
 
 def known_now(connection: sa.Connection) -> datetime:
-    """The present time of the database, once every drop that has its loaded-at is committed: the default known-at.
+    """Return the default known-at: the database's current time, after waiting for any uncommitted drop.
 
-    A drop that is dated but not committed would be visible at this known-at to a later run, and not to this one.
+    Without waiting, a drop could already have an earlier loaded-at and not be committed yet. A later run with
+    the same known-at would see it, and this one would not.
     """
     locks.wait_shared(connection, locks.LOADING)
     return now(connection)
 
 
 def known_until(connection: sa.Connection, known_at: datetime | None) -> datetime:
-    """The known-at of a run: the given one, or the present time.
+    """Return the known-at of a run: the given time, or the default from `known_now`.
 
     Raises:
-        UsageError: It is in the future, so a later run with it might see more.
+        UsageError: The time is in the future; a later run with the same known-at might see more drops.
     """
     present = known_now(connection)
     if known_at is not None and known_at > present:

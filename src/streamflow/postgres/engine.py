@@ -1,4 +1,4 @@
-"""Connect to PostgreSQL: engine, transaction, session, and its failures as our errors."""
+"""Connect to PostgreSQL, and translate its failures into StreamFlow's errors."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from streamflow.settings import DatabaseSettings, Settings
 
 @lru_cache(maxsize=8)
 def _engine(url: str) -> sa.Engine:
-    # A rotated password is another URL, and so another engine.
-    # pre_ping: a restarted PostgreSQL costs one reconnect, never a lost pool slot.
+    # The cache key contains the password, so rotating it yields a new engine.
+    # pool_pre_ping replaces connections that a restart of PostgreSQL broke, before a statement fails on them.
     made = sa.create_engine(url, pool_size=2, max_overflow=4, pool_pre_ping=True, pool_recycle=1800)
     sa.event.listen(made, "connect", _speak_utc)
     return made
 
 
 def _speak_utc(connection: psycopg.Connection, _record: object) -> None:
-    """Times come in UTC, whatever PGTZ and the server's own zone say: that is what we print them as."""
+    """Set the session's time zone to UTC, overriding PGTZ and the server's setting: we print times as UTC."""
     connection.autocommit = True
     connection.execute("SET TIME ZONE 'UTC'")
     connection.autocommit = False
 
 
 def engine(settings: Settings | DatabaseSettings) -> sa.Engine:
-    """The process-wide SQLAlchemy engine for these settings (psycopg 3)."""
+    """Return the process-wide SQLAlchemy engine for these settings. It uses psycopg 3."""
     database = settings.database if isinstance(settings, Settings) else settings
     return _engine(database.url())
 
 
 @contextlib.contextmanager
 def transaction(settings: Settings | DatabaseSettings) -> Iterator[sa.Connection]:
-    """One transaction: committed at the end, rolled back on any error.
+    """Run a transaction, committed at the end and rolled back on any error.
 
     Raises:
-        DependencyDown: PostgreSQL does not answer, lets nobody in, or has no tables of the platform yet.
+        DependencyDown: PostgreSQL does not answer, refuses the login, or lacks StreamFlow's tables.
     """
     database = settings.database if isinstance(settings, Settings) else settings
     with translated(database), engine(database).begin() as connection:
@@ -50,10 +50,10 @@ def transaction(settings: Settings | DatabaseSettings) -> Iterator[sa.Connection
 
 @contextlib.contextmanager
 def session(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
-    """One transaction in the database `name`, on a connection that no pool keeps.
+    """Run a transaction in another database of the same server, on an unpooled connection.
 
     Raises:
-        DependencyDown: PostgreSQL does not answer, or lets nobody in.
+        DependencyDown: PostgreSQL does not answer, or refuses the login.
     """
     there = database.model_copy(update={"name": name})
     own = sa.create_engine(there.url(), poolclass=sa.NullPool)
@@ -63,7 +63,7 @@ def session(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
 
 @contextlib.contextmanager
 def translated(database: DatabaseSettings) -> Iterator[None]:
-    """Turn PostgreSQL's errors that a user can act on into errors with a next step.
+    """Translate PostgreSQL's errors that a user can fix into errors with a hint. Others pass through.
 
     Raises:
         DependencyDown: PostgreSQL does not answer, refuses the login, or lacks StreamFlow's tables.

@@ -1,9 +1,9 @@
-"""What the jobs report about their runs: typed, versioned results in `streamflow.job_runs.facts`.
+"""Typed, versioned results of job runs, stored in `streamflow.job_runs.facts`.
 
-The next run of a job and the exporter read them, also after an upgrade, so each result is written with the
-version of its layout. Version 1 is everything written before results had a version.
+The next run of a job and the exporter read these results, possibly after an upgrade. Each is therefore stored
+with the version of its layout; results stored without one are version 1.
 
-To change a result's fields: raise `VERSION`, and let `upgraded` turn the older layouts into the new one.
+To change the fields of a result, increment `VERSION` and convert older layouts in `upgraded`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ VERSION_KEY = "result_version"
 
 @dataclass(frozen=True)
 class JobResult:
-    """What one run of a job did.
+    """Base class of results.
 
     Attributes:
-        JOB: The job that reports it; empty when any job may.
-        VERSION: The layout of its fields.
+        JOB: Name of the job that reports this result; empty if any job may.
+        VERSION: Version of the layout.
     """
 
     JOB: ClassVar[str] = ""
@@ -37,16 +37,16 @@ class JobResult:
 
     @classmethod
     def upgraded(cls, facts: Mapping[str, Any], version: int) -> Mapping[str, Any]:
-        """Turn facts of an older version into the present layout."""
+        """Convert facts of an older version to the current layout."""
         return facts
 
 
 @dataclass(frozen=True)
 class Idle(JobResult):
-    """A run that had nothing to do yet, as before the first drop.
+    """A run with nothing to do yet, for example before the first drop.
 
     Attributes:
-        idle: Why.
+        idle: The reason.
     """
 
     idle: str
@@ -54,15 +54,15 @@ class Idle(JobResult):
 
 @dataclass(frozen=True)
 class IngestedDrop:
-    """One drop of an ingest.
+    """A drop that an ingest processed.
 
     Attributes:
-        drop_id: Its name in the ledger.
-        as_of: The date that it is about.
-        changed: False when the newest drop of this date has the same content, so that nothing was stored.
-        loaded_at: When it was loaded, by the database's clock.
-        accepted: Rows stored, by table.
-        quarantined: Rows rejected, by table.
+        drop_id: Id of the drop in the ledger.
+        as_of: Date that the drop describes.
+        changed: False if the newest drop of this date has the same content and nothing was stored.
+        loaded_at: Load time by the database's clock.
+        accepted: Number of stored rows, by table.
+        quarantined: Number of rejected rows, by table.
     """
 
     drop_id: str
@@ -75,10 +75,10 @@ class IngestedDrop:
 
 @dataclass(frozen=True)
 class IngestResult(JobResult):
-    """What the job `ingest` took out of the inbox.
+    """Result of the job `ingest`.
 
     Attributes:
-        drops: The drops, oldest first.
+        drops: Processed drops, oldest first.
     """
 
     JOB: ClassVar[str] = "ingest"
@@ -87,7 +87,7 @@ class IngestResult(JobResult):
 
     @classmethod
     def upgraded(cls, facts: Mapping[str, Any], version: int) -> Mapping[str, Any]:
-        """Version 1 listed the outcomes as `items`, with the rows of each file."""
+        """Version 1 listed the drops as `items`, with row counts of each file."""
         if version > 1:
             return facts
         return {"drops": [cls._drop(item) for item in facts.get("items", ())]}
@@ -103,13 +103,13 @@ class IngestResult(JobResult):
 
 @dataclass(frozen=True)
 class MaterializedView:
-    """What one feature view's online table holds after a materialization.
+    """The online table of a feature view after a materialization.
 
     Attributes:
-        feature_view: Its name.
-        rows: Entities written by this materialization.
-        entities: Entities in the online table afterwards.
-        newest_as_of: Newest event timestamp in it.
+        feature_view: Name of the feature view.
+        rows: Number of entities written by this materialization.
+        entities: Number of entities in the online table afterwards.
+        newest_as_of: Newest event timestamp in the online table.
     """
 
     feature_view: str
@@ -120,10 +120,10 @@ class MaterializedView:
 
 @dataclass(frozen=True)
 class MaterializeResult(JobResult):
-    """What the job `materialize` wrote.
+    """Result of the job `materialize`.
 
     Attributes:
-        views: One entry a feature view.
+        views: One entry for each feature view.
     """
 
     JOB: ClassVar[str] = "materialize"
@@ -138,15 +138,15 @@ class MaterializeResult(JobResult):
 
 @dataclass(frozen=True)
 class TrainResult(JobResult):
-    """What the job `train` did.
+    """Result of the job `train`.
 
     Attributes:
-        version: The new model version; None when there was nothing new to learn from.
-        promoted: Whether it is served now.
-        why: The reason for either.
-        drops: Ids of the drops that were known; the next run compares its own with them.
-        auc: Its AUC on its holdout.
-        gate: `passed` or `failed`; empty when nothing was trained.
+        version: The new model version; None if there was no new data to train on.
+        promoted: Whether the new version was promoted.
+        why: Reason for this outcome.
+        drops: Ids of the known drops; the next run trains only if its own differ.
+        auc: AUC of the new version on its holdout.
+        gate: `passed` or `failed`; empty if no version was trained.
     """
 
     JOB: ClassVar[str] = "train"
@@ -161,20 +161,20 @@ class TrainResult(JobResult):
 
 @dataclass(frozen=True)
 class ScoreResult(JobResult):
-    """A scoring of every entity.
+    """Result of the job `score`: a scoring of all entities.
 
     Attributes:
-        scoring_id: Its number in `streamflow.scorings`; its scores are in `streamflow.scores`.
-        model: Registered model.
-        version: The version that scored.
-        fingerprint: Fingerprint of the training set of that version.
-        as_of: When the world was looked at.
-        known_at: Newest load time that was visible.
-        scored: Entities with a probability.
-        positive: Those that reach the threshold.
-        refused: Entities without one, by reason.
-        features: Refused entities by the feature that they lack.
-        seconds: How long it took.
+        scoring_id: Id of the scoring in `streamflow.scorings`; its scores are in `streamflow.scores`.
+        model: Name of the registered model.
+        version: Model version that computed the scores.
+        fingerprint: Fingerprint of that version's training set.
+        as_of: Date of the feature values.
+        known_at: Newest loaded-at that was visible.
+        scored: Number of entities with a probability.
+        positive: Number of entities whose probability reaches the threshold.
+        refused: Number of entities without a probability, by reason.
+        features: Number of refused entities, by missing feature.
+        seconds: Duration.
     """
 
     JOB: ClassVar[str] = "score"
@@ -194,13 +194,13 @@ class ScoreResult(JobResult):
 
 @dataclass(frozen=True)
 class ScoreSkipped(JobResult):
-    """A run of the job `score` that would only have repeated the newest scoring.
+    """A run of the job `score` that was skipped, because it would have repeated the newest scoring.
 
     Attributes:
-        scoring_id: The newest scoring.
-        version: The version that made it.
-        as_of: When the world was looked at.
-        why: The reason.
+        scoring_id: Id of the newest scoring.
+        version: Model version that computed it.
+        as_of: Date of its feature values.
+        why: Reason for skipping.
     """
 
     JOB: ClassVar[str] = "score"
@@ -213,12 +213,12 @@ class ScoreSkipped(JobResult):
 
 @dataclass(frozen=True)
 class MonitorResult(JobResult):
-    """The figures that the job `monitor` found consistent.
+    """Result of the job `monitor`: figures that passed its consistency checks.
 
     Attributes:
         newest_drop: As-of of the newest drop.
-        tables: Rows by source table.
-        views: Entities by feature view.
+        tables: Number of rows, by source table.
+        views: Number of entities, by feature view.
     """
 
     JOB: ClassVar[str] = "monitor"
@@ -230,15 +230,16 @@ class MonitorResult(JobResult):
 
 @dataclass(frozen=True)
 class ParityResult(JobResult):
-    """How the batch path and predict compare.
+    """Result of the job `parity`: answers of batch scoring compared with answers of predict.
 
     Attributes:
         version: Version behind `production`.
-        sampled: Entities that were asked for.
-        compared: Those that both paths answered or refused, by the same version.
-        differences: Those where they disagree: another probability, or one refused and the other not.
-        other_version: Answers by another version (a canary, or a promotion meanwhile), which are not compared.
-        entities: The first entities that differ, with both answers; None is a refusal.
+        sampled: Number of entities requested.
+        compared: Number of entities for which both answers come from the same version.
+        differences: Number of compared entities with different probabilities, or refused by only one side.
+        other_version: Number of answers from another version, which are not compared. A canary or a promotion
+            during the run causes them.
+        entities: The first entities with differences, with both answers; None stands for a refusal.
     """
 
     JOB: ClassVar[str] = "parity"
@@ -253,12 +254,12 @@ class ParityResult(JobResult):
 
 @dataclass(frozen=True)
 class AuditResult(JobResult):
-    """What the job `audit` found.
+    """Result of the job `audit`.
 
     Attributes:
-        chain_ok: Whether every row of the audit trail is unchanged and none is missing.
-        problems: What is wrong with the chain, a sentence each.
-        outside: External changes recorded now.
+        chain_ok: Whether the audit trail is complete and unmodified.
+        problems: Descriptions of what is wrong with its hash chain.
+        outside: Number of external changes that this run recorded.
     """
 
     JOB: ClassVar[str] = "audit"
@@ -270,14 +271,14 @@ class AuditResult(JobResult):
 
 @dataclass(frozen=True)
 class BackupResult(JobResult):
-    """A finished backup.
+    """Result of the job `backup`.
 
     Attributes:
-        folder: Where it is.
-        files: Bytes per file.
-        rows: Rows per database.
-        versions: Model versions whose files are in it.
-        elsewhere: Versions whose files are not behind MLflow's artifact proxy, and so not in it.
+        folder: Folder of the backup.
+        files: Size in bytes of each file.
+        rows: Number of rows in each database.
+        versions: Model versions whose files the backup contains.
+        elsewhere: Model versions whose files it lacks, because MLflow's artifact proxy does not serve them.
         removed: Names of older backups that were removed.
     """
 
@@ -293,14 +294,14 @@ class BackupResult(JobResult):
 
 @dataclass(frozen=True)
 class RestoreResult(JobResult):
-    """What a restore brought back.
+    """Result of a restore.
 
     Attributes:
-        folder: The backup.
-        made_at: When it was made.
-        rows: Rows per database, each table compared with the manifest.
-        artifacts: Files of model versions that were stored again.
-        next: What remains to be done, a sentence each.
+        folder: Folder of the backup.
+        made_at: Time of the backup.
+        rows: Number of rows in each database; each table matches the manifest.
+        artifacts: Number of restored files of model versions.
+        next: Remaining manual steps.
     """
 
     JOB: ClassVar[str] = "restore"
@@ -316,18 +317,18 @@ Result = TypeVar("Result", bound=JobResult)
 
 
 def to_facts(result: JobResult) -> dict[str, Any]:
-    """The JSON object that is stored for a result: its fields and the version of their layout."""
+    """Serialize a result to the JSON object to store: its fields and the version of their layout."""
     facts: dict[str, Any] = json.loads(TypeAdapter(type(result)).dump_json(result))
     return {**facts, VERSION_KEY: result.VERSION}
 
 
 def from_facts(kind: type[Result], facts: Mapping[str, Any]) -> Result | None:
-    """Read a stored result of any version up to the present one.
+    """Parse a stored result of the current or an older version.
 
-    A newer version, written before a downgrade, is read as far as its fields are still the same.
+    A result of a newer version, written before a downgrade, is parsed if the current fields are still there.
 
     Returns:
-        The result, or None when the facts are not those of such a result.
+        The result, or None if the facts do not match this kind of result.
     """
     try:
         result: Result = TypeAdapter(kind).validate_python(
@@ -340,7 +341,7 @@ def from_facts(kind: type[Result], facts: Mapping[str, Any]) -> Result | None:
 
 
 def newest(connection: sa.Connection, kind: type[Result]) -> Result | None:
-    """The result of the job's newest run that ended well and had something to do; None before the first."""
+    """Return the result of a job's newest successful, non-idle run, or None if there is none yet."""
     facts = connection.execute(
         sa.text(
             "SELECT facts FROM streamflow.job_runs WHERE job = :job AND outcome = 'done'"

@@ -1,7 +1,7 @@
-"""Advisory locks: every name, and the ways to hold one.
+"""Advisory locks: their names, and the ways to take one.
 
-A lock taken in a transaction ends with it; one held by a session ends with its connection, so that a process that
-dies blocks nobody.
+A transaction's lock is released when the transaction ends, a session's lock when the connection ends. A
+process that dies therefore never leaves a lock behind.
 """
 
 from __future__ import annotations
@@ -18,41 +18,44 @@ from streamflow.settings import DatabaseSettings
 
 INGEST = "ingest"
 LOADING = "loading"
-"""Held from the moment a drop gets its loaded-at until it is committed."""
+"""An ingest holds this from choosing a drop's loaded-at until the commit; see `clock.known_now`."""
 MATERIALIZE = "materialize"
 ENGINE = "engine"
-"""Held while Feast's batch engine writes the online tables."""
+"""Feast's batch engine holds this while it writes the online tables."""
 MIGRATE = "migrate"
 MLFLOW_UPGRADE = "mlflow-upgrade"
 
 
 def of_job(name: str) -> str:
-    """Name of a job's lock: one run of a job at a time."""
+    """Return the name of the lock that allows one run of a job at a time."""
     return f"job:{name}"
 
 
 def of_promotions(model: str) -> str:
-    """Name of the promotion lock of a registered model: one move of its aliases at a time."""
+    """Return the name of the promotion lock of a registered model: one move of its aliases at a time."""
     return f"promote:{model}"
 
 
 def key(name: str) -> int:
-    """Number of a lock: the same in every process and on every machine."""
+    """Return the number of a lock: the same in every process and release.
+
+    Do not change it: during an upgrade, old and new processes must exclude each other.
+    """
     return zlib.crc32(f"streamflow:{name}".encode())
 
 
 def wait(connection: sa.Connection, name: str) -> None:
-    """Wait for a lock; hold it until the transaction ends."""
+    """Wait for a lock and hold it until the transaction ends."""
     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key(name)})
 
 
 def wait_shared(connection: sa.Connection, name: str) -> None:
-    """Wait until nobody holds a lock exclusively; share it until the transaction ends."""
+    """Wait for a lock in shared mode and hold it until the transaction ends."""
     connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": key(name)})
 
 
 def try_now(connection: sa.Connection, name: str) -> bool:
-    """Take a lock until the transaction ends; False when another session holds it."""
+    """Take a lock until the transaction ends, or return False if another session holds it."""
     statement = sa.text("SELECT pg_try_advisory_xact_lock(:key)")
     return bool(connection.execute(statement, {"key": key(name)}).scalar_one())
 
@@ -69,7 +72,7 @@ def take(connection: sa.Connection, name: str) -> None:
 
 @contextlib.contextmanager
 def exclusive(database: DatabaseSettings, name: str) -> Iterator[None]:
-    """Hold a lock on a connection of its own, in one transaction.
+    """Hold a lock for the duration of a `with` block, in a transaction on a separate connection.
 
     Raises:
         Refused: Another session holds it.
@@ -82,11 +85,14 @@ def exclusive(database: DatabaseSettings, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held(database: DatabaseSettings, name: str, wait_seconds: float) -> Iterator[sa.Connection]:
-    """Wait for a lock and hold it on a connection of its own, which commits each statement.
+    """Wait for a lock and hold it for the duration of a `with` block, on a separate connection.
+
+    Yields:
+        The connection. It is in autocommit mode, so the caller's statements take effect at once.
 
     Raises:
         DependencyDown: PostgreSQL does not answer.
-        Refused: Other sessions held it for `wait_seconds`.
+        Refused: The lock did not become free within `wait_seconds`.
     """
     with _session(database) as connection:
         with engines.translated(database):
@@ -109,9 +115,13 @@ def held(database: DatabaseSettings, name: str, wait_seconds: float) -> Iterator
 
 @contextlib.contextmanager
 def held_if_free(database: DatabaseSettings, name: str) -> Iterator[bool]:
-    """Hold a lock on a connection of its own without a transaction; yields False when another session holds it.
+    """Try to take a lock and hold it for the duration of a `with` block, on a separate connection.
 
-    Should the connection be lost meanwhile, the caller's work is not told.
+    No transaction stays open meanwhile. If the connection is lost, so is the lock, and the caller does not
+    notice.
+
+    Yields:
+        Whether the lock was taken; False means that another session holds it.
 
     Raises:
         DependencyDown: PostgreSQL does not answer.
@@ -131,6 +141,6 @@ def _session(database: DatabaseSettings) -> Iterator[sa.Connection]:
     try:
         yield connection
     finally:
-        # Closed for good: a session that goes back to the pool would keep the lock and its settings.
+        # Do not return the connection to the pool: it would keep the session's lock and settings.
         connection.invalidate()
         connection.close()

@@ -1,11 +1,11 @@
-"""Names of the schemas and fixed tables of the platform's database, each once.
+"""Names of the schemas and fixed tables in StreamFlow's database, each defined once.
 
 streamflow   ledger of drops, quarantine, promotions, scores, job runs
-source       source tables, append-only, bitemporal (as_of, loaded_at)
+source       source tables: append-only, bitemporal (as_of, loaded_at)
 features     the *_snapshots views that Feast reads
-online       one wide table per feature view, which predict and Feast read
-feast        Feast's registry
-known_*      the same views as in `features`, filtered at one known-at; they live as long as a run
+online       one wide table for each feature view, read by predict and Feast
+feast        the Feast registry
+known_*      the views in `features`, limited to one known-at; a run creates and drops its own schema
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ FEAST = "feast"
 SCHEMAS = (PLATFORM, SOURCE, FEATURES, ONLINE, FEAST)
 
 KNOWN_PREFIX = "known_"
-"""Prefix of the schemas whose views end at one known-at."""
+"""Prefix of the schemas whose views are limited to one known-at."""
 
 MATERIALIZATIONS = "materializations"
-"""The one table in `online` that belongs to no feature view."""
+"""Name of the only table in `online` that does not belong to a feature view."""
 
 
 def quote(*parts: str) -> str:
-    """Dotted, quoted SQL identifier: quote(ONLINE, 'a b') == '"online"."a b"'."""
+    """Quote a dotted SQL identifier: quote(ONLINE, 'a b') == '"online"."a b"'."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
 def literal(text: str) -> str:
-    """Quoted SQL string: literal("it's") == "'it''s'"."""
+    """Quote a SQL string: literal("it's") == "'it''s'"."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,6 +1,6 @@
 """Load named SQL statements from a `.sql` file, which psql can run as well.
 
-A statement begins with `-- name: NAME`; comment lines that follow describe it. It ends with a semicolon.
+Each statement follows a line `-- name: NAME` and optional comment lines, and ends with a semicolon.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 @cache
 def load(file: Path) -> Mapping[str, str]:
-    """The statements of a file by name, without their comments.
+    """Return the statements of a file by name, without comments and final semicolon.
 
     Args:
         file: Path of a `.sql` file.
 
     Raises:
-        ValueError: The file defines a name twice, has text before the first name, or a statement that does not
-            end with its only semicolon.
+        ValueError: The file defines a name twice, has a statement without a name, or one that does not end
+            with its only semicolon.
     """
     before, *parts = _NAME.split(file.read_text(encoding="utf-8"))
     found: dict[str, str] = {}

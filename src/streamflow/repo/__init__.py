@@ -1,9 +1,9 @@
-"""The feature repo: the only door to `feature_repo/`.
+"""The feature repo. Only this package reads `feature_repo/`.
 
-definitions   load a repo and check that its parts fit together
-declarations  its source tables, label and slices as values
-feast_config  Feast's configuration for it
-folder        whether a folder is a feature repo, and its digest
-modules       its Python files, imported
-quick_feast   Feast, imported fast
+definitions   load a repo and check that its parts are consistent
+declarations  source tables, label and slices as plain values
+feast_config  Feast's configuration, with variables filled in
+folder        recognize a feature repo and compute its digest
+modules       import its Python files
+quick_feast   import Feast without its run-time type checks
 """

@@ -1,4 +1,4 @@
-"""What a feature repo declares besides Feast's objects: source tables and their columns, the label, slices."""
+"""What a feature repo declares besides Feast's objects: source tables, the label and slices."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ class Column:
     """A column of a source table.
 
     Attributes:
-        name: Its name, in the CSV header and in PostgreSQL.
-        type: Its type.
-        null: What an empty cell means: "" an error, "missing" unknown, "not_applicable" a value of its own.
-        categories: The allowed values of a string column, if its checks list them.
+        name: Name of the column, in the CSV header and in PostgreSQL.
+        type: Type of the column.
+        null: Meaning of an empty cell: "" is an error, "missing" an unknown value, "not_applicable" a value
+            in its own right.
+        categories: Allowed values of a string column, sorted; empty if its checks do not list them.
     """
 
     name: str
@@ -32,15 +33,15 @@ class Column:
 
 @dataclass(frozen=True)
 class SourceTable:
-    """A source table: a CSV file of a drop, a table in the schema `source`, a view of snapshots.
+    """A source table. It is loaded from a CSV file of each drop, and Feast reads it through a view.
 
     Attributes:
-        name: Table name and stem of the CSV file.
-        key: The entity's key column.
+        name: Name of the table in the schema `source`, and stem of the CSV file's name.
+        key: Name of the entity's key column.
         columns: The other columns, in order.
         snapshots: Name of the view that Feast reads.
         entities: Whether this table defines which entities exist.
-        schema: The pandera schema that checks a chunk of rows.
+        schema: pandera schema that validates a chunk of rows.
     """
 
     name: str
@@ -52,22 +53,22 @@ class SourceTable:
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """Key first, then the columns: the header of the CSV file."""
+        """Names of the key and the columns, in the order of the CSV header."""
         return (self.key, *(column.name for column in self.columns))
 
     def column(self, name: str) -> Column:
-        """The column called `name`; KeyError if there is none."""
+        """Return a column by name. The column must exist."""
         return next(column for column in self.columns if column.name == name)
 
 
 @dataclass(frozen=True)
 class Label:
-    """What is predicted.
+    """What the model predicts.
 
     Attributes:
         table: Source table of the label.
-        column: Its boolean column.
-        horizon: Which drop's label: 0 the drop's own, n the n-th next drop's.
+        column: Boolean column of the label.
+        horizon: Number of drops between features and label; 0 takes the label of the same drop.
     """
 
     table: str
@@ -77,13 +78,13 @@ class Label:
 
 @dataclass(frozen=True)
 class Slice:
-    """A division of the entities that the gate judges part by part.
+    """A column by which the gate splits the entities, to judge each group separately.
 
     Attributes:
-        name: What it is called.
+        name: Name of the slice.
         table: Source table of the column.
-        column: The column that divides.
-        bands: Bounds between the bands of a number; empty for a column whose values are the parts.
+        column: Column to group by.
+        bands: Boundaries that split a numeric column into bands; empty to make each value a group.
     """
 
     name: str
@@ -93,7 +94,7 @@ class Slice:
 
 
 def source_table(schema: pa.DataFrameSchema) -> SourceTable:
-    """Read a table's declaration from its pandera schema."""
+    """Build a table's declaration from its pandera schema."""
     metadata = schema.metadata or {}
     key, *names = list(schema.columns)
     return SourceTable(

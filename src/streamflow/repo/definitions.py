@@ -1,7 +1,7 @@
-"""Load a feature repo and check that its parts fit together.
+"""Load a feature repo and check that its parts are consistent.
 
-Importing Feast or scikit-learn costs seconds of CPU, so the files that need them are imported when their content is
-first asked for: an ingest needs the tables alone.
+Importing Feast or scikit-learn takes seconds of CPU time. Files that need them are therefore imported on
+first use: an ingest, for example, needs only the tables.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class FeatureRepo:
     """A loaded feature repo.
 
     Attributes:
-        path: Its folder.
-        tables: The source tables.
-        label: What is predicted.
+        path: Folder of the repo.
+        tables: Declared source tables.
+        label: What the model predicts.
         feature_service_name: Name of the feature service that the model uses.
-        slices: Divisions of the entities that the gate judges part by part.
+        slices: Columns by which the gate splits the entities.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class FeatureRepo:
 
     @property
     def entities(self) -> tuple[Entity, ...]:
-        """Feast's entities: exactly one."""
+        """Feast's entities. A repo defines exactly one."""
         return _feast_objects(self.path).entities
 
     @property
@@ -61,19 +61,19 @@ class FeatureRepo:
 
     @property
     def estimators(self) -> dict[str, Callable[[int], Any]]:
-        """Makers of unfitted estimators by name; each takes a seed."""
+        """Factories of unfitted estimators, by name. Each takes a random seed."""
         with modules_of(self.path, ("estimator",)) as modules:
             return dict(modules["estimator"].ESTIMATORS)
 
     @property
     def simulate(self) -> Callable[..., Any] | None:
-        """The function that invents drops; None when the repo has no simulation."""
+        """The function that generates simulated drops, or None if the repo has no simulation."""
         with modules_of(self.path, ("simulation",)) as modules:
             return getattr(modules.get("simulation"), "simulate", None)
 
     @property
     def join_key(self) -> str:
-        """The entity's key; a repo has one entity."""
+        """Join key of the repo's one entity."""
         return str(self.entities[0].join_key)
 
     @property
@@ -92,10 +92,10 @@ class FeatureRepo:
         return next(item for item in self.feature_services if item.name == self.feature_service_name)
 
     def table(self, name: str) -> SourceTable:
-        """The source table called `name`.
+        """Return a source table by name.
 
         Raises:
-            UsageError: There is none.
+            UsageError: The table does not exist.
         """
         for table in self.tables:
             if table.name == name:
@@ -105,15 +105,15 @@ class FeatureRepo:
         )
 
     def view(self, name: str) -> FeatureView:
-        """The feature view called `name`; KeyError if there is none."""
+        """Return a feature view by name; raises `KeyError` if it does not exist."""
         return {view.name: view for view in self.feature_views}[name]
 
     def table_of_view(self, view: FeatureView) -> SourceTable:
-        """The source table behind a feature view's snapshots."""
+        """Return the source table whose snapshots a feature view reads."""
         return next(table for table in self.tables if table.snapshots == view.batch_source.name)
 
     def with_horizon(self, horizon: int | None) -> FeatureRepo:
-        """The same repo with another label horizon; None keeps the declared one.
+        """Return a copy of the repo with another label horizon; None keeps the declared one.
 
         Raises:
             UsageError: The horizon is negative.
@@ -129,7 +129,7 @@ def load(folder: Path) -> FeatureRepo:
     """Load the feature repo in a folder.
 
     Raises:
-        UsageError: The folder is not a feature repo, or a definition in it is wrong.
+        UsageError: The folder is not a feature repo, or its definitions are invalid.
     """
     return _load(folder.resolve())
 
@@ -155,7 +155,7 @@ def _load(path: Path) -> FeatureRepo:
 
 @dataclass(frozen=True)
 class _FeastObjects:
-    """What the files of a feature repo define for Feast."""
+    """The Feast objects that the files of a feature repo define."""
 
     entities: tuple[Entity, ...]
     data_sources: tuple[DataSource, ...]
@@ -168,6 +168,7 @@ def _feast_objects(path: Path) -> _FeastObjects:
     from streamflow.repo.quick_feast import feast
 
     with modules_of(path, DEFINITIONS) as modules:
+        # By identity: files import each other's objects, so one object appears in several modules.
         objects = {id(value): value for module in modules.values() for value in vars(module).values()}
 
     def of(kind: type) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Feast's configuration: `feature_store.yaml` with its variables filled in from the settings."""
+"""Read `feature_store.yaml`, Feast's configuration, and fill in its variables from the settings."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def read(folder: Path, database: DatabaseSettings, *, db_schema: str | None = No
 
     Args:
         folder: The feature repo.
-        database: Gives the variables their values.
-        db_schema: Schema that the offline store reads snapshots from; None keeps the file's.
+        database: Settings that provide values for variables, along with the environment.
+        db_schema: Schema in which the offline store reads snapshots; None keeps the one in the file.
 
     Raises:
         UsageError: The file cannot be read.
@@ -53,12 +53,13 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def _filled(node: Any, variables: Mapping[str, str]) -> Any:
-    """Fill in variables in the parsed file, value by value, so that no secret can change its structure."""
+    """Fill in variables in each value of the parsed file, so that a secret cannot change its structure."""
     if isinstance(node, dict):
         return {key: _filled(value, variables) for key, value in node.items()}
     if isinstance(node, list):
         return [_filled(value, variables) for value in node]
     if isinstance(node, str) and "${" in node:
+        # In a URL, special characters must be percent-encoded. The password for URLs already is.
         url = "://" in node
         values = {
             key: quote(value, safe="") if url and key != URL_PASSWORD else value

@@ -1,4 +1,4 @@
-"""The folder of a feature repo: whether it is one, and its digest."""
+"""Recognize the folder of a feature repo, and compute its digest."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from streamflow.errors import UsageError
 
 STORE_FILE = "feature_store.yaml"
-"""Feast's configuration; a folder without it is not a feature repo."""
+"""Name of Feast's configuration file; each feature repo has one."""
 
 
 def check_folder(path: Path) -> None:
     """Check that a folder is a feature repo.
 
     Raises:
-        UsageError: It is not.
+        UsageError: The folder lacks Feast's configuration file.
     """
     if not (path / STORE_FILE).is_file():
         raise UsageError(
@@ -25,7 +25,7 @@ def check_folder(path: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 over names and contents of the repo's Python and YAML files."""
+    """Compute the SHA-256 over names and contents of the repo's Python and YAML files."""
     total = hashlib.sha256()
     for file in sorted(path.glob("*.py")) + sorted(path.glob("*.yaml")):
         total.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())

@@ -1,4 +1,4 @@
-"""The Python files of a feature repo, imported by their plain names as Feast does it."""
+"""Import the Python files of a feature repo as top-level modules, as Feast does."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _MODULES = (*DECLARATIONS, *DEFINITIONS, *RECIPES)
 
 
 def check_files(path: Path) -> None:
-    """Check that a folder is a feature repo and has every file that it must have.
+    """Check that a folder is a feature repo and contains all required files.
 
     Raises:
-        UsageError: It is not, or a file is missing.
+        UsageError: The folder is not a feature repo, or a file is missing.
     """
     check_folder(path)
     for name in (*DEFINITIONS, *RECIPES):
@@ -34,17 +34,20 @@ def check_files(path: Path) -> None:
 
 @contextmanager
 def modules_of(path: Path, wanted: tuple[str, ...]) -> Iterator[dict[str, ModuleType]]:
-    """Import modules of the repo, and leave no trace in sys.modules for a second repo.
+    """Import modules of a repo for the duration of a `with` block.
+
+    All repos use the same module names, so `sys.path` and `sys.modules` are restored afterwards: otherwise a
+    second repo would get the first one's modules.
 
     Args:
-        path: The repo's folder.
-        wanted: Names of modules; those of `OPTIONAL` may be missing.
+        path: Folder of the repo.
+        wanted: Names of modules; those in `OPTIONAL` may be missing.
 
     Yields:
-        The modules by name.
+        The imported modules by name.
 
     Raises:
-        UsageError: A module is missing or fails to import; the details name file and line.
+        UsageError: A module is missing or fails to import; the details name the file and line.
     """
     before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
     sys.path.insert(0, str(path))
@@ -72,6 +75,7 @@ def _imported(path: Path, name: str) -> ModuleType:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name in _MODULES:
             raise _missing(path, error.name) from None
+        # The innermost frame in the repo itself; those further down are in libraries.
         own = [
             frame
             for frame in traceback.extract_tb(error.__traceback__)

@@ -1,7 +1,7 @@
-"""Feast, imported without the run-time type checks that it puts around its own functions.
+"""Import Feast without the run-time type checks on its own functions.
 
-typeguard rewrites every decorated function during the import, which takes half of the import's 7 s of CPU. The
-`feast` command and Feast's feature server import Feast unchanged, checks included.
+Feast decorates functions with typeguard, which rewrites each of them during the import. That takes half of
+the import's 7 s of CPU time. The `feast` command and Feast's feature server still import Feast with checks.
 """
 
 from __future__ import annotations
