@@ -25,6 +25,7 @@ LINE = "line"
 """Name of the line number column in `Checked.accepted`."""
 
 
+# pandas' default integer and boolean types have no null: a column with gaps would become float or object.
 _NULLABLE = {
     pa.type_for_alias(item.arrow): dtype
     for item in types.TYPES
@@ -157,6 +158,7 @@ class RowChecker:
         frame = typed.to_pandas(types_mapper=_NULLABLE.get, date_as_object=False)
         for name, kind in self._kinds.items():
             if kind == "date":
+                # Arrow's dates arrive as datetime64[ms]; the declarations say datetime64[ns].
                 frame[name] = frame[name].astype("datetime64[ns]")
                 if (self._schema.columns[name].metadata or {}).get("not_after_as_of"):
                     late = np.flatnonzero(frame[name] > pd.Timestamp(self._as_of))

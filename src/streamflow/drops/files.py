@@ -91,6 +91,7 @@ def _checksum_problems(path: Path, found: list[DropFile]) -> list[str]:
         return []
     stated = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        # `sha256sum` marks files read in binary mode with '*', and `find` puts './' before names.
         digest, _, name = line.partition(" ")
         stated[name.strip().lstrip("*").removeprefix("./")] = digest.strip().lower()
     return [

@@ -134,6 +134,7 @@ def is_complete(
         left = QUIET_SECONDS - (time.time() - _last_change(folder))
         if left <= 0:
             return True
+        # This is also where a modification time in the future ends up; waiting for it could take forever.
         if left > patience:
             return False
         pause(left)

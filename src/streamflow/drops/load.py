@@ -137,6 +137,7 @@ def load(
         locks.take(connection, locks.INGEST)
         _refuse_future(connection, as_of)
         known = ledger.newest(connection, as_of)
+        # The digest covers declared tables only: an unknown file must be refused even beside known content.
         if known is not None and known.digest == content and not problems:
             return _unchanged(connection, repo, known)
         tables.ensure(connection, repo)

@@ -1,4 +1,5 @@
--- Queries and inserts for the ledger of drops and the quarantine.
+-- Queries and inserts for the ledger of drops and the quarantine. The casts give PostgreSQL the type of
+-- parameters that may be null.
 
 -- name: entries
 -- Drops by as-of, then in load order; those loaded up to a known-at, if one is given.
@@ -34,6 +35,7 @@ LIMIT :most;
 
 -- name: next_loaded_at
 -- The current time, but always later than the loaded-at of every drop, even if the clock was set back.
+-- Not now(), which is the start of the transaction: that was before the files were read.
 SELECT greatest(clock_timestamp(), max(loaded_at) + interval '1 microsecond')
 FROM streamflow.drops;
 

@@ -88,6 +88,7 @@ class CsvReader:
         self.path = path
         self._meter = _Meter(path.open("rb", buffering=0))
         buffered = io.BufferedReader(self._meter, _BLOCK)
+        # newline="" leaves line breaks inside quoted fields as they are.
         self._file = io.TextIOWrapper(buffered, encoding="utf-8-sig", newline="")
         self._text: list[str] = []
         self._end = 0
@@ -176,6 +177,7 @@ class CsvReader:
         return Chunk(fields, starts, ends, self._text)
 
     def _refuse_unclosed(self, error: str) -> None:
+        # An unclosed quote swallows all that follows, to the end of the file or to csv's field size limit.
         if "unexpected end of data" in error or "field larger than" in error:
             raise FileError(
                 f'has a quote (") that is opened in or after line {self._end + 1} and never closed; the file'

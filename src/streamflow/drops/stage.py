@@ -82,6 +82,7 @@ def stage(
     )
     result = [_stage_file(connection, file, as_of, chunk_rows, moved) for file in files]
     for item in result:
+        # Autovacuum never analyzes temporary tables, and the statements that follow join them.
         connection.exec_driver_sql(f"ANALYZE {staged(item.file.table)}")
         _reject_duplicates(connection, item)
     entities = next((item for item in result if item.file.table.entities), None)
@@ -128,6 +129,7 @@ def _store_chunk(connection: sa.Connection, result: StagedFile, checked: Checked
     columns = ", ".join(quote(name) for name in checked.accepted.column_names)
     if checked.accepted.num_rows:
         text = io.BytesIO()
+        # Nulls are written as empty, unquoted fields, which COPY reads as null.
         options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
         pyarrow.csv.write_csv(checked.accepted, text, options)
         with _copy(

@@ -95,6 +95,7 @@ def _append_rows(connection: sa.Connection, drop: Drop, item: stage.StagedFile, 
         ),
         {"as_of": midnight(drop.as_of), "loaded_at": loaded_at, "drop_id": drop.drop_id},
     ).rowcount
+    # A record that is neither stored nor quarantined would be lost without a trace.
     if stored != item.accepted or item.accepted + item.quarantined != item.lines:
         raise AssertionError(
             f"{item.file.name}: {item.lines} records, {item.accepted} accepted,"

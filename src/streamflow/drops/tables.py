@@ -39,6 +39,7 @@ def column_definitions(table: SourceTable) -> str:
 
 
 def _create(table: SourceTable) -> str:
+    # The index behind the constraint also serves the point-in-time join.
     return (
         f"CREATE TABLE IF NOT EXISTS {quote(SCHEMA, table.name)} ({column_definitions(table)},"
         " as_of timestamptz NOT NULL, loaded_at timestamptz NOT NULL, drop_id text NOT NULL,"

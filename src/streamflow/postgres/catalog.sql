@@ -1,5 +1,5 @@
 -- Queries on PostgreSQL's catalog. They use pg_catalog, because information_schema hides relations on which
--- the role has no privileges.
+-- the role has no privileges. Values of relkind: r table, p partitioned table, v view, m materialized view.
 
 -- name: tables
 -- Ordinary tables of a schema by name.

@@ -12,6 +12,7 @@ from streamflow.postgres import locks
 
 def now(connection: sa.Connection) -> datetime:
     """Return the database's current time in UTC."""
+    # Not now(), which is the start of the transaction.
     moment: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
     return moment.astimezone(UTC)
 

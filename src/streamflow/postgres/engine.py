@@ -25,6 +25,7 @@ def _engine(url: str) -> sa.Engine:
 
 def _speak_utc(connection: psycopg.Connection, _record: object) -> None:
     """Set the session's time zone to UTC, overriding PGTZ and the server's setting: we print times as UTC."""
+    # Outside a transaction, whose rollback would also undo the SET.
     connection.autocommit = True
     connection.execute("SET TIME ZONE 'UTC'")
     connection.autocommit = False

@@ -142,9 +142,9 @@ class TrainResult(JobResult):
 
     Attributes:
         version: The new model version; None if there was no new data to train on.
-        promoted: Whether the new version was promoted.
+        promoted: Whether the new version was promoted to production.
         why: Reason for this outcome.
-        drops: Ids of the known drops; the next run trains only if its own differ.
+        drops: Ids of the drops known to this run; the next run trains only if it knows others.
         auc: AUC of the new version on its holdout.
         gate: `passed` or `failed`; empty if no version was trained.
     """

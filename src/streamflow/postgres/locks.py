@@ -96,6 +96,7 @@ def held(database: DatabaseSettings, name: str, wait_seconds: float) -> Iterator
     """
     with _session(database) as connection:
         with engines.translated(database):
+            # SET accepts no parameters; set_config() does.
             connection.execute(
                 sa.text("SELECT set_config('lock_timeout', :wait, false)"),
                 {"wait": f"{wait_seconds * 1000:.0f}"},
@@ -130,6 +131,7 @@ def held_if_free(database: DatabaseSettings, name: str) -> Iterator[bool]:
     with _session(database) as connection:
         statement = sa.text("SELECT pg_try_advisory_lock(:key)")
         yield bool(connection.execute(statement, parameters).scalar_one())
+        # If the connection was lost, the lock is free already.
         with contextlib.suppress(sa.exc.DBAPIError):
             connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), parameters)
 

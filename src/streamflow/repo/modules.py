@@ -72,6 +72,7 @@ def _imported(path: Path, name: str) -> ModuleType:
         raise
     except SyntaxError as error:
         raise _unreadable(path, f"{error.filename}, line {error.lineno}: {error.msg}") from error
+    # These files are users' code, which may raise anything.
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name in _MODULES:
             raise _missing(path, error.name) from None

@@ -1,4 +1,4 @@
-"""One digest over a list of drops of any length."""
+"""A contract identifies its list of drops, however long, by a single digest."""
 
 from streamflow.model_version.contract import drops_digest
 

@@ -20,7 +20,7 @@ LOOKALIKES = st.one_of(
 
 
 def cell(kind: str, text: str) -> object:
-    """What becomes of one cell: its value, or the reason why it is bad. The bad cell beside it rules out the fast way."""
+    """Parse one cell to its value or error. The invalid cell beside it rules out the fast parser."""
     values, bad = parse.column(kind, pa.array([text, "?"]))
     return bad.get(0, values[0].as_py())
 

@@ -13,7 +13,7 @@ RECORDS = st.lists(st.lists(FIELD, min_size=2, max_size=3), min_size=1, max_size
 
 
 def quoted(field):
-    """As RFC 4180 has it; csv.writer leaves a lone carriage return without quotes before Python 3.13."""
+    """Quote a field as in RFC 4180. Before Python 3.13, csv.writer does not quote a lone carriage return."""
     return '"' + field.replace('"', '""') + '"' if set(field) & set(',"\r\n') else field
 
 
@@ -40,7 +40,7 @@ def test_what_was_written_is_read_with_its_lines(tmp_path, records, rows, end, m
     assert header == ["a", "b"]
     assert [fields for chunk in chunks for fields in chunk.fields] == records
     assert all(len(chunk.fields) <= rows for chunk in chunks)
-    # The raw text of each record, read alone, is the record; and the lines follow one another.
+    # Parsing the raw text of a record alone yields the same record, and line numbers are consecutive.
     line = 2
     for chunk in chunks:
         for at, fields in enumerate(chunk.fields):

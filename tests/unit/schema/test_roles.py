@@ -1,4 +1,4 @@
-"""The SQL of roles follows from the table of roles."""
+"""SQL generated from the table of roles."""
 
 import pytest
 

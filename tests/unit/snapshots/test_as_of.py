@@ -1,4 +1,4 @@
-"""Which drop an as-of means, and which drop's labels belong to it."""
+"""Resolving an as-of to a drop, and to the drop that provides its labels."""
 
 from datetime import date
 
