@@ -46,7 +46,7 @@ def prepare(settings: Settings, passwords: Mapping[str, str], *, with_roles: boo
     """Create roles, databases and schemas as an administrator, then run migrations as the owner.
 
     Args:
-        settings: Login of the administrator; without roles, of the owner.
+        settings: Login of the administrator, or of the owner if `with_roles` is False.
         passwords: Password of each role.
         with_roles: False if an administrator has already created roles, databases and schemas, for example
             from `streamflow db roles --print`. The owner then sets grants on its own tables only.
@@ -106,8 +106,8 @@ def finish(settings: Settings, passwords: Mapping[str, str], *, with_roles: bool
     """Set grants on what `features apply` created, and record that it ran.
 
     Args:
-        settings: Login of the administrator; without roles, of the owner.
-        passwords: Password of each role. Without roles, only that of `feast_apply` is needed, which sets the
+        settings: Login of the administrator, or of the owner if `with_roles` is False.
+        passwords: Password of each role. If `with_roles` is False, only `feast_apply` needs one, to set the
             grants on its own tables.
         with_roles: As for `prepare`.
 
