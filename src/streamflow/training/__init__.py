@@ -1,1 +1,1 @@
-"""Stage 4: a training set becomes a fitted, judged estimator."""
+"""Stage 4: fit an estimator on a training set, evaluate it and record the run in MLflow."""

@@ -1,4 +1,4 @@
-"""Figures of merit of a binary classifier's probabilities. Pure."""
+"""Compute the metrics of a binary classifier from its probabilities. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from sklearn import metrics
 def evaluate(
     labels: npt.NDArray[np.bool_], probabilities: npt.NDArray[np.float64], threshold: float
 ) -> dict[str, float]:
-    """All figures that a run logs.
+    """Compute every metric that a run logs.
 
     Args:
-        labels: n true labels.
-        probabilities: n probabilities of the positive class.
-        threshold: Probability from which a row counts as positive.
+        labels: True labels, one per row.
+        probabilities: Predicted probabilities of the positive class, one per row.
+        threshold: Lowest probability that counts as a positive prediction.
 
     Returns:
-        auc (area under the ROC curve), average_precision, f1, accuracy, precision, recall, log_loss (nats),
-        brier (mean squared error of the probability) and calibration_error.
+        The metrics by name: auc (area under the ROC curve), average_precision, f1, accuracy, precision, recall,
+        log_loss (in nats), brier (mean squared error of the probabilities) and calibration_error.
     """
     predicted = probabilities >= threshold
     return {
@@ -38,10 +38,17 @@ def evaluate(
 def calibration_error(
     labels: npt.NDArray[np.bool_], probabilities: npt.NDArray[np.float64], bins: int = 10
 ) -> float:
-    """Expected calibration error over bins of equal width (Naeini, Cooper, Hauskrecht 2015).
+    """Compute the expected calibration error (Naeini, Cooper, Hauskrecht 2015).
 
-    The mean over bins, weighted by their rows, of |mean probability - share of positives|.
+    The probabilities are sorted into bins of equal width. The error is the mean of
+    |mean probability - share of positives| over the bins, weighted by their number of rows.
+
+    Args:
+        labels: True labels, one per row.
+        probabilities: Predicted probabilities of the positive class, one per row.
+        bins: Number of bins.
     """
+    # The minimum puts a probability of exactly 1 into the last bin.
     which = np.minimum((probabilities * bins).astype(int), bins - 1)
     error = 0.0
     for i in range(bins):

@@ -1,4 +1,4 @@
-"""Choose an estimator by cross-validation, fit it, and judge it on the holdout."""
+"""Choose an estimator by cross-validation, fit it and evaluate it on the holdout."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ ENCODE, CLASSIFY = "encode", "classify"
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted pipeline and what it was judged by.
+    """A fitted pipeline and its evaluation.
 
     Attributes:
-        pipeline: scikit-learn pipeline on raw features.
-        estimator: Its name in the feature repo.
-        split: The rows it was fitted and judged on.
-        metrics: Figures on the holdout; equal to the last digit whenever the run is repeated.
-        train_seconds: How long the fit took.
-        cross_validated: Mean AUC over the folds of the training part, by candidate.
-        holdout_probabilities: Probabilities of the holdout rows, in their order.
+        pipeline: Scikit-learn pipeline that takes raw features.
+        estimator: Name of the estimator in the feature repo.
+        split: Training rows and holdout rows.
+        metrics: Metrics on the holdout; a repeated run reproduces them to the last digit.
+        train_seconds: Duration of the final fit, in seconds.
+        cross_validated: Mean AUC over the folds of the training rows, by candidate; empty if the caller named the
+            estimator.
+        holdout_probabilities: Probabilities of the holdout rows, in the order of `split.holdout`.
     """
 
     pipeline: Pipeline
@@ -55,13 +56,15 @@ class Fitted:
 
 
 def build_pipeline(features: Sequence[Feature], classifier: ClassifierMixin) -> Pipeline:
-    """Encoder and classifier as one scikit-learn pipeline on raw features.
+    """Combine encoder and classifier in one scikit-learn pipeline that takes raw features.
 
-    Its columns are those of `streamflow.encoding`; training checks on every row that both encode alike.
+    The pipeline encodes features to the same columns as `streamflow.encoding`, which encodes them when the model is
+    served. Training compares the two on every row.
     """
     nullable = encoding.nullables(features)
     categories = encoding.categoricals(features)
     steps: list[tuple[str, Any, list[str]]] = [("numbers", "passthrough", encoding.numbers(features))]
+    # The steps are in the order of the encoded columns; `streamflow.encoding` must encode in the same order.
     if nullable:
         steps.append(("nullable", SimpleImputer(strategy="constant", fill_value=0), nullable))
         steps.append(("absent", MissingIndicator(features="all"), nullable))
@@ -85,20 +88,24 @@ def fit(
     *,
     estimator: str | None = None,
 ) -> Fitted:
-    """Fit the named estimator, or the candidate with the best cross-validated AUC.
+    """Fit the named estimator, or the candidate with the highest cross-validated AUC.
 
-    The result depends on rows, seed and versions alone, not on threads: numerical libraries run on one, and
-    trees are grown in parallel but summed in order.
+    The result depends only on the rows, the seed and the versions of the libraries. It does not depend on the
+    number of threads: numerical libraries run on one thread, and a forest grows its trees in parallel but adds
+    up their probabilities in a fixed order.
 
     Args:
-        x: n rows of raw features.
-        y: n labels.
-        keys: n entity keys, in the order of the rows.
-        estimator: Name in `feature_repo/estimator.py`; None lets cross-validation choose.
+        repo: Feature repo that defines the estimators.
+        features: Schema of the features.
+        x: Raw features, one row per entity.
+        y: Labels, one per row.
+        keys: Entity keys, one per row.
+        settings: Candidates, seed, number of folds and share of the holdout.
+        estimator: Name of an estimator in `feature_repo/estimator.py`; None chooses by cross-validation.
 
     Raises:
-        UsageError: no such estimator.
-        Refused: too few rows of a class.
+        UsageError: The feature repo does not define the estimator.
+        Refused: One class has too few rows.
     """
     parts = split(keys, y, holdout_share=settings.holdout_share, seed=settings.seed)
     x_train, y_train = x.iloc[parts.train], y[parts.train]
@@ -114,6 +121,7 @@ def fit(
         started = time.perf_counter()
         pipeline = build_pipeline(features, _classifier(repo, estimator, settings)).fit(x_train, y_train)
         seconds = time.perf_counter() - started
+        # Before the first prediction: several threads would change the last digit of the metrics.
         single_threaded(pipeline)
         probabilities = pipeline.predict_proba(x.iloc[parts.holdout])[:, 1]
     figures = evaluate(y[parts.holdout], probabilities, settings.threshold)
@@ -127,7 +135,15 @@ def cross_validate(
     y: npt.NDArray[np.bool_],
     settings: TrainingSettings,
 ) -> float:
-    """Mean AUC over stratified folds; the holdout is never seen."""
+    """Return a classifier's mean AUC over stratified folds.
+
+    Args:
+        features: Schema of the features.
+        classifier: Unfitted classifier; each fold fits it again.
+        x: Raw features of the training rows. The holdout must not be among them.
+        y: Labels of these rows.
+        settings: Number of folds, and the seed that shuffles them.
+    """
     folds = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
     scores = []
     for train, test in folds.split(x, y):
@@ -150,10 +166,10 @@ def _classifier(repo: FeatureRepo, name: str, settings: TrainingSettings) -> Cla
 
 
 def single_threaded(pipeline: Pipeline) -> None:
-    """Let the fitted classifier predict on one thread.
+    """Make a fitted classifier predict on one thread.
 
-    A forest that predicts on several sums its trees in the order in which threads happen to finish, which moves
-    the last digit; and for single rows threads cost more than they give.
+    A forest that predicts on several threads adds up its trees in the order in which the threads finish, which
+    changes the last digit from run to run. For a single row, threads also cost more time than they save.
     """
     classifier = pipeline[-1]
     if "n_jobs" in classifier.get_params():
@@ -162,15 +178,19 @@ def single_threaded(pipeline: Pipeline) -> None:
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """BLAS and OpenMP on one thread, since the order of their sums depends on the number of threads."""
+    """Limit BLAS and OpenMP to one thread, because the order of their sums depends on the number of threads."""
     with threadpool_limits(limits=1):
         yield
 
 
 def importances(pipeline: Pipeline, features: Sequence[Feature]) -> dict[str, float]:
-    """Importance per feature, largest first, summing to 1; empty when the classifier offers none.
+    """Return the importance of each feature, highest first; the importances add up to 1.
 
-    Trees: mean decrease in impurity. Linear models: absolute coefficient of the standardised feature.
+    The importance is the mean decrease in impurity for trees, and the absolute value of the coefficient for
+    linear models. The importance of a feature is the sum over its encoded columns.
+
+    Returns:
+        Importance by feature; empty if the classifier has neither importances nor coefficients.
     """
     classifier = pipeline[-1]
     last = classifier[-1] if isinstance(classifier, Pipeline) else classifier
@@ -189,16 +209,23 @@ def importances(pipeline: Pipeline, features: Sequence[Feature]) -> dict[str, fl
 
 
 def _owners(features: Sequence[Feature]) -> list[str]:
-    """The feature that each encoded column comes from."""
+    """Return the name of the feature behind each encoded column."""
     nullable = encoding.nullables(features)
+    # Twice: a nullable feature is encoded as its value and as an indicator of null.
     owners = [*encoding.numbers(features), *nullable, *nullable]
     return owners + [feature.name for feature in encoding.categoricals(features) for _ in feature.categories]
 
 
 def describe(features: Sequence[Feature], x: pd.DataFrame) -> dict[str, Mapping[str, Any]]:
-    """Training statistics per feature, the reference that drift is measured against.
+    """Compute statistics of each feature, the reference that drift is measured against.
 
-    Numbers: rows, absent, mean, std, and the 11 deciles. Strings and booleans: counts per value.
+    Args:
+        features: Features to describe.
+        x: Raw features of the training rows.
+
+    Returns:
+        Statistics by feature. Each has `rows` and `absent`, the number of nulls. A number also has `mean`, `std` and
+        `deciles`, 11 values from minimum to maximum. A string or boolean has `counts`, the number of rows by value.
     """
     result: dict[str, Mapping[str, Any]] = {}
     for feature in features:

@@ -1,14 +1,18 @@
-"""Random forest -> ONNX, laid out for a processor's cache.
+"""Convert a random forest to ONNX, with a memory layout that suits the processor's cache.
 
-A tree of thousands of nodes is walked at the speed of memory, so what counts is where its nodes lie:
+Walking a tree of thousands of nodes is bound by memory access, so the layout of the nodes decides the speed:
 
-- Several ensembles of some trees each, not one of all: an ensemble answers all rows of a batch while it is in the cache.
-- The child that more training rows go to comes next in memory. ONNX Runtime stores the child of a false condition right
-  after its parent; where that would be the lighter child, the condition is turned round (`x <= t` into `-x <= t'`, on
-  columns of negated values, where t' is the largest number below -t: the same truth for every number).
+- The forest is split into several ensembles of a few trees each. An ensemble stays in the cache while it scores all rows
+  of a batch.
+- The child that more training rows reached comes next in memory. ONNX Runtime stores the child of a false condition
+  right after its parent. Where that would be the child with fewer rows, the condition is inverted: `x <= t` becomes
+  `-x <= t'` on columns of negated values, where t' is the largest number below -t. It is true exactly where `x <= t`
+  is false.
 
-Neither changes a bit of the result. Figures are in docs/performance.md. Each leaf holds the probability of the positive
-class alone, not divided by the number of trees; so the sums of pure leaves are exact in single precision.
+Neither changes a single bit of the result. docs/performance.md has the measurements.
+
+A leaf stores the probability of the positive class, not divided by the number of trees, so that sums of pure leaves
+(0 or 1) are exact in single precision.
 """
 
 from __future__ import annotations
@@ -23,17 +27,20 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 _IR_VERSION = 9
 _ML_OPSET = 3
 _TREES_TOGETHER = 50
+"""Trees in one ensemble."""
 
 
 def convert(classifier: Any, opset: int, *, together: int = _TREES_TOGETHER) -> bytes | None:
-    """The ONNX form of a fitted binary forest.
+    """Convert a fitted binary forest to ONNX.
 
     Args:
-        together: Trees in one ensemble.
+        classifier: Any fitted classifier.
+        opset: ONNX operator set to use.
+        together: Number of trees in one ensemble.
 
     Returns:
-        The serialised model: input `X` (n, width) float32, outputs `label` (n,) and `probabilities` (n, 2) float32;
-        None when the classifier is not of this kind.
+        The serialised model, or None if the classifier is not a binary forest. The model takes `X`, float32 of
+        shape (n, width), and returns `label` of shape (n,) and `probabilities`, float32 of shape (n, 2).
     """
     if not isinstance(classifier, RandomForestClassifier | ExtraTreesClassifier):
         return None
@@ -61,6 +68,7 @@ def convert(classifier: Any, opset: int, *, together: int = _TREES_TOGETHER) -> 
                 **group,
             )
         )
+        # TreeEnsembleRegressor adds up in single precision; the ensembles are added up in double precision.
         nodes.append(helper.make_node("Cast", [f"votes_{number}"], [f"sum_{number}"], to=TensorProto.DOUBLE))
         sums.append(f"sum_{number}")
     nodes += [
@@ -90,9 +98,11 @@ def convert(classifier: Any, opset: int, *, together: int = _TREES_TOGETHER) -> 
 
 
 def _ensemble(trees: Sequence[Any], width: int) -> dict[str, list[Any]]:
-    """The attributes of a TreeEnsembleRegressor that adds up the trees' probabilities of the positive class.
+    """Return the attributes of a TreeEnsembleRegressor that adds up the trees' positive-class probabilities.
 
-    Its input has 2 * `width` columns: the features and their negatives.
+    Args:
+        trees: Scikit-learn trees of the ensemble.
+        width: Number of encoded columns. The regressor's input has twice as many: the columns, then their negatives.
     """
     parts: dict[str, list[npt.NDArray[Any]]] = {}
     for number, tree in enumerate(trees):
@@ -103,7 +113,7 @@ def _ensemble(trees: Sequence[Any], width: int) -> dict[str, list[Any]]:
         left, right = tree.children_left, tree.children_right
         turned = ~leaf & (rows[left] > rows[right])
         threshold = _rounded_down(tree.threshold)
-        # x > t is -x < -t, and that is -x <= t' with the largest t' below -t.
+        # x > t is the same as -x < -t, which is -x <= t' where t' is the largest float32 below -t.
         turned_threshold = np.nextafter(-threshold, np.float32(-np.inf))
         columns = {
             "nodes_treeids": np.full(tree.node_count, number),
@@ -125,7 +135,7 @@ def _ensemble(trees: Sequence[Any], width: int) -> dict[str, list[Any]]:
 
 
 def _rounded_down(thresholds: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """The largest single-precision numbers that are not greater: `x <= t` keeps its truth for every such x."""
+    """Round thresholds down to float32, so that `x <= t` has the same truth value for every float32 x."""
     nearest = thresholds.astype(np.float32)
     below = np.nextafter(nearest, np.float32(-np.inf))
     return np.where(nearest > thresholds, below, nearest)

@@ -1,4 +1,4 @@
-"""What a run was made by: code, environment, machine."""
+"""Record the code, the environment and the machine that produced a run."""
 
 from __future__ import annotations
 
@@ -31,10 +31,14 @@ _DEPENDENCIES = (
 
 
 def lineage(feature_repo: Path, build: BuildSettings) -> dict[str, str]:
-    """Tags that say by which code and in which environment a run was made.
+    """Return tags that identify the code and the environment of a run.
 
-    The code digests are taken over file contents and relative names, so that a clone, another clone and an image
-    give the same ones.
+    The code digests cover file contents and relative names only, so every clone and every image of the same code
+    has the same digests.
+
+    Args:
+        feature_repo: Folder of the feature repo.
+        build: Commit and image that the build recorded; without a commit, Git is asked.
     """
     commit, dirty = _git()
     return {
@@ -55,7 +59,7 @@ def lineage(feature_repo: Path, build: BuildSettings) -> dict[str, str]:
 
 
 def sources(feature_repo: Path) -> dict[str, str]:
-    """SHA-256 of every source file of StreamFlow and of the feature repo, by relative name."""
+    """Return the SHA-256 of every source file of StreamFlow and of the feature repo, by relative name."""
     return {
         **{f"streamflow/{name}": digest for name, digest in _loaded(_PACKAGE).items()},
         **{f"feature_repo/{name}": digest for name, digest in _loaded(feature_repo).items()},
@@ -64,12 +68,15 @@ def sources(feature_repo: Path) -> dict[str, str]:
 
 @lru_cache(maxsize=8)
 def _loaded(root: Path) -> dict[str, str]:
-    """The same once per process: code is imported once, so later edits are not what a run is made by."""
+    """Digest a folder's source files once per process.
+
+    Python imports code once, so edits made after the first call do not affect the run.
+    """
     return tree(root)
 
 
 def tree(root: Path) -> dict[str, str]:
-    """SHA-256 of every source file below a folder, by relative name, in order of name."""
+    """Return the SHA-256 of every source file below a folder, by relative name, sorted by name."""
     files = {path for pattern in _SOURCES for path in root.rglob(pattern) if "__pycache__" not in path.parts}
     return {
         name: hashlib.sha256((root / name).read_bytes()).hexdigest()
@@ -78,7 +85,7 @@ def tree(root: Path) -> dict[str, str]:
 
 
 def files_digest(files: dict[str, str]) -> str:
-    """SHA-256 over names and digests of files. Pure."""
+    """Return one SHA-256 over the names and digests of files, in the given order. Pure."""
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(name.encode() + b"\0")
@@ -87,7 +94,10 @@ def files_digest(files: dict[str, str]) -> str:
 
 
 def lock_digest(feature_repo: Path) -> str:
-    """SHA-256 of the lock file, which lies beside the feature repo in a clone and in an image; "" when it does not."""
+    """Return the SHA-256 of the lock file; "" if there is no lock file.
+
+    In a clone and in an image, the lock file is next to the feature repo.
+    """
     for root in (feature_repo.resolve().parent, _PACKAGE.parent.parent):
         if (root / _LOCK).is_file():
             return hashlib.sha256((root / _LOCK).read_bytes()).hexdigest()
@@ -95,8 +105,9 @@ def lock_digest(feature_repo: Path) -> str:
 
 
 def packages() -> dict[str, str]:
-    """Name and version of every installed distribution; the first one on the path is the one that is imported."""
+    """Return the version of every installed distribution, by name."""
     found: dict[str, str] = {}
+    # Of two distributions with one name, Python imports the one that comes first on the path.
     for item in metadata.distributions():
         if item.metadata["Name"]:
             found.setdefault(item.metadata["Name"].lower(), item.version)
@@ -104,16 +115,16 @@ def packages() -> dict[str, str]:
 
 
 def packages_digest() -> str:
-    """SHA-256 over the installed packages and their versions."""
+    """Return one SHA-256 over the names and versions of all installed packages."""
     return hashlib.sha256("\n".join(f"{n}=={v}" for n, v in sorted(packages().items())).encode()).hexdigest()
 
 
 def blas() -> str:
-    """The libraries that do linear algebra and threads, their versions, and the processor they chose code for."""
+    """Describe the BLAS and OpenMP libraries in use: name, version, threading layer and processor architecture."""
     import numpy as np
     from threadpoolctl import threadpool_info
 
-    # A first product makes NumPy load its library.
+    # threadpool_info lists loaded libraries only, and NumPy may load its BLAS at the first product.
     np.ones((2, 2)) @ np.ones((2, 2))
     found = {
         " ".join(
@@ -127,9 +138,12 @@ def blas() -> str:
 
 
 def _git() -> tuple[str, str]:
-    """Commit and "true"/"false" for changes to it; empty outside a checkout of StreamFlow itself."""
+    """Return the commit and whether the checkout has changes ("true" or "false").
+
+    Both are "" if the package does not run from a checkout of StreamFlow.
+    """
     try:
-        # An installed copy may lie in somebody else's checkout.
+        # Fails if Git does not track the package: a virtual environment may be inside another project's checkout.
         _run("ls-files", "--error-unmatch", "__init__.py")
         top = _run("rev-parse", "--show-toplevel")
         changed = _run("-C", top, "status", "--porcelain", "--", "src", "feature_repo", "requirements")

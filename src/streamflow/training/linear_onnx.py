@@ -1,7 +1,8 @@
-"""Logistic regression -> ONNX in double precision.
+"""Convert a logistic regression to ONNX in double precision.
 
-skl2onnx's linear classifier computes in single precision, with kernels chosen by the number of rows: the same row gives
-other bits alone than among others. In double precision, rounded once at the end, those differences vanish.
+The linear classifier of skl2onnx computes in single precision, and ONNX Runtime chooses its kernels by the number of
+rows, so a row scored alone can differ in the last bits from the same row scored in a batch. Computing in double
+precision and rounding once at the end removes these differences.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ _IR_VERSION = 9
 
 
 def convert(classifier: Any, opset: int) -> bytes | None:
-    """The ONNX form of a fitted binary logistic regression, with or without a scaler before it.
+    """Convert a fitted binary logistic regression, with or without a StandardScaler before it, to ONNX.
+
+    Args:
+        classifier: Any fitted classifier or pipeline.
+        opset: ONNX operator set to use.
 
     Returns:
-        The serialised model: input `X` (n, width) float32, outputs `label` (n,) and `probabilities` (n, 2) float32;
-        None when the classifier is not of this kind.
+        The serialised model, or None if the classifier is not such a regression. The model takes `X`, float32 of
+        shape (n, width), and returns `label` of shape (n,) and `probabilities`, float32 of shape (n, 2).
     """
     steps = [step for _, step in classifier.steps] if isinstance(classifier, Pipeline) else [classifier]
     *scalers, last = steps
@@ -33,6 +38,7 @@ def convert(classifier: Any, opset: int) -> bytes | None:
     width = len(weights)
     mean, scale = np.zeros(width), np.ones(width)
     for scaler in scalers:
+        # With `with_std=False`, `scale_` is None; `mean_` is None only if `with_mean=False` too.
         mean = mean if scaler.mean_ is None else scaler.mean_
         scale = scale if scaler.scale_ is None else scaler.scale_
     return _graph(mean, scale, weights, float(last.intercept_[0]), opset)

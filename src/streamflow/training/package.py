@@ -1,4 +1,4 @@
-"""Write a model version's files: estimator, compiled classifier, contract, golden rows, manifest."""
+"""Write the files of a model version: estimator, ONNX model, contract, golden rows and manifest."""
 
 from __future__ import annotations
 
@@ -19,19 +19,26 @@ from streamflow.training.fit import Fitted, deterministic
 from streamflow.training.runtime import compile_classifier, raw_rows
 
 TRUSTED_TYPES = ["numpy.dtype", "sklearn.tree._tree.Tree"]
-"""The only types beyond skops' own list that a stored estimator may contain; each is plain data."""
+"""Types that a stored estimator may contain beyond those that skops trusts by default; both are plain data."""
 
 
 def write(
     folder: Path, fitted: Fitted, data: TrainingSet, contract: Contract, *, golden_rows: int
 ) -> Contract:
-    """Fill `folder` with everything a version consists of.
+    """Compile the classifier and write all files of a model version to `folder`.
+
+    Args:
+        folder: Folder to write to. MLflow creates it.
+        fitted: Pipeline to store.
+        data: Training set, on which the compiled classifier is checked.
+        contract: Contract of the model version, without its runtime.
+        golden_rows: Number of golden rows, in addition to at most 8 rows with nulls.
 
     Returns:
-        The contract, with what was checked about the runtime.
+        The contract, completed with the runtime and the largest difference from the estimator.
 
     Raises:
-        StreamFlowError: the compiled classifier does not reproduce the estimator.
+        StreamFlowError: The compiled classifier does not reproduce the estimator's probabilities.
     """
     runtime = compile_classifier(fitted.pipeline, data.features, data.x)
     contract = replace(
@@ -55,12 +62,13 @@ def write(
     (folder / version_files.GOLDEN).write_text(
         json.dumps(_golden(fitted, data, golden_rows)), encoding="utf-8"
     )
+    # Last, because it lists the digests of all other files.
     write_manifest(folder)
     return contract
 
 
 def write_manifest(folder: Path) -> None:
-    """Write the SHA-256 of every file of the version."""
+    """Write the manifest: the SHA-256 of every other file in the folder."""
     files = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -72,7 +80,7 @@ def write_manifest(folder: Path) -> None:
 
 
 def manifest_sha256(folder: Path) -> str:
-    """SHA-256 of the manifest; recorded in the registry, it pins every file."""
+    """Return the SHA-256 of the manifest, which pins every file once it is a tag of the model version."""
     return hashlib.sha256((folder / version_files.MANIFEST).read_bytes()).hexdigest()
 
 
@@ -81,7 +89,10 @@ def _requirements() -> list[str]:
 
 
 def _golden(fitted: Fitted, data: TrainingSet, count: int) -> dict[str, Any]:
-    """Rows whose probabilities a loader must reproduce: evenly spread ones, and some with absent values."""
+    """Choose golden rows: evenly spread ones and at most 8 with nulls.
+
+    A release is refused if it does not reproduce their probabilities.
+    """
     x = data.x
     spread = np.linspace(0, len(x) - 1, num=min(count, len(x)), dtype=int)
     nullable = [feature.name for feature in data.features if feature.nullable]

@@ -1,4 +1,4 @@
-"""What a person wants to see of a run: ROC, precision-recall, calibration, confusion, importance; PNG and JSON."""
+"""Plot a run's holdout results, as PNG and JSON: ROC, precision and recall, calibration, confusion, importances."""
 
 from __future__ import annotations
 
@@ -23,7 +23,15 @@ def write(
     threshold: float,
     importance: Mapping[str, float],
 ) -> None:
-    """Write all plots of the holdout into `folder`, each as NAME.png and NAME.json."""
+    """Write all plots to `folder`, each as NAME.png and as NAME.json with the plotted values.
+
+    Args:
+        folder: Folder to write to; created if missing.
+        labels: True labels of the holdout rows.
+        probabilities: Predicted probabilities of the holdout rows.
+        threshold: Lowest probability that counts as a positive prediction.
+        importance: Importance by feature, highest first; not plotted if empty.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _roc(folder, labels, probabilities)
     _precision_recall(folder, labels, probabilities)
@@ -44,6 +52,7 @@ def _axes(title: str, x: str, y: str) -> tuple[Figure, Any]:
 
 
 def _save(folder: Path, name: str, figure: Figure, data: Mapping[str, Any]) -> None:
+    # Without this, Matplotlib writes its own version into the PNG file.
     figure.savefig(folder / f"{name}.png", metadata={"Software": None})
     (folder / f"{name}.json").write_text(json.dumps(data), encoding="utf-8")
 
@@ -54,6 +63,7 @@ def _roc(folder: Path, labels: npt.NDArray[np.bool_], probabilities: npt.NDArray
     figure, axes = _axes(f"ROC, AUC {area:.4f}", "false positive rate", "true positive rate")
     axes.plot([0, 1], [0, 1], color=PALE, linestyle="--")
     axes.plot(false_rate, true_rate, color=ACCENT)
+    # The first threshold is infinity, which JSON does not have; hence one threshold fewer than points.
     data = {"false_positive_rate": false_rate.tolist(), "true_positive_rate": true_rate.tolist()}
     _save(
         folder, "roc", figure, {**data, "thresholds": [float(t) for t in thresholds[1:]], "auc": float(area)}
@@ -95,6 +105,7 @@ def _confusion(
 
 
 def _importance(folder: Path, importance: Mapping[str, float]) -> None:
+    # Matplotlib draws the first bar at the bottom; the most important feature belongs at the top.
     names = list(importance)[::-1]
     figure, axes = _axes("Feature importance", "share", "")
     axes.barh(names, [importance[name] for name in names], color=ACCENT)

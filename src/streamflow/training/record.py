@@ -1,4 +1,4 @@
-"""Log a training as an MLflow run: parameters, figures, plots, the training set itself, the model's files."""
+"""Record a training as an MLflow run, with parameters, metrics, plots, training set and model files."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from streamflow.training.lineage import lineage, packages, sources
 
 @dataclass(frozen=True)
 class Recorded:
-    """A finished run.
+    """A finished MLflow run.
 
     Attributes:
-        run_id: MLflow run.
-        source: URI of the model folder inside the run.
-        contract: The model's contract.
-        manifest_sha256: Pins every file of the model folder.
-        lineage: Tags that say by which code and in which environment.
+        run_id: MLflow's id of the run.
+        source: URI of the model folder among the run's artifacts.
+        contract: Contract of the model.
+        manifest_sha256: SHA-256 of the manifest, which pins every file of the model folder.
+        lineage: Tags that identify the code and the environment of the run.
     """
 
     run_id: str
@@ -45,14 +45,18 @@ class Recorded:
 def record(
     settings: Settings, repo: FeatureRepo, data: TrainingSet, fitted: Fitted, drops: list[dict[str, str]]
 ) -> Recorded:
-    """Write everything to a new run and end it; a failure on the way marks the run as failed.
+    """Record a training as a new MLflow run and end the run, as failed if recording fails.
 
     Args:
-        drops: Id and digest of each drop that was visible.
+        settings: Settings of MLflow and of training.
+        repo: Feature repo that the training set comes from.
+        data: Training set.
+        fitted: Pipeline fitted on the training set.
+        drops: Id (`drop_id`) and `digest` of each drop that the training could see.
 
     Raises:
         DependencyDown: MLflow does not answer.
-        StreamFlowError: the compiled classifier does not reproduce the estimator.
+        StreamFlowError: The compiled classifier does not reproduce the estimator, or MLflow refuses a request.
     """
     with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, sdk.client(settings) as client:
         folder = Path(name)
@@ -76,6 +80,7 @@ def record(
             client.log_artifacts(run.info.run_id, str(folder))
             client.set_terminated(run.info.run_id, "FINISHED")
         except BaseException:
+            # KeyboardInterrupt included: MLflow would show the run as running forever.
             client.set_terminated(run.info.run_id, "FAILED")
             raise
         return Recorded(
@@ -90,7 +95,15 @@ def record(
 def make_contract(
     settings: Settings, repo: FeatureRepo, data: TrainingSet, fitted: Fitted, drops: list[dict[str, str]]
 ) -> Contract:
-    """The contract of a fitted model, before its runtime was checked."""
+    """Build the contract of a fitted model; its `runtime` stays empty until the classifier is compiled.
+
+    Args:
+        settings: Name of the registered model, and the threshold.
+        repo: Feature repo that the training set comes from.
+        data: Training set.
+        fitted: Pipeline fitted on the training set.
+        drops: Id (`drop_id`) and `digest` of each drop that the training could see.
+    """
     return Contract(
         model=settings.mlflow.registered_model,
         feature_service=repo.feature_service_name,
@@ -161,7 +174,7 @@ def _log_figures(
         "known_at": contract.known_at,
         "label_as_of": data.label_as_of.isoformat(),
         "label_horizon": repo.label.horizon,
-        # The newest ones, for people; all of them, with their digests, are in fingerprint.json.
+        # A parameter has limited length, so only the newest; fingerprint.json lists all drops with their digests.
         "drop_ids": ",".join(contract.drops[-20:]),
         "drops": len(drops),
         "drops_digest": drops_digest(drops),

@@ -1,4 +1,4 @@
-"""The training set that a run kept, read back and checked against what the run recorded of it."""
+"""Read a run's training set back from MLflow and verify that it is the one that the run recorded."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from streamflow.training.split import holdout_digest
 
 
 class NotKeptError(StreamFlowError):
-    """The run's training set is gone, cannot be read, or is not the one that it was trained on."""
+    """The recorded training set is missing, unreadable, or not the one that the run was trained on."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A training set with its split.
+    """A recorded training set with its split.
 
     Attributes:
-        frame: Key, features and label, a row each.
-        holdout: Whether each row was kept out of fitting.
+        frame: Columns of key, features and label, one row per entity.
+        holdout: Whether each row belongs to the holdout.
     """
 
     frame: pd.DataFrame
@@ -38,20 +38,21 @@ class Kept:
 
 
 def rows(fetch: Callable[[str], str], contract: Contract) -> pd.DataFrame:
-    """The kept rows.
+    """Return the recorded rows after verifying their fingerprint.
 
     Args:
-        fetch: Gives the local path of one of the run's artifacts.
+        fetch: Returns the local path of one of the run's artifacts.
+        contract: Contract of the model that the run trained.
 
     Raises:
-        NotKeptError: says what is wrong with them.
+        NotKeptError: The rows are missing, unreadable, or have another fingerprint.
         DependencyDown: MLflow does not answer.
     """
     frame = _frame(fetch, files.ROWS)
     try:
         found = fingerprint_of(contract, frame)
     except Exception as error:
-        # Whatever is in a file that is not the run's own.
+        # A file that was replaced may contain anything, so any exception is possible here.
         raise NotKeptError(
             f"{files.ROWS} does not have the rows of its contract ({_first(error)})"
         ) from error
@@ -63,13 +64,15 @@ def rows(fetch: Callable[[str], str], contract: Contract) -> pd.DataFrame:
 
 
 def rows_and_split(fetch: Callable[[str], str], contract: Contract, split_digest: str) -> Kept:
-    """The kept rows, and which of them are the holdout.
+    """Return the recorded rows and their split after verifying both.
 
     Args:
-        split_digest: As the run recorded it.
+        fetch: Returns the local path of one of the run's artifacts.
+        contract: Contract of the model that the run trained.
+        split_digest: Digest of the holdout that the run recorded.
 
     Raises:
-        NotKeptError: says what is wrong with them.
+        NotKeptError: The rows or the split are missing, unreadable, or not those of the run.
         DependencyDown: MLflow does not answer.
     """
     frame, split = rows(fetch, contract), _frame(fetch, files.SPLIT)
@@ -86,7 +89,7 @@ def rows_and_split(fetch: Callable[[str], str], contract: Contract, split_digest
 
 
 def fingerprint_of(contract: Contract, frame: pd.DataFrame) -> str:
-    """Fingerprint of rows as a contract types them. Pure."""
+    """Compute the fingerprint of a training set, with the column types of a contract. Pure."""
     features = contract.features
     columns = [(contract.join_key, "string"), *((f.name, f.type) for f in features), (LABEL, "bool")]
     values = raw_rows(features, frame[[feature.name for feature in features]])

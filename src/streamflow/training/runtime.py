@@ -1,4 +1,4 @@
-"""The served form of a classifier: ONNX, checked row by row against the estimator it was made from."""
+"""Compile a classifier to ONNX, the form that is served, and compare it with the estimator on every row."""
 
 from __future__ import annotations
 
@@ -18,22 +18,24 @@ from streamflow.model_version.contract import Feature
 from streamflow.training import forest_onnx, linear_onnx
 
 TOLERANCE = 1e-6
-"""Largest difference allowed between the estimator's probability and the served one."""
+"""Maximum difference between the estimator's probability and the served one."""
 
 OPSET = 18
 _ROWS_ALONE = 256
+"""Number of rows that are scored both alone and in a batch."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A classifier as ONNX.
+    """A classifier compiled to ONNX.
 
     Attributes:
-        model: The serialised ONNX model; input `X` of shape (n, width), second output probabilities (n, 2).
-        name: Runtime it was checked with.
-        version: Its version.
-        rows: Rows it was checked on.
-        largest_difference: Largest absolute difference to the estimator's probability over those rows.
+        model: Serialised ONNX model. Its input is `X`, of shape (n, width); its second output contains the
+            probabilities, of shape (n, 2).
+        name: Name of the runtime that checked the model.
+        version: Version of that runtime.
+        rows: Number of rows that were checked.
+        largest_difference: Largest absolute difference between the estimator's probability and the model's.
     """
 
     model: bytes
@@ -44,16 +46,19 @@ class Runtime:
 
 
 def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.DataFrame) -> Runtime:
-    """Convert the pipeline's classifier and check it on every row.
+    """Compile the pipeline's classifier to ONNX and compare the two on every row.
 
-    The encoder is not converted: `streamflow.encoding` does its work in the predict service, so that absent
-    values are encoded before ONNX sees them (a plain conversion of the pipeline gets those wrong).
+    Only the classifier is compiled. The predict service encodes features with `streamflow.encoding`, because
+    converting the whole pipeline handles nulls wrongly: probabilities were off by up to 0.017.
 
     Args:
-        x: n rows of raw features; all of the training set.
+        pipeline: Fitted pipeline of encoder and classifier.
+        features: Schema of the features.
+        x: Raw features of the whole training set.
 
     Raises:
-        StreamFlowError: the served probabilities differ from the estimator's by more than the tolerance.
+        StreamFlowError: The model's probabilities differ from the estimator's by more than `TOLERANCE`, or depend
+            on the other rows of a batch.
     """
     import onnxruntime
     from skl2onnx import to_onnx
@@ -62,6 +67,7 @@ def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.Da
     matrix = Encoder(features).encode(rows)
     model = linear_onnx.convert(pipeline[-1], OPSET) or forest_onnx.convert(pipeline[-1], OPSET)
     if model is None:
+        # With zipmap, the probabilities would be a list of dictionaries instead of an array.
         options: dict[str, Any] = {"zipmap": False}
         model = to_onnx(pipeline[-1], matrix[:1], options=options, target_opset=OPSET).SerializeToString()
     session = onnxruntime.InferenceSession(model, single_thread())
@@ -69,6 +75,7 @@ def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.Da
     _check_alone(session, matrix[:_ROWS_ALONE], served[:_ROWS_ALONE])
     expected = pipeline.predict_proba(x)[:, 1]
     difference = float(np.abs(served - expected).max())
+    # Not `difference > TOLERANCE`, which is false for NaN.
     if not difference <= TOLERANCE:
         raise StreamFlowError(
             f"The compiled model differs from the estimator by up to {difference:.2g} on {len(x)} rows; "
@@ -79,7 +86,7 @@ def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.Da
 
 
 def _check_alone(session: Any, matrix: npt.NDArray[np.float32], together: npt.NDArray[np.float64]) -> None:
-    """Online and batch answers may not differ: a row gives the same bits alone as among others."""
+    """Check that a row scored alone has the same bits as in a batch, so that online and batch scores agree."""
     alone = np.concatenate([probabilities(session, row) for row in np.split(matrix, len(matrix))])
     if not np.array_equal(alone, together):
         raise StreamFlowError(
@@ -89,7 +96,7 @@ def _check_alone(session: Any, matrix: npt.NDArray[np.float32], together: npt.ND
 
 
 def single_thread() -> Any:
-    """Session options for one thread: threads cost more than they give on small batches."""
+    """Return session options for one thread; on small batches, more threads cost more time than they save."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -99,13 +106,26 @@ def single_thread() -> Any:
 
 
 def probabilities(session: Any, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Probability of the positive class for encoded rows."""
+    """Return the probability of the positive class for each encoded row.
+
+    Args:
+        session: ONNX Runtime session of a compiled classifier.
+        matrix: Encoded rows, of shape (n, width).
+    """
     result: npt.NDArray[np.float64] = session.run(None, {session.get_inputs()[0].name: matrix})[1][:, 1]
     return result.astype(np.float64)
 
 
 def raw_rows(features: Sequence[Feature], x: pd.DataFrame) -> list[list[Any]]:
-    """Rows of plain Python values in the order of the features, absent ones None, as the online store gives them."""
+    """Convert a frame to rows of plain Python values, as the online store returns them.
+
+    Args:
+        features: Schema of the features; the values of a row are in this order.
+        x: Raw features.
+
+    Returns:
+        The rows, with None for null.
+    """
     columns = []
     for feature in features:
         values = x[feature.name].tolist()

@@ -1,4 +1,4 @@
-"""The seeded, stratified split of a training set. Pure."""
+"""Split a training set into training rows and a holdout, stratified by label and seeded. Pure."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from streamflow.errors import Refused
 
 @dataclass(frozen=True)
 class Split:
-    """Row positions of the two parts, ascending.
+    """Row positions of the two parts of a training set, in ascending order.
 
     Attributes:
-        train: Rows to fit on.
-        holdout: Rows kept out of fitting and of the choice of an estimator.
+        train: Rows that estimators are chosen and fitted on.
+        holdout: Rows that are used for evaluation only.
         digest: SHA-256 over the keys of the holdout.
     """
 
@@ -30,14 +30,16 @@ class Split:
 
 
 def split(keys: Sequence[str], labels: npt.NDArray[np.bool_], *, holdout_share: float, seed: int) -> Split:
-    """Split rows, keeping the share of positives in both parts.
+    """Split rows at random, with the same share of positives in both parts.
 
     Args:
-        keys: n entity keys; their order decides with the seed, so sort them first.
-        labels: n labels.
+        keys: Entity keys, one per row. The split depends on their order, so they must be sorted.
+        labels: Labels, one per row.
+        holdout_share: Share of the rows that goes to the holdout.
+        seed: Seed of the random split.
 
     Raises:
-        Refused: too few rows of one class.
+        Refused: One class has too few rows.
     """
     smallest = min(int(labels.sum()), int((~labels).sum()))
     if smallest < 8:
@@ -53,5 +55,5 @@ def split(keys: Sequence[str], labels: npt.NDArray[np.bool_], *, holdout_share: 
 
 
 def holdout_digest(keys: Sequence[str]) -> str:
-    """SHA-256 over the keys of a holdout, in their order."""
+    """Return the SHA-256 over the keys of a holdout, in the given order."""
     return hashlib.sha256("\n".join(keys).encode()).hexdigest()
