@@ -1,1 +1,1 @@
-"""What a model version is: contract, files, tags, run record."""
+"""The parts of a model version and their names: contract, files, tags, aliases, training set."""

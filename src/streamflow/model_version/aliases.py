@@ -1,20 +1,20 @@
-"""Aliases of the registered model: the version that serves, the one that waits, and those on trial."""
+"""Aliases of the registered model: two for promotion and two for trials."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
 PRODUCTION: Final = "production"
-"""The version that predict serves."""
+"""Version that the predict service serves."""
 
 STAGING: Final = "staging"
-"""The version that waits to be promoted to production."""
+"""Version that waits to be promoted to production."""
 
 CANARY: Final = "canary"
-"""On trial: answers a share of the entities."""
+"""Version on trial that answers requests for a share of the entities."""
 
 CHALLENGER: Final = "challenger"
-"""On trial: scored in shadow, never answered."""
+"""Version on trial that scores requests in shadow; clients never receive its predictions."""
 
 PromotionAlias = Literal["production", "staging"]
 TrialAlias = Literal["canary", "challenger"]

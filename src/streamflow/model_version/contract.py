@@ -1,7 +1,7 @@
 """The contract of a model version: its features, their maximum age, and its decision threshold.
 
-Training writes the contract beside the estimator. The predict service reads it, and needs nothing else to
-know which features to fetch and how to encode them.
+Training writes the contract next to the estimator. The contract alone tells the predict service which features
+to fetch and how to encode them.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from streamflow import types
 from streamflow.types import FeatureType
 
 FORMAT = 1
+"""Version of the JSON format; other formats are refused."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature of a model, in the order the model takes them.
+    """One feature of a model.
 
     Attributes:
-        name: Column name in the feature view.
-        view: Feature view it belongs to.
-        type: Its type.
-        nullable: Whether absence has a meaning ("not applicable") that the model was trained on.
-        categories: Every value a string feature may have; empty for other types.
+        name: Name of the column in the feature view.
+        view: Name of the feature view.
+        type: Type of the values.
+        nullable: Whether null is a valid value ("not applicable") that the model was trained on. Without a value of
+            any other feature, no prediction is made.
+        categories: All values that a string feature may have; empty for other types.
     """
 
     name: str
@@ -42,11 +44,11 @@ class Feature:
 
 @dataclass(frozen=True)
 class View:
-    """A feature view as the model needs it.
+    """A feature view that the model reads.
 
     Attributes:
-        name: Name of the view, which is also its online table.
-        max_age_seconds: Largest age of its values; None means any.
+        name: Name of the view and of its online table.
+        max_age_seconds: Maximum age of its values, in seconds; None for no limit.
     """
 
     name: str
@@ -58,20 +60,21 @@ class Contract:
     """Everything about a model version except its weights.
 
     Attributes:
-        model: Registered model name.
-        feature_service: Feature service the features come from.
-        join_key: Name of the entity's key.
-        features: Ordered feature schema.
-        views: The feature views behind them.
-        threshold: Probability from which the prediction is positive.
-        label: Table, column and horizon of the label.
+        model: Name of the registered model.
+        feature_service: Name of the feature service that defines the features.
+        join_key: Name of the entity's key column.
+        features: Schema of the features, in the order that the model takes them.
+        views: Feature views of the features.
+        threshold: Lowest probability that counts as a positive prediction.
+        label: Table, column, horizon and as-of of the label.
         estimator: Name of the estimator in the feature repo.
-        as_of: As-of of the training set, ISO 8601.
-        known_at: Known-at of the training set, ISO 8601.
+        as_of: As-of of the training set, in ISO 8601.
+        known_at: Known-at of the training set, in ISO 8601.
         fingerprint: Fingerprint of the training set.
-        drops: Ids of the drops it was read from.
-        statistics: Per feature: training statistics, the reference of drift tests.
-        runtime: Runtime that was checked against the estimator, and the largest difference seen.
+        drops: Ids of the drops that the training could see.
+        statistics: Statistics of each feature in the training rows, the reference for drift.
+        runtime: Name and version of the runtime that the estimator was compared with, the number of rows compared,
+            and the largest difference.
     """
 
     model: str
@@ -91,16 +94,16 @@ class Contract:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the features in order."""
+        """Names of the features, in order."""
         return tuple(feature.name for feature in self.features)
 
     def to_json(self) -> str:
-        """The contract as JSON, stable in order."""
+        """Return the contract as JSON with sorted keys, so that equal contracts give equal text."""
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=2, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Contract:
-        """Read a contract.
+        """Parse and validate a contract.
 
         Raises:
             ValueError: The text is not a contract, or its format is unknown to this version.
@@ -109,7 +112,8 @@ class Contract:
             data = json.loads(text)
             if data.pop("format") != FORMAT:
                 raise ValueError("unknown contract format")
-            # As JSON, since strictness then takes a list for a tuple but no text for a number.
+            # Strict validation of Python objects refuses a list where a tuple is declared. Strict validation of JSON
+            # accepts it, and still refuses a string where a number is declared.
             contract = _READER.validate_json(json.dumps(data), strict=True)
         except ValidationError as error:
             first = error.errors()[0]
@@ -125,14 +129,14 @@ class Contract:
 def unreadable_features(
     contract: Contract, online: Mapping[str, Mapping[str, str]]
 ) -> list[tuple[Feature, str | None]]:
-    """Features whose column in the online tables is missing or of the wrong type. Pure.
+    """Find the features whose column in the online tables is missing or has the wrong type. Pure.
 
     Args:
         contract: Contract of the model version.
-        online: SQL type per column, per feature view.
+        online: SQL type of each column, by feature view.
 
     Returns:
-        Each such feature with its column's type; None if the column is missing.
+        Each such feature with the type of its column, or with None if the column is missing.
     """
     found = [(feature, online.get(feature.view, {}).get(feature.name)) for feature in contract.features]
     return [(feature, kind) for feature, kind in found if kind not in types.of(feature.type).postgres]
@@ -142,7 +146,7 @@ _READER = TypeAdapter(Contract)
 
 
 def _problems(contract: Contract) -> list[str]:
-    """Violations of the rules that types cannot express, one clause each. Pure."""
+    """List violations of the rules that types cannot express, one clause each. Pure."""
     names, views = contract.feature_names, {view.name for view in contract.views}
     problems = []
     if not names or len(set(names)) < len(names):
@@ -160,6 +164,10 @@ def _problems(contract: Contract) -> list[str]:
 
 
 def drops_digest(drops: Sequence[Mapping[str, str]]) -> str:
-    """SHA-256 over the ids and digests of drops, in their order: one value for a list of any length. Pure."""
+    """Return one SHA-256 over the ids and digests of drops, in the given order. Pure.
+
+    Args:
+        drops: Id (`drop_id`) and `digest` of each drop.
+    """
     lines = "".join(f"{drop['drop_id']} {drop['digest']}\n" for drop in drops)
     return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,23 +1,24 @@
-"""Names of the files and folders that a run stores in MLflow, relative to its artifacts, each once.
+"""Names of the files and folders among a run's artifacts in MLflow.
 
-The folder MODEL is what a model version is made of; predict loads the four SERVED files of it.
+Other modules use these constants and never spell a name themselves. The folder `MODEL` contains the files of a
+model version; the predict service loads only those in `SERVED`.
 """
 
 from __future__ import annotations
 
 MODEL = "model"
-"""Folder of the model version's files."""
+"""Folder with the files of the model version."""
 
 CONTRACT = "contract.json"
 ONNX = "model.onnx"
 GOLDEN = "golden.json"
 MANIFEST = "manifest.json"
-"""SHA-256 of every other file; its own is a tag of the version."""
+"""SHA-256 of every other file in the folder. Its own SHA-256 is a tag of the model version."""
 
 SERVED = (MANIFEST, CONTRACT, GOLDEN, ONNX)
 
 TRAINING_SET = "training_set"
-"""Folder of the rows that the run was trained on."""
+"""Folder with the training set, its split and its fingerprint."""
 
 ROWS = "training_set.parquet"
 SPLIT = "split.parquet"

@@ -1,9 +1,12 @@
-"""Names of the tags on runs, model versions and the registered model, each once."""
+"""Names of the tags on runs, model versions and the registered model.
+
+Other modules use these constants and never spell a name themselves.
+"""
 
 from __future__ import annotations
 
 MANIFEST_SHA256 = "streamflow.manifest_sha256"
-"""SHA-256 of the version's manifest, which pins every file of the version."""
+"""SHA-256 of the model version's manifest, which pins every file of the version."""
 
 FINGERPRINT = "streamflow.fingerprint"
 ESTIMATOR = "streamflow.estimator"
@@ -11,12 +14,15 @@ AS_OF = "streamflow.as_of"
 AUC = "streamflow.auc"
 
 GATE = "streamflow.gate"
-"""The gate's newest verdict on the version."""
+"""Latest verdict of the gate on the model version."""
 
 GATE_REPORT = "streamflow.gate_report"
 
 AUDIT = "streamflow.audit"
-"""On the registered model: the newest row of the audit trail and its hash, an anchor in another database."""
+"""On the registered model: newest row of the audit trail and its hash.
+
+MLflow's copy makes it possible to detect that rows at the end of the trail were deleted.
+"""
 
 CODE_DIGEST = "streamflow.code.digest"
 CODE_FEATURE_REPO_DIGEST = "streamflow.code.feature_repo_digest"

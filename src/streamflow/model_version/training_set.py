@@ -1,4 +1,4 @@
-"""The training set as a value: what the features stage builds and the training stage takes."""
+"""The training set, which the features stage builds and the training stage uses."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import pandas as pd
 from streamflow.model_version.contract import Feature, View
 
 LABEL = "label"
-"""Column of a training set that holds the label."""
+"""Name of the label column in a training set."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Complete rows of one as-of, sorted by key.
+    """Features and labels of all complete rows as of one date, sorted by key.
 
     Attributes:
-        frame: Key, features in the order of `features`, and the boolean column `label`.
+        frame: Column of the key, columns of the features in the order of `features`, and the boolean column `label`.
         key: Name of the key column.
-        features: The feature schema.
-        views: The feature views behind it.
+        features: Schema of the features.
+        views: Feature views of the features.
         as_of: Event timestamp at which the features were joined.
-        label_as_of: Drop date of the labels.
-        known_at: Newest load time that was visible.
-        fingerprint: Digest of all typed values.
-        incomplete: Rows left out because a required feature is missing, by feature name.
+        label_as_of: As-of of the drop that the labels come from.
+        known_at: Time up to which loaded rows were visible.
+        fingerprint: Fingerprint of the typed values.
+        incomplete: Number of rows left out because a required feature is missing, by feature.
     """
 
     frame: pd.DataFrame
@@ -41,15 +41,15 @@ class TrainingSet:
 
     @property
     def x(self) -> pd.DataFrame:
-        """The features."""
+        """Columns of the features."""
         return self.frame[[feature.name for feature in self.features]]
 
     @property
     def y(self) -> pd.Series[bool]:
-        """The labels."""
+        """Column of the labels."""
         return self.frame[LABEL]
 
     @property
     def positives(self) -> int:
-        """Rows whose label is True."""
+        """Number of rows whose label is True."""
         return int(self.y.sum())
