@@ -1,4 +1,4 @@
-"""Train a challenger as of a date, as known at a time, and register it as a model version."""
+"""Train a challenger on the data as of a date and as known at a time, and register it as a model version."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from streamflow.training.record import record
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training.
+    """A finished training and the model version that it registered.
 
     Attributes:
-        run_id: MLflow run.
+        run_id: MLflow's id of the run.
         version: Number of the registered model version.
-        estimator: Name of the estimator that was fitted.
+        estimator: Name of the estimator in the feature repo.
         fingerprint: Fingerprint of the training set.
-        rows: Rows of the training set.
-        positives: Rows whose label is True.
-        incomplete: Rows left out, by the required feature that is missing.
-        metrics: Figures on the holdout.
-        cross_validated: Mean AUC over folds, by candidate.
-        train_seconds: Duration of the fit.
-        as_of: When the world was looked at.
-        label_as_of: Drop date of the labels.
-        known_at: Newest load time that was visible.
-        drops: Ids of the visible drops up to the label's date.
+        rows: Number of rows in the training set.
+        positives: Number of rows whose label is True.
+        incomplete: Number of rows left out because a required feature is missing, by feature.
+        metrics: Metrics on the holdout.
+        cross_validated: Mean AUC over the folds, by candidate; empty if the caller named the estimator.
+        train_seconds: Duration of the final fit, in seconds.
+        as_of: As-of of the features.
+        label_as_of: As-of of the drop that the labels come from.
+        known_at: Time up to which loaded rows were visible.
+        drops: Ids of the visible drops, up to the as-of of features and labels.
     """
 
     run_id: str
@@ -65,19 +65,21 @@ def train(
     estimator: str | None = None,
     horizon: int | None = None,
 ) -> Trained:
-    """Build the training set, fit, judge, log and register.
+    """Build the training set, fit and evaluate an estimator, record the run and register a model version.
 
     Args:
-        settings: Where everything is, and how to train.
-        as_of: When the world is looked at; default: the newest drop.
-        known_at: Newest load time that may be seen; default: now.
-        estimator: One of `feature_repo/estimator.py`; default: the best by cross-validation.
-        horizon: Overrides the label's declared horizon, in drops.
+        settings: Settings of PostgreSQL, MLflow, Feast and training.
+        as_of: As-of of the features; by default that of the newest drop.
+        known_at: Time up to which loaded rows are visible; by default now.
+        estimator: Name of an estimator in `feature_repo/estimator.py`; by default the candidate with the highest
+            cross-validated AUC.
+        horizon: Number of drops between features and label; by default what the feature repo declares.
 
     Raises:
-        UsageError: `known_at` is in the future, so a later run with it could see more.
-        NotFound: No drop, or no label, of that date was known then.
-        Refused: Too little to learn from.
+        UsageError: `known_at` is in the future, so repeating the run could give another training set; or the feature
+            repo does not define the estimator.
+        NotFound: No drop or no label of that as-of was loaded by `known_at`.
+        Refused: The training set has too few rows.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     repo = definitions.load(settings.feast.repo).with_horizon(horizon)
@@ -87,6 +89,7 @@ def train(
     dates = [drop.as_of for drop in loaded]
     at = midnight(as_of) if as_of else newest_as_of(dates)
     label_at = label_as_of(dates, at.date(), repo.label.horizon)
+    # Drops may be loaded while the training set is read; these views show none of their rows.
     with views.frozen(settings, repo, known) as schema:
         data = training_set.build(
             settings, repo, as_of=at, label_as_of=label_at, known_at=known, db_schema=schema
@@ -100,6 +103,7 @@ def train(
         settings.training,
         estimator=estimator,
     )
+    # The labels may come from a later drop than the features.
     seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= max(at, label_at).date()]
     run = record(settings, repo, data, fitted, seen)
     tags = {

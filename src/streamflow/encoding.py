@@ -1,11 +1,12 @@
-"""Feature values -> the float32 matrix a classifier takes. Pure numpy, shared by training and predict.
+"""Encode feature values as the float32 matrix that a classifier takes. Pure.
 
-Columns, in this order (the order of scikit-learn's ColumnTransformer in `training/fit.py`):
+Training, the predict service and batch scoring share this encoder. The columns are in the same order as those of
+scikit-learn's ColumnTransformer in `training/fit.py`:
 
-    1. numbers       required int, float and bool features, as they are
-    2. nullable      nullable ones, absent as 0
-    3. absent        one indicator per nullable feature, 1 where absent
-    4. categories    one column per category of each string feature, one-hot
+    1. numbers       required int, float and bool features, unchanged
+    2. nullable      nullable int, float and bool features, with 0 for null
+    3. absent        one indicator per nullable feature, 1 for null
+    4. categories    one column per category of each string feature, one-hot encoded
 """
 
 from __future__ import annotations
@@ -19,11 +20,16 @@ import numpy.typing as npt
 from streamflow.model_version.contract import Feature
 
 LARGEST = float(np.finfo(np.float32).max)
-"""Largest number, up or down, that a model takes; beyond it a value would become infinite."""
+"""Largest absolute value that a model takes; a larger one would become infinite in float32."""
 
 
 class UnknownCategoryError(ValueError):
-    """A string feature has a value that the model was not trained on."""
+    """A string feature has a value that the model was not trained on.
+
+    Attributes:
+        feature: Name of the feature.
+        value: Value that is not one of the feature's categories.
+    """
 
     def __init__(self, feature: str, value: object) -> None:
         super().__init__(f"{feature} has the value {value!r}, which the model does not know")
@@ -32,22 +38,22 @@ class UnknownCategoryError(ValueError):
 
 
 def numbers(features: Sequence[Feature]) -> list[str]:
-    """Names of the required numeric features, in encoding order."""
+    """Return the names of the required numeric and boolean features, in the order of their columns."""
     return [feature.name for feature in features if feature.type != "string" and not feature.nullable]
 
 
 def nullables(features: Sequence[Feature]) -> list[str]:
-    """Names of the nullable numeric features, in encoding order."""
+    """Return the names of the nullable numeric and boolean features, in the order of their columns."""
     return [feature.name for feature in features if feature.type != "string" and feature.nullable]
 
 
 def categoricals(features: Sequence[Feature]) -> list[Feature]:
-    """The string features, in encoding order."""
+    """Return the string features, in the order of their columns."""
     return [feature for feature in features if feature.type == "string"]
 
 
 def column_names(features: Sequence[Feature]) -> list[str]:
-    """Names of the encoded columns, for plots and importances."""
+    """Return a readable name for each encoded column."""
     names = [*numbers(features), *nullables(features), *(f"{name} is absent" for name in nullables(features))]
     return names + [
         f"{feature.name} = {value}" for feature in categoricals(features) for value in feature.categories
@@ -55,7 +61,14 @@ def column_names(features: Sequence[Feature]) -> list[str]:
 
 
 class Encoder:
-    """Encodes rows of feature values; built once per release."""
+    """Encodes rows of feature values; built once per release.
+
+    Args:
+        features: Schema of the features, in the order of the values in a row.
+
+    Attributes:
+        width: Number of encoded columns.
+    """
 
     def __init__(self, features: Sequence[Feature]) -> None:
         order = {feature.name: position for position, feature in enumerate(features)}
@@ -73,13 +86,13 @@ class Encoder:
         """Encode rows whose values are in the order of the features.
 
         Args:
-            rows: n rows; required values are not None (the caller has refused those).
+            rows: Rows of feature values. The caller has refused rows in which a required value is None.
 
         Returns:
             Matrix of shape (n, width).
 
         Raises:
-            UnknownCategoryError: a string value the model does not know.
+            UnknownCategoryError: A string feature has a value that the model does not know.
         """
         matrix = np.zeros((len(rows), self.width), dtype=np.float32)
         absent_at = len(self._numbers) + len(self._nullables)
@@ -87,6 +100,7 @@ class Encoder:
             line[: len(self._numbers)] = [row[position] for position in self._numbers]
             for offset, position in enumerate(self._nullables):
                 value = row[position]
+                # NaN is the only value that does not equal itself.
                 if value is None or value != value:
                     line[absent_at + offset] = 1.0
                 else:
@@ -101,20 +115,21 @@ class Encoder:
     def encode_columns(
         self, columns: Sequence[npt.NDArray[Any]]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Encode whole columns in the order of the features, to the same bits as `encode`.
+        """Encode whole columns at once, to the same bits as `encode`.
 
         Args:
-            columns: One array of n values per feature; an absent nullable value is NaN, a string an object.
+            columns: One array of n values per feature, in the order of the features. NaN is null, and strings are in
+                an array of objects.
 
         Returns:
-            Matrix of shape (n, width), and which rows hold a category that the model does not know; their rows
-            of the matrix mean nothing.
+            Matrix of shape (n, width), and n flags that mark the rows with an unknown category. The encoding of a
+            marked row is meaningless.
         """
         n = len(columns[0]) if columns else 0
         matrix = np.zeros((n, self.width), dtype=np.float32)
         unknown = np.zeros(n, dtype=np.bool_)
         absent_at = len(self._numbers) + len(self._nullables)
-        # Through float64, as `encode` goes by Python's float: an integer is rounded by the same two steps.
+        # Convert through float64, as `encode` converts through Python's float, so that integers are rounded alike.
         for offset, position in enumerate(self._numbers):
             matrix[:, offset] = columns[position].astype(np.float64)
         for offset, position in enumerate(self._nullables):

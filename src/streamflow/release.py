@@ -29,16 +29,17 @@ from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract
 
 GOLDEN_TOLERANCE = 1e-6
+"""Maximum difference between a golden row's recorded probability and the release's."""
 
 
 @dataclass(frozen=True)
 class VersionPointer:
-    """What an alias points at.
+    """Model version that an alias points at.
 
     Attributes:
-        name: Registered model.
+        name: Name of the registered model.
         version: Number of the version.
-        manifest_sha256: Digest that pins its files; "" when the version carries none.
+        manifest_sha256: SHA-256 of the manifest, which pins the version's files; "" if the version has no such tag.
     """
 
     name: str
@@ -48,7 +49,15 @@ class VersionPointer:
 
 @dataclass(frozen=True)
 class Release:
-    """A model that may be served."""
+    """A model version that passed all checks and is ready to serve.
+
+    Attributes:
+        pointer: Registered model, version and digest.
+        contract: Contract of the version.
+        encoder: Encoder of the contract's features.
+        session: ONNX Runtime session of the version's model.
+        input_name: Name of the model's input.
+    """
 
     pointer: VersionPointer
     contract: Contract
@@ -57,33 +66,47 @@ class Release:
     input_name: str
 
     def probabilities(self, rows: Sequence[Sequence[Any]]) -> npt.NDArray[np.float64]:
-        """Probability of the positive class for rows of feature values in the contract's order.
+        """Return the probability of the positive class for each row.
+
+        Args:
+            rows: Rows of feature values, in the order of the contract's features.
 
         Raises:
-            UnknownCategoryError: a value the model does not know.
+            UnknownCategoryError: A string feature has a value that the model does not know.
         """
         return self.infer(self.encoder.encode(rows))
 
     def infer(self, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Probability of the positive class for encoded rows, shape (n, width) -> (n,)."""
+        """Return the probability of the positive class for each encoded row.
+
+        Args:
+            matrix: Encoded rows, of shape (n, width).
+
+        Returns:
+            Array of shape (n,).
+        """
         result: npt.NDArray[np.float32] = self.session.run(None, {self.input_name: matrix})[1]
         return result[:, 1].astype(np.float64)
 
 
 def check(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
-    """Make a release of a version's files.
+    """Check the files of a model version and make a release of them.
 
-    Digests, contract, model and golden rows are checked, in this order; nothing of the files is executed.
+    The digests are checked first, then the contract, the model and the golden rows. No code in the files is executed.
+
+    Args:
+        pointer: Model version that the files belong to.
+        files: Content of each file in `SERVED`, by name.
 
     Raises:
-        ReleaseRefused: says which check failed.
+        ReleaseRefused: A check failed; the message says which.
     """
     try:
         return _checked(pointer, files)
     except ReleaseRefused:
         raise
     except Exception as error:
-        # The files are somebody else's: whatever they make our code do is a reason to keep them out.
+        # The files are untrusted input: any exception they cause is a reason to refuse them.
         raise refused(pointer, f"it cannot be checked ({type(error).__name__}: {error})") from error
 
 
@@ -97,6 +120,7 @@ def _checked(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
         raise refused(pointer, f"its contract is one of '{contract.model}'")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # Fatal only: ONNX Runtime also raises its errors as exceptions, which become the reason of a refusal.
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(
@@ -132,7 +156,7 @@ def _check_golden(release: Release, content: bytes) -> None:
         raise refused(release.pointer, f"it fails on its golden rows ({error})") from error
     if not len(served) or served.shape != expected.shape:
         raise refused(release.pointer, "it has no golden rows, or not one probability for each")
-    # A NaN compares false with everything, hence "not all within" instead of "any beyond".
+    # Not "any difference is larger", which is false for NaN.
     if not bool((np.abs(served - expected) <= GOLDEN_TOLERANCE).all()):
         raise refused(release.pointer, "its golden rows do not reproduce")
 

@@ -1,1 +1,1 @@
-"""MLflow, reached over REST or by its SDK."""
+"""The two ways to reach MLflow: its REST API and its SDK."""

@@ -1,4 +1,7 @@
-"""MLflow by its SDK, which no other module imports; its failures become StreamFlow's errors."""
+"""Use MLflow through its SDK and translate its exceptions into StreamFlow's errors.
+
+No other module imports MLflow.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,13 @@ from typing import Any
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
 from streamflow.settings import Settings
 
-# MLflow refuses longer values.
+# MLflow refuses longer parameter values.
 _LONGEST_PARAMETER = 6000
 
 
 def _configure(settings: Settings) -> None:
-    # Before MLflow is imported: a server that is down is reported in seconds, not after minutes of retries.
+    # Set before MLflow is imported. With MLflow's defaults, a server that is down is reported only after minutes of
+    # retries. A value that the user set in the environment stays.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(settings.mlflow.timeout_seconds * 6)))
@@ -37,12 +41,12 @@ def _client(uri: str) -> Any:
 
 @contextlib.contextmanager
 def client(settings: Settings) -> Iterator[Any]:
-    """An `mlflow.MlflowClient`, whose failures become errors with a next step.
+    """Provide an `mlflow.MlflowClient`; exceptions of MLflow in the `with` block become StreamFlow's errors.
 
     Raises:
-        DependencyDown: the server does not answer.
-        NotFound: the server does not have the thing.
-        StreamFlowError: the server refused for another reason.
+        DependencyDown: The server does not answer.
+        NotFound: The run, model or version does not exist.
+        StreamFlowError: The server refuses a request for another reason.
     """
     _configure(settings)
     uri = settings.mlflow.tracking_uri
@@ -56,6 +60,8 @@ def client(settings: Settings) -> Iterator[Any]:
             raise NotFound(
                 f"MLflow has no such thing: {message}", hint="List versions with 'streamflow models list'."
             ) from error
+        # Only the text tells an unreachable server ("failed with exception") from an answer with an error status
+        # ("failed with error code"): MLflow raises the same class for both.
         if "API request to" in message and "failed" in message and "error code" not in message:
             raise DependencyDown(
                 f"MLflow at {uri} does not answer.",
@@ -67,7 +73,7 @@ def client(settings: Settings) -> Iterator[Any]:
 
 
 def experiment_id(mlflow_client: Any, name: str) -> str:
-    """Id of the experiment, which is created when missing."""
+    """Return the id of an experiment, creating the experiment if it does not exist."""
     found = mlflow_client.get_experiment_by_name(name)
     return str(found.experiment_id if found else mlflow_client.create_experiment(name))
 
@@ -75,7 +81,14 @@ def experiment_id(mlflow_client: Any, name: str) -> str:
 def log_figures(
     mlflow_client: Any, run_id: str, *, metrics: Mapping[str, float], params: Mapping[str, object]
 ) -> None:
-    """Log metrics and parameters of a run in one request; a longer parameter is cut to what MLflow stores."""
+    """Log metrics and parameters of a run in one request.
+
+    Args:
+        mlflow_client: Client from `client`.
+        run_id: Run to log to.
+        metrics: Values of the metrics, by name.
+        params: Values of the parameters, by name. A value longer than MLflow stores is truncated.
+    """
     from mlflow.entities import Metric, Param
 
     now = int(datetime.now(UTC).timestamp() * 1000)
@@ -92,14 +105,14 @@ def save_classifier(
     """Save a scikit-learn classifier as an ordinary MLflow model in skops format.
 
     Args:
-        classifier: A fitted estimator or pipeline.
-        folder: Where the model is written.
-        sample: Some rows of features, from which MLflow reads the signature.
-        trusted_types: Types beyond skops' own list that the stored classifier may contain.
-        requirements: Packages that loading it needs, with their versions.
+        classifier: Fitted estimator or pipeline.
+        folder: Folder to write the model to.
+        sample: A few rows of raw features, from which MLflow infers the signature.
+        trusted_types: Types that the classifier may contain beyond those that skops trusts by default.
+        requirements: Packages that are needed to load the classifier, as pip requirements.
     """
     with warnings.catch_warnings():
-        # MLflow warns of its own type hints, and that integer columns may not be null, which they never are.
+        # MLflow warns about its own type hints, and that integer columns cannot be null. These never are.
         warnings.simplefilter("ignore")
         import mlflow.sklearn
         from mlflow.models import infer_signature
@@ -108,6 +121,7 @@ def save_classifier(
             classifier,
             str(folder),
             serialization_format="skops",
+            # MLflow refuses ordinary pipelines in this format unless their types are listed.
             skops_trusted_types=list(trusted_types),
             signature=infer_signature(sample, classifier.predict_proba(sample)),
             pyfunc_predict_fn="predict_proba",
@@ -116,11 +130,13 @@ def save_classifier(
 
 
 def artifact(fetch: Callable[[str], str], path: str) -> bytes | None:
-    """Content of one of a run's artifacts; None when MLflow does not have it.
+    """Return the content of one of a run's artifacts, or None if it does not exist.
+
+    Call it in the `with` block of `client`, which translates MLflow's exceptions.
 
     Args:
-        fetch: Returns the local path of an artifact; called inside of `client`, which translates MLflow's failures.
-        path: Of the artifact, below the run's.
+        fetch: Downloads an artifact and returns its local path.
+        path: Path of the artifact, relative to the run's artifacts.
 
     Raises:
         DependencyDown: MLflow does not answer.
@@ -141,6 +157,6 @@ def artifact(fetch: Callable[[str], str], path: str) -> bytes | None:
 
 
 def _is_absent(error: Exception) -> bool:
-    """Whether MLflow does not have the file, as against not answering."""
+    """Return whether an error means that the file does not exist, rather than that MLflow failed."""
     code = getattr(error, "error_code", "")
     return isinstance(error, FileNotFoundError) or code == "RESOURCE_DOES_NOT_EXIST" or "404" in str(error)

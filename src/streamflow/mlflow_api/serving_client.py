@@ -17,25 +17,32 @@ _NOT_MLFLOW = "MLflow did not answer as MLflow does. Check STREAMFLOW_MLFLOW__TR
 
 
 class ServingClient:
-    """MLflow's registry and artifact proxy, as far as serving needs them."""
+    """Asynchronous client of MLflow's registry and artifact proxy, with what serving needs.
+
+    Args:
+        uri: Address of the MLflow server.
+        timeout_seconds: Timeout of each request.
+    """
 
     def __init__(self, uri: str, timeout_seconds: float) -> None:
         self._client = httpx2.AsyncClient(base_url=uri, timeout=timeout_seconds)
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self._client.aclose()
 
     async def resolve(
         self, name: str, alias: str, *, patience_seconds: float | None = None
     ) -> VersionPointer | None:
-        """What the alias points at; None when it is not set.
+        """Return the model version that an alias points at, or None if the alias is not set.
 
         Args:
-            patience_seconds: Longest time to wait for the answer; None waits as long as for anything.
+            name: Name of the registered model.
+            alias: Name of the alias.
+            patience_seconds: Maximum time to wait for the answer; None applies the client's timeout only.
 
         Raises:
-            DependencyDown: MLflow does not answer, or not as MLflow does.
+            DependencyDown: MLflow does not answer, or the answer is not one of MLflow's.
         """
         try:
             async with asyncio.timeout(patience_seconds):
@@ -45,6 +52,7 @@ class ServingClient:
                 f"MLflow at {self._client.base_url} did not answer within {patience_seconds} s."
             ) from error
         if response.status_code in (400, 404):
+            # MLflow reports an alias that is not set as INVALID_PARAMETER_VALUE.
             code = error_code(response)
             if code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
@@ -56,11 +64,14 @@ class ServingClient:
             raise DependencyDown(_NOT_MLFLOW) from error
 
     async def fetch(self, pointer: VersionPointer) -> dict[str, bytes]:
-        """The files of a version.
+        """Download the files of a model version that serving needs.
+
+        Returns:
+            Content of each file in `SERVED`, by name.
 
         Raises:
             DependencyDown: MLflow does not answer.
-            ReleaseRefused: a file is missing, or the files are not behind MLflow's artifact proxy.
+            ReleaseRefused: A file is missing, or MLflow's artifact proxy does not serve the files.
         """
         response = await self._get(
             f"{API}/model-versions/get-download-uri", name=pointer.name, version=str(pointer.version)

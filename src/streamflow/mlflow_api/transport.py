@@ -1,4 +1,7 @@
-"""MLflow's model registry by its REST API: importing MLflow takes seconds of CPU, which a rollback does not have."""
+"""Use MLflow's model registry and artifact proxy through the REST API.
+
+Importing MLflow's SDK takes seconds of CPU, and a rollback must not wait for that.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +16,45 @@ from streamflow.errors import DependencyDown, NotFound, StreamFlowError
 from streamflow.settings import Settings
 
 PROXY = "mlflow-artifacts"
+"""Scheme of the URIs of artifacts that MLflow's proxy serves."""
+
 API = "/api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _PAGE = 1000
+"""Versions per page of a search."""
 _PIECE = 1 << 20
+"""Bytes per piece of an upload."""
 
 
 class RegistryClient:
-    """What StreamFlow needs of the registry, by name of a registered model; answers are MLflow's JSON."""
+    """Client of the parts of MLflow that StreamFlow uses: registry, runs and artifact proxy.
+
+    Models are addressed by the name of the registered model. Results are MLflow's JSON unless stated otherwise.
+
+    Every method raises DependencyDown if MLflow does not answer, and StreamFlowError if MLflow refuses the request.
+
+    Args:
+        uri: Address of the MLflow server.
+        timeout_seconds: Timeout of each request.
+    """
 
     def __init__(self, uri: str, timeout_seconds: float) -> None:
-        # A connection that is refused is tried again; a request that was sent is not.
+        # Retries cover failures to connect only. A request that was sent is never repeated.
         transport = httpx2.HTTPTransport(retries=2)
         self._uri = uri
         self._http = httpx2.Client(base_url=uri, timeout=timeout_seconds, transport=transport)
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._http.close()
 
     def alias(self, model: str, alias: str) -> int | None:
-        """Version behind an alias; None when it is not set, or there is no such model."""
+        """Return the version that an alias points at; None if the alias is not set or the model does not exist."""
         found = self._ask(
             "GET",
             "registered-models/alias",
+            # The last is MLflow's answer for an alias that is not set.
             absent=(*_ABSENT, "INVALID_PARAMETER_VALUE"),
             name=model,
             alias=alias,
@@ -49,11 +66,11 @@ class RegistryClient:
         self._ask("POST", "registered-models/alias", name=model, alias=alias, version=str(version))
 
     def delete_alias(self, model: str, alias: str) -> None:
-        """Unset an alias; nothing happens when it is not set."""
+        """Remove an alias; does nothing if it is not set."""
         self._ask("DELETE", "registered-models/alias", name=model, alias=alias)
 
     def versions(self, model: str) -> list[dict[str, Any]]:
-        """All versions of a model, newest first; empty when there is no such model."""
+        """Return all versions of a model, newest first; an empty list if the model does not exist."""
         found: list[dict[str, Any]] = []
         token = ""
         while True:
@@ -67,12 +84,22 @@ class RegistryClient:
                 return sorted(found, key=lambda item: -int(item["version"]))
 
     def version(self, model: str, version: int) -> dict[str, Any] | None:
-        """One version; None when there is no such one."""
+        """Return one version of a model, or None if it does not exist."""
         found = self._ask("GET", "model-versions/get", absent=_ABSENT, name=model, version=str(version))
         return found["model_version"] if found else None
 
     def create_version(self, model: str, source: str, run_id: str, tags: dict[str, str]) -> int:
-        """Register the files at `source` as the next version of a model, which is made when missing."""
+        """Register the next version of a model, creating the model if it does not exist.
+
+        Args:
+            model: Name of the registered model.
+            source: URI of the version's files.
+            run_id: Run that produced the files.
+            tags: Tags of the version.
+
+        Returns:
+            The number of the version.
+        """
         self._ask("POST", "registered-models/create", absent=("RESOURCE_ALREADY_EXISTS",), name=model)
         found = self._ask(
             "POST",
@@ -85,7 +112,7 @@ class RegistryClient:
         return int((found or {})["model_version"]["version"])
 
     def set_stage(self, model: str, version: int, stage: str) -> None:
-        """Move one version to a stage, and nothing else."""
+        """Move a version to an MLflow stage, without archiving the versions that are in that stage already."""
         self._ask(
             "POST",
             "model-versions/transition-stage",
@@ -96,29 +123,33 @@ class RegistryClient:
         )
 
     def set_model_tag(self, model: str, key: str, value: str) -> None:
-        """Tag a registered model."""
+        """Set a tag of a registered model."""
         self._ask("POST", "registered-models/set-tag", name=model, key=key, value=value)
 
     def model_tags(self, model: str) -> dict[str, str]:
-        """Tags of a registered model; empty when there is no such model."""
+        """Return the tags of a registered model; empty if the model does not exist."""
         found = self._ask("GET", "registered-models/get", absent=_ABSENT, name=model)
         return tags_of(found["registered_model"]) if found else {}
 
     def run(self, run_id: str) -> dict[str, Any]:
-        """Data of a run: `params`, `metrics` and `tags`, as lists of key and value.
+        """Return the data of a run: `params`, `metrics` and `tags`, each a list of keys and values.
 
         Raises:
-            NotFound: there is no such run.
+            NotFound: The run does not exist.
         """
         found = self._ask("GET", "runs/get", run_id=run_id)
         data: dict[str, Any] = (found or {})["run"]["data"]
         return data
 
     def file(self, source: str, name: str) -> bytes | None:
-        """A file below an artifact URI; None when it is not there.
+        """Return the content of a file, or None if it does not exist.
+
+        Args:
+            source: URI of the folder that contains the file.
+            name: Path of the file in the folder.
 
         Raises:
-            StreamFlowError: the artifacts are not behind MLflow's proxy.
+            StreamFlowError: MLflow's artifact proxy does not serve the folder.
         """
         response = self._send("GET", _address(f"{_below_root(source)}/{name}"), {})
         if response.status_code == 404 or error_code(response) in _ABSENT:
@@ -127,7 +158,7 @@ class RegistryClient:
         return response.content
 
     def listed(self, folder: str) -> list[str]:
-        """Paths of all files below a folder of the artifact proxy, in order; empty when it is not there."""
+        """Return the sorted paths of all files below a folder of the artifact proxy; empty if there are none."""
         found: list[str] = []
         page = self._send("GET", ARTIFACTS, {"path": folder})
         self._check(page)
@@ -137,12 +168,13 @@ class RegistryClient:
         return sorted(found)
 
     def download(self, path: str, target: IO[bytes]) -> None:
-        """Write a file of the artifact proxy to `target`, a piece at a time.
+        """Download a file from the artifact proxy to `target`, piece by piece.
 
         Raises:
-            NotFound: it is not there.
+            NotFound: The file does not exist.
         """
         with self._told(), self._http.stream("GET", _address(path)) as response:
+            # The error message is in the body, which a streamed response reads only on demand.
             if response.status_code != 200:
                 response.read()
             self._check(response)
@@ -150,7 +182,13 @@ class RegistryClient:
                 target.write(piece)
 
     def upload(self, path: str, content: IO[bytes], size: int) -> None:
-        """Store a file behind the artifact proxy, a piece at a time."""
+        """Upload a file to the artifact proxy, piece by piece.
+
+        Args:
+            path: Path of the file in the artifact proxy.
+            content: Content of the file, open for reading.
+            size: Size of the content in bytes.
+        """
         pieces = iter(lambda: content.read(_PIECE), b"")
         with self._told():
             response = self._http.put(_address(path), content=pieces, headers={"Content-Length": str(size)})
@@ -164,6 +202,7 @@ class RegistryClient:
         absent: tuple[str, ...] = (),
         **fields: Any,
     ) -> dict[str, Any] | None:
+        """Call an endpoint of MLflow's API; return None if it answers with one of the error codes in `absent`."""
         response = self._send(method, f"{API}/{path}", fields)
         if error_code(response) in absent:
             return None
@@ -178,6 +217,7 @@ class RegistryClient:
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
+        """Turn connection errors and timeouts into DependencyDown."""
         try:
             yield
         except httpx2.HTTPError as error:
@@ -203,7 +243,7 @@ class RegistryClient:
 
 @contextlib.contextmanager
 def registry(settings: Settings) -> Iterator[RegistryClient]:
-    """A client for a while.
+    """Provide a client of MLflow and close it at the end of the `with` block.
 
     Raises:
         DependencyDown: MLflow does not answer.
@@ -216,11 +256,16 @@ def registry(settings: Settings) -> Iterator[RegistryClient]:
 
 
 def tags_of(item: dict[str, Any]) -> dict[str, str]:
-    """The tags of a version, a model or a run. Pure."""
+    """Return the tags of a version, model or run as a dictionary. Pure.
+
+    Args:
+        item: MLflow's JSON of the version, model, or data of the run.
+    """
     return {tag["key"]: tag.get("value", "") for tag in item.get("tags", [])}
 
 
 def _below_root(source: str) -> str:
+    """Return the path of a folder in the artifact proxy, given the folder's URI."""
     scheme, _, path = source.partition(":/")
     if scheme != PROXY:
         raise StreamFlowError(f"The files are at {scheme}:, not behind MLflow's artifact proxy.")
@@ -242,6 +287,7 @@ def _message(response: httpx2.Response) -> str:
 
 
 def _problem(response: httpx2.Response) -> dict[str, Any]:
+    """Return the body of an error answer; empty if it is not a JSON object, as an answer from a proxy may be."""
     try:
         found = response.json()
     except ValueError:

@@ -130,7 +130,7 @@ def raw_rows(features: Sequence[Feature], x: pd.DataFrame) -> list[list[Any]]:
     for feature in features:
         values = x[feature.name].tolist()
         if feature.nullable:
-            # pandas stores a nullable integer or boolean column as floats or objects, with NaN for null.
+            # Nullable columns are float64 with NaN for null, regardless of the feature's type.
             cast = types.of(feature.type).python
             values = [None if value != value else cast(value) for value in values]
         columns.append(values)
