@@ -68,16 +68,13 @@ def train(
     """Build the training set, fit and evaluate an estimator, record the run and register a model version.
 
     Args:
-        settings: Settings of PostgreSQL, MLflow, Feast and training.
         as_of: As-of of the features; by default that of the newest drop.
         known_at: Time up to which loaded rows are visible; by default now.
-        estimator: Name of an estimator in `feature_repo/estimator.py`; by default the candidate with the highest
-            cross-validated AUC.
+        estimator: Name in `feature_repo/estimator.py`; by default the candidate with the highest cross-validated AUC.
         horizon: Number of drops between features and label; by default what the feature repo declares.
 
     Raises:
-        UsageError: `known_at` is in the future, so repeating the run could give another training set; or the feature
-            repo does not define the estimator.
+        UsageError: `known_at` is in the future, so the run could not be repeated, or the estimator is not defined.
         NotFound: No drop or no label of that as-of was loaded by `known_at`.
         Refused: The training set has too few rows.
         DependencyDown: PostgreSQL or MLflow does not answer.
@@ -103,7 +100,6 @@ def train(
         settings.training,
         estimator=estimator,
     )
-    # The labels may come from a later drop than the features.
     seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= max(at, label_at).date()]
     run = record(settings, repo, data, fitted, seen)
     tags = {

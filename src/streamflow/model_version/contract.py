@@ -30,8 +30,8 @@ class Feature:
         name: Name of the column in the feature view.
         view: Name of the feature view.
         type: Type of the values.
-        nullable: Whether null is a valid value ("not applicable") that the model was trained on. Without a value of
-            any other feature, no prediction is made.
+        nullable: Whether null is a valid value ("not applicable") that the model was trained on. A row with a null in
+            any other feature gets no prediction.
         categories: All values that a string feature may have; empty for other types.
     """
 

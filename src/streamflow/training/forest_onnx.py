@@ -6,8 +6,8 @@ Walking a tree of thousands of nodes is bound by memory access, so the layout of
   of a batch.
 - The child that more training rows reached comes next in memory. ONNX Runtime stores the child of a false condition
   right after its parent. Where that would be the child with fewer rows, the condition is inverted: `x <= t` becomes
-  `-x <= t'` on columns of negated values, where t' is the largest number below -t. It is true exactly where `x <= t`
-  is false.
+  `-x <= t'` on columns of negated values, where t' is the largest float32 below -t. The inverted condition is true
+  exactly where `x <= t` is false, so its two children change places.
 
 Neither changes a single bit of the result. docs/performance.md has the measurements.
 

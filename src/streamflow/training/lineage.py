@@ -16,6 +16,7 @@ from streamflow.settings import BuildSettings
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = ("*.py", "*.sql", "*.yaml", "*.html")
 _LOCK = Path("requirements") / "platform.txt"
+# BLAS and OpenMP read their number of threads from these; it decides the order of sums.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DEPENDENCIES = (
     "scikit-learn",

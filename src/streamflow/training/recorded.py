@@ -108,5 +108,6 @@ def _frame(fetch: Callable[[str], str], file: str) -> pd.DataFrame:
 
 
 def _first(error: Exception) -> str:
+    """Return the type of an exception and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
