@@ -1,11 +1,11 @@
-"""Laptop mode: PostgreSQL, MLflow, Feast and predict as plain processes of one machine.
+"""Laptop mode: PostgreSQL, MLflow, Feast and predict as ordinary processes on one machine.
 
-home.py        where a stack keeps its state: folder, address file, lock, free ports
-processes.py   start, recognise, watch and stop detached processes
+home.py        the stack's home folder: address file, password, lock, and the choice of free ports
+processes.py   starts, identifies, monitors and stops detached processes
 postgres.py    the embedded PostgreSQL
-services.py    how each process is started, and how to tell that it is ready
-stack.py       up, down, status
-demo.py        the whole way of the data
-simulate.py    simulated drops
-doctor.py      checks with advice
+services.py    command, environment and readiness check of each service
+stack.py       `up`, `down` and `status`
+demo.py        the pipeline from drops to predictions, end to end
+simulate.py    writes simulated drops
+doctor.py      diagnoses problems and suggests fixes
 """

@@ -1,4 +1,4 @@
-"""The whole way of the data on this machine, step by step: `make demo`."""
+"""The pipeline on this machine, step by step from drops to predictions: `make demo`."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Asked:
-    """One question to the predict service.
+    """A request that the demo sent to predict, and the response.
 
     Attributes:
-        entity: The user that was asked for.
-        expected: Status that a correct service answers with.
-        status: Status of the answer.
-        answer: The answer.
+        entity: Key of the user to predict for.
+        expected: HTTP status that a correct service responds with.
+        status: HTTP status of the response.
+        answer: JSON body of the response.
     """
 
     entity: str
@@ -49,17 +49,23 @@ class Asked:
 
 
 def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
-    """Show everything; wait for Ctrl-C unless `once`. What was started is stopped at the end.
+    """Run the pipeline from drops to predictions, then wait for Ctrl-C.
+
+    A stack that the demo has started is stopped at the end.
 
     Args:
+        settings: Settings to start from; `home` is the stack's folder.
         data: Folder with the user's own drops; None simulates two months.
+        once: Stop after the last step instead of waiting for Ctrl-C.
+        say: Called with each line to print.
 
     Returns:
-        0 when every answer was the expected one, 1 when not, 130 when it was interrupted before.
+        The exit code: 0 if every response had the expected status, 1 if one did not, 130 if the demo was
+        interrupted before the last step.
 
     Raises:
         StreamFlowError: A step failed.
-        UsageError: `data` has no drop; nothing was started.
+        UsageError: `data` contains no drop; nothing was started.
     """
     root = data.expanduser() if data else settings.home / "demo-drops"
     if data is not None:
@@ -89,10 +95,10 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
 
 @contextlib.contextmanager
 def interruptible(say: Say) -> Iterator[Say]:
-    """Make Ctrl-C, SIGTERM and SIGHUP end the demo reliably, so that nothing is left running.
+    """Raise KeyboardInterrupt on Ctrl-C, SIGTERM and SIGHUP, so that the demo always stops what it started.
 
-    Yields a `say` that raises a swallowed interrupt again at the next step: compiled modules, such as pandas,
-    swallow exceptions that are raised while they are imported.
+    Compiled modules such as pandas swallow exceptions raised while they are being imported. The function that
+    this context manager yields therefore raises the interrupt again when it is next called to print a line.
     """
     interrupted = False
 
@@ -118,7 +124,7 @@ def _stop(settings: Settings, before: set[str], say: Say) -> None:
     if before == set(services.NAMES):
         say("The stack was running before; it is left running ('streamflow down' stops it).")
         return
-    # A second Ctrl-C, or the terminal's end after it, must not leave half of the stack behind.
+    # Ignore a second Ctrl-C and the SIGHUP of a closed terminal: either would leave half the stack running.
     former = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
     try:
         stopped = stack.down(settings.home)
@@ -130,7 +136,7 @@ def _stop(settings: Settings, before: set[str], say: Say) -> None:
 
 
 def _check(root: Path) -> None:
-    """Refuse a folder without drops before the stack is started."""
+    """Reject a folder without drops before the stack is started."""
     from streamflow.drops.inbox import dated_folders
 
     if not dated_folders(root):
@@ -141,12 +147,12 @@ def _check(root: Path) -> None:
 
 
 def _ingest(settings: Settings, root: Path, say: Say, *, simulated: bool) -> None:
-    """Ingest every drop, simulating them first when the user has none."""
+    """Ingest every drop; simulate drops first if the user gave none."""
     from streamflow.drops.inbox import dated_folders
     from streamflow.jobs.ingest import ingest_folder
     from streamflow.local.simulate import Simulation, simulate
 
-    # An interrupted demo may have left fewer.
+    # A demo that was interrupted while simulating leaves fewer folders.
     if simulated and not (root.is_dir() and len(dated_folders(root)) == _MONTHS):
         say(f"\n   No DATA was given: simulating {_MONTHS} months of {_USERS:,} users")
         simulate(settings.feast.repo, root, Simulation(_USERS, _MONTHS, _SEED), overwrite=True)
@@ -163,7 +169,7 @@ def _ingest(settings: Settings, root: Path, say: Say, *, simulated: bool) -> Non
 
 
 def _train_and_promote(settings: Settings, say: Say) -> int:
-    """Materialize, train and promote, unless the version in production was trained on the same drops."""
+    """Materialize, train and promote, unless production was already trained on the same drops."""
     from streamflow.registry import versions
 
     served = versions.by_alias(settings, PRODUCTION)
@@ -198,7 +204,7 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
     except Refused as refusal:
         if served is None:
             raise
-        # As after a scheduled training: a version that is not better waits at staging.
+        # The gate rejects a challenger that is not better. It stays at staging, as after the job `train`.
         say(f"   {refusal.what} Version {served} stays in production.")
         for reason in refusal.details:
             say(f"     {reason}")
@@ -207,7 +213,7 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
 
 
 def _trained_on_all(settings: Settings, version: int) -> bool:
-    """Whether a version was trained as of the newest drop, on all drops that are known now."""
+    """Whether a version was trained as of the newest drop, and no drop was ingested since."""
     from streamflow.drops import ledger
     from streamflow.postgres import clock
     from streamflow.registry import versions
@@ -222,7 +228,7 @@ def _trained_on_all(settings: Settings, version: int) -> bool:
 
 
 def _ask(settings: Settings, version: int, say: Say) -> list[Asked]:
-    """Ask for a known user, an unknown one, and one with a missing value."""
+    """Request a prediction for a known user, an unknown user, and a user with a missing value."""
     url = f"http://{settings.predict.host}:{settings.predict.port}"
     key = settings.predict.join_key
     with services.predict_client(url, key) as client:
@@ -287,7 +293,7 @@ def _await_version(client: PredictClient, version: int) -> ServedModel:
 
 
 def _known(settings: Settings, client: PredictClient, model: ServedModel) -> str | None:
-    """The first user, in order of keys, with all features."""
+    """The first user in key order whose features are complete."""
     view = quoted(model.features[0].view)
     key = quoted(settings.predict.join_key)
     statement = sa.text(
@@ -304,7 +310,7 @@ def _known(settings: Settings, client: PredictClient, model: ServedModel) -> str
 
 
 def _incomplete(settings: Settings, model: ServedModel) -> str | None:
-    """A user whose newest row has no value of a required feature."""
+    """A user whose online row lacks a required feature."""
     key = quoted(settings.predict.join_key)
     with transaction(settings) as connection:
         for feature in model.features:

@@ -1,4 +1,4 @@
-"""Check everything that a user depends on, with advice for each problem."""
+"""Diagnose the machine, the stack, the data and the model; suggest a fix for each problem."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Finding:
     """The result of one check.
 
     Attributes:
-        state: `ok`, `note` (worth knowing) or `wrong`.
+        state: `ok`, `note` (nothing to fix, but worth knowing) or `wrong`.
         subject: What was checked.
-        found: What the check saw.
-        advice: What to do; empty when nothing is wrong.
+        found: What the check observed.
+        advice: What to do about it; empty if `state` is `ok`.
     """
 
     state: Literal["ok", "note", "wrong"]
@@ -83,14 +83,14 @@ def _disk(home: Path) -> Finding:
 
 
 def _environment(settings: Settings) -> Iterator[Finding]:
-    """Variables of this shell that override those of the stack in its home."""
+    """Report environment variables that override the values in the stack's `stack.env`."""
     path = settings.home.expanduser() / STACK_FILE
     if not path.is_file():
         return
     from dotenv import dotenv_values
 
     written = dotenv_values(path)
-    # STREAMFLOW_HOME led here, however it is spelled.
+    # STREAMFLOW_HOME may differ in spelling (relative path, symlink): it is what led to this very file.
     differing = [
         name
         for name in written
@@ -162,7 +162,7 @@ def _model(settings: Settings) -> Iterator[Finding]:
         with registry(settings) as client:
             number = client.alias(name, PRODUCTION)
     except DependencyDown:
-        # The finding about the service says so.
+        # `_services` has already reported that MLflow does not answer.
         return
     except StreamFlowError as error:
         yield Finding("wrong", "model", error.what, error.hint)

@@ -1,4 +1,4 @@
-"""Where a local stack keeps its state: its folder, the file of addresses, its lock, and free ports."""
+"""The home folder of a local stack: address file, password, lock, and the choice of free ports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PORTS_TRIED = 200
 
 
 def make(home: Path) -> Path:
-    """Create the stack's folder, private to its owner, unless it exists; returns its absolute path.
+    """Create the stack's folder with access for its owner only, unless it exists; return its absolute path.
 
     Raises:
         StreamFlowError: The folder cannot be created or written to.
@@ -37,7 +37,7 @@ def make(home: Path) -> Path:
 
 
 def password(home: Path) -> str:
-    """The database's password, generated once and stored in a file that only its owner may read."""
+    """The database password; generated on first use and stored in a file that only the owner may read."""
     path = home / "postgres-password"
     if path.is_file():
         return path.read_text(encoding="ascii").strip()
@@ -47,10 +47,10 @@ def password(home: Path) -> str:
 
 
 def write_addresses(home: Path, variables: Mapping[str, str]) -> Path:
-    """Write the file that `streamflow` reads by itself and that a shell can read with `.`.
+    """Write `stack.env`, which `streamflow` reads on every start and a shell can source.
 
     Raises:
-        UsageError: A value has a character that shells and dotenv files quote differently.
+        UsageError: A value contains a character that shells and dotenv parsers quote differently.
     """
     path = home / STACK_FILE
     for name, value in variables.items():
@@ -74,9 +74,9 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this port of the loopback interface."""
+    """Whether a server could listen on this port of the loopback address."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do: a port whose last connections are still closing is free.
+        # Servers set SO_REUSEADDR too. Without it, a port with connections in TIME_WAIT would count as taken.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -87,10 +87,14 @@ def is_free(port: int) -> bool:
 
 
 def free_port(preferred: int, taken: set[int] | None = None) -> int:
-    """The preferred port, or the next one up that is free and not in `taken`.
+    """The preferred port, or the next higher one that is free.
+
+    Args:
+        preferred: First port to try.
+        taken: Ports to skip even though nothing listens on them yet.
 
     Raises:
-        StreamFlowError: The next 200 ports are all taken.
+        StreamFlowError: 200 ports in a row are taken.
     """
     for port in range(preferred, min(preferred + _PORTS_TRIED, 65536)):
         if port not in (taken or set()) and is_free(port):
@@ -102,11 +106,11 @@ def free_port(preferred: int, taken: set[int] | None = None) -> int:
 
 @contextlib.contextmanager
 def exclusive(home: Path) -> Iterator[None]:
-    """Lock the stack, so that one process at a time changes it.
+    """Hold the stack's lock, so that only one `up` or `down` runs at a time.
 
     Raises:
-        Refused: Another process changes it.
-        StreamFlowError: The folder cannot be written.
+        Refused: Another process holds the lock.
+        StreamFlowError: The home folder is not writable.
     """
     try:
         lock = (home / "lock").open("w")
@@ -128,8 +132,12 @@ def exclusive(home: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def choosing_ports() -> Iterator[None]:
-    """Lock the choice of ports until they are listened on, so that two stacks never choose the same."""
+    """Hold a lock while ports are chosen and until servers listen on them.
+
+    Without it, two stacks that start at the same time could choose the same port.
+    """
     path = Path(tempfile.gettempdir()) / f"streamflow-ports-{os.getuid()}.lock"
+    # O_NOFOLLOW: the folder is writable by everybody, so the path might be somebody else's symbolic link.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

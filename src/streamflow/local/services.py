@@ -1,4 +1,4 @@
-"""The processes of a local stack: how each is started and how to tell that it is ready."""
+"""The services of a local stack: command, environment and readiness check of each."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from streamflow.settings import Settings
 
 POSTGRES, MLFLOW, FEAST, PREDICT = "postgres", "mlflow", "feast", "predict"
 NAMES = (POSTGRES, MLFLOW, FEAST, PREDICT)
-"""All services, in the order in which they are started."""
+"""All services, in the order in which they are listed."""
 
 _DATABASE = "STREAMFLOW_DATABASE__"
-# Loopback is reached directly, even when the environment names a proxy.
+# Bypass a proxy that the environment names: it could not reach this machine's loopback address.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -33,11 +33,11 @@ class Service:
     """One HTTP service of the stack.
 
     Attributes:
-        name: Its name.
-        command: What is run.
-        variables: Environment variables in addition to the stack's.
-        url: Its address.
-        ready_path: Path that answers with 200 when it is ready.
+        name: Name of the service.
+        command: Program and arguments that start it.
+        variables: Environment variables in addition to those of `environment`.
+        url: Base URL.
+        ready_path: Path that responds with 200 once the service is ready.
     """
 
     name: str
@@ -48,13 +48,13 @@ class Service:
 
     @property
     def configuration(self) -> str:
-        """Digest of command and variables; a process started with another one must be restarted."""
+        """Digest of command and variables; a process started with a different one must be restarted."""
         started_with = json.dumps([self.command, sorted(self.variables.items())])
         return hashlib.sha256(started_with.encode()).hexdigest()
 
 
 def preferred_ports(settings: Settings) -> dict[str, int]:
-    """The ports to try first: the stack's former ones, else those of the settings."""
+    """The ports to try first: those in the settings, which `stack.env` carries over from the last start."""
     return {
         POSTGRES: settings.database.port,
         MLFLOW: urlsplit(settings.mlflow.tracking_uri).port or 5000,
@@ -64,7 +64,7 @@ def preferred_ports(settings: Settings) -> dict[str, int]:
 
 
 def stack_settings(base: Settings, home: Path, ports: Mapping[str, int], password: str) -> Settings:
-    """The settings of everything in this stack, even when the environment names another database."""
+    """The settings of every process in this stack; they take precedence over the environment."""
     return settings_module.load(
         home=home,
         database={
@@ -86,7 +86,7 @@ def stack_settings(base: Settings, home: Path, ports: Mapping[str, int], passwor
 
 
 def addresses(settings: Settings) -> dict[str, str]:
-    """The environment variables that give other processes the same settings."""
+    """Environment variables from which another process loads the same settings."""
     return {
         "STREAMFLOW_HOME": str(settings.home),
         **settings.database.variables,
@@ -101,7 +101,7 @@ def addresses(settings: Settings) -> dict[str, str]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What every process of the stack inherits: this environment without the variables of other servers."""
+    """The caller's environment plus `addresses`, without variables that point at other servers."""
     foreign = (_DATABASE, "MLFLOW_", "_MLFLOW_", "FEAST_", "PG", "PROMETHEUS_MULTIPROC")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     programs = str(Path(sys.executable).parent)
@@ -118,7 +118,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def http_services(settings: Settings) -> dict[str, Service]:
-    """The services other than PostgreSQL."""
+    """The services other than PostgreSQL, by name."""
     mlflow, feast = settings.mlflow.tracking_uri, settings.feast.server_url
     backend = settings.database.model_copy(update={"name": settings.database.mlflow_name})
     own = {name: value for name, value in os.environ.items() if name.startswith("STREAMFLOW_PREDICT__")}
@@ -147,7 +147,7 @@ def http_services(settings: Settings) -> dict[str, Service]:
         PREDICT: Service(
             PREDICT,
             (sys.executable, "-m", "streamflow", "serve", "predict"),
-            # No load balancer routes requests here, so there is nothing to drain.
+            # No load balancer sends requests here, so predict need not drain before it stops.
             {
                 "STREAMFLOW_PREDICT__DRAIN_SECONDS": "0",
                 "STREAMFLOW_PREDICT__CACHE_DIR": str(settings.home / "predict"),
@@ -165,7 +165,7 @@ def _port(url: str) -> int:
 
 
 def answers(url: str, timeout_seconds: float = 2.0) -> bool:
-    """Whether a GET of this address is answered with success."""
+    """Whether a GET request to this URL succeeds."""
     try:
         with _direct.open(url, timeout=timeout_seconds):
             return True
@@ -174,5 +174,5 @@ def answers(url: str, timeout_seconds: float = 2.0) -> bool:
 
 
 def predict_client(url: str, join_key: str, timeout_seconds: float = 30.0) -> PredictClient:
-    """A client of the stack's predict service; it never retries, because its callers poll."""
+    """A client of the stack's predict service. It never retries, because its callers poll."""
     return PredictClient(url, join_key=join_key, timeout_seconds=timeout_seconds, retries=0)

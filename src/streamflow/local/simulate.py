@@ -1,4 +1,4 @@
-"""Simulated drops as CSV files, in the form that `ingest` takes."""
+"""Write simulated drops: CSV files as `ingest` expects them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from streamflow.repo import definitions
 
 @dataclass(frozen=True)
 class Simulation:
-    """What is simulated; equal values write equal files.
+    """Parameters of a simulation; equal parameters produce equal files.
 
     Attributes:
-        users: Users in each drop.
-        months: Number of drops.
-        seed: Seed of everything that is drawn.
-        first_as_of: As-of of the first drop.
-        drift: By column, how far its distribution moves each month; units in `feature_repo/simulation.py`.
+        users: Number of users in each drop.
+        months: Number of drops, one a month.
+        seed: Seed of the random generator.
+        first_as_of: As-of date of the first drop.
+        drift: Monthly shift of a column's distribution, by column; units in `feature_repo/simulation.py`.
     """
 
     users: int = 7000
@@ -38,9 +38,9 @@ class SimulatedDrop:
     """A drop that was written.
 
     Attributes:
-        as_of: The date that it is about.
-        folder: Where it is.
-        rows: Rows of each table.
+        as_of: As-of date of the drop.
+        folder: Folder with its CSV files.
+        rows: Number of rows in each table.
     """
 
     as_of: date
@@ -56,17 +56,17 @@ def simulate(
     overwrite: bool = False,
     written: Callable[[SimulatedDrop], None] | None = None,
 ) -> list[SimulatedDrop]:
-    """Write `out`/<as-of>/<table>.csv for each month; a folder appears when it is complete.
+    """Write `out`/<as-of>/<table>.csv for each month; a month's folder appears only once it is complete.
 
     Args:
-        feature_repo: Folder of the feature repo, whose `simulation.py` draws the values.
-        out: Folder that gets one folder a month.
-        simulation: What is simulated.
-        overwrite: Replace existing folders instead of refusing.
+        feature_repo: Folder of the feature repo, whose `simulation.py` generates the values.
+        out: Folder to write into, one subfolder a month.
+        simulation: Parameters of the simulation.
+        overwrite: Replace existing folders instead of raising an error.
         written: Called with each drop once it is complete.
 
     Raises:
-        UsageError: A number is out of range, a column cannot drift, or a folder exists already.
+        UsageError: A number is out of range, a column cannot drift, or a folder already exists.
     """
     users, months, seed = simulation.users, simulation.months, simulation.seed
     if users < 1 or months < 1 or seed < 0:
@@ -110,7 +110,7 @@ def _write(folder: Path, tables: Mapping[str, object]) -> Path:
             frame.to_csv(  # type: ignore[attr-defined]
                 partial / f"{name}.csv", index=False, lineterminator="\n", chunksize=50_000
             )
-        partial.chmod(0o755)  # mkdtemp keeps others out, a drop is for others to read
+        partial.chmod(0o755)  # mkdtemp creates 0700, but other users must be able to read a drop
         if folder.exists():
             shutil.rmtree(folder)
         partial.rename(folder)
@@ -121,10 +121,10 @@ def _write(folder: Path, tables: Mapping[str, object]) -> Path:
 
 
 def parse_drift(texts: list[str]) -> dict[str, float]:
-    """Read drifts as they are typed: 'monthly_fee=0.2'.
+    """Parse the values of `--drift`, such as `monthly_fee=0.2`.
 
     Raises:
-        UsageError: One is not of this form.
+        UsageError: A value does not have the form `column=number`.
     """
     drift = {}
     for text in texts:

@@ -34,12 +34,12 @@ class Status:
     """One service of the stack.
 
     Attributes:
-        name: Its name.
-        state: `running`, `not answering`, `died` (it ended by itself) or `stopped`.
-        url: Its address.
-        pid: Its process; None when there is none.
-        log: File it logs to.
-        model_version: The version that predict serves; None for others and when it serves none.
+        name: Name of the service.
+        state: `running`, `not answering`, `died` (ended without `down`) or `stopped`.
+        url: Base URL.
+        pid: Process id; None if no process is running.
+        log: Log file.
+        model_version: Model version that predict serves; None for other services, or if it serves no model.
     """
 
     name: str
@@ -51,18 +51,18 @@ class Status:
 
 
 def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Settings:
-    """Start what does not run yet, and return when everything answers.
+    """Start every service that is not running yet; return when all are ready.
 
     Args:
-        base: The caller's settings; its home says where the stack keeps its state.
-        tell: Called with a line per step.
+        base: The caller's settings; `home` is the stack's folder.
+        tell: Called with one line per step.
 
     Returns:
-        The settings of the stack, which `stack.env` holds for other processes.
+        The settings of the stack, which are also written to `stack.env` for other processes.
 
     Raises:
-        StreamFlowError: A service did not start; `details` has the end of its log. The others run on.
-        Refused: Another `up` or `down` is at work on this stack.
+        StreamFlowError: A service did not start; `details` has the end of its log. The others keep running.
+        Refused: Another `up` or `down` is running for this stack.
         UsageError: The settings name a folder that is not a feature repo; nothing was started.
     """
     _check_repo(base.feast.repo)
@@ -75,6 +75,7 @@ def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Setti
         homes.write_addresses(home, services.addresses(settings))
         _start_postgres(settings, tell)
         wanted = services.http_services(settings)
+        # MLflow and predict start while the feature repo is applied; Feast's server needs its registry.
         started = [_start(settings, wanted[name], tell) for name in (MLFLOW, PREDICT)]
         _apply(settings, tell)
         started.append(_start(settings, wanted[FEAST], tell))
@@ -83,7 +84,7 @@ def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Setti
 
 
 def _check_repo(repo: Path) -> None:
-    """Refuse a wrong path before `stack.env` has it."""
+    """Reject a wrong path before it is written to `stack.env`."""
     check_folder(repo.expanduser().resolve())
 
 
@@ -97,14 +98,14 @@ def _check_room(home: Path) -> None:
 
 
 def _clear(home: Path) -> None:
-    """Stop what killed services left behind: MLflow's worker outlives its parent and keeps the port."""
+    """Stop what killed services left behind: MLflow's worker outlives its parent and keeps the port open."""
     for name in (PREDICT, FEAST, MLFLOW):
         if _file(home, name).is_file() and _running(home, name) is None:
             _stop(home, name)
 
 
 def _choose_ports(home: Path, base: Settings, tell: Callable[[str], None]) -> dict[str, int]:
-    """The ports of running services, else the preferred ones, else the next free ones."""
+    """Choose a port for each service: its current one if it runs, else the first free one."""
     chosen: dict[str, int] = {}
     preferred = services.preferred_ports(base)
     for name in NAMES:
@@ -162,7 +163,7 @@ def _create_databases(settings: Settings) -> None:
 
 
 def _apply(settings: Settings, tell: Callable[[str], None]) -> None:
-    """Apply the feature repo unless it is applied already: importing Feast takes 10 s of CPU."""
+    """Apply the feature repo unless it is applied already: importing Feast takes 10 s of CPU time."""
     from streamflow.schema import prepare
 
     with contextlib.suppress(DependencyDown):
@@ -176,7 +177,7 @@ def _apply(settings: Settings, tell: Callable[[str], None]) -> None:
 
 
 def _start(settings: Settings, service: Service, tell: Callable[[str], None]) -> Service:
-    """Start a service, or restart it when its configuration has changed."""
+    """Start a service; restart a running one if its configuration has changed."""
     running = _running(settings.home, service.name)
     noted = settings.home / "run" / f"{service.name}.configuration"
     if running is not None:
@@ -200,7 +201,7 @@ def _start(settings: Settings, service: Service, tell: Callable[[str], None]) ->
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Defer Ctrl-C, SIGTERM and SIGHUP until a started process is recorded, so that `down` finds it."""
+    """Defer Ctrl-C, SIGTERM and SIGHUP until a started process is recorded, so that `down` can stop it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -248,13 +249,13 @@ def _not_started(home: Path, service: Service, what: str) -> StreamFlowError:
 
 
 def down(home: Path) -> list[str]:
-    """Stop all services, dependents first, and return when none is left.
+    """Stop all services, PostgreSQL last because the others use it; return when all have ended.
 
     Returns:
         Names of the services that were stopped.
 
     Raises:
-        Refused: Another `up` or `down` is at work on this stack.
+        Refused: Another `up` or `down` is running for this stack.
     """
     home = home.expanduser().resolve()
     if not (home / "run").is_dir():
@@ -279,10 +280,10 @@ def _stop(home: Path, name: str) -> None:
 
 
 def status(settings: Settings) -> list[Status]:
-    """The state of every service of the stack in the settings' home."""
+    """Report the state of every service of the stack in `settings.home`."""
     home = settings.home.expanduser().resolve()
     preferred = services.preferred_ports(settings)
-    # Without user and password, because people paste the output.
+    # No user and password in the URL, because people paste this output.
     urls = {POSTGRES: f"postgresql://{homes.LOOPBACK}:{{}}/{settings.database.name}"}
     checks: Mapping[str, str] = {MLFLOW: "/health", FEAST: "/health", PREDICT: "/livez"}
     found = []
@@ -313,7 +314,7 @@ def _model_version(predict_url: str, join_key: str) -> int | None:
 
 
 def log_of(home: Path, name: str) -> Path:
-    """File that a service logs to."""
+    """Log file of a service."""
     return home / "logs" / f"{name}.log"
 
 
