@@ -1,4 +1,4 @@
-"""Bring the database and Feast's registry in line with `feature_repo/`."""
+"""Apply the feature repo to the database and Feast's registry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamflow.snapshots import views
 
 
 def apply(settings: Settings) -> store.Applied:
-    """Create or widen source tables, snapshot views, online tables and the registry; no data is lost."""
+    """Create or extend source tables, snapshot views, online tables and Feast's registry; delete no data."""
     repo = definitions.load(settings.feast.repo)
     with transaction(settings) as connection:
         tables.ensure(connection, repo)

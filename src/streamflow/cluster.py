@@ -1,4 +1,4 @@
-"""Jobs on the cluster: list CronJobs, start one now, follow its log. The only module that talks to Kubernetes."""
+"""Jobs on a cluster: list CronJobs, start one, follow its log. No other module talks to Kubernetes."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _STARTED = ("Running", "Succeeded", "Failed")
 
 @dataclass(frozen=True)
 class ClusterJob:
-    """A CronJob of the platform.
+    """A job of the platform and its CronJob.
 
     Attributes:
-        name: Name of the job (`train`), not of the object.
-        object_name: Name of the CronJob.
-        schedule: Its schedule and time zone.
-        suspended: Whether the schedule is off.
-        summary: What it does.
-        release: Helm release that it belongs to.
-        last_started: When the schedule last started it.
+        name: Name of the job, such as `train`.
+        object_name: Name of the CronJob object.
+        schedule: Schedule and time zone.
+        suspended: Whether the schedule is suspended.
+        summary: What the job does.
+        release: Helm release that the CronJob belongs to.
+        last_started: When the schedule last started the job.
         last_succeeded: When a scheduled run last succeeded.
-        running: Jobs of it that run now.
+        running: Number of Jobs that are running now.
     """
 
     name: str
@@ -49,7 +49,12 @@ class ClusterJob:
 
 
 class Cluster:
-    """One namespace of a cluster, that of this pod or the kubeconfig's, and optionally one Helm release in it."""
+    """The jobs in one namespace of a cluster: the given one, else that of this pod, else the kubeconfig's.
+
+    Attributes:
+        namespace: Namespace to work in.
+        release: Helm release to work with; None for all in the namespace.
+    """
 
     def __init__(
         self, namespace: str | None = None, context: str | None = None, release: str | None = None
@@ -73,7 +78,7 @@ class Cluster:
         self._batch, self._core = client.BatchV1Api(), client.CoreV1Api()
 
     def jobs(self) -> list[ClusterJob]:
-        """The platform's jobs, by name.
+        """The platform's jobs, sorted by Helm release and name.
 
         Raises:
             DependencyDown: The API server does not answer.
@@ -86,11 +91,11 @@ class Cluster:
         return sorted((as_job(item) for item in found.items), key=lambda job: (job.release, job.name))
 
     def cron_job(self, name: str) -> Any:
-        """The CronJob of a job, as the API has it.
+        """The CronJob object of a job.
 
         Raises:
-            NotFound: There is no such job here.
-            UsageError: Several releases in the namespace have one.
+            NotFound: There is no such job in the namespace.
+            UsageError: Several Helm releases in the namespace have the job.
         """
         cron_jobs = _ask(
             self._batch.list_namespaced_cron_job,
@@ -107,24 +112,28 @@ class Cluster:
         return cron_jobs[0]
 
     def start(self, name: str, by: str) -> str:
-        """Start a job now, from its CronJob; returns the name of the Job.
+        """Start a job now, from its CronJob; return the name of the new Job.
+
+        Args:
+            name: Name of the job.
+            by: Who starts it; becomes part of the Job's name and an annotation.
 
         Raises:
-            NotFound: There is no such job here.
-            UsageError: Several releases in the namespace have one.
+            NotFound: There is no such job in the namespace.
+            UsageError: Several Helm releases in the namespace have the job.
         """
         return self.create(manual_job(self.cron_job(name), by, secrets.token_hex(3)))
 
     def create(self, job: Any) -> str:
-        """Create a Job; returns its name."""
+        """Create a Job; return its name."""
         return str(_ask(self._batch.create_namespaced_job, self.namespace, job).metadata.name)
 
     def newest(self, name: str) -> str:
-        """Name of the newest Job of a job.
+        """Name of a job's newest Job.
 
         Raises:
-            NotFound: It has not run, or its Jobs were cleaned up.
-            UsageError: Several releases in the namespace have run it.
+            NotFound: The job has not run, or its Jobs were cleaned up.
+            UsageError: Several Helm releases in the namespace have run the job.
         """
         found = _ask(
             self._batch.list_namespaced_job,
@@ -183,15 +192,15 @@ class Cluster:
 
 
 def selector(job: str, release: str | None) -> str:
-    """Label selector of a job, or of all, in one release or in any. Pure."""
+    """Extend a label selector to one Helm release, unless `release` is None. Pure."""
     return f"{job},{RELEASE_LABEL}={release}" if release else job
 
 
 def refuse_several(name: str, namespace: str, found: Sequence[Any]) -> None:
-    """Make sure that all objects of a job belong to one release. Pure.
+    """Check that all objects of a job belong to one Helm release. Pure.
 
     Raises:
-        UsageError: They belong to several, which the message names.
+        UsageError: They belong to several; the message names them.
     """
     releases = sorted({_release(item) for item in found})
     if len(releases) > 1:
@@ -206,7 +215,7 @@ def _release(item: Any) -> str:
 
 
 def as_job(item: Any) -> ClusterJob:
-    """A CronJob of the API as ours. Pure."""
+    """Convert a CronJob object of the API. Pure."""
     zone = f" {item.spec.time_zone}" if item.spec.time_zone else ""
     return ClusterJob(
         name=item.metadata.labels[JOB_LABEL],
@@ -222,7 +231,7 @@ def as_job(item: Any) -> ClusterJob:
 
 
 def manual_job(cron_job: Any, by: str, suffix: str) -> Any:
-    """The Job that `kubectl create job --from=cronjob/…` would create, annotated with the user. Pure."""
+    """Make the Job that `kubectl create job --from=cronjob/…` would, annotated with who started it. Pure."""
     from kubernetes import client
 
     template = cron_job.spec.job_template
@@ -246,14 +255,14 @@ def manual_job(cron_job: Any, by: str, suffix: str) -> Any:
 
 
 def job_object_name(cron_job: str, by: str, suffix: str) -> str:
-    """A name of at most 63 characters with the user in it: `streamflow-train-ada-1f2e3d`. Pure."""
+    """Make a Job's name, at most 63 characters, from the user's: `streamflow-train-ada-1f2e3d`. Pure."""
     who = re.sub(r"[^a-z0-9]+", "-", by.lower()).strip("-")[:12].strip("-") or "manual"
     tail = f"-{who}-{suffix}"
     return cron_job[: _NAME_LENGTH - len(tail)].rstrip("-") + tail
 
 
 def outcome(job: Any) -> str:
-    """Return "done", why the Job failed, or "" while it goes on."""
+    """Return "done", the reason why the Job failed, or "" while it is running. Pure."""
     for condition in (job.status and job.status.conditions) or []:
         if condition.status != "True":
             continue

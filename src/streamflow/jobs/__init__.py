@@ -1,1 +1,1 @@
-"""The jobs: the runner, and one recipe a job, in a module and a function of its name."""
+"""The jobs: the runner, and one recipe per job, in a module and a function named as the job."""

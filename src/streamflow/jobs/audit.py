@@ -1,4 +1,4 @@
-"""Recipe of the job `audit`: record external changes of the aliases, and verify the chain of the audit trail."""
+"""Recipe of the job `audit`: record external changes of aliases, and verify the audit trail's hash chain."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from streamflow.settings import Settings
 
 
 def audit(settings: Settings) -> AuditResult:
-    """Reconcile the trail with MLflow, then verify it. A broken chain is a result, reported by its alert.
+    """Reconcile the trail with MLflow, then verify it.
+
+    A broken chain does not fail the job: the result says so, and raises the alert AuditTrailBroken.
 
     Raises:
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
-    # Read first, because every row that is written moves the anchor.
+    # Read the anchor first, because each row that `reconcile` appends moves it.
     anchor = moves.anchor(settings)
     added = reconcile.reconcile(settings)
     problems = chain.problems(settings.database, anchor)

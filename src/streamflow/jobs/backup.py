@@ -1,4 +1,4 @@
-"""Recipe of the job `backup`: copy both databases and the artifacts."""
+"""Recipe of the job `backup`: back up both databases and the files of the model versions."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from streamflow.settings import Settings
 
 
 def backup(settings: Settings) -> BackupResult:
-    """Write a backup, check it, and delete those that are too old; see `backup.backup`."""
+    """Write a backup and delete the oldest ones; see `backup.backup`."""
     return backups.backup(settings)

@@ -1,8 +1,8 @@
-"""The jobs by name: what `streamflow jobs exec NAME`, and so each CronJob, does.
+"""The jobs by name, as `streamflow jobs exec NAME` and thereby each CronJob runs them.
 
-A job is one name in five places: the recipe `jobs/NAME.py` with a function of that name, `k8s-jobs/NAME.yaml`,
-the command `streamflow NAME` or `streamflow jobs exec NAME`, `jobs.NAME` in the chart's values, and the label
-`job_name` of its metrics.
+A job has the same name in five places: the recipe `jobs/NAME.py` with a function of that name,
+`k8s-jobs/NAME.yaml`, the command `streamflow NAME` or `streamflow jobs exec NAME`, `jobs.NAME` in the chart's
+values, and the label `job_name` of its metrics.
 """
 
 from __future__ import annotations
@@ -27,6 +27,6 @@ def recipe(name: str) -> Recipe:
     """
     if name not in JOBS:
         raise NotFound(f"There is no job '{name}'.", hint=f"Jobs: {', '.join(JOBS)}.")
-    # Imported when called: Feast and MLflow take seconds to load.
+    # Import only this recipe, when it is needed: Feast and MLflow take seconds to load.
     found: Recipe = getattr(importlib.import_module(f"{__package__}.{name}"), name)
     return found

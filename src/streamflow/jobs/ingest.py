@@ -1,4 +1,4 @@
-"""Recipe of the job `ingest`: take the new drops out of the inbox. Also takes drops that are named."""
+"""Recipe of the job `ingest`: ingest the new drops in the inbox; also, drops that a caller names."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from streamflow.settings import Settings
 
 
 def ingest(settings: Settings) -> IngestResult:
-    """Ingest every drop of the inbox whose date is not in the ledger yet, oldest first.
+    """Ingest every drop in the inbox whose date is not in the ledger yet, oldest first.
 
     Raises:
         DependencyDown: The object store or PostgreSQL does not answer.
-        DropRefused: A drop is refused; the others were stored.
+        DropRefused: A drop was refused; the others are stored.
     """
     with transaction(settings.database) as connection:
         known = ledger.dates(connection)
@@ -43,7 +43,7 @@ def ingest_folder(
     loaded_by: str | None = None,
     progress: Progress | None = None,
 ) -> IngestOutcome:
-    """Ingest one drop, as of its folder's name unless a date is given; see `drops.load.load`."""
+    """Ingest one drop; without `as_of`, the folder's name is its as-of date. See `drops.load.load`."""
     when = as_of or inbox.as_of(folder)
     repo = definitions.load(settings.feast.repo)
     return load.load(settings.database, settings.ingest, repo, folder, when, loaded_by, progress)

@@ -15,10 +15,10 @@ from streamflow.snapshots.as_of import newest_as_of
 
 
 def materialize(settings: Settings, as_of: date | None = None) -> MaterializeResult:
-    """Bring the online store to the newest drop up to `as_of` (default: the newest of all).
+    """Materialize the newest drop dated `as_of` or earlier (default: the newest drop) into the online store.
 
     Raises:
-        NotFound: There is no such drop (`NotYet`: there is none at all).
+        NotFound: There is no such drop (`NotYet`: no drop has been ingested).
         Refused: Another materialization is running.
     """
     repo = definitions.load(settings.feast.repo)

@@ -1,4 +1,4 @@
-"""Recipe of the job `monitor`: is everything there, and as fresh as the newest drop?"""
+"""Recipe of the job `monitor`: check that all data is present and as fresh as the newest drop."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from streamflow.settings import Settings
 
 
 def monitor(settings: Settings) -> MonitorResult:
-    """Compare drops, source tables and online tables with each other.
+    """Compare source tables and online tables with the newest drop.
 
     Raises:
         NotYet: No drop has been ingested.
         Refused: Something is missing or behind; `details` lists each.
     """
     with transaction(settings) as connection:
+        # One snapshot, so that a drop that is ingested meanwhile does not look like a difference.
         connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         found = freshness.read(connection)
     if found.newest_drop is None:

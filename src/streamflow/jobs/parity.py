@@ -1,4 +1,4 @@
-"""Recipe of the job `parity`: some entities through the batch path and `/predict`, which agree to the last bit."""
+"""Recipe of the job `parity`: check that batch scoring and `/predict` agree to the last bit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from streamflow.snapshots import views
 
 
 def parity(settings: Settings) -> ParityResult:
-    """Compare both paths on a random sample.
+    """Score a random sample of entities both ways, and compare the probabilities.
 
     Raises:
-        NotFound: Nothing was materialized, or nothing is in production (`NotYet`: nothing ever was).
+        NotFound: Nothing was materialized, or no version is in production (`NotYet`: none ever was).
         DependencyDown: PostgreSQL, MLflow or predict does not answer.
     """
     repo = definitions.load(settings.feast.repo)
@@ -35,6 +35,6 @@ def parity(settings: Settings) -> ParityResult:
     url = settings.parity.url.rstrip("/") or settings.predict.url
     online = comparison.answers(url, settings.parity.secret, release.contract.join_key, entities)
     if settings.predict.age_clock == "wall":
-        # Only predict measures ages against the present time, so what it refuses may be right to be scored.
+        # Batch scoring measures age against the as-of, so it may rightly score what predict refuses as stale.
         entities = [entity for entity in entities if online[entity][0] is not None]
     return comparison.compare(release.pointer.version, entities, batch, online)

@@ -1,4 +1,4 @@
-"""Recipe of the job `restore`: bring back the newest backup."""
+"""Recipe of the job `restore`: restore the newest backup."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from streamflow.settings import Settings
 
 
 def restore(settings: Settings) -> RestoreResult:
-    """Restore the newest backup, which the chart's switch has asked for; see `backup.restore`."""
+    """Restore the newest backup, unless a database contains data; see `backup.restore`."""
     return restores.restore(settings)

@@ -1,4 +1,4 @@
-"""Run a job: one at a time, a log line at start and end, a row with its outcome, an exit code."""
+"""Run a job: hold its lock, log start and end, record the outcome, and return an exit code."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ _MESSAGE_LENGTH = 2000
 
 
 class TerminatedError(StreamFlowError):
-    """The job received SIGTERM: its deadline passed, or its node is being drained."""
+    """The job received SIGTERM, for example because its deadline passed or its node is being drained."""
 
     exit_code = 143
 
 
 def run(settings: Settings, name: str, recipe: Recipe) -> int:
-    """Run a job's recipe and leave its outcome in `streamflow.job_runs`, which the exporter serves.
+    """Run a job's recipe and record its outcome in `streamflow.job_runs`, which the exporter reads.
 
-    A second run of the same job, even one started by hand, does nothing while the first holds the lock.
+    If the same job is already running, do nothing. Kubernetes does not prevent such runs: a Job that is started
+    with `kubectl create job --from=cronjob/…` bypasses the CronJob's concurrencyPolicy.
 
     Returns:
-        The exit code: 0 done or already running, else that of the error (see errors.py).
+        The exit code: 0 if the job is done or already running, else that of the error (see errors.py).
     """
     logger = log.get("streamflow.jobs").bind(job=name)
     started_at, begin = datetime.now(UTC), time.monotonic()
@@ -69,7 +70,7 @@ def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> _Ended:
         with _terminated():
             return _Ended("done", 0, facts=job_results.to_facts(recipe(settings)))
     except NotYet as error:
-        # A fresh install waits for its first drop, which is not a failure.
+        # Before its first drop, a fresh installation has nothing to do; that must not raise an alert.
         logger.info("nothing to do yet", why=str(error))
         return _Ended("done", 0, facts=job_results.to_facts(Idle(error.what)))
     except Refused as error:
@@ -79,7 +80,7 @@ def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> _Ended:
         logger.error("failed", error=str(error))
         return _Ended("failed", error.exit_code, str(error))
     except Exception as error:
-        # A bug: the log gets the traceback, the outcome one line.
+        # A bug: log the traceback, but record a single line.
         logger.exception("failed")
         return _Ended("failed", 1, f"{type(error).__name__}: {error}")
 
@@ -106,13 +107,13 @@ def _record(settings: Settings, name: str, started_at: datetime, ended: _Ended, 
                 {"job": name, "days": settings.jobs.history_days},
             )
     except (StreamFlowError, sa.exc.DBAPIError) as error:
-        # The job's work is done; a missing record raises an alert of its own.
+        # The job has done its work, so do not fail it. The alert JobNotRun reports the missing record.
         logger.error("outcome not recorded, or old outcomes not removed", error=str(error).splitlines()[0])
 
 
 @contextlib.contextmanager
 def _terminated() -> Iterator[None]:
-    """Turn SIGTERM into an error, so that a stopped job still records its outcome."""
+    """Raise TerminatedError on SIGTERM, so that a stopped job still records its outcome."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise TerminatedError(
@@ -122,7 +123,7 @@ def _terminated() -> Iterator[None]:
     try:
         before = signal.signal(signal.SIGTERM, stop)
     except ValueError:
-        # Only the main thread may handle signals.
+        # Not the main thread, which alone may set signal handlers.
         yield
         return
     try:

@@ -1,4 +1,4 @@
-"""Recipe of the job `score`: a probability of every entity, from the snapshots and the version in production."""
+"""Recipe of the job `score`: score every entity from the snapshots with the version in production."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streamflow.snapshots.as_of import newest_as_of
 
 
 def score(settings: Settings) -> ScoreResult | ScoreSkipped:
-    """Score the newest drop, unless the newest scoring is the same version's on the same data; see `score_as_of`."""
+    """Score the newest drop, unless the same version has already scored the same data; see `score_as_of`."""
     began = time.monotonic()
     release = served_release(settings.mlflow, settings.database)
     with transaction(settings) as connection:
@@ -37,11 +37,11 @@ def score(settings: Settings) -> ScoreResult | ScoreSkipped:
 def score_as_of(
     settings: Settings, as_of: date | None = None, known_at: datetime | None = None
 ) -> ScoreResult:
-    """Score all entities as of a date (default: the newest drop's), as known at a time (default: now).
+    """Score all entities as of a date (default: that of the newest drop), as known at a time (default: now).
 
     Raises:
         NotFound: There is no drop of that date, or no version is in production (`NotYet`: none ever was).
-        Refused: The version fails a check (`ReleaseRefused`), or needs features that are gone.
+        Refused: The version fails a check (`ReleaseRefused`), or needs features that no longer exist.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Recipe of the job `train`: train when a drop is new, ask the gate, and promote when the policy says so."""
+"""Recipe of the job `train`: train if there is a new drop; promote if the gate and the policy allow it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ _BY = "job train"
 
 
 def train(settings: Settings) -> TrainResult:
-    """Train on the newest drop unless it was trained on already; put it at staging, and through the gate.
+    """Train on the newest drop unless it was trained on already; promote the version to staging and judge it.
 
-    With the policy `automatic` what passes goes to production; with `manual` it waits at staging for a person.
+    With the policy `automatic`, a version that passes the gate is promoted to production. With `manual`, it
+    stays at staging until a person promotes it.
 
     Raises:
-        NotYet: There is no drop at all.
+        NotYet: No drop has been ingested.
     """
     with transaction(settings) as connection:
         drops = tuple(drop.drop_id for drop in ledger.entries(connection, clock.known_now(connection)))
         last = job_results.newest(connection, TrainResult)
     if not drops:
         raise NotYet("There is no drop to train on.", hint="Put one into the inbox and run the job 'ingest'.")
-    # The job runs every day, so an external change is noticed even when nobody promotes.
+    # Before the early return: the job runs daily, so external changes are recorded even if nobody promotes.
     reconcile.reconcile(settings)
     if last is not None and set(drops) <= set(last.drops):
         return TrainResult(None, promoted=False, why="no drop is new since the last training", drops=drops)

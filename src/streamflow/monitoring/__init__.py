@@ -1,1 +1,1 @@
-"""Stage 8: is what we serve still right?"""
+"""Stage 8: monitoring. Are the served data and predictions still fresh and correct?"""

@@ -1,8 +1,9 @@
 """Prometheus metrics of job outcomes, freshness and the production model, read from PostgreSQL.
 
-Jobs end before Prometheus could scrape them, so they leave rows, and this server reads those at each scrape and
-keeps nothing. It is given the jobs that run by schedule, to distinguish one that never succeeded from one that is
-not meant to run. The label is `job_name`, because `job` is Prometheus' own.
+A job ends before Prometheus could scrape it, so it writes its outcome to a table, which this stateless server
+reads at each scrape. The server is started with the names of the scheduled jobs, so that an alert can
+distinguish a job that never succeeded from one that is not scheduled. The label is `job_name`, because Prometheus
+sets `job` itself.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 
 class PlatformCollector(Collector):
-    """Reads everything in one transaction per scrape; a database that is down is a metric, not an error."""
+    """Reads all metrics in one transaction per scrape; `streamflow_database_up` is 0 if that fails."""
 
     def __init__(self, database: DatabaseSettings, model: str, scheduled: Sequence[str] = ()) -> None:
         self._database = database
@@ -42,11 +43,11 @@ class PlatformCollector(Collector):
         self._lock = threading.Lock()
 
     def describe(self) -> list[Metric]:
-        """Nothing, because the metrics depend on the database."""
+        """Return nothing, because which metrics exist depends on the database."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics of one scrape."""
+        """Read the metrics for one scrape."""
         up = GaugeMetricFamily("streamflow_database_up", "Whether the exporter could read PostgreSQL.")
         try:
             with self._lock, transaction(self._database) as connection:
@@ -70,7 +71,10 @@ class PlatformCollector(Collector):
 
 
 def _scheduled(jobs: Sequence[str]) -> Metric:
-    """Exported only when the database answers: alone it would look like jobs that never succeeded."""
+    """Export the scheduled jobs.
+
+    Only while the database answers: without the jobs' outcomes, all would seem never to have succeeded.
+    """
     scheduled = GaugeMetricFamily(
         "streamflow_job_scheduled", "Jobs that run by schedule, each 1.", labels=["job_name"]
     )
@@ -212,7 +216,7 @@ def _add_time(metric: GaugeMetricFamily, labels: list[str], moment: datetime | N
 
 
 def application(settings: Settings, scheduled: Sequence[str] = ()) -> Any:
-    """WSGI application: `/metrics`, and `/healthz`, which needs no database."""
+    """WSGI application with `/metrics`, and `/healthz`, which does not need the database."""
     registry = CollectorRegistry()
     registry.register(PlatformCollector(settings.database, settings.mlflow.registered_model, scheduled))
     metrics = make_wsgi_app(registry)
@@ -227,24 +231,24 @@ def application(settings: Settings, scheduled: Sequence[str] = ()) -> Any:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """Answers a probe while a scrape waits for the database."""
+    """Threaded, so that it responds to probes while a scrape waits for the database."""
 
     daemon_threads = True
 
 
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Drop the line per request that the base class would write."""
+        """Discard the access log that the base class would write."""
 
 
 def serve(settings: Settings, host: str, port: int, scheduled: Sequence[str]) -> None:
     """Serve the metrics until a signal ends the process.
 
     Args:
-        settings: Where PostgreSQL is, and which model is in production.
+        settings: Database to read, and name of the registered model.
         host: Address to listen on.
         port: TCP port to listen on.
-        scheduled: Jobs that run by schedule.
+        scheduled: Names of the scheduled jobs.
     """
     with make_server(host, port, application(settings, scheduled), _Server, _QuietHandler) as server:
         log.get("streamflow.exporter").info("serving", host=host, port=port)

@@ -1,4 +1,4 @@
-"""How current drops, source tables and online tables are, and whether they agree."""
+"""How fresh drops, source tables and online tables are, and whether they agree."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 @dataclass(frozen=True)
 class Reach:
-    """The content of a table.
+    """How far the content of a table reaches.
 
     Attributes:
-        rows: Number of rows.
-        newest_as_of: Newest as-of among them; None for an empty table.
+        rows: Number of rows; an estimate for large online tables.
+        newest_as_of: Newest as-of; None if nothing was ingested or materialized.
     """
 
     rows: int
@@ -29,12 +29,12 @@ class Reach:
 
 @dataclass(frozen=True)
 class Freshness:
-    """How current everything is.
+    """How far drops, source tables and online tables reach.
 
     Attributes:
-        newest_drop: As-of of the newest drop; None before the first.
-        tables: The source tables by name.
-        views: The online tables by feature view.
+        newest_drop: As-of of the newest drop; None before the first drop.
+        tables: Source tables, by name.
+        views: Online tables, by feature view.
     """
 
     newest_drop: datetime | None
@@ -43,13 +43,13 @@ class Freshness:
 
 
 def read(connection: sa.Connection) -> Freshness:
-    """Read the state of all tables without scanning a large one."""
+    """Read the state of all tables without scanning large ones."""
     newest = connection.execute(sa.text("SELECT max(as_of) FROM streamflow.drops")).scalar()
     return Freshness(newest, _tables(connection), _views(connection))
 
 
 def problems(found: Freshness) -> list[str]:
-    """What is missing or behind the newest drop, a sentence each. Pure."""
+    """Describe what is missing or behind the newest drop, one phrase per problem. Pure."""
     if found.newest_drop is None:
         return ["no drop has been ingested"]
     tables = (
@@ -73,13 +73,13 @@ def _lag(what: str, reach: Reach, newest_drop: datetime, *, empty: str) -> str:
 
 
 def _tables(connection: sa.Connection) -> dict[str, Reach]:
-    """Source tables, from the ledger's counts: as_of is not the first column of any index on them."""
+    """Read source tables from the ledger: no index begins with `as_of`, so `max(as_of)` would scan them."""
     rows = connection.execute(sa.text(_SQL["source_tables"]))
     return {row.table_name: Reach(row.rows, row.newest) for row in rows}
 
 
 def _views(connection: sa.Connection) -> dict[str, Reach]:
-    """Online tables: the planner's estimate of rows, and the newest as-of that was materialized."""
+    """Read online tables: the planner's estimate of rows, and the newest materialized as-of."""
     names = catalog.feature_view_tables(connection)
     return {name: _view(connection, name) for name in names}
 
@@ -91,6 +91,6 @@ def _view(connection: sa.Connection, name: str) -> Reach:
     ).scalar()
     rows = catalog.row_estimate(connection, quote(ONLINE, name)) or 0
     if not rows:
-        # Never analyzed or empty, and so small enough to count.
+        # No estimate: the table is empty, or was never analyzed and so is small enough to count.
         rows = int(connection.exec_driver_sql(f"SELECT count(*) FROM {quote(ONLINE, name)}").scalar_one())
     return Reach(rows, newest)

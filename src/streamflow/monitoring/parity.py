@@ -1,4 +1,4 @@
-"""The batch path and `/predict` side by side: a sample of entities, predict's answers, and the comparison."""
+"""Compare batch scoring with `/predict`: sample entities, ask predict for them, and compare the results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from streamflow.postgres.job_results import ParityResult
 from streamflow.postgres.names import ONLINE, quote
 
 Answer = tuple[int | None, float | None]
-"""The version that answered, None for a refusal, and the probability."""
+"""Model version and probability; both None if predict refused the entity."""
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 _TIMEOUT_SECONDS = 30.0
@@ -32,10 +32,10 @@ _LISTED = 20
 
 
 def materialized(connection: sa.Connection, contract: Contract) -> tuple[datetime, datetime]:
-    """As-of and known-at of the online store's content.
+    """As-of and known-at of the online store's current content.
 
     Raises:
-        NotFound: Nothing was materialized.
+        NotFound: Nothing has been materialized.
     """
     row = connection.execute(
         sa.text(_SQL["materialized"]),
@@ -49,7 +49,7 @@ def materialized(connection: sa.Connection, contract: Contract) -> tuple[datetim
 
 
 def sample(connection: sa.Connection, contract: Contract, size: int) -> list[str]:
-    """Some entities of the online store, at random."""
+    """Draw a random sample of entities from the online store."""
     key = quote(contract.join_key)
     table = quote(ONLINE, contract.views[0].name)
     rows = connection.execute(
@@ -59,13 +59,13 @@ def sample(connection: sa.Connection, contract: Contract, size: int) -> list[str
 
 
 def answers(url: str, api_key: str, join_key: str, entities: Sequence[str]) -> dict[str, Answer]:
-    """What predict answers for each entity.
+    """Request a prediction for each entity.
 
     Raises:
-        DependencyDown: Predict does not answer, or not this entity.
+        DependencyDown: Predict does not answer, or answers a request with an unexpected status.
         StreamFlowError: Predict rejects the API key.
     """
-    # A new connection per request, so that a Kubernetes service spreads them over all replicas.
+    # A new connection per request: a Kubernetes Service spreads connections, not requests, over replicas.
     with PredictClient(
         url, api_key=api_key, join_key=join_key, timeout_seconds=_TIMEOUT_SECONDS, keep_alive=False
     ) as client:
@@ -75,13 +75,15 @@ def answers(url: str, api_key: str, join_key: str, entities: Sequence[str]) -> d
 def compare(
     version: int, entities: Sequence[str], batch: Mapping[str, float], online: Mapping[str, Answer]
 ) -> ParityResult:
-    """Compare the two paths. Pure.
+    """Compare batch scoring with predict. Pure.
+
+    Entities that another version answered, such as a canary's, are counted but not compared.
 
     Args:
-        version: The version that both should have used.
+        version: Version that batch scoring used.
         entities: The sample.
-        batch: Probability per entity that the batch path scored.
-        online: Predict's answer per entity.
+        batch: Probability of each entity that batch scoring accepted.
+        online: Predict's answer for each entity.
     """
     differing: list[tuple[str, float | None, float | None]] = []
     other = 0

@@ -1,7 +1,7 @@
--- Statements of the exporter, the job `monitor` and the job `parity`: what happened, and how current everything is.
+-- Statements of the exporter and of the jobs `monitor` and `parity`.
 
 -- name: last_runs
--- The last run of each job, and when the job last succeeded.
+-- Last run of each job, and when the job last succeeded.
 SELECT DISTINCT ON (job)
   job, ended_at, outcome = 'done' AS ok, extract(epoch FROM ended_at - started_at) AS seconds,
   (SELECT max(ended_at) FROM streamflow.job_runs AS good WHERE good.job = last.job AND good.outcome = 'done') AS success
@@ -9,7 +9,7 @@ FROM streamflow.job_runs AS last
 ORDER BY job, run_id DESC;
 
 -- name: count_runs
--- Runs of each job by outcome, with those whose rows were removed.
+-- Number of runs of each job by outcome, including runs whose rows have been removed.
 SELECT job, outcome, sum(runs) AS runs
 FROM (
   SELECT job, outcome, count(*) AS runs FROM streamflow.job_runs GROUP BY job, outcome
@@ -19,20 +19,20 @@ FROM (
 GROUP BY job, outcome;
 
 -- name: ingested_rows
--- Rows of all drops, by table.
+-- Accepted and quarantined rows of all drops, by table.
 SELECT table_name, sum(accepted) AS accepted, sum(quarantined) AS quarantined
 FROM streamflow.drop_files
 GROUP BY table_name;
 
 -- name: external_changes
--- External changes, stored as 'outside', of each alias of a model.
+-- Number of external changes of each alias of a model; the trail stores them as 'outside'.
 SELECT alias, count(*) FILTER (WHERE action = 'outside') AS changes
 FROM streamflow.promotions
 WHERE model = :model
 GROUP BY alias;
 
 -- name: promoted_version
--- The last change of the version behind an alias.
+-- Version behind an alias, and when it was put there. Rows that did not change the version are ignored.
 SELECT to_version, moved_at, extract(epoch FROM clock_timestamp() - moved_at) AS age
 FROM streamflow.promotions
 WHERE model = :model AND alias = :alias AND to_version IS DISTINCT FROM from_version
@@ -40,13 +40,13 @@ ORDER BY promotion_id DESC
 LIMIT 1;
 
 -- name: source_tables
--- Rows of the source tables and the newest as-of that has any. From the ledger's counts, which scans nothing large.
+-- Rows and newest as-of of each source table, from the ledger's counts, so that no large table is scanned.
 SELECT table_name, sum(f.accepted)::bigint AS rows, max(as_of) FILTER (WHERE f.accepted > 0) AS newest
 FROM streamflow.drop_files AS f JOIN streamflow.drops USING (drop_id)
 GROUP BY table_name;
 
 -- name: newest_materialized
--- Newest as-of that was materialized for a feature view.
+-- Newest as-of that has been materialized for a feature view.
 SELECT newest_as_of
 FROM online.materializations
 WHERE feature_view = :view
@@ -54,7 +54,7 @@ ORDER BY materialization_id DESC
 LIMIT 1;
 
 -- name: materialized
--- As-of and known-at of the content of some feature views.
+-- As-of and known-at of the online content of some feature views.
 SELECT max(newest_as_of) AS as_of, max(materialized_at) AS known_at
 FROM online.materializations
 WHERE feature_view = ANY(:views) AND newest_as_of IS NOT NULL;

@@ -1,4 +1,4 @@
-"""One prediction from the installed system: what `helm test` runs.
+"""Request one prediction from an installed system; `helm test` runs this.
 
 python -m streamflow.monitoring.smoke --url http://streamflow-predict
 """
@@ -22,10 +22,10 @@ _TIMEOUT_SECONDS = 30.0
 
 
 def any_entity(database: DatabaseSettings, key: str) -> str:
-    """The key of an entity that has every value in the newest materialization, else of any entity.
+    """Key of an entity whose features are complete in the newest materialization, else of any entity.
 
     Raises:
-        NotFound: Nothing was materialized.
+        NotFound: Nothing has been materialized.
     """
     with transaction(database) as connection:
         queries = entity_queries(key, catalog.feature_view_tables(connection))
@@ -39,7 +39,7 @@ def any_entity(database: DatabaseSettings, key: str) -> str:
 
 
 def entity_queries(key: str, tables: list[str]) -> list[str]:
-    """Queries for one entity in all online tables: the first wants newest rows without NULL, the second any. Pure."""
+    """Queries for an entity in all online tables: first with complete newest rows, then with any. Pure."""
     if not tables:
         return []
     names = [quote(ONLINE, table) for table in tables]
@@ -53,11 +53,17 @@ def entity_queries(key: str, tables: list[str]) -> list[str]:
 
 
 def predict_once(url: str, key: str, entity: str, api_key: str = "") -> Mapping[str, object]:
-    """Ask for one prediction, with an API key when there is one.
+    """Request one prediction.
+
+    Args:
+        url: Base URL of predict.
+        key: Join key.
+        entity: Entity to predict for.
+        api_key: Sent unless empty.
 
     Raises:
-        Refused: The service answered with a problem.
-        DependencyDown: The service did not answer.
+        Refused: Predict answered with an error.
+        DependencyDown: Predict did not answer.
     """
     try:
         with PredictClient(
@@ -80,10 +86,10 @@ def _refused(url: str, status: int, body: str) -> Refused:
 
 
 def check(answer: Mapping[str, object]) -> float:
-    """The probability of an answer. Pure.
+    """Extract the probability from an answer. Pure.
 
     Raises:
-        Refused: The answer has no probability between 0 and 1.
+        Refused: The answer does not contain a probability between 0 and 1.
     """
     probability = answer.get("probability")
     if not isinstance(probability, (int, float)) or not 0 <= probability <= 1:
@@ -92,7 +98,7 @@ def check(answer: Mapping[str, object]) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    """Predict once and print the answer."""
+    """Request one prediction and print the answer; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m streamflow.monitoring.smoke")
     parser.add_argument("--url", required=True)
     parser.add_argument("--entity", default="")
