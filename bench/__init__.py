@@ -1,12 +1,15 @@
-"""The benchmark: every contender on the same data, interleaved, repeated, medians; `make bench` runs it.
+"""The benchmark: `make bench` measures predict against other servers on the same data.
 
-world.py       a stack of its own in a temporary folder: data, a forest in production, users to ask for
-contenders.py  what is measured: each contender's process, address and request
-apps/          contenders that are not ours: the empty handler and the obvious implementation
-load.py        the client, a process of its own: kept-alive connections on the loopback interface
-measure.py     load against one contender: latencies, and the CPU that its processes spent
-agreement.py   whether the contenders answer the same
-batch.py       materialization, scoring and cold start
-report.py      figures -> ratios, a table and results.json
-curve.py       requests a second and p99 over clients and users, drawn into docs/
+Contenders take turns for several rounds, so that a slow phase of the machine affects all; the median counts.
+
+world.py       starts a stack in a temporary folder, with data and a random forest in production
+contenders.py  starts each contender and writes the requests it is measured with
+apps/          contenders written for comparison: an empty handler and the obvious implementation
+load.py        the load client, run as a separate process with keep-alive connections over loopback
+measure.py     measures latencies and CPU time of one contender under load
+agreement.py   checks that all contenders return the same probabilities
+batch.py       measures materialization, scoring and cold start
+floor.py       measures PostgreSQL alone, with pgbench
+report.py      turns figures into ratios, a table and results.json
+curve.py       plots requests per second and p99 by clients and users into docs/
 """

@@ -1,4 +1,4 @@
-"""`make bench`: all contenders in one run, a table, and bench/results.json."""
+"""`make bench`: measure all contenders, print a table, and write bench/results.json."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _FLOOR_CLIENTS = 8
 
 
 def tell(line: str) -> None:
-    """Say on stderr what is being done."""
+    """Print progress to stderr."""
     sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} {line}\n")
 
 
 def main() -> None:
-    """Measure everything."""
+    """Run the whole benchmark."""
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender has its turn")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long a turn is")
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def measured(world: World, folder: Path, rounds: int, seconds: float, sizes: list[int]) -> dict[str, Any]:
-    """Every figure of one run."""
+    """Measure everything; return the content of results.json."""
     online = processes.read(world.settings.home / "run" / "postgres.json")
     if online is None:
         raise measure.BenchError("The stack has no PostgreSQL.")
@@ -115,7 +115,7 @@ def _turn(server: Contender, postgres: int, clients: int, seconds: float, rate: 
     except measure.BenchError as error:
         if server.ours:
             raise
-        # Some of the others close a kept-alive connection now and then.
+        # Other servers occasionally close a keep-alive connection; that must not abort the run.
         tell(f"{server.name}, {clients} clients: {error} Once more.")
         return turn()
 
@@ -148,7 +148,7 @@ def _batch(world: World, sizes: list[int], rounds: int) -> dict[str, Any]:
 
 
 def machine() -> str:
-    """The machine in neutral words: no name, no path."""
+    """Describe the machine by its hardware only, without host name or paths."""
     memory = psutil.virtual_memory().total / 2**30
     model = "unknown CPU"
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Do the contenders answer the same? A fast wrong answer would win every benchmark."""
+"""Check that all contenders return the same probabilities: a fast wrong answer would win every benchmark."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from bench.contenders import Contender
 from bench.measure import BenchError
 
 PREDICTING = ("predict", "obvious", "mlflow_serve")
-"""Contenders that answer with a probability; their requests are of the same users in the same order."""
+"""Contenders that return a probability. Their request files name the same users in the same order."""
 
 _DIFFERENCE = 1e-6
 _ASKED = 20
 
 
 def check(servers: Iterable[Contender], asked: int = _ASKED) -> None:
-    """Ask every predicting contender for the same users.
+    """Request predictions for the same users from every contender in `PREDICTING`.
+
+    Args:
+        servers: The running contenders.
+        asked: Number of users.
 
     Raises:
-        BenchError: two of them disagree by more than 1e-6.
+        BenchError: Two probabilities differ by more than 1e-6.
     """
     answers = {
         server.name: [_ask(server, request) for request in _requests(server, asked)]
@@ -35,17 +39,18 @@ def check(servers: Iterable[Contender], asked: int = _ASKED) -> None:
 
 
 def difference(answers: dict[str, list[float]]) -> str | None:
-    """The first disagreement in words; None when there is none. Pure."""
+    """Describe the first disagreement; None if all agree. Pure."""
     first, *others = answers
     for other in others:
         for number, (one, two) in enumerate(zip(answers[first], answers[other], strict=True)):
+            # Not `>`: a NaN must count as a difference.
             if not abs(one - two) <= _DIFFERENCE:
                 return f"User {number}: {first} answers {one}, {other} answers {two}."
     return None
 
 
 def probability(name: str, document: dict[str, Any]) -> float:
-    """The probability in a contender's answer. Pure."""
+    """Extract the probability from a contender's answer. Pure."""
     if name == "mlflow_serve":
         return float(document["predictions"][0][1])
     return float(document["probability"])

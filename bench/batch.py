@@ -1,6 +1,7 @@
-"""Materialization, scoring and cold start: each in a process of its own, timed after its imports.
+"""Measure materialization, scoring and cold start, each in a separate process.
 
-python -m bench.batch materialize|score prints seconds, its own CPU, entities and peak memory as JSON.
+`python -m bench.batch materialize|score` prints entities, seconds, CPU seconds and peak memory as JSON. Imports
+are not timed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _READY_SECONDS = 60.0
 
 @contextlib.contextmanager
 def database_of(settings: Settings, users: int) -> Iterator[Settings]:
-    """A database with one drop of so many users: the sample's newest rows, repeated under other keys."""
+    """Create a database with one drop of `users` users: the sample's newest rows, repeated under new keys."""
     from streamflow.apply import apply
     from streamflow.schema.migrate import migrate
 
@@ -98,10 +99,10 @@ def _multiply(source: Settings, target: Settings, users: int) -> None:
 
 
 def in_process(settings: Settings, what: str) -> Figures:
-    """Do `materialize` or `score` in a process of its own.
+    """Run `materialize` or `score` in a separate process; return its figures.
 
     Raises:
-        BenchError: it failed.
+        BenchError: The process failed.
     """
     environment = {
         **services.environment(settings),
@@ -124,7 +125,7 @@ def in_process(settings: Settings, what: str) -> Figures:
 
 @contextlib.contextmanager
 def predict_of(settings: Settings) -> Iterator[tuple[processes.Running, int]]:
-    """A predict process of its own on a database, from its start to its first 200 at /readyz; with its port."""
+    """Run another predict process on a database; yield the process and its port once it is ready."""
     variables = services.http_services(settings)["predict"].variables
     with home.choosing_ports():
         port = home.free_port(18200)
@@ -151,7 +152,7 @@ def predict_of(settings: Settings) -> Iterator[tuple[processes.Running, int]]:
 
 
 def cold_start(settings: Settings) -> float:
-    """Seconds from the start of a predict process, its model cached, to its first 200 at /readyz."""
+    """Seconds from the start of predict to its first 200 at /readyz, with the model already in its cache."""
     began = time.perf_counter()
     with predict_of(settings):
         return time.perf_counter() - began
@@ -178,7 +179,7 @@ def _main(what: str) -> None:
 
 
 def _peak_mib() -> float:
-    """Largest resident memory of this process; getrusage would count that of the parent before exec, too."""
+    """Peak resident memory of this process. Not from getrusage, which includes the parent's before exec."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[1]) / 1024  # type: ignore[index]
 

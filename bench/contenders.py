@@ -1,4 +1,4 @@
-"""What is measured: each contender's processes, its address and what is asked of it."""
+"""The contenders: how each is started, and the requests it is measured with."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ class Contender:
     """One server and one kind of request.
 
     Attributes:
-        name: What it is called in the results.
-        summary: What it is.
-        port: Where it listens; pid: its process.
+        name: Name in the results.
+        summary: Description in the results.
+        port: TCP port.
+        pid: Process id.
         requests: File of requests for the load client.
-        uses_postgres: Whether PostgreSQL works for it, so that its CPU counts too.
-        clients: With how many clients it is measured.
-        ours: Whether it is predict; one failed request of it ends the run.
+        uses_postgres: Whether it queries PostgreSQL, whose CPU time then counts too.
+        clients: Numbers of clients it is measured with.
+        ours: Whether it is predict; if so, a single failed request aborts the run.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Contender:
 
 @contextlib.contextmanager
 def all_running(world: World, folder: Path) -> Iterator[list[Contender]]:
-    """Start what does not run yet; yield the HTTP contenders."""
+    """Start the contenders that the stack does not include; yield all HTTP contenders."""
     settings, mlflow = world.settings, world.settings.mlflow
     run = settings.home / "run"
     ours, feast = processes.read(run / "predict.json"), processes.read(run / "feast.json")
@@ -102,7 +103,7 @@ def all_running(world: World, folder: Path) -> Iterator[list[Contender]]:
 
 @contextlib.contextmanager
 def _process(world: World, name: str, command: Sequence[str]) -> Iterator[processes.Running]:
-    """A process with the stack's environment; its port is the last argument."""
+    """Run a command in the stack's environment, with a free port as its last argument."""
     with home.choosing_ports():
         port = home.free_port(18100)
         process = processes.launch(
@@ -127,10 +128,10 @@ def _until_taken(port: int, process: processes.Running, log: Path) -> None:
 
 
 def wait(url: str) -> None:
-    """Wait until an address answers 200.
+    """Wait until a URL responds with success.
 
     Raises:
-        BenchError: it never does.
+        BenchError: It did not within the time limit.
     """
     deadline = time.monotonic() + _READY_SECONDS
     while not services.answers(url):
@@ -144,7 +145,7 @@ def _feast(key: str, user: str) -> dict[str, Any]:
 
 
 def post(path: str, document: dict[str, Any]) -> str:
-    """A POST request as it goes over the wire."""
+    """Format a POST request as sent over the connection."""
     body = json.dumps(document)
     head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}"
@@ -155,6 +156,6 @@ def _get(path: str) -> str:
 
 
 def write(path: Path, requests: list[str]) -> Path:
-    """A file of requests for the load client."""
+    """Write a file of requests for the load client; return its path."""
     path.write_text("".join(json.dumps(request) + "\n" for request in requests), encoding="utf-8")
     return path

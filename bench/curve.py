@@ -1,6 +1,6 @@
-"""`make bench-curve`: requests a second and p99 of predict over clients and users, drawn into docs/.
+"""`make bench-curve`: plot requests per second and p99 of predict by clients and users into docs/.
 
-Each size has a database of its own, with the sample's rows under other keys; the model is the same.
+Each size has a separate database with the sample's rows, repeated under new keys; the model is the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PICTURE = ROOT / "docs" / "performance.svg"
 
 
 def main() -> None:
-    """Measure every size and draw the picture."""
+    """Measure every size and draw the plot."""
     parser = argparse.ArgumentParser(prog="python -m bench.curve")
     parser.add_argument("--rounds", type=int, default=3, help="how often each number of clients has its turn")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long a turn is")
@@ -48,7 +48,7 @@ def _curve(world: World, folder: Path, users: int, rounds: int, seconds: float) 
     tell(f"a database of {users:,} users")
     with batch.database_of(world.settings, users) as big:
         batch.in_process(big, "materialize")
-        # A stride that shares no factor with the size visits everybody, in no order.
+        # The stride has no factor in common with the size, so it visits every user once, in scattered order.
         keys = [f"user-{1 + n * 7_919 % users:08d}" for n in range(min(users, _ASKED))]
         key = big.predict.join_key
         requests = contenders.write(
@@ -72,7 +72,7 @@ def _curve(world: World, folder: Path, users: int, rounds: int, seconds: float) 
 
 
 def _only_answered(port: int, requests: Path) -> Path:
-    """Leave out the users whom predict refuses: as in the sample, some lack a required value."""
+    """Drop requests for users whom predict refuses; as in the sample, some lack a required feature."""
     import urllib.error
     import urllib.request
 
@@ -89,7 +89,7 @@ def _only_answered(port: int, requests: Path) -> Path:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The curves as text."""
+    """Format the curves as a text table."""
     lines = [
         results["machine"],
         f"{'users':>10}{'clients':>9}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>9}",
@@ -104,11 +104,11 @@ def table(results: dict[str, Any]) -> str:
 
 
 def draw(results: dict[str, Any], picture: Path) -> None:
-    """Requests a second on the left, p99 on the right, one line a size."""
+    """Draw requests per second on the left and p99 on the right, with one line per size."""
     import matplotlib as mpl
 
     mpl.use("svg")
-    # The same figures give the same file.
+    # A fixed salt for ids in the SVG, so that equal figures produce an equal file.
     mpl.rcParams["svg.hashsalt"] = "streamflow"
     from matplotlib import pyplot as plt
 

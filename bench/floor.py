@@ -1,4 +1,4 @@
-"""The floor of the read: pgbench with primary-key selects of one wide row."""
+"""The lower bound of a feature read: pgbench selecting one wide row by primary key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TABLE = "bench.wide"
 
 
 def prepare(world: World, folder: Path) -> Path:
-    """Copy a feature view under a whole-number key, which pgbench can draw; returns the script."""
+    """Copy a feature view under an integer key, which pgbench can draw at random; return pgbench's script."""
     with transaction(world.settings) as connection:
         connection.execute(sa.text("CREATE SCHEMA bench"))
         connection.execute(
@@ -35,10 +35,10 @@ def prepare(world: World, folder: Path) -> Path:
 
 
 def run(world: World, script: Path, *, clients: int, seconds: float) -> Figures:
-    """Run pgbench once.
+    """Run pgbench once; return its figures.
 
     Raises:
-        BenchError: it failed, or printed something else than it used to.
+        BenchError: pgbench failed, or its output could not be parsed.
     """
     database = world.settings.database
     command = [postgres.binary("pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", "1"]

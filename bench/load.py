@@ -1,10 +1,11 @@
-"""A load client in a process of its own: kept-alive HTTP/1.1 connections, little work per request.
+"""A load client with keep-alive HTTP/1.1 connections that does as little work per request as possible.
 
 python -m bench.load --port 8000 --clients 64 --seconds 4 REQUESTS
 
-REQUESTS is a file of JSON strings, one request as it goes over the wire each. Without --rate each connection sends
-its next request when the last one is answered. With --rate requests fall due evenly, however long the answers take, and
-latency counts from when a request was due; so a stall is not hidden by clients that wait for its end.
+REQUESTS is a file with one JSON string per line, each a complete HTTP request. Without --rate, each connection
+sends its next request as soon as the last one is answered. With --rate, requests are due at even intervals
+regardless of the answers, and latency counts from when a request was due. This avoids coordinated omission: if the
+server stalls, every request that was due meanwhile shows the delay.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _LENGTH = b"content-length:"
 
 
 class Run:
-    """Everything that the connections share."""
+    """State shared by all connections."""
 
     def __init__(self, requests: list[bytes], warm_until: float, end: float, rate: float) -> None:
         self.requests = cycle(requests)
@@ -38,7 +39,7 @@ class Run:
         self.due: deque[float] = deque()
 
     def done(self, connection: Connection, began: float, status: bytes, head: bytes) -> None:
-        """Note an answer; the connection is free."""
+        """Record an answer, and give the connection its next request."""
         now = time.perf_counter()
         self.answers += 1
         if status != b"200":
@@ -55,7 +56,7 @@ class Run:
             connection.send(now)
 
     async def pace(self) -> None:
-        """Let requests fall due at the rate."""
+        """Schedule requests at the given rate; those that find no idle connection queue."""
         due = time.perf_counter()
         while due < self.end:
             now = time.perf_counter()
@@ -65,8 +66,8 @@ class Run:
                 else:
                     self.due.append(due)
                 due += 1 / self.rate
-            # The event loop's clock ticks in milliseconds; a shorter sleep would be none, and the client would keep
-            # a core to itself that the server needs.
+            # The event loop's timers have a resolution of 1 ms. A shorter sleep would return at once, and this
+            # loop would take a core that the server needs.
             await asyncio.sleep(max(0.001, due - time.perf_counter()))
 
 
@@ -81,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._left = -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start, or wait for a request to fall due."""
+        """Send the first request, or wait until one is due."""
         self._transport = transport
         if self._run.rate:
             self._run.idle.append(self)
@@ -95,7 +96,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(next(self._run.requests))
 
     def data_received(self, data: bytes) -> None:
-        """Count bytes until the answer is whole."""
+        """Count bytes until the answer is complete."""
         if self._left >= 0:
             self._left -= len(data)
         else:
@@ -108,7 +109,7 @@ class Connection(asyncio.Protocol):
             self._run.done(self, self._began, self._head[9:12], self._head)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """A server that hangs up has failed a request."""
+        """Count a connection that the server closed as a failed request."""
         if time.perf_counter() < self._run.end:
             self._run.errors += 1
             self._run.first_error = self._run.first_error or "the server closed the connection"
@@ -125,7 +126,7 @@ def _length(head: bytes) -> int:
 async def run(
     port: int, clients: int, seconds: float, warm_seconds: float, rate: float, requests: list[bytes]
 ) -> dict[str, Any]:
-    """Load the server and return the figures; latencies in milliseconds."""
+    """Load the server and return the figures, with latencies in milliseconds."""
     began = time.perf_counter()
     shared = Run(requests, began + warm_seconds, began + warm_seconds + seconds, rate)
     loop = asyncio.get_running_loop()
@@ -135,7 +136,7 @@ async def run(
     if rate:
         await shared.pace()
     await asyncio.sleep(max(0.0, shared.end - time.perf_counter()))
-    # Answers under way belong to the run; a server that is stuck does not hold it up for ever.
+    # Wait for outstanding answers, which belong to the run, but not forever: the server may hang.
     limit = time.perf_counter() + 30
     while any(connection._left != 0 for _, connection in made) and time.perf_counter() < limit:
         await asyncio.sleep(0.005)

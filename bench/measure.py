@@ -1,4 +1,4 @@
-"""Load against one contender: requests a second, latencies, and the CPU that its processes spent."""
+"""Measure one contender under load: requests per second, latencies, and CPU time of its processes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ Figures = dict[str, Any]
 
 
 class BenchError(Exception):
-    """A contender did not do what it is measured at."""
+    """A contender failed or answered wrongly, so its figures would mean nothing."""
 
 
 def load(
     port: int, requests: Path, *, clients: int, seconds: float, rate: float = 0.0, warm_seconds: float = 0.5
 ) -> Figures:
-    """Run the client once.
+    """Run the load client once; return its figures.
+
+    Args:
+        port: Port of the contender.
+        requests: File of requests.
+        clients: Number of connections.
+        seconds: How long to measure.
+        rate: Requests per second over all connections; 0 for as many as possible.
+        warm_seconds: How long to send requests before measuring.
 
     Raises:
-        BenchError: an answer was not 200.
+        BenchError: A response did not have status 200.
     """
     command = [sys.executable, "-m", "bench.load", str(requests), "--port", str(port)]
     command += ["--clients", str(clients), "--seconds", str(seconds), "--rate", str(rate)]
@@ -40,7 +48,7 @@ def load(
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU that a process has spent, with its children, those that have ended included."""
+    """CPU time of a process and its descendants, including children that have ended."""
     root = psutil.Process(pid)
     times = root.cpu_times()
     total: float = times.user + times.system + times.children_user + times.children_system
@@ -54,7 +62,13 @@ def cpu_seconds(pid: int) -> float:
 
 
 def with_cpu(pid: int, postgres: int | None, run: Any) -> Figures:
-    """Do `run` and add the CPU per answer of the server, and of PostgreSQL when it is asked, in milliseconds."""
+    """Call `run`, and add the CPU milliseconds per answer of the server and of PostgreSQL to its figures.
+
+    Args:
+        pid: Process id of the server.
+        postgres: Process id of PostgreSQL; None leaves it out.
+        run: Produces the figures.
+    """
     before = cpu_seconds(pid), cpu_seconds(postgres) if postgres else 0.0
     figures: Figures = run()
     answers = max(1, figures["answers"])
@@ -65,7 +79,7 @@ def with_cpu(pid: int, postgres: int | None, run: Any) -> Figures:
 
 
 def medians(rounds: Iterable[Figures]) -> Figures:
-    """Median of each figure over the rounds, and the requests a second of every round."""
+    """Median of each figure over the rounds, and the requests per second of each round."""
     every = list(rounds)
     names = [name for name, value in every[0].items() if isinstance(value, int | float)]
     middle: Figures = {name: statistics.median(one[name] for one in every) for name in names}

@@ -1,4 +1,4 @@
-"""Figures -> ratios, a table for people and results.json for programs."""
+"""Turn figures into ratios, a table for people, and results.json for programs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TARGETS = {
     "cold_start_s": ("<=", 3.0),
     "rss_mib": ("<=", 250.0),
 }
-"""What each ratio should reach."""
+"""Target of each ratio, as comparison and value; None if it has no target."""
 
 
 def ratios(cells: dict[str, dict[int, Figures]], batch: dict[str, Any]) -> dict[str, float | None]:
-    """The ratios of one run; None where its parts were not measured."""
+    """The ratios of one run; None where a figure was not measured."""
     ours, ceiling = cells["predict"], cells["ceiling"]
     made = {
         "predict_vs_ceiling_64": ours[64]["requests_per_s"] / ceiling[64]["requests_per_s"],
@@ -41,7 +41,7 @@ def ratios(cells: dict[str, dict[int, Figures]], batch: dict[str, Any]) -> dict[
 
 
 def table(results: dict[str, Any]) -> str:
-    """The results as text."""
+    """Format the results as a text table."""
     lines = [
         f"{results['data']}; {results['machine']}; {results['rounds']} rounds of {results['seconds']} s, medians"
     ]
@@ -81,5 +81,5 @@ def table(results: dict[str, Any]) -> str:
 
 
 def write(path: Path, results: dict[str, Any]) -> None:
-    """Write results.json."""
+    """Write the results as JSON."""
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What all contenders share: a stack of its own, the sample drops, a forest of 300 trees in production."""
+"""What all contenders share: a separate stack with the sample drops and a 300-tree forest in production."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class World:
     """A running stack with a model in production.
 
     Attributes:
-        settings: Its settings.
-        data: Where its data comes from, in words.
-        users: Keys of users with complete features, in a mixed order.
-        rows: The same users' features, by name, as a caller who has them would send them.
-        version: The version in production.
+        settings: Settings of the stack.
+        data: Description of the data, for the results.
+        users: Keys of users with complete features, in pseudo-random order.
+        rows: Features of the same users by name, as requests to MLflow's scoring server contain them.
+        version: Model version in production.
     """
 
     settings: Settings
@@ -46,7 +46,7 @@ class World:
 
 @contextlib.contextmanager
 def running(tell: Tell) -> Iterator[World]:
-    """Start a stack in a temporary folder, fill it, and stop it at the end, whatever happens."""
+    """Run a stack with data and a model in a temporary folder; always stop it at the end."""
     for name in list(os.environ):
         if name.startswith(("STREAMFLOW_", "MLFLOW_", "FEAST_", "PG")):
             del os.environ[name]
@@ -94,7 +94,7 @@ def _fill(settings: Settings, folder: Path, tell: Tell) -> tuple[str, int]:
 
 
 def drops_folder() -> Path | None:
-    """Folder of the sample drops; None when they are not here."""
+    """Folder of the sample drops; None if they are not available."""
     given = os.environ.get("TEST_DATA")
     for folder in ([Path(given)] if given else []) + [_SAMPLE]:
         if (folder / "month_001" / "users.csv").is_file():
@@ -103,7 +103,7 @@ def drops_folder() -> Path | None:
 
 
 def _sample(settings: Settings) -> tuple[list[str], list[dict[str, Any]]]:
-    """Users whom the promoted version predicts for, and their features."""
+    """Users whom predict accepts, and their features."""
     from streamflow.registry.served import served_release
 
     contract = served_release(settings.mlflow, settings.database).contract

@@ -1,1 +1,1 @@
-"""Contenders that are not ours; each is `python -m bench.apps.NAME PORT`."""
+"""Contenders written for comparison; start one with `python -m bench.apps.NAME PORT`."""

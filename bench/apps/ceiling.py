@@ -1,4 +1,4 @@
-"""The ceiling: a FastAPI POST handler that takes the same request and does nothing, served as predict is."""
+"""The upper bound: a FastAPI handler that accepts the same request and does nothing, run as predict is."""
 
 import sys
 
@@ -10,13 +10,13 @@ app = FastAPI()
 
 
 class Question(BaseModel):
-    """Whom to predict for."""
+    """Request body."""
 
     user_id: str
 
 
 class Answer(BaseModel):
-    """What somebody would answer."""
+    """Response body."""
 
     user_id: str
     probability: float
@@ -24,7 +24,7 @@ class Answer(BaseModel):
 
 @app.post("/predict")
 async def predict(question: Question) -> Answer:
-    """Answer at once."""
+    """Respond at once."""
     return Answer(user_id=question.user_id, probability=0.5)
 
 

@@ -1,4 +1,4 @@
-"""What one writes first: a sync handler that asks Feast for features and MLflow's model for a probability."""
+"""The obvious implementation: a sync handler that calls Feast's SDK for features, then MLflow's model."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from streamflow import settings as settings_module
 from streamflow.repo import definitions
 
 settings = settings_module.load()
-# feature_store.yaml takes where PostgreSQL is from the environment.
+# feature_store.yaml reads the address of PostgreSQL from the environment.
 os.environ.update(settings.database.variables)
 mlflow.set_tracking_uri(settings.mlflow.tracking_uri)
 
@@ -27,14 +27,14 @@ app = FastAPI()
 
 
 class Question(BaseModel):
-    """Whom to predict for."""
+    """Request body."""
 
     user_id: str
 
 
 @app.post("/predict")
 def predict(question: Question) -> dict[str, float]:
-    """Look the features up, and predict."""
+    """Read the user's features, and predict."""
     found = store.get_online_features(features=service, entity_rows=[question.model_dump()]).to_dict()
     row = {name: found[name][0] for name in columns}
     frame = pd.DataFrame([row])

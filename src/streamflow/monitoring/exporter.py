@@ -2,8 +2,8 @@
 
 A job ends before Prometheus could scrape it, so it writes its outcome to a table, which this stateless server
 reads at each scrape. The server is started with the names of the scheduled jobs, so that an alert can
-distinguish a job that never succeeded from one that is not scheduled. The label is `job_name`, because Prometheus
-sets `job` itself.
+distinguish a job that never succeeded from one that is not scheduled. The label is `job_name`, because
+Prometheus sets `job` itself.
 """
 
 from __future__ import annotations
