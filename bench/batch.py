@@ -1,7 +1,7 @@
 """Measure materialization, scoring and cold start, each in a separate process.
 
-`python -m bench.batch materialize|score` prints entities, seconds, CPU seconds and peak memory as JSON. Imports
-are not timed.
+`python -m bench.batch materialize|score` prints entities, seconds, CPU seconds and peak memory as JSON.
+Imports are not timed.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 python -m bench.load --port 8000 --clients 64 --seconds 4 REQUESTS
 
-REQUESTS is a file with one JSON string per line, each a complete HTTP request. Without --rate, each connection
+REQUESTS is a file with one JSON string per line, each a complete HTTP request. Without --rate, a connection
 sends its next request as soon as the last one is answered. With --rate, requests are due at even intervals
-regardless of the answers, and latency counts from when a request was due. This avoids coordinated omission: if the
-server stalls, every request that was due meanwhile shows the delay.
+regardless of the answers, and latency counts from when a request was due. This avoids coordinated omission: if
+the server stalls, every request that was due meanwhile shows the delay.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Run:
                 else:
                     self.due.append(due)
                 due += 1 / self.rate
-            # The event loop's timers have a resolution of 1 ms. A shorter sleep would return at once, and this
+            # The event loop's timers have a resolution of 1 ms. A shorter sleep would return at once, so this
             # loop would take a core that the server needs.
             await asyncio.sleep(max(0.001, due - time.perf_counter()))
 

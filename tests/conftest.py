@@ -1,13 +1,15 @@
-"""Real servers for tests: an embedded PostgreSQL, an MLflow server, the feature repo, drops.
+"""Fixtures that start real servers and provide data.
 
-settings        a migrated database of its own, and a home folder of its own, for each test
-mlflow_server   one MLflow server for all; with it `settings` names an experiment and a model of their own
-start_mlflow    starts an MLflow server of the test's own
-module_settings the same, for all tests of a module
+settings        settings with a separate, migrated database and home folder for each test; for tests that also
+                use `mlflow_server`, with a separate experiment and registered model
+module_settings like `settings`, but shared by the tests of a module and without an MLflow server
+mlflow_server   an MLflow server shared by all tests
+start_mlflow    starts a separate MLflow server
 world           a database with both sample drops, shared by the tests of a module
-feature_repo    the project's feature repo
 simulated       a database with two simulated months, materialized, and two registered versions; shared by all
-realdata        the sample drops, or a skip with the reason; `sample_drops` is None instead
+feature_repo    the project's feature repo
+realdata        the sample drops; the test is skipped if they are missing
+sample_drops    the sample drops; None if they are missing
 """
 
 from __future__ import annotations
@@ -39,19 +41,19 @@ NOTHING_LISTENS = "http://127.0.0.1:9"
 _TEMPLATE = "template_streamflow"
 _number = itertools.count(1)
 
-# A slow machine is no wrong answer; and every run tries the same examples, so that no run fails by luck.
+# No deadline: a slow machine is not a failure. The same examples in every run, so that none fails at random.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing of the caller's own stack, shell or proxy reaches a test."""
+    """Isolate tests from the caller's own stack, environment and proxy."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("STREAMFLOW_", "MLFLOW_", "FEAST_", "PG")) or name.lower().endswith("_proxy"):
                 patch.delenv(name)
-        # A home without a stack, so that a stack running in the checkout is not found.
+        # An empty home, so that tests do not use a stack that runs in the checkout.
         patch.setenv("STREAMFLOW_HOME", str(tmp_path_factory.mktemp("nostack")))
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
@@ -60,7 +62,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Server]:
-    """A PostgreSQL for the whole run, with a migrated template database."""
+    """A PostgreSQL server for the whole run, with a migrated template database."""
     folder = tmp_path_factory.mktemp("postgres")
     with home.choosing_ports():
         server = postgres.Server(
@@ -109,7 +111,7 @@ def _settings_for(server: postgres.Server, name: str) -> Settings:
 
 @contextlib.contextmanager
 def _database(server: postgres.Server, folder: Path, mlflow: str = NOTHING_LISTENS) -> Iterator[Settings]:
-    """A migrated, empty database; the CLI finds the same settings in stack.env of the home folder."""
+    """A migrated, empty database. `stack.env` in the home folder gives the command line the same settings."""
     number = next(_number)
     name = f"test_{number}"
     _sql(server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
@@ -145,7 +147,7 @@ def settings(
     monkeypatch: pytest.MonkeyPatch,
     postgres_server: postgres.Server,
 ) -> Iterator[Settings]:
-    """Settings of a database and a home of the test's own."""
+    """Settings with a separate database and home folder."""
     wanted = "mlflow_server" in request.fixturenames
     mlflow = request.getfixturevalue("mlflow_server") if wanted else NOTHING_LISTENS
     with _database(postgres_server, tmp_path, mlflow) as made:
@@ -169,7 +171,7 @@ def world(
     mlflow_server: str,
     realdata: Path,
 ) -> Iterator[Settings]:
-    """A database into which both sample drops were ingested, for all tests of a module."""
+    """A database with both sample drops, shared by the tests of a module."""
     from streamflow.apply import apply
     from streamflow.drops.inbox import dated_folders
     from streamflow.jobs.ingest import ingest_folder
@@ -185,7 +187,7 @@ def world(
 def simulated(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: postgres.Server, mlflow_server: str
 ) -> Iterator[Settings]:
-    """Two simulated months of 500 users, ingested and materialized; a version was trained on each, none promoted."""
+    """Two simulated months of 500 users, materialized; one version is trained on each, none is promoted."""
     from streamflow.apply import apply
     from streamflow.challenger import train
     from streamflow.jobs.ingest import ingest_folder
@@ -208,7 +210,7 @@ def simulated(
 def mlflow_server(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: postgres.Server
 ) -> Iterator[str]:
-    """Address of a real MLflow server on the test's PostgreSQL."""
+    """URL of an MLflow server that stores its data in the tests' PostgreSQL."""
     _sql(postgres_server, "CREATE DATABASE mlflow")
     with _mlflow(_settings_for(postgres_server, "mlflow"), tmp_path_factory.mktemp("mlflow")) as address:
         yield address
@@ -216,7 +218,11 @@ def mlflow_server(
 
 @pytest.fixture(scope="session")
 def start_mlflow() -> Callable[[Settings, Path], contextlib.AbstractContextManager[str]]:
-    """Starts another one, on the database of the settings, with its artifacts in a folder; as a context."""
+    """Start another MLflow server on the database of the settings, with artifacts in a folder.
+
+    Returns:
+        A function that returns a context manager, which yields the server's URL.
+    """
     return _mlflow
 
 
@@ -262,7 +268,7 @@ def feature_repo() -> Path:
 
 @pytest.fixture(scope="session")
 def sample_drops() -> Path | None:
-    """Folder of the sample drops, or None: for tests that take generated months instead."""
+    """Folder of the sample drops; None if they are missing, for tests that can use generated months."""
     given = os.environ.get("TEST_DATA")
     for folder in ([Path(given)] if given else []) + [ROOT.parent / "shared" / "data" / "streamflow"]:
         if (folder / "month_001" / "users.csv").is_file():

@@ -1,4 +1,7 @@
-"""values -> `helm template` -> objects. All is rendered, then tests pick: `--show-only` hides refusals."""
+"""Render the chart with `helm template` and parse the objects.
+
+The whole chart is rendered, and tests pick objects from it, because `--show-only` hides refusals.
+"""
 
 import functools
 import lzma
@@ -22,20 +25,20 @@ EXISTING = ("database.existingSecret=passwords",)
 
 
 class RefusedError(Exception):
-    """Helm refused to render; the message is what a user sees."""
+    """Helm refused to render; the message is the one that a user sees."""
 
 
 def cache() -> Path:
-    """Where the local cluster keeps its programs."""
+    """Folder in which the local cluster caches its programs."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("STREAMFLOW_CLUSTER_CACHE") or Path(base) / "streamflow-cluster") / "bin"
 
 
 @functools.cache
 def program(name: str) -> str:
-    """A program from PATH, from the local cluster's cache, or unpacked from its folder beside the checkout.
+    """Path of a program on PATH, in the local cluster's cache, or unpacked from a folder beside the checkout.
 
-    Without it the test is skipped, saying so; in CI it fails, because nobody would read that.
+    If there is none, the test is skipped. In CI, a missing helm fails it, because nobody reads skips there.
     """
     found = shutil.which(name) or shutil.which(name, path=str(cache()))
     if found:
@@ -60,16 +63,16 @@ def program(name: str) -> str:
 
 @functools.cache
 def render_text(*sets: str, values: tuple[str, ...] = (), given: str = "", upgrade: bool = False) -> str:
-    """Manifests of the chart as text.
+    """Render the chart; return the manifests as text.
 
     Args:
-        sets: `knob=value` each.
-        values: Names of files in the chart's folder.
+        sets: Values, each as `name=value`.
+        values: Names of values files in the chart's folder.
         given: Further values, as YAML.
-        upgrade: Render as an upgrade instead of an install.
+        upgrade: Render as for an upgrade instead of an installation.
 
     Raises:
-        RefusedError: Helm refused, with its message.
+        RefusedError: Helm refused; the error has its message.
     """
     command = [program("helm"), "template", RELEASE, str(CHART), "--namespace", NAMESPACE]
     for name in values:
@@ -87,14 +90,14 @@ def render_text(*sets: str, values: tuple[str, ...] = (), given: str = "", upgra
 
 
 def render(*sets: str, values: tuple[str, ...] = (), given: str = "", upgrade: bool = False) -> list[dict]:
-    """Objects of the chart; with an existing Secret unless the values name one."""
+    """Render the chart; return its objects. Without `values`, passwords come from an existing Secret."""
     wanted = sets if values else (*EXISTING, *sets)
     return parsed(render_text(*wanted, values=values, given=given, upgrade=upgrade))
 
 
 @functools.cache
 def parsed(text: str) -> list[dict]:
-    """The objects of a manifest; shared between tests, which only read them."""
+    """Parse manifests. The objects are cached, so tests must not change them."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return [item for item in yaml.load_all(text, loader) if item]
 
@@ -110,19 +113,19 @@ CONFIGURATIONS = {
 
 
 def configuration(name: str) -> list[dict]:
-    """Objects of one of the values files that the chart brings."""
+    """Render one of `CONFIGURATIONS`, the values files in the chart; return its objects."""
     return render(**CONFIGURATIONS[name])
 
 
 def pick(objects: list[dict], kind: str, name: str = "") -> dict:
-    """The one object of a kind (and name)."""
+    """The only object of a kind, and of a name if one is given."""
     found = [o for o in objects if o["kind"] == kind and name in ("", o["metadata"]["name"])]
     assert len(found) == 1, f"{len(found)} objects are {kind} {name}"
     return found[0]
 
 
 def pod_specs(objects: list[dict]) -> dict[str, dict]:
-    """Every pod template (metadata and spec) by kind and name of its object."""
+    """All pod templates (metadata and spec), by kind and name of the object that contains them."""
     found = {}
     for item in objects:
         key = f"{item['kind']} {item['metadata']['name']}"

@@ -1,4 +1,4 @@
-"""Every alert: one file, one runbook, and a case in which it fires and one in which it keeps quiet."""
+"""Every alert has one file, one runbook, and test cases in which it fires and does not fire."""
 
 import json
 import re
@@ -16,7 +16,7 @@ CASES = ROOT / "tests" / "chart" / "alerts"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 
 
-# Their point is that there is no series at all, whoever else has some.
+# These alerts fire because a series is absent, so series of another release or namespace do not matter.
 OF_ABSENCE = {"ExporterDown", "PredictUnreachable"}
 
 
@@ -52,7 +52,7 @@ def test_every_alert_is_rendered_with_the_address_of_its_runbook():
 
 
 def test_every_rendered_alert_looks_at_this_namespace_and_this_release_alone():
-    """The files hold for any release; a selector without a namespace would be raised by somebody else's pods."""
+    """Without a selector for namespace and release, another installation's pods would trigger the alert."""
     for rule in rendered()[0]["rules"]:
         selectors = re.findall(r"\b(?:streamflow|http|kubelet)_\w+|\bup\b", rule["expr"])
         scoped = re.findall(
@@ -109,7 +109,7 @@ def test_prometheus_takes_every_rule(tmp_path):
 
 
 def asked(name, item, labels, renamed=("", "")):
-    """One test of promtool: the series, and the labels with which the alert fires, or None."""
+    """A promtool test: input series, and labels of the alert that must fire, or None if it must not."""
     series = [{**entry, "series": entry["series"].replace(*renamed)} for entry in item["input_series"]]
     expected = [] if labels is None else [{"exp_labels": labels}]
     return {
@@ -124,13 +124,13 @@ def test_an_alert_fires_when_it_should_and_keeps_quiet_when_not(name, tmp_path):
     case = yaml.safe_load((CASES / f"{name}.yaml").read_text(encoding="utf-8"))
     rule = next(rule for rule in rendered()[0]["rules"] if rule["alert"] == name)
     rules = tmp_path / "rules.yaml"
-    # The text of annotations holds measured values; what matters here is whether it fires, and for whom.
+    # Annotations contain measured values; only whether the alert fires and its labels are tested.
     bare = {key: value for key, value in rule.items() if key != "annotations"}
     rules.write_text(yaml.safe_dump({"groups": [{"name": "streamflow", "rules": [bare]}]}))
     tests = [asked(name, item, None) for item in case["quiet"]]
     tests += [asked(name, item, item["labels"]) for item in case["firing"]]
     if name not in OF_ABSENCE:
-        # Neither another namespace's series nor those of another release in this one.
+        # Series of another namespace, or of another release in this namespace, must not trigger it.
         for own, others in (('"churn"', '"elsewhere"'), ('"streamflow-', '"other-')):
             tests += [asked(name, item, None, (own, others)) for item in case["firing"]]
     file = tmp_path / "test.yaml"

@@ -1,4 +1,4 @@
-"""Facts of the render that an install depends on."""
+"""Properties of the rendered chart on which an installation depends."""
 
 import csv
 import json
@@ -85,7 +85,7 @@ def test_the_settings_are_what_the_code_takes(monkeypatch, tmp_path):
     loaded = settings.load(home=tmp_path)
     assert loaded.training.estimators == ("random_forest", "logistic_regression", "gradient_boosting")
     assert loaded.database.host == "streamflow-postgresql"
-    # A name that no setting has is an error, not a setting that does nothing.
+    # A variable that no setting matches would be silently ignored.
     sections = {name.removeprefix("STREAMFLOW_").split("__")[0].lower() for name in data}
     assert sections <= set(type(loaded).model_fields)
 
@@ -108,7 +108,7 @@ def test_a_component_overrides_what_all_pods_have():
     ]["volumes"]
 
 
-# What `pods` of values.yaml offers, each with a value that can be found again, and where it must be.
+# Every key of `pods` in values.yaml, with a recognizable value and the place where it must be rendered.
 POD_KEYS = {
     "podLabels": {"tier": "x"},
     "podAnnotations": {"note": "x"},
@@ -172,7 +172,7 @@ def test_every_key_of_pods_does_something_for_every_component(component):
 
 
 def test_a_database_proxy_runs_before_whatever_asks_the_database():
-    """A native sidecar is an init container: those that come after it find it up."""
+    """A native sidecar is an init container; containers after it start once it is up."""
     proxy = {"name": "proxy", "image": "proxy:1", "restartPolicy": "Always"}
     values = {"pods": {"initContainers": [proxy]}}
     for where, template in pod_specs(render("demo.enabled=true", given=json.dumps(values))).items():
@@ -191,7 +191,7 @@ def test_a_label_that_all_objects_and_some_pods_have_comes_once_and_the_pods_win
     assert deployment.count(" tier: all") == 1
     assert deployment.count(" tier: own") == 1
     assert deployment.count("part-of: us") == deployment.count("part-of:") == 2
-    # What a selector looks for cannot be taken from it.
+    # Labels that selectors use cannot be overridden.
     assert "component: mine" not in text
 
 

@@ -1,4 +1,4 @@
-"""components.yaml states the facts about components; nothing else repeats them."""
+"""components.yaml is the only place that states facts about components."""
 
 import inspect
 import re
@@ -37,7 +37,7 @@ def test_no_test_has_a_table_of_ports_of_its_own():
 
 
 def test_processes_listen_on_the_same_ports_without_the_chart():
-    """The defaults of the command line and of the settings, which a laptop uses."""
+    """Defaults of the command line and the settings, which a laptop uses, equal the chart's ports."""
     defaults = {
         name: inspect.signature(getattr(serve, name)).parameters["port"].default
         for name in ("mlflow", "feast", "exporter")
@@ -51,7 +51,7 @@ def test_processes_listen_on_the_same_ports_without_the_chart():
 
 
 def test_every_component_and_job_logs_in_as_a_role_that_the_database_has():
-    """And every role has a user: the owner is the one that migrations log in as."""
+    """Conversely, every role is used: migrations log in as the owner."""
     used = {own["databaseRole"] for own in (*FACTS.values(), *JOBS.values()) if "databaseRole" in own}
     assert used | {"owner"} == {*ROLES, "admin"}
 
@@ -88,7 +88,7 @@ def test_a_server_opens_its_ports_and_announces_those_of_its_metrics(name):
 
 
 def test_the_budget_of_connections_counts_every_pool():
-    """Counted by hand: predict (4 + 1) x 5, MLflow 1 x 2 x 2 x 3, Feast (2 + 1) x 4 x 12, exporter 2, jobs 21."""
+    """By hand: predict (4 + 1) x 5, MLflow 1 x 2 x 2 x 3, Feast (2 + 1) x 4 x 12, exporter 2, jobs 21."""
     sets = (
         "predict.autoscaling.maxReplicas=4",
         "settings.predict.poolSize=5",

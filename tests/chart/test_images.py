@@ -1,4 +1,4 @@
-"""Images and the inner loop, as far as a file shows it."""
+"""Dockerfiles, Skaffold configuration and chart package, without building anything."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A job is one name in five places."""
+"""A job has the same name in five places."""
 
 import importlib
 import pkgutil
@@ -39,7 +39,7 @@ def test_the_module_of_a_recipe_has_a_function_of_its_name_and_at_most_60_lines(
 
 @pytest.mark.parametrize("name", catalog.JOBS)
 def test_a_job_is_run_by_the_command_line_under_its_name(name, monkeypatch):
-    """So are its row in `job_runs`, and from that the label `job_name` of its metrics."""
+    """The same name is in its row of `job_runs`, and so in the label `job_name` of its metrics."""
     ran = []
     monkeypatch.setattr(cli_jobs, "run_job", lambda _settings, job, recipe: ran.append((job, recipe)) or 0)
     result = CliRunner().invoke(cli_jobs.app, ["exec", name])
@@ -72,7 +72,7 @@ def test_a_job_becomes_a_cron_job_that_never_overlaps_and_cleans_up(name):
 
 
 def test_the_hourly_check_never_falls_between_ingest_and_materialize():
-    """There it would find the features behind the new month, and raise an alert each time one comes."""
+    """Between them, features are behind the newest drop, so each new month would raise an alert."""
     minute = {name: JOBS[name]["schedule"].split()[:2] for name in ("ingest", "materialize", "monitor")}
     (start, hour), (end, same_hour), (check, every_hour) = minute.values()
     assert (hour, every_hour) == (same_hour, "*")

@@ -1,4 +1,4 @@
-"""Who may connect to whom: the policies against a table of their own, which components.yaml does not feed."""
+"""Network policies allow exactly the connections in a table that is independent of components.yaml."""
 
 import re
 
@@ -9,7 +9,7 @@ from render import FACTS, JOBS, NAMESPACE, RELEASE, ROOT, configuration, render
 PORTS = {name: own.get("port", own.get("metricsPort")) for name, own in FACTS.items()}
 PORTS = {name: port for name, port in PORTS.items() if port}
 COMPONENTS = (*FACTS, *JOBS)
-# Stated a second time on purpose: a connection opened in components.yaml or k8s-jobs/ by mistake differs from this.
+# Repeated here on purpose, to catch a connection that is added to components.yaml or k8s-jobs/ by mistake.
 MAY_CONNECT = {
     "postgresql": set(),
     "mlflow": {"postgresql"},
@@ -45,7 +45,7 @@ def selects(selector, held):
 
 
 def allows(rules, key, peer, namespace, port):
-    """Whether a rule lets a pod (labels, namespace) through at a port."""
+    """Whether one of the rules allows a peer with these labels in a namespace to use a port."""
     for rule in rules:
         peers = rule.get(key)
         ports = rule.get("ports")
@@ -68,7 +68,7 @@ def allows(rules, key, peer, namespace, port):
 
 
 def open_between(policies, source, target, port, namespace=NAMESPACE):
-    """Whether a pod of `source` reaches `target` at a port: both ends must allow it."""
+    """Whether a pod of `source` can connect to `target`: both its egress and the target's ingress allow it."""
     sender, receiver = labels(source) if namespace == NAMESPACE else {"app": source}, labels(target)
     out = [p for p in policies if namespace == NAMESPACE and selects(p["podSelector"], sender)]
     into = [p for p in policies if selects(p["podSelector"], receiver)]
@@ -90,7 +90,7 @@ def test_the_policies_allow_exactly_the_connections_that_are_intended():
         }
         for source in COMPONENTS
     }
-    # predict accepts everybody by default; the egress rules of the others still limit who reaches it.
+    # predict accepts any peer by default, but the egress rules of the other components still apply.
     assert allowed == MAY_CONNECT
 
 
@@ -122,7 +122,7 @@ def test_prometheus_in_its_namespace_scrapes_everything(target, port):
 
 
 def test_prometheus_alone_can_be_let_in_as_the_docs_say():
-    """MLflow's metrics share the port of its API: others of that namespace have no business there."""
+    """MLflow serves metrics on its API's port, which other pods in Prometheus' namespace must not reach."""
     page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
     [block] = [b for b in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "monitoringPeers" in b]
     policy = policy_of(render(given=block), "mlflow")

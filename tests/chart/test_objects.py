@@ -1,4 +1,4 @@
-"""Exactly these objects come out of an install."""
+"""An installation consists of exactly these objects."""
 
 import base64
 import json
@@ -117,7 +117,7 @@ def demo(*sets, **options):
 
 
 def test_an_upgrade_leaves_the_demo_as_it_is_or_starts_another_one_but_never_changes_its_job():
-    """A Job's pods cannot be changed, and a Job that is no longer rendered is taken away while it runs."""
+    """A Job's pod template is immutable, and Helm deletes a running Job that is no longer rendered."""
     first = demo()
     assert demo(upgrade=True) == first
     assert demo("settings.predict.maxQueue=5", "predict.autoscaling.maxReplicas=3", upgrade=True) == first
@@ -134,7 +134,7 @@ def test_what_the_demo_needs_is_there_after_an_upgrade_too():
 
 
 def notes(*sets, **options):
-    """What a user reads after an install."""
+    """The notes that a user reads after an installation."""
     told = '{{ include "streamflow/templates/NOTES.txt" . | b64enc }}'
     extra = {"kind": "ConfigMap", "metadata": {"name": "notes"}, "data": {"text": told}}
     objects = render(*sets, given=json.dumps({"extraObjects": [extra]}), **options)
@@ -166,7 +166,7 @@ def test_names_fit_a_long_release_name():
     long = "a-release-name-that-is-as-long-as-helm-allows-it-be"
     names = [o["metadata"]["name"] for o in render(f"fullnameOverride={long}")]
     assert max(map(len, names)) <= 63
-    # A CronJob's Jobs get eleven characters more.
+    # Kubernetes appends 11 characters to a CronJob's name for its Jobs.
     assert (
         max(len(o["metadata"]["name"]) for o in render(f"fullnameOverride={long}") if o["kind"] == "CronJob")
         <= 52
@@ -174,7 +174,7 @@ def test_names_fit_a_long_release_name():
 
 
 def test_every_claim_has_a_pod_from_the_start():
-    """`helm install --wait` waits until claims are bound, and many storage classes bind with the first pod."""
+    """`helm install --wait` waits until claims are bound, and many storage classes bind only for a pod."""
 
     def claimed(*sets, **options):
         objects = render(*sets, **options)
@@ -186,5 +186,5 @@ def test_every_claim_has_a_pod_from_the_start():
     assert claimed() == set()
     assert claimed("drops.url=s3://drops/streamflow") == set()
     assert claimed("backups.persistence.enabled=false") == set()
-    # Later the jobs alone hold them: a volume that one node may mount should not be in the way of an upgrade.
+    # Later only jobs mount them, so that a ReadWriteOnce volume does not block an upgrade.
     assert claimed(upgrade=True) == {"streamflow-drops", "streamflow-backups"}

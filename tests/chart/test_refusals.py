@@ -1,4 +1,4 @@
-"""Seeded mistakes in values: refused, in words that name the knob and what to do."""
+"""Mistakes in values are refused with a message that names the value and what to do."""
 
 import json
 import re
@@ -93,7 +93,7 @@ MISTAKES = {
         ["predict.service.loadBalancerSourceRanges[0]=10.0.0.0/8"],
         ["predict.service.loadBalancerSourceRanges", "predict.service.type=ClusterIP"],
     ),
-    # By the schema:
+    # Refused by the schema:
     "a schedule that is not one": (
         ["jobs.train.schedule=every month"],
         ["/jobs/train/schedule", "every month"],
@@ -160,7 +160,7 @@ BAD_SCHEDULES = {
 
 
 def test_the_schema_takes_every_schedule_that_kubernetes_takes_and_refuses_what_has_not_its_shape():
-    """The API server knows the ranges: tests/cluster/test_cluster_mistakes.py."""
+    """The schema checks form; the API server checks ranges (tests/cluster/test_cluster_mistakes.py)."""
     pattern = SCHEMA["definitions"]["job"]["properties"]["schedule"]["pattern"]
     schedules = GOOD_SCHEDULES | {job["schedule"] for job in JOBS.values()}
     assert matching(pattern, schedules | BAD_SCHEDULES) == schedules

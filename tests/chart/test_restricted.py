@@ -1,4 +1,4 @@
-"""Every pod meets the restricted Pod Security Standard and goes beyond it; no secret is in a variable."""
+"""Every pod meets and exceeds the restricted Pod Security Standard; environments contain no secrets."""
 
 import re
 
@@ -84,7 +84,7 @@ def mebi(text):
     ],
 )
 def test_no_pod_is_evicted_for_what_its_own_volumes_may_hold(sets):
-    """The kubelet counts emptyDirs, against the limits of all containers, or of the largest init container."""
+    """The kubelet counts emptyDirs against the limits of all containers, or of the largest init container."""
     for where, template in pod_specs(render(*sets)).items():
 
         def limits(key, spec=template["spec"]):
@@ -115,7 +115,7 @@ def test_no_secret_is_in_a_variable_or_a_config_map(name):
 def test_each_component_gets_the_password_of_its_own_role_alone(name):
     for where, template in pods(name):
         secrets = [v["secret"] for v in template["spec"]["volumes"] if "secret" in v]
-        # These two are the administrator.
+        # These two log in as the administrator.
         if "migrate" in where or "restore" in where:
             continue
         assert len(secrets) == 1, where

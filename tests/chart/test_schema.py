@@ -1,4 +1,4 @@
-"""values.yaml, its schema, its README and the settings of the code say the same."""
+"""values.yaml, its schema, its README and the settings in the code agree."""
 
 import json
 import re
@@ -21,7 +21,7 @@ TEMPLATES = "\n".join(
     path.read_text(encoding="utf-8") for path in sorted((CHART / "templates").rglob("*")) if path.is_file()
 )
 
-# Settings that follow from where things run, so that they are no knobs.
+# Settings that the chart derives from its own objects, so they are not values.
 DERIVED = {
     "home",
     "backup.artifacts",
@@ -125,7 +125,7 @@ def snake(name):
 def test_values_and_settings_share_one_vocabulary_and_one_set_of_defaults():
     knobs = {f"{snake(k.path[1])}.{snake(k.path[2])}": k.default for k in LEAVES if k.path[0] == "settings"}
     fields = {name: default for name, default in settings_fields() if name not in DERIVED}
-    # On a cluster logs are read by machines.
+    # On a cluster, programs read the logs.
     fields["log.format"] = "json"
     as_json = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
     assert knobs == as_json

@@ -1,4 +1,4 @@
-"""Passwords that are looked up in a cluster, by somebody who may see the release's namespace alone."""
+"""The chart looks up existing passwords in a cluster, with rights in the release's namespace only."""
 
 import base64
 import contextlib
@@ -30,7 +30,10 @@ def failure(code, reason):
 
 @contextlib.contextmanager
 def cluster(answers, tmp_path):
-    """An API server that answers these paths and forbids all others; yields what it was asked for."""
+    """Run an API server that answers these paths and forbids all others.
+
+    Yields the list of requested paths and the path of a kubeconfig.
+    """
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -48,7 +51,7 @@ def cluster(answers, tmp_path):
             self.wfile.write(text)
 
         def log_message(self, *_):
-            """Nothing: what was asked is in `asked`."""
+            """Do not log; `asked` has the requested paths."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -66,7 +69,7 @@ def cluster(answers, tmp_path):
 
 
 def rendered(kubeconfig):
-    """The chart as it is installed: with a cluster to look things up in."""
+    """Render the chart as an installation does, with lookups in a cluster; return the passwords."""
     seeing = ("--dry-run=server", "--kubeconfig", kubeconfig)
     done = subprocess.run(
         [program("helm"), "template", RELEASE, str(CHART), "--namespace", NAMESPACE, *seeing],
@@ -87,7 +90,7 @@ NO_SECRETS = (200, {"kind": "SecretList", "metadata": {}, "items": []})
 
 
 def test_a_first_install_makes_passwords_and_asks_for_nothing_outside_its_namespace(tmp_path):
-    """Also where the namespace is yet to be made: what is in it can be listed, and is nothing."""
+    """This includes a namespace that does not exist yet: listing its Secrets succeeds and returns none."""
     with cluster({f"{SECRETS}/streamflow-database": MISSING, SECRETS: NO_SECRETS}, tmp_path) as (
         asked,
         config,

@@ -1,9 +1,9 @@
-"""Every object against Kubernetes' own schemas; a misspelt key is an error."""
+"""Every object is valid against Kubernetes' own schemas; a misspelt key is an error."""
 
 import pytest
 from render import CONFIGURATIONS, configuration
 
-# kubernetes-validate carries Kubernetes' own kinds alone.
+# kubernetes-validate contains the schemas of built-in kinds only.
 OTHERS = {"ServiceMonitor", "PrometheusRule", "HTTPRoute"}
 
 

@@ -1,13 +1,13 @@
-"""A cluster with both images, and the installs of the chart in it. Off unless TEST_CLUSTER says how much they matter.
+"""Fixtures that start a cluster and install the chart. These tests run only if TEST_CLUSTER is set.
 
-cluster   the cluster is up and has the images: README's first command on Kubernetes
-demo      README's second command: the chart with demo.enabled, in a namespace held to the restricted standard
-way       the chart without any drop; every schedule waits to be started by hand
+cluster   a cluster with both images, started by the README's first command for Kubernetes
+demo      the chart with demo.enabled, installed by the README's second command in a restricted namespace
+way       the chart without drops and with all schedules suspended; tests start the jobs
 
-TEST_CLUSTER=required    a machine that can run no cluster fails the tests (`make test-cluster`)
-TEST_CLUSTER=possible    there they are skipped, saying why (`.ci/run`)
-KEEP=1                   a cluster that is up is taken, and left
-CLUSTER=NAME             its name
+TEST_CLUSTER=required    fail if this machine cannot run a cluster (`make test-cluster`)
+TEST_CLUSTER=possible    skip the tests in that case, with the reason (`.ci/run`)
+KEEP=1                   use a cluster that is already running, and do not stop it at the end
+CLUSTER=NAME             name of the cluster
 """
 
 import os
@@ -26,9 +26,9 @@ collect_ignore_glob = [] if WANTED else ["test_*.py"]
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """After everything that needs no cluster: what leaves the install as it is, load, which does not, and `way`.
+    """Run cluster tests after all others: first read-only tests, then load tests, then those that use `way`.
 
-    `way` has an install of its own, and two are too much for two cores.
+    Load tests change the installation. `way` is a second installation, and two cores cannot run both at once.
     """
     for item in items:
         if item.path.parent.name == "cluster":
@@ -46,7 +46,7 @@ def _turn(item):
 
 @pytest.fixture(scope="session")
 def figures(request):
-    """Print a line that is seen in the log of a passed test, too."""
+    """A function that prints a line even if the test passes."""
     reporter = request.config.pluginmanager.get_plugin("terminalreporter")
     capture = request.config.pluginmanager.get_plugin("capturemanager")
 
@@ -60,7 +60,7 @@ def figures(request):
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory, figures):
-    """The cluster is up and has the images; kubectl and helm find it."""
+    """Start the cluster, load the images, and point kubectl and helm at it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLUSTER", os.environ.get("CLUSTER", "streamflow-test"))
         patch.delenv("TAG", raising=False)
@@ -82,7 +82,7 @@ def cluster(tmp_path_factory, figures):
 
 
 def make(command, log):
-    """Run README's command that makes the cluster; what it prints goes to a file."""
+    """Run the README's command that starts the cluster; its output goes to a file."""
     words = shlex.split(command)
     assert words[0] == "make", command
     for target in words[1:]:
@@ -104,7 +104,7 @@ def script(*arguments):
 
 
 def environment():
-    """PATH and KUBECONFIG, as `images/cluster.sh env` sets them; and whether the cluster was made by a tool."""
+    """PATH and KUBECONFIG as `images/cluster.sh env` sets them; and whether a tool manages the cluster."""
     exports = script("env")
     yield "CLUSTER_HAS_TOOL", "yes" if exports.strip() else "no"
     for name in ("PATH", "KUBECONFIG"):
@@ -115,7 +115,7 @@ def environment():
 
 @pytest.fixture(scope="session")
 def current():
-    """The installs that stand now."""
+    """The current installations by namespace; `stand` keeps at most one."""
     return {}
 
 
@@ -130,7 +130,7 @@ def stand(current, release):
 
 @pytest.fixture(scope="session")
 def demo(cluster, current, figures):
-    """README's install, in a restricted namespace."""
+    """The README's installation, in a namespace with the restricted Pod Security Standard."""
     release = stand(current, Release("streamflow"))
     command = shlex.split(block("README.md", "On Kubernetes")[1])
     assert command[:2] == ["helm", "install"]
@@ -144,7 +144,7 @@ def demo(cluster, current, figures):
 
 @pytest.fixture(scope="module")
 def way(cluster, current):
-    """The chart without any drop; every schedule waits to be started by hand."""
+    """The chart without drops and with all schedules suspended."""
     release = stand(current, Release("streamflow-way"))
     release.chart("install", "demo.enabled=false", "jobDefaults.suspend=true", wait=False)
     for name in ("mlflow", "feast", "exporter"):
@@ -166,7 +166,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def state(namespace):
-    """What a person would look at first: pods, events, the last lines of every log."""
+    """Report a namespace after a failure: pods, events, and the last lines of every log."""
     parts = [
         kubectl_or_why(namespace, "get", "pods,jobs,hpa", "--output=wide"),
         kubectl_or_why(namespace, "get", "events", "--sort-by=.lastTimestamp"),

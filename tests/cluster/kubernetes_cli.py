@@ -1,4 +1,4 @@
-"""kubectl and helm as a person uses them: run, wait for a condition, forward a port, put a drop on the volume."""
+"""Run kubectl and helm as a user does: wait for conditions, forward ports, copy drops to the volume."""
 
 import contextlib
 import json
@@ -27,7 +27,10 @@ TEST_LABEL = "streamflow.io/test=yes"
 
 
 def run(*command, stdin=None, timeout=600, check=True, cwd=None):
-    """The output of a command; fails with what it said."""
+    """Run a command and return its output; fail with the output if the command fails.
+
+    With `check=False`, return the finished process instead.
+    """
     done = subprocess.run(
         [str(part) for part in command],
         input=stdin, capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd,
@@ -40,7 +43,7 @@ def run(*command, stdin=None, timeout=600, check=True, cwd=None):
 
 
 def wait_for(question, what, timeout=300, pause=1.0):
-    """The first true answer to `question`."""
+    """Poll `question` until its answer is true, and return that; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (answer := question()):
         assert time.monotonic() < deadline, f"{what}: not within {timeout} s"
@@ -49,7 +52,7 @@ def wait_for(question, what, timeout=300, pause=1.0):
 
 
 def ask(url, body=None, timeout=30):
-    """Status and JSON (or text) of a request; (0, reason) when nothing answers."""
+    """Send a request; return its status and JSON or text, or (0, reason) if the connection fails."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers={"content-type": "application/json"})
     try:
@@ -67,7 +70,7 @@ def ask(url, body=None, timeout=30):
 
 
 def block(page, heading):
-    """The commands of the first bash block below a heading of a page, without comments."""
+    """Commands in the first bash block below a heading of a page, without comments."""
     text = (ROOT / page).read_text(encoding="utf-8")
     below = text[text.index(f"\n## {heading}\n") :]
     shell = re.search(r"^```bash\n(.*?)^```", below, re.MULTILINE | re.DOTALL)[1]
@@ -76,42 +79,42 @@ def block(page, heading):
 
 
 def any_entity(release):
-    """The first entity that has every value in the newest materialization."""
+    """Key of the first entity whose features are complete in the newest materialization."""
     tables = ["subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_agg_90d_fv"]
     return release.sql(entity_queries("user_id", tables)[0])[0][0]
 
 
 def answers(release):
-    """A right answer of /predict, or None."""
+    """Answer of /predict to a valid request; None if it is not a prediction."""
     with release.forwarded(f"{release.name}-predict", 80) as url:
         status, answer = ask(f"{url}/predict", {"user_id": any_entity(release)})
     return answer if status == 200 and 0 <= answer["probability"] <= 1 else None
 
 
 class Release:
-    """One install of the chart in a namespace of its own."""
+    """A Helm release of the chart in a namespace of its own."""
 
     def __init__(self, namespace, name="streamflow"):
         self.namespace, self.name = namespace, name
 
     def kubectl(self, *arguments, **options):
-        """Output of kubectl in the namespace."""
+        """Run kubectl in the namespace; return its output."""
         return run("kubectl", "--namespace", self.namespace, *arguments, **options)
 
     def get(self, *arguments):
-        """An object, or the items of a list."""
+        """Get an object, or the items of a list."""
         found = json.loads(self.kubectl("get", *arguments, "--output=json"))
         return found.get("items", found)
 
     def create_namespace(self):
-        """The namespace, held to the restricted Pod Security Standard; an old one goes first."""
+        """Create the namespace with the restricted Pod Security Standard; delete an old one first."""
         self.delete_namespace()
         run("kubectl", "create", "namespace", self.namespace)
         restricted = "pod-security.kubernetes.io/enforce=restricted"
         run("kubectl", "label", "namespace", self.namespace, restricted, TEST_LABEL)
 
     def delete_namespace(self):
-        """Remove everything, data too; but never what no test made."""
+        """Delete the namespace with all data; fail if the tests did not create it."""
         found = run("kubectl", "get", "namespace", self.namespace, "--ignore-not-found", "--output=json")
         if not found.strip():
             return
@@ -123,13 +126,13 @@ class Release:
         run("kubectl", "delete", "namespace", self.namespace, "--wait", timeout=300)
 
     def helm(self, verb, *arguments, timeout=1500):
-        """Output of helm for this release."""
+        """Run helm for this release; return its output."""
         return run(
             "helm", verb, self.name, *arguments, "--namespace", self.namespace, timeout=timeout, cwd=ROOT
         )
 
     def chart(self, verb, *values, wait=True):
-        """Install or upgrade with ci/small.yaml and the given values; waits until everything is ready."""
+        """Install or upgrade with ci/small.yaml and the given values; by default wait until all is ready."""
         arguments = [CHART, "--values", CHART / "ci" / "small.yaml"]
         for value in values:
             arguments += ["--set", value]
@@ -138,9 +141,9 @@ class Release:
 
     @contextlib.contextmanager
     def forwarded(self, service, port):
-        """http://127.0.0.1:PORT that leads to a service, as `kubectl port-forward` prints it."""
+        """Run `kubectl port-forward` to a service; yield the local URL."""
         command = ["kubectl", "--namespace", self.namespace, "port-forward", f"service/{service}", f":{port}"]
-        # A file, since a pipe that nobody reads would stop it after a while.
+        # Output goes to a file: nobody reads it later on, and a full pipe would block kubectl.
         with (
             tempfile.TemporaryFile("w+") as out,
             subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, text=True) as process,
@@ -160,7 +163,7 @@ class Release:
         return found and found[0]
 
     def sql(self, statement, database="streamflow"):
-        """Rows of a statement, as lists of text."""
+        """Run a statement; return its rows as lists of strings."""
         shell = [
             "psql",
             "-XAtq",
@@ -179,9 +182,9 @@ class Release:
         return [line.split("\t") for line in out.splitlines()]
 
     def job(self, name, timeout=900):
-        """Run a job now with `kubectl create job --from=cronjob/…`; the facts it recorded.
+        """Run a job now with `kubectl create job --from=cronjob/…`; return the facts that it recorded.
 
-        Its schedule may have started it a moment before: then once more.
+        If its schedule has just started the job, this run does nothing, so try again.
         """
         while True:
             made = f"{name}-{time.monotonic_ns():x}"
@@ -205,14 +208,14 @@ class Release:
         )
 
     def drop(self, folder, as_of):
-        """Copy a folder onto the volume of drops, as docs/kubernetes.md says it."""
+        """Copy a folder to the volume for drops, as docs/kubernetes.md describes."""
         self.kubectl("apply", "--filename", CHART / "examples" / "drops-pod.yaml")
         self.kubectl("wait", "--for=condition=Ready", "pod/drops", "--timeout=180s")
         self.kubectl("cp", folder, f"drops:/drops/{as_of}", timeout=300)
         self.kubectl("delete", "pod", "drops", "--grace-period=1")
 
     def pods(self):
-        """The pods that are not of a Job and not going away."""
+        """Pods of servers, that is, not of Jobs, that are not being deleted."""
         return [
             pod
             for pod in self.get("pods", f"--selector=app.kubernetes.io/instance={self.name}")
@@ -222,12 +225,12 @@ class Release:
 
 
 def restarts(pod):
-    """Restarts of all containers of a pod."""
+    """Number of restarts of all containers in a pod."""
     status = pod["status"]
     every = status.get("containerStatuses", []) + status.get("initContainerStatuses", [])
     return sum(item["restartCount"] for item in every)
 
 
 def is_ready(pod):
-    """Whether the pod's condition Ready holds."""
+    """Whether the pod's condition Ready is true."""
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))

@@ -1,6 +1,6 @@
-"""Constant load on /predict: keep-alive and fresh connections, never a retry; one line of counts each second.
+"""Constant load on /predict over keep-alive and new connections, without retries; prints counts every second.
 
-python load_client.py HOST PORT REQUESTS_PER_SECOND ENTITY...     0 requests per second: as many as go
+python load_client.py HOST PORT REQUESTS_PER_SECOND ENTITY...     0 requests per second: as many as possible
 """
 
 import http.client
@@ -17,7 +17,7 @@ LATENCIES = []
 
 
 def main(host, port, rate, entities):
-    """Ask from WORKERS threads, half of which keep their connection."""
+    """Send requests from WORKERS threads, half of which keep their connection alive."""
     pause = WORKERS / float(rate) if float(rate) else 0
     for number in range(WORKERS):
         work = (
@@ -39,7 +39,7 @@ def main(host, port, rate, entities):
 
 
 def ask_forever(host, port, pause, entities, keeps):
-    """One connection after the other, or always the same."""
+    """Send requests forever, over the same connection if `keeps`, else each over a new one."""
     connection = None
     for entity in entities:
         began = time.monotonic()
@@ -62,7 +62,7 @@ def ask_forever(host, port, pause, entities, keeps):
 
 
 def count(error, version, keeps, seconds):
-    """Add one request to the counts."""
+    """Count one request."""
     with LOCK:
         COUNTS["requests"] += 1
         COUNTS["kept" if keeps else "fresh"] += 1

@@ -1,4 +1,4 @@
-"""One `helm install`: everything is ready, answers, and fits."""
+"""After one `helm install`, everything is ready and answers."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""What bears on timing and load: idle use, the autoscaler, rolling, jobs, upgrades and a reinstall under requests.
+"""Behaviour under load: idle usage, autoscaler, rolling restarts, jobs, upgrades and a reinstallation.
 
-In this order, since later ones leave the install changed.
+The order matters, because later tests change the installation.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ SCRIPT = Path(__file__).with_name("load_client.py").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def months(tmp_path_factory):
-    """The two months of the demo and the one after, generated as the demo does."""
+    """The two months of the demo and the next one, generated as the demo does."""
     folder = tmp_path_factory.mktemp("months") / "drops"
     command = [STREAMFLOW, "simulate", folder, "--users", "7000", "--months", "3", "--seed", "1"]
     run(*command, cwd=Path(__file__).parents[2])
@@ -32,7 +32,7 @@ def months(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def entities(months):
-    """Users that have every value in February and in March, and so an answer in both."""
+    """Users whose features are complete in February and in March, so that predict accepts them in both."""
     whole = None
     for month in ("2024-02-29", "2024-03-31"):
         for file in (months / month).glob("*.csv"):
@@ -45,7 +45,7 @@ def entities(months):
 
 @pytest.fixture(scope="module")
 def clients(demo):
-    """A namespace for those who ask."""
+    """A namespace for load clients."""
     found = Release("clients")
     found.create_namespace()
     yield found
@@ -54,7 +54,7 @@ def clients(demo):
 
 @contextlib.contextmanager
 def load(clients, demo, entities, rate=RATE):
-    """Ask all the time; yields what gives the counts so far."""
+    """Send requests all the time; yield a function that returns the counts so far."""
     address = demo.get("service", f"{demo.name}-predict")["spec"]["clusterIP"]
     clients.kubectl("apply", "--filename=-", stdin=json.dumps(client_pod(address, rate, entities)))
     clients.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=120s")
@@ -94,7 +94,7 @@ def client_pod(address, rate, entities):
 
 
 def none_failed(counts, figures, what, least=100):
-    """No request failed, and there were requests; prints the figures."""
+    """Assert that no request failed and that there were at least `least`; print the figures."""
     last = counts()
     figures(
         f"{what}: {last['requests']} requests ({last['kept']} on kept connections, {last['fresh']} on fresh ones),"
@@ -112,7 +112,7 @@ def test_the_idle_platform_fits(demo, figures):
     def settled():
         first, second = usage(demo), None
         if first:
-            # metrics-server measures every 15 s; two measurements apart and alike are an idle platform.
+            # metrics-server measures every 15 s. If two separate measurements agree, the platform is idle.
             time.sleep(35)
             second = usage(demo)
         return second if second and abs(total(first)[0] - total(second)[0]) < 0.1 else None
@@ -163,7 +163,7 @@ def test_a_rolling_restart_and_deleted_pods_fail_no_request(demo, clients, entit
             pod = next(p["metadata"]["name"] for p in predict_pods(demo))
             demo.kubectl("delete", "pod", pod, "--wait=true", timeout=120)
             wait_for(lambda: all_ready(demo), "as many pods as before", timeout=180)
-        # Those that were kept to the deleted pods have asked again.
+        # Wait until clients whose connection was to a deleted pod have sent another request.
         before = counts()["requests"]
         wait_for(lambda: counts()["requests"] > before + 100, "more requests", timeout=60)
         none_failed(counts, figures, "and two pods deleted", least=before)
@@ -209,7 +209,7 @@ def test_uninstall_and_reinstall_find_the_data(demo, figures):
 
 
 def kept(release):
-    """What no upgrade may touch: passwords, counts of rows, versions."""
+    """What an upgrade must not change: passwords and row counts."""
     tables = ["streamflow.drops", "streamflow.promotions"]
     tables += [f"source.{name}" for (name,) in release.sql("SELECT relname FROM pg_class JOIN pg_namespace n"
         " ON n.oid = relnamespace WHERE nspname = 'source' AND relkind IN ('r', 'p') ORDER BY 1")]  # fmt: skip
@@ -236,7 +236,7 @@ def total(used):
 
 
 def usage(release):
-    """CPU (cores) and memory (bytes) by pod, when metrics-server knows all of them."""
+    """CPU cores and bytes of memory by pod; None until metrics-server knows all pods."""
     try:
         text = run(
             "kubectl", "get", "--raw", f"/apis/metrics.k8s.io/v1beta1/namespaces/{release.namespace}/pods"

@@ -1,4 +1,4 @@
-"""Mistakes in values, tried on the cluster: refused before anything is made, in words that name the knob."""
+"""Mistakes in values are refused before anything is created, with a message that names the value."""
 
 import pytest
 import yaml

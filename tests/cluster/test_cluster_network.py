@@ -1,4 +1,4 @@
-"""Who reaches whom, tried between every pair of components, and from strangers."""
+"""Try connections between every pair of components, and from pods that do not belong to the platform."""
 
 import json
 
@@ -8,10 +8,10 @@ from kubernetes_cli import FACTS, Release, wait_for
 
 PORTS = {name: own.get("port", own.get("metricsPort")) for name, own in FACTS.items()}
 PORTS = {name: port for name, port in PORTS.items() if port}
-# tests/chart/test_network.py compares what is declared with what is intended; here it is tried.
+# Here connections are tried; tests/chart/test_network.py compares the policies with what is intended.
 SERVERS = {name: set(own["talksTo"]) for name, own in FACTS.items() if name in PORTS}
 JOBS = {name: set(own["talksTo"]) for name, own in (FACTS | kubernetes_cli.JOBS).items() if name not in PORTS}
-# A policy takes a moment to reach a new pod, in either direction: until all is as expected, or for a minute.
+# Policies take effect on a new pod with a delay, so try until the result is as expected, at most a minute.
 PROBE = """
 import json, socket, sys, time
 targets, expected, own = json.loads(sys.argv[1]), set(json.loads(sys.argv[2])), sys.argv[3]
@@ -28,7 +28,7 @@ while True:
         break
 print(json.dumps(sorted(found)))
 """
-# PostgreSQL's image holds no Python, but a shell that can connect.
+# PostgreSQL's image does not contain Python, but bash can open connections.
 SHELL_PROBE = (
     'for target in "$@"; do'
     ' timeout 2 bash -c "exec 3<>/dev/tcp/$target" 2>/dev/null && echo "$target"; done; true'
@@ -54,7 +54,7 @@ def test_a_server_reaches_what_it_needs_and_nothing_else(demo, addresses, source
 
 
 def test_every_server_listens_where_it_is_looked_for(demo):
-    """So that a closed port is a policy and not a wrong number."""
+    """Otherwise a wrong port number would look like a policy that blocks the connection."""
     for name in set(PORTS) - {"postgresql"}:
         local = json.dumps({name: ("127.0.0.1", PORTS[name])})
         out = demo.kubectl(
@@ -81,7 +81,7 @@ def test_postgresql_reaches_nobody(demo, addresses):
 
 @pytest.fixture(scope="module")
 def jobs(demo, addresses):
-    """What a pod with the labels of each job reaches."""
+    """The components that a pod with the labels of each job can reach."""
     return reached(
         demo, {f"probe-{name}": (labels(demo, name), expected) for name, expected in JOBS.items()}, addresses
     )
@@ -118,7 +118,7 @@ def labels(release, component):
 
 
 def reached(release, pods, targets):
-    """Run a pod by name -> (labels, expected), all at once; what each of them reached."""
+    """Run all `pods`, given as name -> (labels, expected targets); return what each of them reached."""
     manifests = [manifest(name, held, targets, expected) for name, (held, expected) in pods.items()]
     release.kubectl(
         "apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})

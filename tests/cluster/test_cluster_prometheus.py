@@ -1,4 +1,4 @@
-"""A real Prometheus in the cluster finds everything by its annotations, and takes every alert."""
+"""A real Prometheus in the cluster discovers all components by their annotations, and loads all alerts."""
 
 import json
 import urllib.parse
@@ -10,7 +10,7 @@ from kubernetes_cli import CHART, Release, ask, run, wait_for
 ALERTS = [
     yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((CHART / "alerts").glob("*.yaml"))
 ]
-# The usual rules for a Prometheus without the operator.
+# The usual scrape configuration of a Prometheus without the operator.
 CONFIGURATION = {
     "global": {"scrape_interval": "5s", "evaluation_interval": "5s"},
     "rule_files": ["/etc/prometheus/rules.yaml"],
@@ -116,13 +116,13 @@ def objects():
 
 @pytest.fixture(scope="module")
 def prometheus(demo):
-    """Asks Prometheus' HTTP API."""
-    # So that each metric of a job has a value.
+    """A function that sends requests to Prometheus' HTTP API."""
+    # These jobs must have run, or their metrics have no value.
     demo.job("monitor")
     demo.job("parity")
     monitoring = Release("monitoring")
     monitoring.create_namespace()
-    # Without --namespace: the objects say their own.
+    # Without --namespace, because the objects name theirs.
     everything = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects()})
     run("kubectl", "apply", "--filename=-", stdin=everything)
     monitoring.kubectl("rollout", "status", "deployment/prometheus", "--timeout=300s")

@@ -1,4 +1,4 @@
-"""README's commands on Kubernetes, each of them run; the first two are fixtures, because everything builds on them."""
+"""Run the README's commands for Kubernetes. Fixtures run the first two, because all other tests need them."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ def test_every_command_that_follows_the_install_works_as_it_stands(demo, figures
     ports, answered = {}, []
     with contextlib.ExitStack() as background:
         for written in COMMANDS[2:]:
-            # Another process may have README's port on this machine; all else is as it stands.
+            # Only the local port is replaced, because another process may use the README's.
             line = re.sub(r"(localhost:)(\d+)", lambda found: f"{found[1]}{ports[found[2]]}", written)
             forward = re.fullmatch(r"(kubectl .* port-forward \S+) (\d+):(\d+) &", line)
             if forward:

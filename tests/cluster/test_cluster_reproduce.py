@@ -1,4 +1,4 @@
-"""A run that was made in the image comes out of it again: same digests, same figures, same golden rows."""
+"""A run that was trained in the image can be reproduced in it: same digests, figures and golden rows."""
 
 import json
 import os

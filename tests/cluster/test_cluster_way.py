@@ -1,7 +1,7 @@
-"""The way of the sample drops through the cluster: the same figures and predictions as on a laptop, to the last digit.
+"""The pipeline with the sample drops gives the same figures and predictions on a cluster as on a laptop.
 
-Each month is dropped onto the volume; ingest, materialize and train are started from their CronJobs, and nobody does
-anything else: what passes the gate is promoted, and predict serves it.
+Each month is copied to the volume, and the jobs ingest, materialize and train are run from their CronJobs.
+Nothing else is done by hand: what passes the gate is promoted, and predict serves it.
 """
 
 from datetime import date
@@ -25,7 +25,7 @@ FIGURES = ("auc", "accuracy", "f1", "average_precision", "log_loss", "calibratio
 
 @pytest.fixture(scope="module")
 def laptop(cluster, module_settings, mlflow_server, realdata):
-    """The same recipes in this process: by month, what was trained and what it predicts."""
+    """Run the same recipes in this process; by month, the trained version and its scores."""
     address = {"tracking_uri": mlflow_server, "experiment": "way", "registered_model": "way"}
     here = module_settings.model_copy(update={"mlflow": module_settings.mlflow.model_copy(update=address)})
     apply(here)
@@ -54,7 +54,7 @@ def laptop(cluster, module_settings, mlflow_server, realdata):
 
 @pytest.fixture(scope="module")
 def months(way, realdata, laptop, figures):
-    """By month, what the cluster trained, serves and predicts."""
+    """By month, the version that the cluster trained and serves, and its predictions."""
     done = {}
     for as_of, folder in MONTHS.items():
         way.drop(realdata / folder, as_of.isoformat())
@@ -66,7 +66,7 @@ def months(way, realdata, laptop, figures):
 
 
 def month_on_the_cluster(way, users):
-    """Start the schedules; what came out of each, and what predict then says of these users."""
+    """Run the jobs of one month; return their results, and predict's answers for these users."""
     ingested = way.job("ingest")
     way.job("materialize")
     trained = way.job("train")
@@ -91,7 +91,7 @@ def month_on_the_cluster(way, users):
 
 
 def predictions(url, users):
-    """Probability by user, asked for online."""
+    """Request predictions in batches; return the probability by user."""
     found = {}
     for start in range(0, len(users), 500):
         status, answer = ask(f"{url}/predict/batch", {"user_ids": users[start : start + 500]}, timeout=120)

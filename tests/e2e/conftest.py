@@ -1,8 +1,8 @@
-"""The `streamflow` program as a user runs it: processes of its own, in a home of its own.
+"""Fixtures that run the `streamflow` command as a user does, in separate processes with a separate home.
 
-stack       a stack that was started with `streamflow up`, shared by all
-two_drops   the sample drops, or generated ones where they are not
-world       `stack` with both drops ingested, materialized, and a version trained and promoted, all by commands
+stack       a stack started with `streamflow up`, shared by all tests
+two_drops   the sample drops, or generated ones if those are missing
+world       `stack` with both drops ingested and materialized and a version promoted, all by commands
 small       a folder with two small generated drops
 """
 
@@ -18,7 +18,7 @@ from program import Program, http, until
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole stacks start in these tests; on a machine with other work that takes minutes."""
+    """Raise the timeout: these tests start whole stacks, which takes minutes on a busy machine."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.timeout(1200))
@@ -38,7 +38,7 @@ class Stack:
 
     Attributes:
         up: The JSON document that `up` printed.
-        first_answers: Status of the first request to each HTTP service, made at once when `up` had returned.
+        first_answers: Status of the first request to each HTTP service, sent as soon as `up` had returned.
     """
 
     program: Program
@@ -51,7 +51,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class World:
-    """What each command said on the way from two drops to a served version."""
+    """Output of each command on the way from two drops to a served version."""
 
     stack: Stack
     program: Program
@@ -95,7 +95,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def two_drops(sample_drops: Path | None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Drop, Drop]:
-    """The sample drops when they are here, generated ones otherwise."""
+    """The sample drops, or generated ones if those are missing."""
     if sample_drops is not None:
         folders = [sample_drops / "month_000", sample_drops / "month_001"]
     else:
@@ -108,7 +108,7 @@ def two_drops(sample_drops: Path | None, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def world(stack: Stack, two_drops: tuple[Drop, Drop], sample_drops: Path | None) -> World:
-    # Not in the project's folder: the home alone says where everything is.
+    # Outside the checkout, to show that commands need nothing but the home to find the stack.
     program = Program(stack.program.home, cwd=stack.program.home.parent)
     ingested = [program.json("ingest", drop.folder, "--as-of", drop.as_of) for drop in two_drops]
     materialized = program.json("materialize")

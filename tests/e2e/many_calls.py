@@ -1,4 +1,4 @@
-"""Run many command lines in one process, each as `streamflow` would: importing everything anew for each takes a minute.
+"""Run many command lines in one process, each as `streamflow` would; repeating the imports takes a minute.
 
 Reads a JSON list of `[arguments, variables]` from stdin; prints a JSON list of `[exit code, stdout, stderr]`.
 """

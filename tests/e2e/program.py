@@ -1,4 +1,4 @@
-"""The `streamflow` program in a home, as a user's shell runs it; and what is asked of its services."""
+"""Run the `streamflow` command in a home as a user's shell does, and send requests to its services."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Program:
-    """`streamflow` in one home."""
+    """The `streamflow` command with a given home."""
 
     home: Path
     cwd: Path = ROOT
 
     def environment(self, **variables: str) -> dict[str, str]:
-        """What a user's shell would have: nothing that importing Feast has put into this process."""
+        """Environment of a user's shell, without the variables that importing Feast sets in this process."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PROMETHEUS_MULTIPROC")}
         return {**kept, "STREAMFLOW_HOME": str(self.home), "COLUMNS": "200", **variables}
 
     def run(self, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, whatever its exit code."""
+        """Run a command and wait for it; any exit code is accepted."""
         return subprocess.run(
             [STREAMFLOW, *map(str, arguments)],
             cwd=self.cwd,
@@ -50,17 +50,17 @@ class Program:
         )
 
     def ok(self, *arguments: object, **variables: str) -> str:
-        """What a command prints, which must succeed."""
+        """Run a command that must succeed; return its output."""
         done = self.run(*arguments, **variables)
         assert done.returncode == 0, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def json(self, *arguments: object, **variables: str) -> Any:
-        """The one JSON document that a command prints."""
+        """Run a command with `--json`; return the document that it prints."""
         return json.loads(self.ok(*arguments, "--json", **variables))
 
     def start(self, *arguments: object, log: Path, **variables: str) -> subprocess.Popen[bytes]:
-        """Start a command in a process group of its own, as a shell does."""
+        """Start a command in a separate process group, as a shell does, so that it can be sent Ctrl-C."""
         with log.open("wb") as output:
             return subprocess.Popen(
                 [STREAMFLOW, *map(str, arguments)],
@@ -73,7 +73,7 @@ class Program:
             )
 
     def services(self) -> dict[str, dict[str, Any]]:
-        """What `status` says of each service, whatever its exit code."""
+        """Output of `status` by service; any exit code is accepted."""
         document = json.loads(self.run("status", "--json").stdout)
         return {service["name"]: service for service in document["services"]}
 
@@ -83,7 +83,7 @@ class Program:
         for process in psutil.process_iter():
             try:
                 held = [*process.cmdline(), *process.environ().values()]
-                # A command of this home that is at work is no part of its stack.
+                # The mark excludes commands that are running with this home, which are not part of the stack.
                 if "STREAMFLOW_LOCAL_PROCESS" in process.environ() and any(
                     str(self.home) + "/" in text for text in held
                 ):
@@ -94,7 +94,7 @@ class Program:
 
 
 def until(what: str, condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
-    """Poll until a condition is true; fails with `what` when it never is."""
+    """Poll until a condition is true; return its value, or fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
@@ -108,7 +108,7 @@ def port_of(url: str) -> int:
 
 
 def http(url: str, document: object = None) -> tuple[int, Any]:
-    """GET, or POST of a JSON document; the status (0 when nothing answers) and the JSON answer."""
+    """Send GET, or POST with a JSON document; return status (0 if the connection fails) and body."""
     body = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:

@@ -1,4 +1,4 @@
-"""A laptop is lost: the backup comes back into a new stack, which then answers the same."""
+"""Restore a backup into a new stack, which then gives the same answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_backup_comes_back_on_another_machine(world, other, tmp_path):
     )
     assert answer(predict, user) == answer(world.predict, user)
     assert program.json("drops", "list") == world.program.json("drops", "list")
-    # The stack goes on: it starts again, and writes where it left off.
+    # The restored stack can be restarted and written to.
     program.ok("down")
     program.ok("up")
     assert program.json("score")["version"] == world.trained["version"]

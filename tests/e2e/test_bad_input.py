@@ -1,4 +1,4 @@
-"""Every command with something wrong: an exit code, the thing by its name, a next step, and no stack trace."""
+"""Every command with bad input reports an exit code, what is wrong, and a next step, but no traceback."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ TRY = "for help"
 
 @dataclass(frozen=True)
 class Case:
-    """One wrong call.
+    """A command line that must fail.
 
     Attributes:
-        call: The command line; DROP is a good drop, EMPTY an empty folder, FILE a file.
-        names: What the message must name.
-        advice: What the next step must name.
-        code: The exit code.
-        variables: Environment variables, by name=value.
+        call: Command line, with words in capitals as placeholders for the paths in `places`.
+        names: Text that the message must contain.
+        advice: Text that the next step must contain.
+        code: Expected exit code.
+        variables: Environment variables, each as `name=value`.
     """
 
     call: str
@@ -243,7 +243,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory, small) -> dict[str, str]:
-    """What the words in capitals of a case stand for."""
+    """Paths for the placeholders in command lines."""
     folder = tmp_path_factory.mktemp("bad")
     drop = folder / "some-month"
     shutil.copytree(small / "2024-01-31", drop)
@@ -274,7 +274,7 @@ def _filled(text: str, places: dict[str, str]) -> str:
 
 
 def _selected(request: pytest.FixtureRequest, function: str) -> list[Case]:
-    """The cases that this run wants, so that they can all be started at once."""
+    """Cases that are selected in this run, to start them all at once."""
     return [
         item.callspec.params["case"]
         for item in request.session.items
@@ -283,7 +283,7 @@ def _selected(request: pytest.FixtureRequest, function: str) -> list[Case]:
 
 
 def _call(case: Case, places: dict[str, str]) -> tuple[list[str], dict[str, str]]:
-    """Arguments and variables of a case."""
+    """Arguments and environment variables of a case, with placeholders replaced."""
     pairs = (text.split("=", 1) for text in case.variables)
     own = {name: _filled(value, places) for name, value in pairs}
     return _filled(case.call, places).split(), own
@@ -304,7 +304,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture(scope="module")
 def outcomes(request, pool, places, tmp_path_factory) -> dict[Case, Outcome]:
-    """Cases without a stack, each in the same home in which there is none."""
+    """Outcomes of all cases that need no stack; they share a home without a stack."""
     program = Program(tmp_path_factory.mktemp("nostack") / "home")
     cases = _selected(request, "test_without_a_stack") + _selected(request, "test_wrong_arguments")
 

@@ -1,4 +1,4 @@
-"""`streamflow demo` beside another stack: what it answers, and that it leaves nothing running."""
+"""`streamflow demo` while another stack runs: what it prints, and that it leaves no process behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from program import Program, http, port_of, until
 
-# One candidate is enough to see the way.
+# A single candidate, to save time.
 QUICK = {"STREAMFLOW_TRAINING__ESTIMATORS": '["logistic_regression"]'}
 ANSWERS_AT_ONCE = "Everything runs until you press Ctrl-C."
 
@@ -24,7 +24,7 @@ def program(tmp_path_factory) -> Program:
 
 @pytest.fixture(scope="module")
 def first(program, small):
-    """A demo that ends by itself, in a new home; what it printed."""
+    """Exit code and output of a demo with `--once` in a new home."""
     log = program.home.parent / "first.log"
     process = program.start("demo", "--data", small, "--once", log=log, **QUICK)
     return process.wait(timeout=600), log.read_text()
@@ -32,7 +32,7 @@ def first(program, small):
 
 @contextlib.contextmanager
 def interrupted(program: Program, log: Path, *arguments: object):
-    """A demo in a process group of its own, as under a terminal; sure to be gone at the end."""
+    """Run a demo in a separate process group, as a terminal does; always interrupt it at the end."""
     process = program.start("demo", *arguments, log=log, **QUICK)
     try:
         yield process

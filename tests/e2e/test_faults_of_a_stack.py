@@ -1,4 +1,4 @@
-"""A service that was killed: `status` says so, `up` starts it again, nothing is lost."""
+"""After a service is killed, `status` reports it, and `up` restarts it without loss of data."""
 
 from __future__ import annotations
 

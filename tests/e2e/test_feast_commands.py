@@ -1,4 +1,4 @@
-"""`feast` in feature_repo, against a running stack, as docs/feature-repo.md says."""
+"""Feast's own commands in feature_repo against a running stack, as docs/feature-repo.md describes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VIEWS = ("subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_
 
 @pytest.fixture(scope="module")
 def feast(world):
-    """Run `feast …` after `. stack.env`, as in a user's shell."""
+    """Run a `feast` command after sourcing `stack.env`, as in a user's shell."""
 
     def run(*arguments: str) -> str:
         script = f". {shlex.quote(str(world.program.home / 'stack.env'))} && feast {shlex.join(arguments)}"

@@ -1,4 +1,4 @@
-"""From two drops to answers of POST /predict, by the commands of the README."""
+"""From two drops to responses of POST /predict, with the commands of the README."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OPTIONAL = {"plan_stream_tv", "plan_stream_movies"}
 
 @pytest.fixture(scope="module")
 def newest(world) -> dict[str, dict[str, Any]]:
-    """What the newest drop's files say of each user: Python values by feature, None for an empty cell."""
+    """Features of each user in the newest drop's files, as Python values by name; None for an empty cell."""
     users: dict[str, dict[str, Any]] = {}
     for table in {table for table, _ in FEATURES.values()}:
         with (world.drops[1].folder / f"{table}.csv").open(newline="", encoding="utf-8") as file:
@@ -117,7 +117,7 @@ def test_train_gives_what_a_script_needs(world):
     assert said["drops"] == [world.ingested[0]["drop_id"]]
     assert said["metrics"]["auc"] > 0.7
     if world.real:
-        # Both months were loaded before: with February's labels there would be 1,701, and an AUC of 0.62.
+        # Both months are loaded: if February's labels leaked, there would be 1,701, and an AUC of 0.62.
         assert (said["rows"], said["positives"]) == (7043, 1869)
         assert said["metrics"]["auc"] >= 0.80
 
@@ -127,7 +127,7 @@ def test_two_processes_train_the_same_and_a_horizon_is_another_label(world):
         fixed = ("train", "--as-of", world.drops[0].as_of, "--estimator", "logistic_regression")
         return world.program.json(*fixed, *options)
 
-    # Each process has a hash seed of its own, and the two write to the registry at the same time.
+    # Processes differ in their hash seed, and these two write to the registry concurrently.
     with ThreadPoolExecutor() as pool:
         one, two = pool.map(lambda _: train(), range(2))
     assert one["version"] != two["version"]
@@ -183,7 +183,7 @@ def test_features_have_the_values_and_the_types_of_the_files(world, newest):
         held = {name: item["value"] for name, item in document["features"].items()}
         assert held == newest[user]
         for name, value in held.items():
-            # JSON has no whole floats of its own: 29 and 29.0 are the same number there.
+            # JSON does not distinguish 29 from 29.0, so a float may arrive as an int.
             kinds = {FEATURES[name][1], int} if FEATURES[name][1] is float else {FEATURES[name][1]}
             assert value is None or type(value) in kinds, name
     said = world.program.json("features", "get", some[0])
@@ -227,7 +227,7 @@ def test_doctor_finds_nothing_wrong(world):
 
 
 def test_a_command_finds_the_stack_of_the_folder_it_runs_in(stack, tmp_path):
-    """Without STREAMFLOW_HOME, the home is .streamflow in the current folder."""
+    """Without STREAMFLOW_HOME, the home is `.streamflow` in the current folder."""
     (tmp_path / ".streamflow").symlink_to(stack.program.home)
     environment = {k: v for k, v in stack.program.environment().items() if k != "STREAMFLOW_HOME"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""`--json`: exactly one document on stdout, from every command that has the option."""
+"""Every command with the option `--json` prints exactly one document to stdout."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ CALLS = {
     "gate": "gate 2",
 }
 ELSEWHERE = {
-    # Their documents are read by other tests of this folder …
+    # Other tests in this folder read the documents of these commands.
     *("up", "down", "status", "doctor", "simulate", "ingest", "drops list", "features get", "materialize"),
     *("train", "models promote", "models history", "models list", "predict", "score", "backup", "restore"),
-    # … and these are the same functions by another name, or print what a promotion prints.
+    # Aliases of other commands, or commands that print the same document as a promotion.
     *("models gate", "promote", "rollback", "models rollback"),
-    # On a cluster.
+    # Need a cluster: tests/cluster.
     *("jobs list", "jobs run"),
 }
 
@@ -55,7 +55,7 @@ def test_every_command_with_json_is_tried():
 
 @pytest.fixture(scope="module")
 def second_version(world):
-    """A version beside the one in production."""
+    """Register a second version beside the one in production."""
     known = {item["version"] for item in world.program.json("models", "list")}
     if 2 not in known:
         world.program.ok("train", "--as-of", world.drops[0].as_of, "--estimator", "logistic_regression")
@@ -67,7 +67,7 @@ def test_stdout_is_one_document(world, second_version, call):
     words = {"DROP": str(world.drops[0].folder), "USER": user, "NOW": "2999-01-01"}
     done = world.program.run(*(words.get(word, word) for word in call.split()), "--json")
     assert "Traceback" not in done.stderr
-    # 3: the gate may say no; that is its answer too.
+    # Exit code 3: the gate may reject the version, and still prints its report.
     assert done.returncode in (0, 3), done.stderr
     document = json.loads(done.stdout)
     assert isinstance(document, dict | list)

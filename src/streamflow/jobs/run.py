@@ -34,8 +34,8 @@ class TerminatedError(StreamFlowError):
 def run(settings: Settings, name: str, recipe: Recipe) -> int:
     """Run a job's recipe and record its outcome in `streamflow.job_runs`, which the exporter reads.
 
-    If the same job is already running, do nothing. Kubernetes does not prevent such runs: a Job that is started
-    with `kubectl create job --from=cronjob/…` bypasses the CronJob's concurrencyPolicy.
+    If the same job is already running, do nothing. Kubernetes does not prevent such runs: a Job created with
+    `kubectl create job --from=cronjob/…` bypasses the CronJob's concurrencyPolicy.
 
     Returns:
         The exit code: 0 if the job is done or already running, else that of the error (see errors.py).
