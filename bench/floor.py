@@ -38,7 +38,7 @@ def run(world: World, script: Path, *, clients: int, seconds: float) -> Figures:
     """Run pgbench once; return its figures.
 
     Raises:
-        BenchError: pgbench failed, or its output could not be parsed.
+        BenchError: `pgbench` failed, or its output could not be parsed.
     """
     database = world.settings.database
     command = [postgres.binary("pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", "1"]

@@ -4,7 +4,7 @@ python -m bench.load --port 8000 --clients 64 --seconds 4 REQUESTS
 
 REQUESTS is a file with one JSON string per line, each a complete HTTP request. Without --rate, a connection
 sends its next request as soon as the last one is answered. With --rate, requests are due at even intervals
-regardless of the answers, and latency counts from when a request was due. This avoids coordinated omission: if
+regardless of the answers; latency counts from when a request was due. This avoids coordinated omission: if
 the server stalls, every request that was due meanwhile shows the delay.
 """
 

@@ -18,6 +18,7 @@ RELEASE_LABEL = "app.kubernetes.io/instance"
 SUMMARY = "streamflow.io/summary"
 _NAME_LENGTH = 63
 _POLL_SECONDS = 1.0
+# Phases of a pod in which its log can be read.
 _STARTED = ("Running", "Succeeded", "Failed")
 
 
@@ -157,6 +158,7 @@ class Cluster:
         deadline = time.monotonic() + timeout_seconds
         seen: set[str] = set()
         while True:
+            # A Job starts another pod for each retry.
             for pod in self._pods(job_name):
                 if pod.metadata.name not in seen and pod.status.phase in _STARTED:
                     seen.add(pod.metadata.name)

@@ -68,7 +68,7 @@ def allows(rules, key, peer, namespace, port):
 
 
 def open_between(policies, source, target, port, namespace=NAMESPACE):
-    """Whether a pod of `source` can connect to `target`: both its egress and the target's ingress allow it."""
+    """Whether a pod of `source` can connect to `target`: its egress and the target's ingress must agree."""
     sender, receiver = labels(source) if namespace == NAMESPACE else {"app": source}, labels(target)
     out = [p for p in policies if namespace == NAMESPACE and selects(p["podSelector"], sender)]
     into = [p for p in policies if selects(p["podSelector"], receiver)]

@@ -179,6 +179,7 @@ def run(database: DatabaseSettings, program: str, *arguments: str) -> subprocess
         UsageError: The program is not installed.
     """
     login = [f"--host={database.host}", f"--port={database.port}", f"--username={database.user}"]
+    # In the environment, because other users can read the password in a command line.
     environment = {**os.environ, "PGPASSWORD": database.secret, "PGSSLMODE": database.sslmode}
     return subprocess.run(
         [_path(program), "--no-password", *login, *arguments],

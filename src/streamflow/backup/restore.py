@@ -54,6 +54,7 @@ def restore(settings: Settings, folder: Path | None = None, *, replace: bool = F
         _refuse_non_empty(settings.database, names)
     with _restored_beside(settings, folder, dump, names):
         artifacts = 0
+        # Before the swap: if MLflow fails, the current databases stay in place.
         if dump.artifacts:
             with registry(settings) as client:
                 artifacts = archive.unpack(client, folder / dump.artifacts.file)
@@ -139,9 +140,11 @@ def _restore(database: DatabaseSettings, folder: Path, key: str, item: dumps.Dat
         version = int(connection.execute(sa.text("SHOW server_version_num")).scalar_one())
         role = database.role_prefix + owner if _has_roles(connection, database) else ""
         owned = f" OWNER {quote(role)}" if role else ""
+        # template0: template1 may contain local additions, with which a restore would conflict.
         connection.exec_driver_sql(f"CREATE DATABASE {quote(name)} TEMPLATE template0{owned}")
     # The dumped server may have named its roles differently; `_set_rights` later sets those of this server.
     options = ["--no-owner", "--no-acl", f"--dbname={name}"] + ([f"--role={role}"] if role else [])
+    # On an older server the unknown setting is an error that must not end the restore; it is ignored below.
     if version >= _KNOWS_EVERY_SETTING:
         options.append("--exit-on-error")
     done = dumps.run(database, "pg_restore", *options, str(folder / item.dump.file))

@@ -101,6 +101,7 @@ def _record(settings: Settings, name: str, started_at: datetime, ended: _Ended, 
                     "facts": json.dumps(ended.facts),
                 },
             )
+        # A separate transaction: the outcome is recorded even if old outcomes cannot be removed.
         with transaction(settings) as connection:
             connection.execute(
                 sa.text("SELECT streamflow.keep_job_runs(:job, :days)"),

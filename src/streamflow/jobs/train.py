@@ -41,6 +41,7 @@ def train(settings: Settings) -> TrainResult:
     report = decision.decide(settings, version)
     promoted, why = policy.takes_over(report, settings.promotion.policy)
     if promoted:
+        # The promotion fails if the gate's champion is no longer the version in production.
         expected, gate = report.champion, report.summary()
         promote(settings, version, PRODUCTION, why=why, by=_BY, expected=expected, gate=gate)
     else:

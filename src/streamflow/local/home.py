@@ -68,6 +68,7 @@ def write_addresses(home: Path, variables: Mapping[str, str]) -> Path:
 def _write_private(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
+    # Created with mode 0600, so that other users cannot read it even for a moment.
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     temporary.replace(path)

@@ -99,12 +99,14 @@ def start_mark(pid: int) -> str | None:
     """
     stat = Path(f"/proc/{pid}/stat")
     if not Path("/proc/self/stat").exists():
+        # Not Linux.
         try:
             process = psutil.Process(pid)
             return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
         except psutil.NoSuchProcess:
             return None
     try:
+        # The command name, in parentheses, may itself contain spaces and parentheses.
         fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
