@@ -50,7 +50,7 @@ class ClusterJob:
 
 
 class Cluster:
-    """The jobs in one namespace of a cluster: the given one, else that of this pod, else the kubeconfig's.
+    """The jobs in one namespace of a cluster, by default that of this pod or else of the kubeconfig.
 
     Attributes:
         namespace: Namespace to work in.

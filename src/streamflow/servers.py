@@ -54,7 +54,7 @@ def feast_command(repo: Path, host: str, port: int, workers: int, *, metrics: bo
 def upgrade_mlflow(settings: Settings) -> None:
     """Upgrade the schema of MLflow's database to the installed version.
 
-    Takes a lock, because of two concurrent upgrades of an empty database one fails.
+    Takes a lock, because if two processes upgrade an empty database at the same time, one fails.
 
     Raises:
         StreamFlowError: The upgrade failed.
@@ -73,5 +73,5 @@ def upgrade_mlflow(settings: Settings) -> None:
 
 
 def become(command: list[str], environment: dict[str, str]) -> NoReturn:
-    """Replace this process by a server, which keeps the process id and so receives Kubernetes' signals."""
+    """Replace this process with a server, which keeps the process id and so receives the signals."""
     os.execvpe(command[0], command, {**os.environ, **environment})  # noqa: S606

@@ -100,6 +100,7 @@ def make(command, log):
 
 
 def script(*arguments):
+    """Run images/cluster.sh; return its output."""
     return run(ROOT / "images" / "cluster.sh", *arguments, timeout=900)
 
 
@@ -120,6 +121,7 @@ def current():
 
 
 def stand(current, release):
+    """Delete all other installations, and create the namespace of this one."""
     for other in [item for item in current.values() if item.namespace != release.namespace]:
         other.delete_namespace()
         del current[other.namespace]
@@ -179,6 +181,7 @@ def state(namespace):
 
 
 def kubectl_or_why(namespace, *command):
+    """Output of a kubectl command, or why there is none; never fails, so that the report is complete."""
     try:
         done = run("kubectl", "--namespace", namespace, *command, check=False, timeout=60)
     except subprocess.TimeoutExpired as error:

@@ -71,6 +71,7 @@ def load(clients, demo, entities, rate=RATE):
 
 
 def client_pod(address, rate, entities):
+    """A pod that runs load_client.py in the predict image, and meets the restricted Pod Security Standard."""
     container = {
         "name": "client",
         "image": "streamflow/predict:0.1.0",

@@ -37,6 +37,7 @@ SHELL_PROBE = (
 
 @pytest.fixture(scope="module")
 def addresses(demo):
+    """IP address and port of one pod of each component."""
     found = {}
     for pod in demo.pods():
         component = pod["metadata"]["labels"]["app.kubernetes.io/component"]

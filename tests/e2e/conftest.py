@@ -46,6 +46,7 @@ class Stack:
     first_answers: dict[str, int]
 
     def url(self, service: str) -> str:
+        """URL of a service."""
         return next(item["url"] for item in self.up["services"] if item["name"] == service)
 
 
@@ -64,6 +65,7 @@ class World:
 
     @property
     def predict(self) -> str:
+        """URL of predict."""
         return self.stack.url("predict")
 
 
@@ -72,6 +74,7 @@ _READY = {"mlflow": "/health", "feast": "/health", "predict": "/livez"}
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack; at the end, `down` must leave no process behind."""
     program = Program(tmp_path_factory.mktemp("e2e") / "home")
     try:
         document = program.json("up")
@@ -108,6 +111,7 @@ def two_drops(sample_drops: Path | None, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def world(stack: Stack, two_drops: tuple[Drop, Drop], sample_drops: Path | None) -> World:
+    """The stack with both drops and a random forest, trained on the first drop, in production."""
     # Outside the checkout, to show that commands need nothing but the home to find the stack.
     program = Program(stack.program.home, cwd=stack.program.home.parent)
     ingested = [program.json("ingest", drop.folder, "--as-of", drop.as_of) for drop in two_drops]

@@ -35,6 +35,7 @@ ELSEWHERE = {
 
 
 def _leaves(path, command):
+    """All commands below a command group, each with its full name."""
     inner = getattr(command, "commands", None)
     if inner is None:
         yield " ".join(path), command

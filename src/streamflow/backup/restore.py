@@ -194,7 +194,7 @@ def _set_rights(settings: Settings, names: Mapping[str, str]) -> None:
 
 
 def _swap(database: DatabaseSettings, names: Mapping[str, str]) -> None:
-    """Replace the current databases by the restored ones at once; connections to them are ended."""
+    """Replace the current databases with the restored ones, both at once; connections to them are ended."""
     _drop(database, [name + _REPLACED for name in names.values()])
     with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
         present = [name for name in names.values() if _exists(database, name)]

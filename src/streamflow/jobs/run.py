@@ -70,7 +70,7 @@ def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> _Ended:
         with _terminated():
             return _Ended("done", 0, facts=job_results.to_facts(recipe(settings)))
     except NotYet as error:
-        # Before its first drop, a fresh installation has nothing to do; that must not raise an alert.
+        # Before its first drop, a fresh installation has nothing to do; that is not a failure.
         logger.info("nothing to do yet", why=str(error))
         return _Ended("done", 0, facts=job_results.to_facts(Idle(error.what)))
     except Refused as error:

@@ -51,7 +51,7 @@ class Asked:
 def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
     """Run the pipeline from drops to predictions, then wait for Ctrl-C.
 
-    A stack that the demo has started is stopped at the end.
+    At the end the stack is stopped, unless all of it was running before.
 
     Args:
         settings: Settings to start from; `home` is the stack's folder.
