@@ -37,7 +37,7 @@ class Finding:
     """The result of one check.
 
     Attributes:
-        state: `ok`, `note` (nothing to fix, but worth knowing) or `wrong`.
+        state: `ok`, `note` (worth knowing, but not an error) or `wrong`.
         subject: What was checked.
         found: What the check observed.
         advice: What to do about it; empty if `state` is `ok`.
