@@ -1,11 +1,11 @@
-"""Tags and files of runs and model versions are named in one module each."""
+"""Tags, parameters and files of runs and model versions are named in one module each."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
-from streamflow.model_version import files, tags
+from streamflow.model_version import files, params, tags
 
 SRC = Path(__file__).resolve().parents[2] / "src" / "streamflow"
 # "model" and "plots" are ordinary words; a backup's manifest has the same name as a version's.
@@ -16,8 +16,10 @@ NAMES = {
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, str) and value not in AMBIGUOUS
 }
+# The other parameters are ordinary words, and names of settings.
+NAMES |= {params.SPLIT_DIGEST, params.LABEL_HORIZON, params.DROPS_DIGEST, params.DROP_IDS}
 ELSEWHERE = {"backup/dump.py": {files.MANIFEST}}
-MODULES = sorted(path for path in SRC.rglob("*.py") if path.name not in ("files.py", "tags.py"))
+MODULES = sorted(path for path in SRC.rglob("*.py") if path.name not in ("files.py", "tags.py", "params.py"))
 
 
 def _literals(path):

@@ -22,6 +22,7 @@ from streamflow.gate import bootstrap, figures, slices
 from streamflow.gate.facts import Compared, Facts
 from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import RegistryClient, registry
+from streamflow.model_version import params as names
 from streamflow.model_version.contract import Contract, Feature
 from streamflow.model_version.training_set import LABEL
 from streamflow.postgres.engine import transaction
@@ -101,7 +102,7 @@ class _Archive:
         version = judged.version
         target = self.folder / str(version.version)
         target.mkdir(exist_ok=True)
-        digest = self.runs.get_run(version.run_id).data.params.get("split_digest", "")
+        digest = self.runs.get_run(version.run_id).data.params.get(names.SPLIT_DIGEST, "")
         return recorded.rows_and_split(
             lambda path: str(self.runs.download_artifacts(version.run_id, path, str(target))),
             judged.contract,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from streamflow.mlflow_api import sdk
-from streamflow.model_version import files
+from streamflow.model_version import files, params
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract, drops_digest
 from streamflow.model_version.training_set import TrainingSet
@@ -141,7 +141,7 @@ def _write_artifacts(
         "rows": len(data.frame),
         "positives": data.positives,
         "incomplete": data.incomplete,
-        "split_digest": fitted.split.digest,
+        params.SPLIT_DIGEST: fitted.split.digest,
         "drops": drops,
     }
     (rows / files.FINGERPRINT).write_text(json.dumps(facts, indent=2), encoding="utf-8")
@@ -169,27 +169,27 @@ def _log_figures(
     drops: list[dict[str, str]],
 ) -> None:
     classifier = fitted.pipeline[-1]
-    params = {
-        "as_of": contract.as_of,
-        "known_at": contract.known_at,
-        "label_as_of": data.label_as_of.isoformat(),
-        "label_horizon": repo.label.horizon,
+    logged = {
+        params.AS_OF: contract.as_of,
+        params.KNOWN_AT: contract.known_at,
+        params.LABEL_AS_OF: data.label_as_of.isoformat(),
+        params.LABEL_HORIZON: repo.label.horizon,
         # A parameter has limited length, so only the newest; fingerprint.json lists all drops with their digests.
-        "drop_ids": ",".join(contract.drops[-20:]),
-        "drops": len(drops),
-        "drops_digest": drops_digest(drops),
-        "feature_service": contract.feature_service,
-        "estimator": fitted.estimator,
-        "seed": settings.training.seed,
-        "holdout_share": settings.training.holdout_share,
-        "folds": settings.training.folds,
-        "threads": settings.training.threads,
-        "threshold": contract.threshold,
-        "rows": len(data.frame),
-        "positives": data.positives,
-        "split_digest": fitted.split.digest,
+        params.DROP_IDS: ",".join(contract.drops[-20:]),
+        params.DROPS: len(drops),
+        params.DROPS_DIGEST: drops_digest(drops),
+        params.FEATURE_SERVICE: contract.feature_service,
+        params.ESTIMATOR: fitted.estimator,
+        params.SEED: settings.training.seed,
+        params.HOLDOUT_SHARE: settings.training.holdout_share,
+        params.FOLDS: settings.training.folds,
+        params.THREADS: settings.training.threads,
+        params.THRESHOLD: contract.threshold,
+        params.ROWS: len(data.frame),
+        params.POSITIVES: data.positives,
+        params.SPLIT_DIGEST: fitted.split.digest,
         **{
-            f"estimator.{key}": value
+            params.of_estimator(key): value
             for key, value in classifier.get_params(deep=True).items()
             if isinstance(value, (str, int, float, bool, type(None)))
         },
@@ -200,4 +200,4 @@ def _log_figures(
         "runtime_largest_difference": float(contract.runtime["largest_difference"]),
         **{f"cv_auc_{name}": value for name, value in fitted.cross_validated.items()},
     }
-    sdk.log_figures(client, run_id, metrics=figures, params=params)
+    sdk.log_figures(client, run_id, metrics=figures, params=logged)

@@ -15,6 +15,7 @@ import pandas as pd
 from streamflow.errors import NotFound
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import files as version_files
+from streamflow.model_version import params as names
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract, drops_digest
 from streamflow.model_version.training_set import TrainingSet
@@ -77,7 +78,7 @@ def read(settings: Settings, run_id: str) -> RecordedRun:
             name: sdk.artifact(fetch, f"{version_files.MODEL}/{name}")
             for name in (version_files.MANIFEST, version_files.CONTRACT, version_files.GOLDEN)
         }
-        if files[version_files.MANIFEST] is None or not {"label_horizon", "split_digest"} <= set(
+        if files[version_files.MANIFEST] is None or not {names.LABEL_HORIZON, names.SPLIT_DIGEST} <= set(
             run.data.params
         ):
             raise NotFound(
@@ -105,7 +106,7 @@ def read(settings: Settings, run_id: str) -> RecordedRun:
             contract=contract,
             golden=json.loads(trusted[version_files.GOLDEN]) if version_files.GOLDEN in trusted else None,
             stored=stored,
-            drops=_drops(facts, run.data.params.get("drops_digest")),
+            drops=_drops(facts, run.data.params.get(names.DROPS_DIGEST)),
             packages=_document(sdk.artifact(fetch, version_files.PACKAGES)),
             sources=_document(sdk.artifact(fetch, version_files.SOURCES)),
             problems=problems,
@@ -162,7 +163,7 @@ def _training_set(params: Mapping[str, str], contract: Contract, frame: pd.DataF
         features=contract.features,
         views=contract.views,
         as_of=datetime.fromisoformat(contract.as_of),
-        label_as_of=datetime.fromisoformat(params["label_as_of"]),
+        label_as_of=datetime.fromisoformat(params[names.LABEL_AS_OF]),
         known_at=datetime.fromisoformat(contract.known_at),
         fingerprint=contract.fingerprint,
         incomplete={},

@@ -14,7 +14,7 @@ from streamflow.audit.reproduce.recorded_run import RecordedRun
 from streamflow.drops import ledger
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageError
 from streamflow.features import training_set
-from streamflow.model_version import files
+from streamflow.model_version import files, params
 from streamflow.model_version.contract import Contract
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.postgres import clock
@@ -58,11 +58,11 @@ def reproduce(settings: Settings, run_id: str) -> Reproduction:
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     run = recorded_run.read(settings, run_id)
-    repo = definitions.load(settings.feast.repo).with_horizon(int(run.params["label_horizon"]))
+    repo = definitions.load(settings.feast.repo).with_horizon(int(run.params[params.LABEL_HORIZON]))
     present = recorded_run.without_prefix(lineage(repo.path, settings.build))
     code = compare.code(run.tags, present, run.sources, sources(repo.path))
     environment = compare.environment(run.tags, present, run.packages, packages())
-    threads = compare.threads(run.params.get("threads"), settings.training.threads)
+    threads = compare.threads(run.params.get(params.THREADS), settings.training.threads)
     environment = replace(environment, lines=(*environment.lines, *threads))
     data: TrainingSet | None = None
     rebuilt: TrainingSet | None = None
@@ -114,7 +114,7 @@ def _rebuild(
                 settings,
                 repo,
                 as_of=datetime.fromisoformat(contract.as_of),
-                label_as_of=datetime.fromisoformat(run.params["label_as_of"]),
+                label_as_of=datetime.fromisoformat(run.params[params.LABEL_AS_OF]),
                 known_at=datetime.fromisoformat(contract.known_at),
                 db_schema=schema,
             )
@@ -168,10 +168,10 @@ def _retrain(
     candidates = tuple(name.removeprefix("cv_auc_") for name in run.metrics if name.startswith("cv_auc_"))
     then = training.model_copy(
         update={
-            "seed": int(run.params["seed"]),
-            "holdout_share": float(run.params["holdout_share"]),
-            "folds": int(run.params["folds"]),
-            "threshold": float(run.params["threshold"]),
+            "seed": int(run.params[params.SEED]),
+            "holdout_share": float(run.params[params.HOLDOUT_SHARE]),
+            "folds": int(run.params[params.FOLDS]),
+            "threshold": float(run.params[params.THRESHOLD]),
             "estimators": candidates or training.estimators,
         }
     )
@@ -183,28 +183,27 @@ def _retrain(
             data.y.to_numpy(),
             data.frame[data.key].tolist(),
             then,
-            estimator=None if candidates else run.params["estimator"],
+            estimator=None if candidates else run.params[params.ESTIMATOR],
         )
     except Exception as error:
         # An estimator of today's feature repo may raise anything.
         return [], Layer("result", "unknown", (f"It cannot be trained again: {in_words(error)}",))
-    changed = _changed_hyperparameters(run, fitted) if fitted.estimator == run.params["estimator"] else []
+    changed = (
+        _changed_hyperparameters(run, fitted) if fitted.estimator == run.params[params.ESTIMATOR] else []
+    )
     metrics = {
         **fitted.metrics,
         **{f"cv_auc_{name}": value for name, value in fitted.cross_validated.items()},
     }
     result = _compared(run, contract, fitted.pipeline, metrics)
-    if fitted.split.digest != run.params["split_digest"]:
+    if fitted.split.digest != run.params[params.SPLIT_DIGEST]:
         result = replace(result, verdict="differs", lines=("The split differs.", *result.lines))
     return changed, result
 
 
 def _changed_hyperparameters(run: RecordedRun, fitted: Any) -> list[str]:
-    then = {
-        key.removeprefix("estimator."): value
-        for key, value in run.params.items()
-        if key.startswith("estimator.")
-    }
+    prefix = params.of_estimator("")
+    then = {key.removeprefix(prefix): value for key, value in run.params.items() if key.startswith(prefix)}
     now = {
         key: value
         for key, value in fitted.pipeline[-1].get_params(deep=True).items()
