@@ -79,7 +79,7 @@ def month_on_the_cluster(way, users):
     scoring = way.job("score")["scoring_id"]
     rows = way.sql(f"SELECT entity, probability FROM streamflow.scores WHERE scoring_id = {scoring}")
     return {
-        "ingested": [item["as_of"][:10] for item in ingested["items"]],
+        "ingested": [item["as_of"][:10] for item in ingested["drops"]],
         "trained": (trained["version"], trained["promoted"]),
         "why": trained["why"],
         "served": served,
@@ -146,7 +146,7 @@ def test_every_prediction_is_as_on_a_laptop_to_the_last_digit(months, laptop, as
 
 
 def test_ingest_leaves_a_taken_drop_alone(way, months):
-    assert way.job("ingest") == {"items": []}
+    assert way.job("ingest")["drops"] == []
 
 
 def test_training_does_nothing_without_a_new_drop(way, months):

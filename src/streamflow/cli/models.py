@@ -113,13 +113,14 @@ def show(
 
     Example: streamflow models show production
     """
+    from streamflow.model_version import params
     from streamflow.registry import versions
     from streamflow.settings import load
 
     settings = load()
     found = versions.get(settings, promotions.number(version))
     run = versions.run_of(settings, found)
-    drops = versions.drops_of(settings, found, run["params"].get("drops_digest"))
+    drops = versions.drops_of(settings, found, run["params"].get(params.DROPS_DIGEST))
     if as_json:
         print_json({"version": found, "drops": drops, **run})
         return
