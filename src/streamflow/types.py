@@ -1,6 +1,6 @@
 """The types of values: one row a type, with its name in every system that stores or reads values.
 
-Names are text, so that whoever needs one system imports that system alone.
+Names are strings, so that a module imports only the systems that it uses.
 """
 
 from __future__ import annotations

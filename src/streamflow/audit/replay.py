@@ -102,7 +102,7 @@ class Replay:
         promoted_by: Who promoted it.
         why: The reason given for the promotion.
         answer: Production's answer, computed again; None when nothing was in production.
-        canary: The version on trial beside it; None when there was none.
+        canary: The version on trial beside it; None if no version was on trial.
         logged: The newest answer given up to then; None when none was logged.
     """
 
@@ -171,7 +171,7 @@ def replay(settings: Settings, entity: str, moment: datetime) -> Replay:
 
 
 def on_trial(moves: Sequence[Move], moment: datetime) -> Move | None:
-    """The row that put the canary of a moment on trial; None when there was none. Pure."""
+    """The row that put the canary of a moment on trial; None if no version was on trial. Pure."""
     newest = None
     for move in moves:
         if move.alias == CANARY and move.action != actions.ABANDON and move.moved_at <= moment:

@@ -80,7 +80,7 @@ class Move:
         model: Registered model.
         login: Who moved it, as PostgreSQL authenticated them.
         recorded_at: When the row was written, by the database's clock.
-        intent_id: Announcement of the move; None when there was none.
+        intent_id: Announcement of the move; None if it was not announced.
         release: The release behind the alias since, as one record.
         gate: What the gate said.
         hash: Hash of the row and of the one before it.
@@ -124,7 +124,7 @@ def append(
         connection: Connection to write on.
         model: Registered model.
         change: What was done.
-        intent_id: Announcement of the change; None when there was none.
+        intent_id: Announcement of the change; None if it was not announced.
         moved_at: When it was done; default: now.
     """
     row = connection.execute(
