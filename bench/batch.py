@@ -42,12 +42,12 @@ def database_of(settings: Settings, users: int) -> Iterator[Settings]:
     with _connect(settings, "postgres") as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:
-        migrate(big)
+        migrate(big.database)
         apply(big)
         _multiply(settings, big, users)
         yield big
     finally:
-        engine(big).dispose()
+        engine(big.database).dispose()
         with _connect(settings, "postgres") as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -19,7 +19,7 @@ _TABLE = "bench.wide"
 
 def prepare(world: World, folder: Path) -> Path:
     """Copy a feature view under an integer key, which pgbench can draw at random; return pgbench's script."""
-    with transaction(world.settings) as connection:
+    with transaction(world.settings.database) as connection:
         connection.execute(sa.text("CREATE SCHEMA bench"))
         connection.execute(
             sa.text(

@@ -89,7 +89,14 @@ def _fill(settings: Settings, folder: Path, tell: Tell) -> tuple[str, int]:
     tell("training the forest")
     version = train(settings, loaded[0][0], estimator=ESTIMATOR).version
     for alias in ("staging", "production"):
-        promote(settings, version, alias, why="benchmark", by="bench")  # type: ignore[arg-type]
+        promote(
+            settings.connections,
+            settings.promotion.outside_moves,
+            version,
+            alias,
+            why="benchmark",
+            by="bench",
+        )  # type: ignore[arg-type]
     return data, version
 
 
@@ -120,7 +127,7 @@ def _sample(settings: Settings) -> tuple[list[str], list[dict[str, Any]]]:
         " AND event_timestamp = (SELECT max(newest_as_of) FROM online.materializations)"
         f' ORDER BY md5("{key}")'
     )
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         found = connection.execute(sa.text(statement)).all()
     rows = [dict(zip(contract.feature_names, row[1:], strict=True)) for row in found]
     return [row[0] for row in found], json.loads(json.dumps(rows))

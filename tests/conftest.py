@@ -78,8 +78,8 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgr
     try:
         _sql(server, f"CREATE DATABASE {_TEMPLATE}")
         template = _settings_for(server, _TEMPLATE)
-        migrate(template)
-        engine(template).dispose()
+        migrate(template.database)
+        engine(template.database).dispose()
         yield server
     finally:
         postgres.shut_down(process)
@@ -136,7 +136,7 @@ def _database(server: postgres.Server, folder: Path, mlflow: str = NOTHING_LISTE
     try:
         yield made
     finally:
-        engine(made).dispose()
+        engine(made.database).dispose()
         _sql(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -13,7 +13,7 @@ from streamflow.snapshots import views
 def apply(settings: Settings) -> store.Applied:
     """Create or extend source tables, snapshot views, online tables and Feast's registry; delete no data."""
     repo = definitions.load(settings.feast.repo)
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         tables.ensure(connection, repo)
         views.ensure(connection, repo)
-    return store.apply(settings, repo)
+    return store.apply(settings.database, repo)

@@ -80,16 +80,16 @@ def train(
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     repo = definitions.load(settings.feast.repo).with_horizon(horizon)
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         known = clock.known_until(connection, known_at)
         loaded = ledger.entries(connection, known)
     dates = [drop.as_of for drop in loaded]
     at = midnight(as_of) if as_of else newest_as_of(dates)
     label_at = label_as_of(dates, at.date(), repo.label.horizon)
     # Drops may be loaded while the training set is read; these views show none of their rows.
-    with views.frozen(settings, repo, known) as schema:
+    with views.frozen(settings.database, repo, known) as schema:
         data = training_set.build(
-            settings, repo, as_of=at, label_as_of=label_at, known_at=known, db_schema=schema
+            settings.database, repo, as_of=at, label_as_of=label_at, known_at=known, db_schema=schema
         )
     fitted = fit.fit(
         repo,
@@ -101,7 +101,7 @@ def train(
         estimator=estimator,
     )
     seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= max(at, label_at).date()]
-    run = record(settings, repo, data, fitted, seen)
+    run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, seen)
     tags = {
         **run.lineage,
         version_tags.MANIFEST_SHA256: run.manifest_sha256,
@@ -110,7 +110,7 @@ def train(
         version_tags.AS_OF: at.date().isoformat(),
         version_tags.AUC: f"{fitted.metrics['auc']:.6f}",
     }
-    version = versions.register(settings, run_id=run.run_id, source=run.source, tags=tags)
+    version = versions.register(settings.mlflow, run_id=run.run_id, source=run.source, tags=tags)
     return Trained(
         run_id=run.run_id,
         version=version,

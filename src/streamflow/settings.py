@@ -7,6 +7,7 @@ section or the value that it needs.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -231,12 +232,15 @@ class PredictSettings(_Section):
         return f"http://{host}:{self.port}"
 
 
+OutsideMoves = Literal["accept", "revert"]
+
+
 class PromotionSettings(_Section):
     """Which versions may be promoted."""
 
     policy: Literal["automatic", "manual"] = "automatic"
     """Whether a scheduled training that passes the gate is promoted to production or waits in staging."""
-    outside_moves: Literal["accept", "revert"] = "accept"
+    outside_moves: OutsideMoves = "accept"
     """Whether an alias changed directly in MLflow is accepted or reverted; either way it is recorded."""
     improvement: Literal["minimum", "fresher"] = "minimum"
     """Whether a challenger must be better by `min_improvement`, or may be equal if trained on newer data."""
@@ -292,6 +296,21 @@ class BuildSettings(_Section):
     """Git commit of the code in the image; empty takes the commit of the working directory."""
 
 
+@dataclass(frozen=True)
+class Connections:
+    """Where PostgreSQL, MLflow and Feast are, for functions that need more than one of them.
+
+    Attributes:
+        database: How to connect to PostgreSQL.
+        mlflow: MLflow's server, and the registered model.
+        feast: Feature repo and Feast's feature server.
+    """
+
+    database: DatabaseSettings
+    mlflow: MlflowSettings
+    feast: FeastSettings
+
+
 class Settings(BaseSettings):
     """All settings of StreamFlow."""
 
@@ -318,6 +337,11 @@ class Settings(BaseSettings):
     parity: ParitySettings = ParitySettings()
     log: LogSettings = LogSettings()
     build: BuildSettings = BuildSettings()
+
+    @property
+    def connections(self) -> Connections:
+        """Where PostgreSQL, MLflow and Feast are."""
+        return Connections(self.database, self.mlflow, self.feast)
 
     @classmethod
     def settings_customise_sources(

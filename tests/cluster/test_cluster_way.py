@@ -35,10 +35,10 @@ def laptop(cluster, module_settings, mlflow_server, realdata):
         materialize(here)
         trained = train(here)
         scored = score_as_of(here)
-        with sdk.client(here) as client:
+        with sdk.client(here.mlflow) as client:
             version = client.get_model_version("way", str(trained.version))
             run = client.get_run(version.run_id)
-        with transaction(here) as connection:
+        with transaction(here.database) as connection:
             rows = connection.execute(
                 sa.text("SELECT entity, probability FROM streamflow.scores WHERE scoring_id = :id"),
                 {"id": scored.scoring_id},

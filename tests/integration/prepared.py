@@ -27,9 +27,9 @@ def named(settings):
 
 def by_the_job(admin, passwords, apply):
     """Create roles and grants as the administrator; call `apply` with the settings of `feast_apply`."""
-    prepare.prepare(admin, passwords)
+    prepare.prepare(admin.database, passwords)
     apply(as_role(admin, passwords, "feast_apply"))
-    prepare.finish(admin, {})
+    prepare.finish(admin.database, admin.feast.repo, {})
 
 
 def by_hand(admin, passwords, apply):
@@ -57,16 +57,16 @@ def by_hand(admin, passwords, apply):
         text=True,
     )
     owner = as_role(admin, passwords, roles.OWNER)
-    prepare.prepare(owner, {}, with_roles=False)
+    prepare.prepare(owner.database, {}, with_roles=False)
     apply(as_role(admin, passwords, "feast_apply"))
-    prepare.finish(owner, passwords, with_roles=False)
+    prepare.finish(owner.database, owner.feast.repo, passwords, with_roles=False)
 
 
 def as_role(settings, passwords, role, name=None):
     """Settings of a role, for its own database or the database `name`."""
-    made = prepare.as_role(settings, role, passwords[role])
-    fields = made.database.model_dump() | {"password": passwords[role]} | ({"name": name} if name else {})
-    return made.model_copy(update={"database": DatabaseSettings(**fields)})
+    login = prepare.as_role(settings.database, role, passwords[role])
+    database = login.model_copy(update={"name": name}) if name else login
+    return settings.model_copy(update={"database": database})
 
 
 def remove(admin, passwords):
@@ -74,8 +74,8 @@ def remove(admin, passwords):
     database = admin.database
     for role in roles.ROLES:
         name = database.mlflow_name if role == "mlflow" else None
-        engine(as_role(admin, passwords, role, name=name)).dispose()
-    engine(admin).dispose()
+        engine(as_role(admin, passwords, role, name=name).database).dispose()
+    engine(admin.database).dispose()
     with prepare.autocommit(database, "postgres") as connection:
         for name in (database.name, database.mlflow_name):
             connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")

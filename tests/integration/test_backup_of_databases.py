@@ -25,9 +25,9 @@ def here(settings, tmp_path):
 
 
 def test_a_backup_is_described_by_its_manifest(here):
-    with transaction(here) as connection:
+    with transaction(here.database) as connection:
         connection.execute(sa.text("CREATE TABLE source.things AS SELECT generate_series(1, 1000) AS n"))
-    done = backup(here)
+    done = backup(here.database, here.mlflow, here.backup)
     manifest = json.loads((done.folder / MANIFEST).read_text())
     name = f"{here.database.name}.dump"
     assert list(manifest["databases"]) == ["platform"]
@@ -50,7 +50,7 @@ def test_the_oldest_backups_are_deleted(here):
         folder = here.backup.folder / day
         folder.mkdir(parents=True)
         (folder / MANIFEST).write_text("{}")
-    assert backup(here).removed == ("2024-01-01T000000Z",)
+    assert backup(here.database, here.mlflow, here.backup).removed == ("2024-01-01T000000Z",)
 
 
 def test_a_failed_backup_leaves_nothing_and_deletes_nothing(here, monkeypatch):
@@ -58,5 +58,5 @@ def test_a_failed_backup_leaves_nothing_and_deletes_nothing(here, monkeypatch):
         "streamflow.backup.backup._databases", lambda settings: {"platform": "no_such_database"}
     )
     with pytest.raises(StreamFlowError, match="no_such_database"):
-        backup(here)
+        backup(here.database, here.mlflow, here.backup)
     assert list(here.backup.folder.iterdir()) == []

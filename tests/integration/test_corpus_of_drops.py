@@ -40,7 +40,7 @@ def ingest(settings, folder):
 
 def contents(settings, *, of_drop=None):
     """Rows of a drop in the source tables, without drop id and load time; without `of_drop`, all rows."""
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         names = connection.execute(
             sa.text(
                 "SELECT schemaname || '.' || tablename FROM pg_tables"
@@ -83,7 +83,7 @@ def test_bad_rows_are_in_quarantine_and_the_others_stored(module_settings, good,
             (row["file"], int(row["line"]), row["column"], row["reason"], row["value"])
             for row in csv.DictReader(file)
         ]
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         rows = ledger.quarantined(connection, outcome.drop_id)
     found = [(row.file, row.line, row.column or "", row.reason, row.value or "") for row in rows]
     assert found == expected

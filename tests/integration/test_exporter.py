@@ -26,7 +26,7 @@ def values(settings, scheduled=()):
 
 
 def fill(settings):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         for statement in (
             "INSERT INTO streamflow.drops VALUES"
             " ('d1', '2024-01-31+00', 1, 'x', now(), 'me', '/drops', 10, 2),"
@@ -104,5 +104,7 @@ def test_the_page_is_in_prometheus_format_and_health_needs_no_database(settings)
     assert generate_latest(registry).endswith(b"# EOF\n")
     answers = []
     away = settings_module.load(database={"port": 1})
-    body = application(away)({"PATH_INFO": "/healthz"}, lambda status, headers: answers.append(status))
+    body = application(away.database, away.mlflow.registered_model)(
+        {"PATH_INFO": "/healthz"}, lambda status, headers: answers.append(status)
+    )
     assert (answers, body) == (["200 OK"], [b"ok\n"])

@@ -68,7 +68,7 @@ def made(way, settings):
 
 
 def tables(settings):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         for table in ("source.things", "online.things_fv", "feast.feature_views"):
             connection.exec_driver_sql(f"CREATE TABLE {table} (user_id text PRIMARY KEY)")
         connection.exec_driver_sql("CREATE VIEW features.things_snapshots AS SELECT * FROM source.things")
@@ -79,7 +79,7 @@ def as_role(settings, role, name=None):
 
 
 def allowed(settings, role, table, privilege):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         return connection.execute(
             sa.text(
                 "SELECT has_table_privilege(:role, :table, :privilege)"
@@ -97,7 +97,7 @@ def allowed(settings, role, table, privilege):
 def refused(settings, role, statement):
     with (
         pytest.raises(sa.exc.DBAPIError, match=r"permission denied|must be owner|append-only"),
-        transaction(as_role(settings, role)) as connection,
+        transaction(as_role(settings, role).database) as connection,
     ):
         connection.exec_driver_sql(statement)
 
@@ -122,7 +122,7 @@ def test_every_role_is_in_the_matrix():
 @pytest.mark.parametrize("role", sorted(set(roles.ROLES) - {"owner"}))
 def test_no_role_but_the_owner_changes_the_platforms_tables(either, role):
     name = either.database.role_prefix + role
-    with transaction(either) as connection:
+    with transaction(either.database) as connection:
         held = connection.execute(
             sa.text(
                 "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
@@ -141,25 +141,25 @@ def test_history_is_append_only_even_for_its_owner(server):
 
 @pytest.mark.postgres
 def test_materialize_builds_an_online_table_anew_and_swaps_it(either):
-    with transaction(as_role(either, "materialize")) as connection:
+    with transaction(as_role(either, "materialize").database) as connection:
         connection.exec_driver_sql("CREATE TABLE online.things_fv__2 (user_id text PRIMARY KEY)")
         connection.exec_driver_sql("DROP TABLE online.things_fv")
         connection.exec_driver_sql("ALTER TABLE online.things_fv__2 RENAME TO things_fv")
-    with transaction(as_role(either, "predict")) as connection:
+    with transaction(as_role(either, "predict").database) as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM online.things_fv").scalar_one() == 0
 
 
 @pytest.mark.postgres
 def test_features_apply_widens_a_table_that_materialize_owns(server):
-    with transaction(as_role(server, "feast_apply")) as connection:
+    with transaction(as_role(server, "feast_apply").database) as connection:
         connection.exec_driver_sql("ALTER TABLE online.things_fv ADD COLUMN IF NOT EXISTS more bigint")
 
 
 @pytest.mark.postgres
 def test_a_table_made_after_the_grants_is_readable_by_those_who_should(server):
-    with transaction(as_role(server, "feast_apply")) as connection:
+    with transaction(as_role(server, "feast_apply").database) as connection:
         connection.exec_driver_sql("CREATE TABLE source.later (user_id text)")
-    with transaction(as_role(server, "ingest")) as connection:
+    with transaction(as_role(server, "ingest").database) as connection:
         connection.exec_driver_sql("INSERT INTO source.later VALUES ('a')")
         connection.exec_driver_sql("ANALYZE source.later")
     refused(server, "predict", "SELECT * FROM source.later")
@@ -167,7 +167,7 @@ def test_a_table_made_after_the_grants_is_readable_by_those_who_should(server):
 
 @pytest.mark.postgres
 def test_train_makes_a_schema_of_views_for_its_run(server):
-    with transaction(as_role(server, "train")) as connection:
+    with transaction(as_role(server, "train").database) as connection:
         connection.exec_driver_sql("CREATE SCHEMA known_1")
         connection.exec_driver_sql("CREATE VIEW known_1.things_snapshots AS SELECT * FROM source.things")
         assert connection.exec_driver_sql("SELECT count(*) FROM known_1.things_snapshots").scalar_one() == 0
@@ -182,14 +182,14 @@ def test_train_makes_a_schema_of_views_for_its_run(server):
 def test_nobody_enters_a_database_that_is_not_its_own(server, role, database):
     with (
         pytest.raises(DependencyDown),
-        transaction(as_role(server, role, name=getattr(server.database, database))) as connection,
+        transaction(as_role(server, role, name=getattr(server.database, database)).database) as connection,
     ):
         connection.exec_driver_sql("SELECT 1")
 
 
 @pytest.mark.postgres
 def test_rights_to_connect_follow_the_home_of_each_role(server):
-    with transaction(server) as connection:
+    with transaction(server.database) as connection:
         for role in roles.ROLES:
             for name in (server.database.name, server.database.mlflow_name):
                 home = server.database.mlflow_name if role == "mlflow" else server.database.name
@@ -202,7 +202,7 @@ def test_rights_to_connect_follow_the_home_of_each_role(server):
 
 @pytest.mark.postgres
 def test_backup_reads_everything_and_changes_nothing(server):
-    with transaction(as_role(server, "backup")) as connection:
+    with transaction(as_role(server, "backup").database) as connection:
         connection.exec_driver_sql("SELECT * FROM feast.feature_views")
         connection.exec_driver_sql("SELECT * FROM streamflow.quarantine")
     refused(server, "backup", "INSERT INTO source.things VALUES ('x')")
@@ -210,68 +210,68 @@ def test_backup_reads_everything_and_changes_nothing(server):
 
 @pytest.mark.postgres
 def test_preparing_again_changes_nothing_and_sets_new_passwords(server):
-    revision = prepare.prepare(server, PASSWORDS | {"predict": "rotated"})
+    revision = prepare.prepare(server.database, PASSWORDS | {"predict": "rotated"})
     assert revision == prepare.newest()
-    with transaction(server) as connection:
+    with transaction(server.database) as connection:
         verifier = connection.execute(
             sa.text("SELECT rolpassword FROM pg_authid WHERE rolname = :role"),
             {"role": server.database.role_prefix + "predict"},
         ).scalar_one()
-    prepare.prepare(server, PASSWORDS)
+    prepare.prepare(server.database, PASSWORDS)
     assert verifier.startswith("SCRAM-SHA-256$")
 
 
 @pytest.mark.postgres
 def test_a_right_that_was_taken_out_of_the_table_is_revoked(server):
-    with transaction(server) as connection:
+    with transaction(server.database) as connection:
         connection.exec_driver_sql(
             f"GRANT SELECT ON source.things TO {quote(server.database.role_prefix + 'predict')}"
         )
-    prepare.grant(server)
+    prepare.grant(server.database)
     assert not allowed(server, "predict", "source.things", "SELECT")
 
 
 @pytest.mark.postgres
 def test_everybody_waits_for_the_feature_repo_however_roles_were_made(either):
     for role in sorted(set(roles.ROLES) - {"mlflow"}):
-        prepare.wait(as_role(either, role), "applied", 0)
+        prepare.wait(as_role(either, role).database, either.feast.repo, "applied", 0)
 
 
 @pytest.mark.postgres
 def test_without_the_password_of_features_apply_grants_are_not_called_set(settings):
     by_hand = made("by hand", settings)
     with pytest.raises(UsageError, match="feast_apply"):
-        prepare.finish(as_role(by_hand, "owner"), {}, with_roles=False)
+        prepare.finish(as_role(by_hand, "owner").database, by_hand.feast.repo, {}, with_roles=False)
 
 
 @pytest.mark.postgres
 def test_a_right_that_was_taken_out_is_revoked_by_the_owner_too(settings):
     by_hand = made("by hand", settings)
     predict = quote(by_hand.database.role_prefix + "predict")
-    with transaction(as_role(by_hand, "feast_apply")) as connection:
+    with transaction(as_role(by_hand, "feast_apply").database) as connection:
         connection.exec_driver_sql(f"GRANT SELECT ON source.things TO {predict}")
-    prepare.finish(as_role(by_hand, "owner"), PASSWORDS, with_roles=False)
+    prepare.finish(as_role(by_hand, "owner").database, by_hand.feast.repo, PASSWORDS, with_roles=False)
     assert not allowed(by_hand, "predict", "source.things", "SELECT")
 
 
 @pytest.mark.postgres
 def test_waiting_ends_when_the_feature_repo_is_marked_as_applied(server):
     waiter = as_role(server, "feast_serve")
-    with transaction(server) as connection:
+    with transaction(server.database) as connection:
         connection.exec_driver_sql("COMMENT ON SCHEMA feast IS NULL")
-    prepare.wait(waiter, "migrated", 0)
+    prepare.wait(waiter.database, waiter.feast.repo, "migrated", 0)
     with pytest.raises(DependencyDown, match="has not been applied"):
-        prepare.wait(waiter, "applied", 0, pause=lambda seconds: None)
-    prepare.stamp(server)
-    prepare.wait(waiter, "applied", 0)
+        prepare.wait(waiter.database, waiter.feast.repo, "applied", 0, pause=lambda seconds: None)
+    prepare.stamp(server.database, server.feast.repo)
+    prepare.wait(waiter.database, waiter.feast.repo, "applied", 0)
 
 
 @pytest.mark.postgres
 def test_rights_are_brought_up_to_date_beside_somebody_who_reads(server, monkeypatch):
     """A grant that waited for a reader would block later readers: predict would stop at every upgrade."""
     monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=2s")
-    engine(server).dispose()
-    with transaction(as_role(server, "predict")) as reader:
+    engine(server.database).dispose()
+    with transaction(as_role(server, "predict").database) as reader:
         reader.exec_driver_sql("SELECT * FROM online.things_fv")
-        prepare.grant(server)
-    engine(server).dispose()
+        prepare.grant(server.database)
+    engine(server.database).dispose()

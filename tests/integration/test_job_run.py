@@ -20,7 +20,7 @@ DONE = AuditResult(chain_ok=True, problems=(), outside=0)
 
 
 def outcomes(settings):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         rows = connection.execute(
             sa.text("SELECT job, outcome, message, facts FROM streamflow.job_runs ORDER BY run_id")
         )
@@ -38,7 +38,7 @@ def test_the_newest_result_is_that_of_the_last_run_that_had_something_to_do(sett
         raise NotYet("There is no drop.", hint="Load one.")
 
     def newest():
-        with transaction(settings) as connection:
+        with transaction(settings.database) as connection:
             return job_results.newest(connection, AuditResult)
 
     assert newest() is None

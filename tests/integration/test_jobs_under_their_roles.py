@@ -46,7 +46,7 @@ def as_role(settings, role):
 
 
 def facts(settings, job):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         row = connection.execute(
             sa.text(
                 "SELECT outcome, message, facts FROM streamflow.job_runs WHERE job = :job ORDER BY run_id DESC LIMIT 1"
@@ -70,7 +70,7 @@ def test_every_job_does_its_work_with_its_own_role_alone(installed):
         apply(as_role(installed, "feast_apply"))
     assert facts(installed, "train")["why"] == "no drop is new since the last training"
     reads_online_features_as(as_role(installed, "feast_serve"))
-    with transaction(as_role(installed, "predict")) as connection:
+    with transaction(as_role(installed, "predict").database) as connection:
         online = connection.exec_driver_sql("SELECT count(*) FROM online.usage_agg_30d_fv").scalar_one()
     assert online == entities(installed) >= 800
     with urllib.request.urlopen(f"{installed.mlflow.tracking_uri}/health") as response:
@@ -97,7 +97,7 @@ def test_before_the_first_drop_no_job_fails(installed, tmp_path):
 
 
 def test_a_version_that_is_no_longer_promoted_is_a_failure_of_the_jobs_that_need_it(installed):
-    with transaction(installed) as connection:
+    with transaction(installed.database) as connection:
         connection.execute(
             sa.text(
                 "INSERT INTO streamflow.promotions (moved_at, moved_by, model, alias, to_version, action, why)"
@@ -109,14 +109,14 @@ def test_a_version_that_is_no_longer_promoted_is_a_failure_of_the_jobs_that_need
 
 
 def entities(settings):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         return connection.exec_driver_sql("SELECT count(DISTINCT user_id) FROM source.users").scalar_one()
 
 
 def reads_online_features_as(settings):
     from streamflow.features.store import open_store
 
-    answer = open_store(settings).get_online_features(
+    answer = open_store(settings.database, settings.feast.repo).get_online_features(
         features=["usage_agg_30d_fv:watch_hours_30d"], entity_rows=[{"user_id": "probe:nobody"}]
     )
     assert answer.to_dict()["watch_hours_30d"] == [None]

@@ -27,7 +27,7 @@ VIEWS = ("subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_
 
 def rows(settings, schemas):
     """Digest of the rows of each table in the schemas."""
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         tables = connection.execute(
             sa.text(
                 "SELECT quote_ident(table_schema) || '.' || quote_ident(table_name) FROM information_schema.tables"
@@ -41,7 +41,7 @@ def rows(settings, schemas):
 
 def kill_at(settings, lock, command):
     """Run a command, kill it once it waits for the lock, and wait until PostgreSQL has ended its session."""
-    with engine(settings).connect() as holder:
+    with engine(settings.database).connect() as holder:
         holder.exec_driver_sql(f"LOCK TABLE {lock}")
         mine = holder.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
         process = subprocess.Popen(
@@ -64,7 +64,7 @@ def kill_at(settings, lock, command):
 
 def waiting(settings, holder):
     """Whether another connection waits for a lock of the connection `holder`."""
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         return connection.execute(
             sa.text("SELECT count(*) FROM pg_stat_activity WHERE :holder = ANY(pg_blocking_pids(pid))"),
             {"holder": holder},
@@ -73,7 +73,7 @@ def waiting(settings, holder):
 
 def others(settings):
     """Whether another connection holds a lock in this database, as an open transaction does."""
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         return connection.exec_driver_sql(
             "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
             " WHERE a.datname = current_database() AND pid <> pg_backend_pid()"
@@ -110,7 +110,7 @@ def test_a_killed_ingest_leaves_the_database_as_it_was(settings, drops, step):
     outcome = ingest_folder(settings, drops[1].folder, drops[1].as_of)
     assert outcome.changed
     assert not ingest_folder(settings, drops[1].folder, drops[1].as_of).changed
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         stored = connection.exec_driver_sql("SELECT count(*) FROM source.labels").scalar_one()
     assert stored == 400
 
@@ -125,7 +125,7 @@ def test_a_killed_materialization_shows_nothing_and_the_next_one_completes(setti
         kill_at(settings, f"online.{step}", ["materialize"])
         assert rows(settings, ["online"]) == before
     materialize(settings)
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         for view in VIEWS:
             newest = f"SELECT count(*) FROM online.{view} WHERE event_timestamp = '2024-02-29+00'"
             assert connection.exec_driver_sql(newest).scalar_one() == 200

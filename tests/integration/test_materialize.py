@@ -20,7 +20,7 @@ VIEWS = ("subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_
 
 def load(settings, as_of: datetime, users: list[str], value: int) -> None:
     """Insert rows into the source tables as a drop would; every numeric column gets `value`."""
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         number = connection.execute(sa.text("SELECT count(*) + 1 FROM streamflow.drops")).scalar_one()
         connection.execute(
             sa.text(
@@ -44,11 +44,11 @@ def load(settings, as_of: datetime, users: list[str], value: int) -> None:
 @pytest.fixture
 def store(settings) -> FeatureStore:
     apply(settings)
-    return open_store(settings)
+    return open_store(settings.database, settings.feast.repo)
 
 
 def online(settings, view: str, column: str) -> dict[str, int]:
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         rows = connection.execute(sa.text(f"SELECT user_id, {column} FROM online.{view}"))
         return {row[0]: row[1] for row in rows}
 
@@ -98,7 +98,7 @@ def test_no_leftover_tables_and_the_primary_key_stays(settings, store):
     load(settings, JANUARY, ["a"], 1)
     materialize(settings)
     materialize(settings)
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         tables = connection.execute(
             sa.text("SELECT tablename FROM pg_tables WHERE schemaname = 'online'")
         ).scalars()
@@ -113,13 +113,13 @@ def test_no_leftover_tables_and_the_primary_key_stays(settings, store):
 
 
 def test_grants_and_owner_of_the_tables_survive(settings, store):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         connection.exec_driver_sql("DROP ROLE IF EXISTS reader_of_online")
         connection.exec_driver_sql("CREATE ROLE reader_of_online")
         connection.exec_driver_sql("GRANT SELECT ON ALL TABLES IN SCHEMA online TO reader_of_online")
     load(settings, JANUARY, ["a"], 1)
     materialize(settings)
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         for view in VIEWS:
             may = sa.text(f"SELECT has_table_privilege('reader_of_online', 'online.{view}', 'SELECT')")
             assert connection.execute(may).scalar_one()
@@ -144,7 +144,7 @@ def test_a_reader_never_sees_half_of_a_materialization(settings, store):
     def read() -> None:
         try:
             while not stop.is_set():
-                with engine(settings).connect() as connection:
+                with engine(settings.database).connect() as connection:
                     seen.update(tuple(row) for row in connection.execute(statement))
         except BaseException as error:
             failures.append(error)

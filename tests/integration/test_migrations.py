@@ -24,11 +24,11 @@ def test_every_file_is_a_revision_with_a_description():
 
 @pytest.mark.postgres
 def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         connection.execute(sa.text("ALTER TABLE online.materializations DROP COLUMN visible_at"))
         connection.execute(sa.text("UPDATE streamflow.alembic_version SET version_num = '0005'"))
-    assert migrate.migrate(settings) == migrate.newest()
-    with transaction(settings) as connection:
+    assert migrate.migrate(settings.database) == migrate.newest()
+    with transaction(settings.database) as connection:
         assert connection.execute(
             sa.text("SELECT version_num FROM streamflow.alembic_version")
         ).scalars().all() == [migrate.newest()]

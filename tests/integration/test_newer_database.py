@@ -14,7 +14,7 @@ LATER = "9999"
 
 
 def plant(settings, revision):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         connection.execute(
             sa.text("UPDATE streamflow.alembic_version SET version_num = :revision"), {"revision": revision}
         )
@@ -27,21 +27,21 @@ def rolled_back(settings):
 
 
 def test_a_later_revision_is_left_as_it_is(rolled_back):
-    assert migrate.migrate(rolled_back) == LATER
-    with transaction(rolled_back) as connection:
+    assert migrate.migrate(rolled_back.database) == LATER
+    with transaction(rolled_back.database) as connection:
         assert migrate.current(connection) == LATER
 
 
 def test_nobody_waits_for_an_earlier_revision(rolled_back):
-    prepare.wait(rolled_back, "migrated", 0)
-    prepare.stamp(rolled_back)
-    prepare.wait(rolled_back, "applied", 0)
+    prepare.wait(rolled_back.database, rolled_back.feast.repo, "migrated", 0)
+    prepare.stamp(rolled_back.database, rolled_back.feast.repo)
+    prepare.wait(rolled_back.database, rolled_back.feast.repo, "applied", 0)
 
 
 def test_an_earlier_revision_is_still_waited_for(settings):
     plant(settings, "0001")
     with pytest.raises(DependencyDown, match="at revision '0001'"):
-        prepare.wait(settings, "migrated", 0)
+        prepare.wait(settings.database, settings.feast.repo, "migrated", 0)
 
 
 @pytest.mark.parametrize("command", ["migrate", "check"])

@@ -149,7 +149,7 @@ def test_a_new_feature_widens_the_table_and_keeps_its_rows(ours):
 def test_the_table_of_a_removed_view_is_dropped(settings, ours):
     store, setup = ours
     store.update(setup, [view()], [], [], [], partial=False)
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         assert connection.execute(sa.text("SELECT to_regclass('online.things_fv')")).scalar_one() is None
 
 
@@ -175,7 +175,7 @@ def test_reads_go_on_through_six_restarts_of_postgresql(tmp_path, settings):
     setup.online_store.port, setup.online_store.database = server.port, "postgres"
     store = WideOnlineStore()
     try:
-        with transaction(elsewhere(settings, server)) as connection:
+        with transaction(elsewhere(settings, server).database) as connection:
             connection.exec_driver_sql("CREATE SCHEMA online")
         store.update(setup, [], [view()], [], [], partial=False)
         store.online_write_batch(setup, view(), [(key("u"), VALUES, DAY, DAY)], progress=None)
@@ -187,7 +187,7 @@ def test_reads_go_on_through_six_restarts_of_postgresql(tmp_path, settings):
                 ((at, values),) = store.online_read(setup, view(), [key("u")], ["int64"])
                 assert (at, values) == (DAY, {"int64": VALUES["int64"]})
     finally:
-        engine(elsewhere(settings, server)).dispose()
+        engine(elsewhere(settings, server).database).dispose()
         postgres.shut_down(process)
 
 
@@ -200,6 +200,6 @@ def test_definitions_are_applied_again_beside_somebody_who_reads(settings, monke
     """An apply that waited for a reader would block later readers: predict would stop at every upgrade."""
     monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=2s")
     apply(settings)
-    with transaction(settings) as reader:
+    with transaction(settings.database) as reader:
         reader.exec_driver_sql("SELECT * FROM online.subs_profile_fv")
         apply(settings)

@@ -47,15 +47,15 @@ def source(module_settings, mlflow_server, tmp_path_factory):
     materialize(made)
     version = train(made, drop.as_of, estimator="logistic_regression").version
     for alias in ("staging", "production"):
-        promote(made, version, alias, why="a test", by="tests")
+        promote(made.connections, made.promotion.outside_moves, version, alias, why="a test", by="tests")
     score_as_of(made)
-    prepare.stamp(made)
+    prepare.stamp(made.database, made.feast.repo)
     return made
 
 
 @pytest.fixture(scope="module")
 def backed_up(source):
-    return backup(source)
+    return backup(source.database, source.mlflow, source.backup)
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def target(source, start_mlflow, tmp_path):
     """An empty install with a role for each component and its own running MLflow server."""
     made = prepared.named(source)
     try:
-        prepare.prepare(made, PASSWORDS)
-        prepare.stamp(made)
+        prepare.prepare(made.database, PASSWORDS)
+        prepare.stamp(made.database, made.feast.repo)
         there = prepared.as_role(made, PASSWORDS, "mlflow", made.database.mlflow_name)
         with start_mlflow(there, tmp_path) as address:
             mlflow = source.mlflow.model_dump() | {"tracking_uri": address}
@@ -105,7 +105,7 @@ def both(settings):
 def test_everything_is_restored_with_the_owners_and_rights_of_the_new_server(source, backed_up, target):
     before = [rows(source, name) for name in both(source)]
     served = release_of(source)
-    restored = restore(target, backed_up.folder)
+    restored = restore(target.connections, target.backup.folder, backed_up.folder)
     assert [rows(target, name) for name in both(target)] == before
     assert len(before[0]) > 20
     assert restored.artifacts > 10
@@ -118,17 +118,17 @@ def test_everything_is_restored_with_the_owners_and_rights_of_the_new_server(sou
     assert again.probabilities(golden["rows"]).tolist() == served.probabilities(golden["rows"]).tolist()
 
     # Each role can do the work of its component, and nothing else.
-    prepare.wait(as_role(target, "feast_serve"), "applied", 0)
+    prepare.wait(as_role(target, "feast_serve").database, target.feast.repo, "applied", 0)
     for job in ("materialize", "monitor", "score"):
         assert run.run(as_role(target, job), job, catalog.recipe(job)) == 0, job
-    with transaction(as_role(target, "predict")) as connection:
+    with transaction(as_role(target, "predict").database) as connection:
         connection.exec_driver_sql("SELECT streamflow.keep_prediction_log(30)")
         with pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
             connection.exec_driver_sql("SELECT * FROM source.users")
-    with transaction(as_role(target, "feast_apply")) as connection:
+    with transaction(as_role(target, "feast_apply").database) as connection:
         connection.exec_driver_sql("ALTER TABLE source.users ADD COLUMN later bigint")
     # The audit trail continues after the restored rows.
-    with transaction(as_role(target, "train")) as connection:
+    with transaction(as_role(target, "train").database) as connection:
         connection.exec_driver_sql(
             "INSERT INTO streamflow.promotions (moved_by, model, alias, to_version, action, why)"
             " VALUES ('me', 'm', 'a', 1, 'promote', 'x')"
@@ -139,23 +139,23 @@ def golden_of(settings):
     from streamflow.mlflow_api.transport import registry
     from streamflow.registry import versions
 
-    with registry(settings) as client:
-        return client.file(versions.get(settings, 1).source, "golden.json")
+    with registry(settings.mlflow) as client:
+        return client.file(versions.get(settings.mlflow, 1).source, "golden.json")
 
 
 def test_a_database_with_drops_is_replaced_only_with_replace(source, backed_up, target):
-    restore(target, backed_up.folder)
-    with transaction(target) as connection:
+    restore(target.connections, target.backup.folder, backed_up.folder)
+    with transaction(target.database) as connection:
         connection.exec_driver_sql("CREATE TABLE source.newer AS SELECT 1 AS n")
     for action in (
-        lambda: restore(target, backed_up.folder),
+        lambda: restore(target.connections, target.backup.folder, backed_up.folder),
         lambda: catalog.recipe("restore")(target),
     ):
         with pytest.raises(Refused, match="has 1 drops") as refused:
             action()
         assert "--replace" in str(refused.value)
     assert "source.newer" in rows(target, target.database.name)
-    restore(target, backed_up.folder, replace=True)
+    restore(target.connections, target.backup.folder, backed_up.folder, replace=True)
     assert "source.newer" not in rows(target, target.database.name)
     # Temporary and replaced databases are dropped.
     with prepare.autocommit(target.database, "postgres") as connection:
@@ -170,7 +170,7 @@ def test_the_job_restores_the_newest_backup_and_records_its_outcome_in_the_resto
 ):
     admin = target.model_copy(update={"backup": source.backup})
     assert run.run(admin, "restore", catalog.recipe("restore")) == 0
-    with transaction(target) as connection:
+    with transaction(target.database) as connection:
         found = connection.exec_driver_sql(
             "SELECT outcome, facts->>'folder' FROM streamflow.job_runs WHERE job = 'restore'"
         ).one()
@@ -197,12 +197,12 @@ def test_a_flipped_byte_in_any_file_refuses_the_whole_backup_and_names_the_file(
         content[len(content) // 2] ^= 1
         (copy / name).write_bytes(content)
         with pytest.raises(Refused, match="Nothing was restored") as refused:
-            restore(untouched, copy, replace=True)
+            restore(untouched.connections, untouched.backup.folder, copy, replace=True)
         assert refused.value.details == (f"{name} has changed: its SHA-256 is not the manifest's",)
         shutil.copy(backed_up.folder / name, copy / name)
     (copy / name).unlink()
     with pytest.raises(Refused, match=f"{name} is missing"):
-        restore(untouched, copy, replace=True)
+        restore(untouched.connections, untouched.backup.folder, copy, replace=True)
 
 
 def test_a_manifest_with_other_digests_leaves_the_present_databases(copy, untouched):
@@ -212,7 +212,7 @@ def test_a_manifest_with_other_digests_leaves_the_present_databases(copy, untouc
     users["rows"] += 1
     (copy / dumps.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(StreamFlowError, match="databases are unchanged") as failed:
-        restore(untouched, copy, replace=True)
+        restore(untouched.connections, untouched.backup.folder, copy, replace=True)
     assert failed.value.details == (f"source.users has {users['rows'] - 1} rows, not {users['rows']}",)
     with prepare.autocommit(untouched.database, "postgres") as connection:
         beside = "SELECT count(*) FROM pg_database WHERE datname ~ '_(restoring|replaced)$'"
@@ -223,35 +223,37 @@ def test_a_truncated_manifest_is_refused(copy, untouched):
     whole = (copy / dumps.MANIFEST).read_text()
     (copy / dumps.MANIFEST).write_text(whole[: len(whole) // 2])
     with pytest.raises(Refused, match="corrupt or was modified"):
-        restore(untouched, copy, replace=True)
+        restore(untouched.connections, untouched.backup.folder, copy, replace=True)
 
 
 def test_a_login_that_may_not_create_databases_is_a_usage_error(source, backed_up, target):
     with pytest.raises(UsageError, match="may not create databases"):
-        restore(as_role(target, "owner"), backed_up.folder)
+        restore(as_role(target, "owner").connections, target.backup.folder, backed_up.folder)
 
 
 def test_without_a_backup_there_is_nothing_to_restore(source, tmp_path):
     nothing = source.model_copy(update={"backup": BackupSettings(folder=tmp_path)})
     with pytest.raises(NotFound, match="no backup"):
-        restore(nothing)
+        restore(nothing.connections, nothing.backup.folder)
     with pytest.raises(NotFound, match="is not a backup"):
-        restore(nothing, tmp_path)
+        restore(nothing.connections, nothing.backup.folder, tmp_path)
 
 
 def test_without_mlflow_no_backup_is_left_not_even_half_of_one(source, tmp_path):
     away = MlflowSettings(**source.mlflow.model_dump() | {"tracking_uri": "http://127.0.0.1:9"})
     folder = BackupSettings(folder=tmp_path / "backups")
     with pytest.raises(StreamFlowError, match="does not answer"):
-        backup(source.model_copy(update={"mlflow": away, "backup": folder}))
+        backup(
+            source.database,
+            away,
+            folder,
+        )
     assert list(folder.folder.iterdir()) == []
 
 
 def test_backing_up_under_its_own_role_reads_both_databases_and_the_artifacts(target, source, backed_up):
-    restore(target, backed_up.folder)
-    again = backup(
-        as_role(target, "backup").model_copy(update={"backup": source.backup, "mlflow": target.mlflow})
-    )
+    restore(target.connections, target.backup.folder, backed_up.folder)
+    again = backup(as_role(target, "backup").database, target.mlflow, source.backup)
     assert again.versions == (1,)
     first, second = dumps.read(backed_up.folder), dumps.read(again.folder)
     assert {key: item.tables for key, item in second.databases.items()} == {

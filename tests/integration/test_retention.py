@@ -32,7 +32,7 @@ def as_role(settings, role):
 
 
 def scored(settings, model):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         number = connection.execute(
             sa.text(
                 "INSERT INTO streamflow.scorings (model, version, fingerprint, as_of, known_at)"
@@ -50,7 +50,7 @@ def scored(settings, model):
 
 
 def column(settings, statement):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         return list(connection.execute(sa.text(statement)).scalars())
 
 
@@ -59,7 +59,7 @@ def test_the_newest_scores_of_each_model_stay_and_all_scorings_stay_on_record(in
     churn = [scored(score, "churn") for _ in range(4)]
     other = scored(score, "other")
     for _ in range(2):
-        with transaction(score) as connection:
+        with transaction(score.database) as connection:
             forget(connection, "churn", 2)
     for table in ("scores", "scoring_refusals"):
         held = column(installed, f"SELECT scoring_id FROM streamflow.{table} ORDER BY scoring_id")
@@ -74,19 +74,22 @@ def test_the_newest_scores_of_each_model_stay_and_all_scorings_stay_on_record(in
 def test_who_may_not_write_history_may_not_shorten_it(installed, call):
     with (
         pytest.raises(sa.exc.ProgrammingError, match="_predict may not write"),
-        transaction(as_role(installed, "predict")) as connection,
+        transaction(as_role(installed, "predict").database) as connection,
     ):
         connection.exec_driver_sql(f"SELECT streamflow.{call}")
 
 
 @pytest.mark.parametrize("call", ["keep_scores('churn', 0)", "keep_job_runs('train', 0)"])
 def test_nothing_is_forgotten_whole(installed, call):
-    with pytest.raises(sa.exc.DBAPIError, match="not possible"), transaction(installed) as connection:
+    with (
+        pytest.raises(sa.exc.DBAPIError, match="not possible"),
+        transaction(installed.database) as connection,
+    ):
         connection.exec_driver_sql(f"SELECT streamflow.{call}")
 
 
 def ran(settings, job, outcome, days):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         connection.execute(
             sa.text(
                 "INSERT INTO streamflow.job_runs (job, started_at, ended_at, outcome, message) VALUES"

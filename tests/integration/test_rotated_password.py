@@ -21,16 +21,16 @@ def role(settings, tmp_path):
     """Settings of a new role whose password is in a file."""
     name, file = f"rotated_{uuid.uuid4().hex[:8]}", tmp_path / "password"
     file.write_text("old")
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN PASSWORD 'old'")
     yield DatabaseSettings(**settings.database.model_dump() | {"user": name, "password_file": file})
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         connection.exec_driver_sql(f"DROP ROLE {name}")
 
 
 def rotate(settings, role):
     """Change the role's password and end its connections; the file still has the old password."""
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         connection.exec_driver_sql(f"ALTER ROLE {quote(role.user)} PASSWORD 'new'")
         connection.execute(
             sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :user"),
@@ -64,11 +64,11 @@ def test_a_file_that_is_gone_is_a_database_that_cannot_be_read(role):
 
 
 def test_jobs_and_the_exporter_log_in_with_the_new_password(settings, role):
-    with transaction(role) as connection:
+    with transaction(role.database) as connection:
         connection.exec_driver_sql("SELECT 1")
     rotate(settings, role)
-    with pytest.raises(DependencyDown, match="does not let"), transaction(role):
+    with pytest.raises(DependencyDown, match="does not let"), transaction(role.database):
         pass
     role.password_file.write_text("new")
-    with transaction(role) as connection:
+    with transaction(role.database) as connection:
         assert connection.exec_driver_sql("SELECT current_user").scalar_one() == role.user

@@ -30,12 +30,12 @@ def promoted(world):
 
     version = train(world, JANUARY, estimator="logistic_regression").version
     for alias in ("staging", "production"):
-        promote(world, version, alias, why="a test", by="tests")
+        promote(world.connections, world.promotion.outside_moves, version, alias, why="a test", by="tests")
     return world
 
 
 def scores(settings, number):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         rows = connection.execute(
             sa.text("SELECT entity, probability, prediction FROM streamflow.scores WHERE scoring_id = :n"),
             {"n": number},
@@ -47,13 +47,18 @@ def scores(settings, number):
 def test_scores_are_those_of_the_training_sets_rows_to_the_last_bit(promoted, as_of):
     scored = score_as_of(promoted, as_of)
     assert (scored.scored, scored.refused, scored.features) == (7043, {}, {})
-    assert scored.version == by_alias(promoted, "production")
+    assert scored.version == by_alias(promoted.mlflow, "production")
     release = served_release(promoted.mlflow, promoted.database)
     assert scored.fingerprint == release.contract.fingerprint
     moment = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC)
     repo = definitions.load(promoted.feast.repo)
     joined = training_set.build(
-        promoted, repo, as_of=moment, label_as_of=moment, known_at=scored.known_at, db_schema="features"
+        promoted.database,
+        repo,
+        as_of=moment,
+        label_as_of=moment,
+        known_at=scored.known_at,
+        db_schema="features",
     )
     rows = [
         [None if isinstance(v, float) and np.isnan(v) else v for v in row]
@@ -71,7 +76,7 @@ def test_scores_are_those_of_the_training_sets_rows_to_the_last_bit(promoted, as
 
 def test_a_scoring_is_recorded_with_what_it_was_made_of(promoted):
     scored = score_as_of(promoted)
-    with transaction(promoted) as connection:
+    with transaction(promoted.database) as connection:
         row = connection.execute(
             sa.text("SELECT * FROM streamflow.scorings WHERE scoring_id = :n"), {"n": scored.scoring_id}
         ).one()
@@ -94,7 +99,7 @@ def test_the_command_prints_one_json_document(promoted, monkeypatch):
 def test_later_drops_and_later_loads_do_not_reach_an_earlier_view(promoted):
     """With a known-at before February was loaded, the newest drop is January's."""
     january = score_as_of(promoted, JANUARY)
-    with transaction(promoted) as connection:
+    with transaction(promoted.database) as connection:
         before = connection.execute(
             sa.text("SELECT max(loaded_at) FROM streamflow.drops WHERE as_of = '2024-01-31+00'")
         ).scalar_one()
@@ -104,7 +109,7 @@ def test_later_drops_and_later_loads_do_not_reach_an_earlier_view(promoted):
 
 
 def number_of_scores(settings):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         return connection.exec_driver_sql("SELECT count(*) FROM streamflow.scores").scalar_one()
 
 
@@ -122,7 +127,7 @@ def test_the_schedule_scores_only_what_is_new(promoted):
 
 def test_the_schedule_scores_again_when_a_drop_was_corrected(promoted):
     score(promoted)
-    with transaction(promoted) as connection:
+    with transaction(promoted.database) as connection:
         connection.exec_driver_sql(
             "INSERT INTO streamflow.drops SELECT 'corrected', as_of, sequence + 1, 'x', clock_timestamp(),"
             " loaded_by, origin, 0, 0 FROM streamflow.drops WHERE as_of = '2024-02-29+00'"
@@ -137,7 +142,9 @@ def test_the_schedule_scores_again_when_another_version_was_promoted(promoted):
     first = score(promoted)
     version = train(promoted, FEBRUARY, estimator="logistic_regression").version
     for alias in ("staging", "production"):
-        promote(promoted, version, alias, why="a test", by="tests")
+        promote(
+            promoted.connections, promoted.promotion.outside_moves, version, alias, why="a test", by="tests"
+        )
     second = score(promoted)
     assert isinstance(second, ScoreResult)
     assert second.version == version != first.version
@@ -155,7 +162,7 @@ def test_without_a_promoted_version_nothing_is_scored(settings, mlflow_server):
 
 def test_users_without_complete_and_fresh_features_get_no_score(promoted):
     """Must run last in this module: it adds users to the January drop."""
-    with transaction(promoted) as connection:
+    with transaction(promoted.database) as connection:
         at = {"as_of": datetime(2024, 1, 31, tzinfo=UTC)}
         copies = {"complete": {}, "gone": {}, "null": {"usage_agg_30d": ["watch_hours_30d"]}, "norow": {}}
         for table in definitions.load(promoted.feast.repo).tables:
@@ -183,7 +190,7 @@ def test_users_without_complete_and_fresh_features_get_no_score(promoted):
     found = scores(promoted, scored.scoring_id)
     assert found["test:complete"] == found["7590-VHVEG"]
     assert not {"test:gone", "test:null", "test:norow"} & set(found)
-    with transaction(promoted) as connection:
+    with transaction(promoted.database) as connection:
         refused = sa.text("SELECT reason, entities FROM streamflow.scoring_refusals WHERE scoring_id = :n")
         held = dict(connection.execute(refused, {"n": scored.scoring_id}).all())
     assert held == scored.refused

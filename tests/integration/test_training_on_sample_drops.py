@@ -42,7 +42,7 @@ def test_a_horizon_of_one_is_a_forecast_of_the_next_drop(world, january):
     assert 0.61 <= forecast.metrics["auc"] <= 0.65
     assert forecast.label_as_of.date() == FEBRUARY
     assert forecast.fingerprint != january.fingerprint
-    with sdk.client(world) as client:
+    with sdk.client(world.mlflow) as client:
         assert client.get_run(forecast.run_id).data.params["label_horizon"] == "1"
 
 
@@ -63,7 +63,7 @@ def test_cross_validation_chooses_among_the_candidates(world):
 
 
 def test_a_run_keeps_everything_a_person_asks_for_later(world, january, tmp_path):
-    with sdk.client(world) as client:
+    with sdk.client(world.mlflow) as client:
         run = client.get_run(january.run_id)
         folder = client.download_artifacts(january.run_id, "", str(tmp_path))
         version = client.get_model_version(world.mlflow.registered_model, str(january.version))
@@ -88,7 +88,7 @@ def test_the_registered_model_is_an_ordinary_mlflow_model_on_raw_features(world,
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", world.mlflow.tracking_uri)
     model = mlflow.sklearn.load_model(f"models:/{world.mlflow.registered_model}/{january.version}")
-    with sdk.client(world) as client:
+    with sdk.client(world.mlflow) as client:
         path = client.download_artifacts(january.run_id, "training_set/training_set.parquet")
     frame = pd.read_parquet(path)
     features = list(model.feature_names_in_)
@@ -121,6 +121,6 @@ def test_a_correction_is_seen_from_now_on_and_not_before(world, january, realdat
 
 
 def test_no_frozen_schema_is_left_behind(world, january):
-    with transaction(world) as connection:
+    with transaction(world.database) as connection:
         left = connection.execute(sa.text(r"SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'known\_%'"))
         assert left.scalar_one() == 0

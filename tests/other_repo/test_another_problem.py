@@ -139,7 +139,7 @@ def test_another_feature_repo_goes_from_drops_to_predictions(windpark, tmp_path)
 
     # The label is the next drop's, and a turbine without a required value teaches nothing.
     trained = train(windpark, MONTHS[0])
-    with transaction(windpark) as connection:
+    with transaction(windpark.database) as connection:
         failed = connection.execute(
             sa.text("SELECT count(*) FROM source.failures WHERE failed AND as_of = :d AND turbine_id <> :k"),
             {"d": MONTHS[1], "k": NO_VIBRATION},
@@ -148,10 +148,21 @@ def test_another_feature_repo_goes_from_drops_to_predictions(windpark, tmp_path)
     assert trained.incomplete == {"vibration_mm_s": 1}
     assert trained.label_as_of.date() == MONTHS[1]
     assert trained.metrics["auc"] > 0.8
-    assert reproduce(windpark, trained.run_id).verdict == "reproduced"
+    assert (
+        reproduce(windpark.connections, windpark.training, windpark.build, trained.run_id).verdict
+        == "reproduced"
+    )
 
     for alias in ("staging", "production"):
-        promote_through_gate(windpark, trained.version, alias, why="a test", by="tests", expected=None)
+        promote_through_gate(
+            windpark.connections,
+            windpark.promotion,
+            trained.version,
+            alias,
+            why="a test",
+            by="tests",
+            expected=None,
+        )
     scored = score_as_of(windpark)
     assert (scored.model, scored.scored) == ("turbine_failures", TURBINES - 1)
     assert scored.refused == {"null_values": 1}
@@ -168,7 +179,7 @@ def _answers(service: Service, windpark, newest: Path) -> None:
     assert status == 200, answer
     assert answer["turbine_id"] == NO_MOORINGS
     assert answer["model"] == {"name": "turbine_failures", "version": 1}
-    with transaction(windpark) as connection:
+    with transaction(windpark.database) as connection:
         batch = connection.execute(
             sa.text("SELECT probability FROM streamflow.scores WHERE entity = :k"), {"k": NO_MOORINGS}
         ).scalar_one()

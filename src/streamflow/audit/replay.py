@@ -24,7 +24,7 @@ from streamflow.registry.trail import Move
 from streamflow.release import Release
 from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
-from streamflow.settings import Settings
+from streamflow.settings import Connections, MlflowSettings, PredictSettings
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
@@ -122,23 +122,26 @@ class Question:
     """Whose answer is asked for, at which moment, and where to look it up.
 
     Attributes:
-        settings: Where PostgreSQL and MLflow are, and how predict answers.
+        connections: Where PostgreSQL and MLflow are.
+        predict: How predict answers.
         repo: The feature repo.
         entity: Key of the entity.
         moment: The moment to look at.
     """
 
-    settings: Settings
+    connections: Connections
+    predict: PredictSettings
     repo: FeatureRepo
     entity: str
     moment: datetime
 
 
-def replay(settings: Settings, entity: str, moment: datetime) -> Replay:
+def replay(connections: Connections, predict: PredictSettings, entity: str, moment: datetime) -> Replay:
     """Look up what was in production and in the online store at a moment, and answer again.
 
     Args:
-        settings: Where PostgreSQL, MLflow and the feature repo are.
+        connections: Where PostgreSQL, MLflow and the feature repo are.
+        predict: How predict answers.
         entity: Key of the entity.
         moment: The moment to look at.
 
@@ -147,16 +150,16 @@ def replay(settings: Settings, entity: str, moment: datetime) -> Replay:
         ReleaseRefused: The version's files fail their digests.
         Refused: The feature repo no longer has the features.
     """
-    asked = Question(settings, definitions.load(settings.feast.repo), entity, moment)
-    moves = trail.history(settings)
+    asked = Question(connections, predict, definitions.load(connections.feast.repo), entity, moment)
+    moves = trail.history(connections.database, connections.mlflow.registered_model)
     move = trail.in_production(moves, moment)
     if move is None:
         logged = _logged(asked, None)
         if logged is not None:
             return Replay(entity, moment, {}, None, "", "", None, None, logged)
         # Raises NotFound, and says that nothing was in production.
-        move = trail.at(settings, moment)
-    release = _promoted(settings, move)
+        move = trail.at(connections.database, connections.mlflow.registered_model, moment)
+    release = _promoted(connections.mlflow, move)
     return Replay(
         entity=entity,
         at=moment,
@@ -179,8 +182,8 @@ def on_trial(moves: Sequence[Move], moment: datetime) -> Move | None:
     return newest if newest is not None and newest.to_version is not None else None
 
 
-def _promoted(settings: Settings, move: Move) -> Release:
-    release = _release(settings, int(move.to_version or 0))
+def _promoted(mlflow: MlflowSettings, move: Move) -> Release:
+    release = _release(mlflow, int(move.to_version or 0))
     pinned = move.release.get("manifest_sha256")
     if pinned and release.pointer.manifest_sha256 != pinned:
         raise StreamFlowError(
@@ -195,11 +198,11 @@ def _canary(asked: Question, moves: Sequence[Move], production: Release) -> Cana
     if move is None or move.to_version is None or move.to_version == production.pointer.version:
         return None
     try:
-        replayed = answer(asked, _release(asked.settings, move.to_version))
+        replayed = answer(asked, _release(asked.connections.mlflow, move.to_version))
     except (NotFound, ReleaseRefused) as error:
         # The canary only stood beside production, whose answer can still be replayed.
         replayed = Answer(move.to_version, None, None, error.what, ())
-    share = asked.settings.predict.canary_share
+    share = asked.predict.canary_share
     return Canary(
         version=move.to_version,
         started_at=move.moved_at.astimezone(UTC),
@@ -212,7 +215,7 @@ def _canary(asked: Question, moves: Sequence[Move], production: Release) -> Cana
 def answer(asked: Question, release: Release) -> Answer:
     """What a release answers from the values that were served at the moment."""
     views = _views(asked, release, asked.moment)
-    limits = asked.settings.predict
+    limits = asked.predict
     policy = Policy(
         limits.require_newest_as_of, asked.moment.timestamp() if limits.age_clock == "wall" else None
     )
@@ -223,7 +226,7 @@ def answer(asked: Question, release: Release) -> Answer:
 
 
 def _views(asked: Question, release: Release, moment: datetime) -> tuple[ServedView, ...]:
-    with transaction(asked.settings.database) as connection:
+    with transaction(asked.connections.database) as connection:
         return as_served(connection, asked.repo, release.contract, asked.entity, moment)
 
 
@@ -240,19 +243,19 @@ def _computed(release: Release, views: tuple[ServedView, ...]) -> Answer:
 
 def _logged(asked: Question, release: Release | None) -> Logged | None:
     """The newest logged answer up to the moment, computed again by the version that gave it."""
-    with transaction(asked.settings.database) as connection:
+    with transaction(asked.connections.database) as connection:
         row = connection.execute(
             sa.text(_SQL["newest_answer"]),
             {
                 "entity": asked.entity,
-                "model": asked.settings.mlflow.registered_model,
+                "model": asked.connections.mlflow.registered_model,
                 "moment": asked.moment,
             },
         ).first()
     if row is None:
         return None
     same = release is not None and row.version == release.pointer.version
-    used = release if release is not None and same else _release(asked.settings, row.version)
+    used = release if release is not None and same else _release(asked.connections.mlflow, row.version)
     views = _views(asked, used, row.answered_at)
     # Staleness is not checked: the answer was given, and predict learns of a newer as-of after its values are there.
     absent = any(item.as_of is None for item in views)
@@ -268,6 +271,6 @@ def _logged(asked: Question, release: Release | None) -> Logged | None:
     )
 
 
-def _release(settings: Settings, version: int) -> Release:
-    with registry(settings) as client:
-        return artifacts.verified_release(client, settings, versions.get(settings, version))
+def _release(mlflow: MlflowSettings, version: int) -> Release:
+    with registry(mlflow) as client:
+        return artifacts.verified_release(client, mlflow.registered_model, versions.get(mlflow, version))

@@ -15,13 +15,15 @@ from streamflow.postgres import catalog
 from streamflow.postgres.engine import session, transaction
 from streamflow.postgres.job_results import BackupResult
 from streamflow.schema.migrate import current
-from streamflow.settings import DatabaseSettings, Settings
+from streamflow.settings import BackupSettings, DatabaseSettings, MlflowSettings
 
 _NAME = "%Y-%m-%dT%H%M%S.%fZ"
 _ARTIFACTS = "artifacts.tar"
 
 
-def backup(settings: Settings) -> BackupResult:
+def backup(
+    database: DatabaseSettings, mlflow: MlflowSettings, backup_settings: BackupSettings
+) -> BackupResult:
     """Write a backup into a new folder. The manifest is written last; a folder without one is not a backup.
 
     Raises:
@@ -30,33 +32,31 @@ def backup(settings: Settings) -> BackupResult:
         StreamFlowError: `pg_dump` failed; no older backup was deleted.
     """
     moment = datetime.now(UTC)
-    folder = settings.backup.folder / moment.strftime(_NAME)
+    folder = backup_settings.folder / moment.strftime(_NAME)
     folder.mkdir(parents=True)
     try:
         # Databases before files, so that the files of every version in the dump are among those copied.
-        databases = {
-            key: _dump(settings.database, name, folder) for key, name in _databases(settings.database).items()
-        }
+        databases = {key: _dump(database, name, folder) for key, name in _databases(database).items()}
         packed = archive.Packed(0, (), ())
-        if settings.backup.artifacts:
-            with registry(settings) as client:
-                packed = archive.pack(client, settings.mlflow.registered_model, folder / _ARTIFACTS)
+        if backup_settings.artifacts:
+            with registry(mlflow) as client:
+                packed = archive.pack(client, mlflow.registered_model, folder / _ARTIFACTS)
         dump = dumps.Dump(
             made_at=moment.isoformat(),
-            revision=_revision(settings.database),
+            revision=_revision(database),
             databases=databases,
-            artifacts=dumps.described(folder, _ARTIFACTS) if settings.backup.artifacts else None,
+            artifacts=dumps.described(folder, _ARTIFACTS) if backup_settings.artifacts else None,
         )
         dumps.write(folder, dump)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     removed = outdated(
-        [path.parent.name for path in settings.backup.folder.glob(f"*/{dumps.MANIFEST}")],
-        settings.backup.keep,
+        [path.parent.name for path in backup_settings.folder.glob(f"*/{dumps.MANIFEST}")],
+        backup_settings.keep,
     )
     for name in removed:
-        shutil.rmtree(settings.backup.folder / name)
+        shutil.rmtree(backup_settings.folder / name)
     return BackupResult(
         folder,
         {file.file: file.bytes for file in dump.files()},

@@ -21,7 +21,7 @@ from streamflow.postgres.engine import session
 from streamflow.postgres.job_results import RestoreResult
 from streamflow.postgres.names import quote
 from streamflow.schema import prepare, roles
-from streamflow.settings import DatabaseSettings, Settings
+from streamflow.settings import Connections, DatabaseSettings
 
 _RESTORING, _REPLACED = "_restoring", "_replaced"
 # First server version that knows `transaction_timeout`, which newer versions of pg_restore set.
@@ -29,13 +29,16 @@ _KNOWS_EVERY_SETTING = 170000
 _UNKNOWN_SETTING = re.compile(r'unrecognized configuration parameter "transaction_timeout"')
 
 
-def restore(settings: Settings, folder: Path | None = None, *, replace: bool = False) -> RestoreResult:
+def restore(
+    connections: Connections, backups: Path, folder: Path | None = None, *, replace: bool = False
+) -> RestoreResult:
     """Restore both databases and the files of the model versions.
 
     Owners and privileges are those that the migration Job sets on this server, not those in the dump.
 
     Args:
-        settings: Server and databases to restore into.
+        connections: Server and databases to restore into, and MLflow.
+        backups: Folder that holds the backups.
         folder: Folder of the backup; None takes the newest one.
         replace: Whether to replace databases that are not empty.
 
@@ -46,19 +49,19 @@ def restore(settings: Settings, folder: Path | None = None, *, replace: bool = F
         DependencyDown: PostgreSQL or MLflow does not answer.
         StreamFlowError: The restored tables differ from the manifest; the current databases are unchanged.
     """
-    folder = folder or dumps.newest(settings.backup.folder)
+    folder = folder or dumps.newest(backups)
     dump = dumps.read(folder)
-    names = {key: _name(settings.database, key) for key in dump.databases}
-    _check_login(settings.database)
+    names = {key: _name(connections.database, key) for key in dump.databases}
+    _check_login(connections.database)
     if not replace:
-        _refuse_non_empty(settings.database, names)
-    with _restored_beside(settings, folder, dump, names):
+        _refuse_non_empty(connections.database, names)
+    with _restored_beside(connections.database, folder, dump, names):
         artifacts = 0
         # Before the swap: if MLflow fails, the current databases stay in place.
         if dump.artifacts:
-            with registry(settings) as client:
+            with registry(connections.mlflow) as client:
                 artifacts = archive.unpack(client, folder / dump.artifacts.file)
-        _swap(settings.database, names)
+        _swap(connections.database, names)
     return RestoreResult(
         folder,
         dump.made_at,
@@ -67,7 +70,7 @@ def restore(settings: Settings, folder: Path | None = None, *, replace: bool = F
             for key, item in dump.databases.items()
         },
         artifacts,
-        _next(settings, dump),
+        _next(connections, dump),
     )
 
 
@@ -120,16 +123,16 @@ def _exists(database: DatabaseSettings, name: str) -> bool:
 
 @contextmanager
 def _restored_beside(
-    settings: Settings, folder: Path, dump: dumps.Dump, names: Mapping[str, str]
+    database: DatabaseSettings, folder: Path, dump: dumps.Dump, names: Mapping[str, str]
 ) -> Iterator[None]:
     """Restore each database under a temporary name and compare it with the manifest; drop both on error."""
     try:
         for key, item in dump.databases.items():
-            _restore(settings.database, folder, key, item, names[key] + _RESTORING)
-        _set_rights(settings, names)
+            _restore(database, folder, key, item, names[key] + _RESTORING)
+        _set_rights(database, names)
         yield
     except BaseException:
-        _drop(settings.database, [name + _RESTORING for name in names.values()])
+        _drop(database, [name + _RESTORING for name in names.values()])
         raise
 
 
@@ -176,13 +179,12 @@ def _has_roles(connection: sa.Connection, database: DatabaseSettings) -> bool:
     return role in catalog.roles(connection)
 
 
-def _set_rights(settings: Settings, names: Mapping[str, str]) -> None:
+def _set_rights(database: DatabaseSettings, names: Mapping[str, str]) -> None:
     """Set owners and privileges on the restored databases, as the migration Job does."""
-    database = settings.database
     fields = {
         "name" if key == dumps.PLATFORM else "mlflow_name": name + _RESTORING for key, name in names.items()
     }
-    plan = prepare.make_plan(settings.model_copy(update={"database": database.model_copy(update=fields)}), {})
+    plan = prepare.make_plan(database.model_copy(update=fields), {})
     with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
         if not _has_roles(connection, database):
             return
@@ -231,10 +233,10 @@ def _drop(database: DatabaseSettings, names: list[str]) -> None:
             connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")
 
 
-def _next(settings: Settings, dump: dumps.Dump) -> tuple[str, ...]:
+def _next(connections: Connections, dump: dumps.Dump) -> tuple[str, ...]:
     steps = ["Online tables and scores are restored too: nothing needs to be materialized."]
     try:
-        prepare.wait(settings, "applied", 0.0)
+        prepare.wait(connections.database, connections.feast.repo, "applied", 0.0)
     except DependencyDown as error:
         steps.append(
             f"The backup is of another version or feature repo ({error.what}): run 'streamflow up' on a laptop,"

@@ -19,7 +19,8 @@ def backup(as_json: AsJson = False) -> None:
     from streamflow.backup import backup
 
     with working("Backing up", quiet=as_json):
-        done = backup.backup(settings_module.load())
+        settings = settings_module.load()
+        done = backup.backup(settings.database, settings.mlflow, settings.backup)
     if as_json:
         print_json(done)
         return
@@ -53,7 +54,8 @@ def restore(
     from streamflow.cli.db import as_admin
 
     with working("Restoring", quiet=as_json):
-        done = restore.restore(as_admin(settings_module.load(), admin_user_file), folder, replace=replace)
+        settings = as_admin(settings_module.load(), admin_user_file)
+        done = restore.restore(settings.connections, settings.backup.folder, folder, replace=replace)
     if as_json:
         print_json(done)
         return

@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="The database: migrations, roles, r
 @app.command()
 def migrate() -> None:
     """Bring the platform's tables to the newest revision."""
-    typer.echo(_revision(migrations.migrate(settings_module.load())))
+    typer.echo(_revision(migrations.migrate(settings_module.load().database)))
 
 
 @app.command("upgrade-mlflow")
@@ -45,9 +45,13 @@ def prepare(
     settings = as_admin(settings_module.load(), admin_user_file)
     server = as_admin(settings, None, name=preparing.MAINTENANCE_DATABASE) if roles else settings
     preparing.wait(
-        server, "login", timeout, on_wait=lambda reason: typer.echo(f"Waiting: {reason}", err=True)
+        server.database,
+        server.feast.repo,
+        "login",
+        timeout,
+        on_wait=lambda reason: typer.echo(f"Waiting: {reason}", err=True),
     )
-    revision = preparing.prepare(settings, preparing.passwords_in(passwords), with_roles=roles)
+    revision = preparing.prepare(settings.database, preparing.passwords_in(passwords), with_roles=roles)
     typer.echo(_revision(revision))
 
 
@@ -62,7 +66,7 @@ def finish(
     """After `features apply`: set grants on what it made, and tell those who wait."""
     settings = as_admin(settings_module.load(), admin_user_file)
     found = {} if passwords is None or roles else preparing.passwords_in(passwords)
-    preparing.finish(settings, found, with_roles=roles)
+    preparing.finish(settings.database, settings.feast.repo, found, with_roles=roles)
     typer.echo("Grants are set, and the feature repo is marked as applied.")
 
 
@@ -81,7 +85,8 @@ def wait(
             seen.add(reason)
             typer.echo(f"Waiting: {reason}", err=True)
 
-    preparing.wait(settings_module.load(), until, timeout, on_wait=tell)  # type: ignore[arg-type]
+    settings = settings_module.load()
+    preparing.wait(settings.database, settings.feast.repo, until, timeout, on_wait=tell)  # type: ignore[arg-type]
 
 
 @app.command("roles")
@@ -124,8 +129,8 @@ def _ended(statements: list[str]) -> list[str]:
 def check() -> None:
     """Say whether the database answers and is at this version's revision; exit 4 when not."""
     settings = settings_module.load()
-    preparing.wait(settings, "migrated", 0.0)
-    with transaction(settings) as connection:
+    preparing.wait(settings.database, settings.feast.repo, "migrated", 0.0)
+    with transaction(settings.database) as connection:
         revision = migrations.current(connection)
     typer.echo(f"The database answers. {_revision(revision)}")
 

@@ -122,7 +122,7 @@ def list_drops(as_json: AsJson = False) -> None:
     from streamflow.drops import ledger
     from streamflow.postgres.engine import transaction
 
-    with transaction(settings_module.load()) as connection:
+    with transaction(settings_module.load().database) as connection:
         entries = ledger.entries(connection)
     if as_json:
         print_json([dataclasses.asdict(entry) for entry in entries])
@@ -144,7 +144,7 @@ def show(
     from streamflow.drops import ledger
     from streamflow.postgres.engine import transaction
 
-    with transaction(settings_module.load()) as connection:
+    with transaction(settings_module.load().database) as connection:
         entry = ledger.entry(connection, drop)
         files = ledger.files(connection, entry.drop_id)
     if as_json:
@@ -169,7 +169,7 @@ def quarantine(
     from streamflow.postgres.engine import transaction
 
     settings = settings_module.load()
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         drop_id = ledger.entry(connection, drop).drop_id if drop else None
         found = ledger.quarantined(connection, drop_id, table, most)
     if table is not None and not found:

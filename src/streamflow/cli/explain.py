@@ -31,7 +31,8 @@ def explain(
     from streamflow.times import parse_moment
 
     moment = parse_moment(at) if at else datetime.now(UTC)
-    found = replay(load(), entity, moment)
+    settings = load()
+    found = replay(settings.connections, settings.predict, entity, moment)
     if as_json:
         print_json(found)
         return

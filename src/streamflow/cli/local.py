@@ -79,7 +79,7 @@ def status(as_json: AsJson = False) -> None:
     if not as_json and any(item.name == services.MLFLOW and item.state == "running" for item in found):
         # The registry has its own error where it belongs, at the commands that need it.
         with contextlib.suppress(StreamFlowError):
-            if notice := versions.waiting(versions.list_versions(settings)):
+            if notice := versions.waiting(versions.list_versions(settings.mlflow)):
                 typer.echo(notice)
     if any(service.state != "running" for service in found):
         if not as_json:

@@ -81,7 +81,7 @@ def list_versions(as_json: AsJson = False) -> None:
     from streamflow.registry import versions
     from streamflow.settings import load
 
-    found = versions.list_versions(load())
+    found = versions.list_versions(load().mlflow)
     if as_json:
         print_json(found)
         return
@@ -118,9 +118,9 @@ def show(
     from streamflow.settings import load
 
     settings = load()
-    found = versions.get(settings, promotions.number(version))
-    run = versions.run_of(settings, found)
-    drops = versions.drops_of(settings, found, run["params"].get(params.DROPS_DIGEST))
+    found = versions.get(settings.mlflow, promotions.number(version))
+    run = versions.run_of(settings.mlflow, found)
+    drops = versions.drops_of(settings.mlflow, found, run["params"].get(params.DROPS_DIGEST))
     if as_json:
         print_json({"version": found, "drops": drops, **run})
         return

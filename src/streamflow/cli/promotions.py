@@ -39,13 +39,14 @@ def promote(
     settings = load()
     with working("Promoting", quiet=as_json):
         move = promote_through_gate(
-            settings,
+            settings.connections,
+            settings.promotion,
             number(version),
             to,
             why=why,
             by=by or me(),
             # The caller decides upon what the alias points at now; a concurrent promotion is a conflict.
-            expected=versions.by_alias(settings, to) if expected is None else expected,
+            expected=versions.by_alias(settings.mlflow, to) if expected is None else expected,
             despite_gate=despite_gate,
         )
     _show_move(move, as_json)
@@ -66,7 +67,8 @@ def gate(
     from streamflow.settings import load
 
     with working("Judging", quiet=as_json):
-        report = decide(load(), number(version))
+        settings = load()
+        report = decide(settings.connections, settings.promotion, number(version))
     if as_json:
         print_json(report)
     else:
@@ -101,8 +103,18 @@ def rollback(
 
     settings = load()
     # The caller wants to leave the version that is in production now: a second, concurrent rollback is a conflict.
-    expected = versions.by_alias(settings, PRODUCTION)
-    _show_move(roll_back(settings, why=why, by=by or me(), to=to, expected=expected), as_json)
+    expected = versions.by_alias(settings.mlflow, PRODUCTION)
+    _show_move(
+        roll_back(
+            settings.connections,
+            settings.promotion.outside_moves,
+            why=why,
+            by=by or me(),
+            to=to,
+            expected=expected,
+        ),
+        as_json,
+    )
 
 
 def history(
@@ -124,17 +136,19 @@ def history(
 
     settings = load()
     if acknowledge is not None:
-        reconcile.acknowledge(settings, why=acknowledge, by=me())
+        reconcile.acknowledge(
+            settings.connections, settings.promotion.outside_moves, why=acknowledge, by=me()
+        )
     note, anchor = "", ""
     try:
         # Read first, because every row that is written moves the anchor.
-        anchor = moves.anchor(settings)
-        if not anchor and trail.history(settings):
+        anchor = moves.anchor(settings.mlflow)
+        if not anchor and trail.history(settings.database, settings.mlflow.registered_model):
             note = "MLflow names no newest row, so rows cut off at the end would not be noticed."
-        reconcile.reconcile(settings)
+        reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
     except DependencyDown as error:
         note = f"{error.what} External changes since the last command are not listed."
-    rows = trail.history(settings)
+    rows = trail.history(settings.database, settings.mlflow.registered_model)
     if not as_json:
         print_table(
             ("#", "at (UTC)", "by", "login", "what", "version", "gate", "why"),
@@ -178,11 +192,11 @@ def at(
 
     settings, when = load(), parse_moment(moment)
     try:
-        reconcile.reconcile(settings)
+        reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
     except DependencyDown as error:
         typer.echo(f"{error.what} External changes since the last command are not known.", err=True)
-    move = trail.at(settings, when)
-    if perhaps := trail.uncertain(trail.history(settings), when):
+    move = trail.at(settings.database, settings.mlflow.registered_model, when)
+    if perhaps := trail.uncertain(trail.history(settings.database, settings.mlflow.registered_model), when):
         typer.echo(
             f"Perhaps {transitions.named(perhaps.to_version)} was there already: it was promoted in MLflow itself"
             f"{_since(perhaps)}, and noticed at {perhaps.moved_at:%Y-%m-%d %H:%M:%S} UTC.",
@@ -232,7 +246,7 @@ def number(version: str) -> int:
             f"'{version}' is not a model version.",
             hint=f"Give a number, or one of {', '.join(PROMOTION_ALIASES)}.",
         )
-    number = versions.by_alias(load(), version)
+    number = versions.by_alias(load().mlflow, version)
     if number is None:
         raise NotFound(
             f"The alias '{version}' points at no version.",

@@ -77,13 +77,15 @@ def _repeat(
     from streamflow.settings import load
 
     settings = load()
-    run_id = run if len(run) == _RUN_ID_LENGTH else versions.get(settings, promotions.number(run)).run_id
+    run_id = (
+        run if len(run) == _RUN_ID_LENGTH else versions.get(settings.mlflow, promotions.number(run)).run_id
+    )
     if in_image:
         from streamflow.audit.reproduce.in_image import recorded_image, reproduce_in_image
         from streamflow.cluster import Cluster
 
         cluster = Cluster(namespace, release=release)
-        wanted = image or recorded_image(settings, run_id)
+        wanted = image or recorded_image(settings.mlflow, run_id)
         if not quiet:
             typer.echo(f"In image {wanted}, namespace {cluster.namespace}:", err=True)
         with working("Training again on the cluster", quiet=quiet):
@@ -91,7 +93,9 @@ def _repeat(
     from streamflow.audit.reproduce import rerun
 
     with working("Training again", quiet=quiet):
-        return dataclasses.asdict(rerun.reproduce(settings, run_id))
+        return dataclasses.asdict(
+            rerun.reproduce(settings.connections, settings.training, settings.build, run_id)
+        )
 
 
 def _show(done: dict[str, Any]) -> None:

@@ -80,4 +80,10 @@ def exporter(
 
     settings = settings_module.load()
     log.configure(settings.log)
-    server.serve(settings, host, port, [job for job in jobs.split(",") if job])
+    server.serve(
+        settings.database,
+        settings.mlflow.registered_model,
+        host,
+        port,
+        [job for job in jobs.split(",") if job],
+    )

@@ -35,7 +35,9 @@ def start(
     from streamflow.settings import load
 
     settings = load()
-    move = trial.start(settings, version, alias, why=why, by=by or me())
+    move = trial.start(
+        settings.connections, settings.promotion.outside_moves, version, alias, why=why, by=by or me()
+    )
     if as_json:
         print_json(move)
         return
@@ -54,7 +56,8 @@ def stop(*, alias: _Alias, why: Why, by: By = None, as_json: AsJson = False) -> 
     from streamflow.registry import trial
     from streamflow.settings import load
 
-    move = trial.stop(load(), alias, why=why, by=by or me())
+    settings = load()
+    move = trial.stop(settings.connections, settings.promotion.outside_moves, alias, why=why, by=by or me())
     if as_json:
         print_json(move)
         return

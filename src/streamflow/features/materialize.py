@@ -14,30 +14,30 @@ from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import MaterializedView
 from streamflow.postgres.names import ONLINE, quote
 from streamflow.repo.definitions import FeatureRepo
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings
 
 _ALL_HISTORY = timedelta(days=3650)
 """Window of a view without a ttl: Feast requires a start."""
 
 
-def materialize(settings: Settings, repo: FeatureRepo, as_of: datetime) -> list[MaterializedView]:
+def materialize(database: DatabaseSettings, repo: FeatureRepo, as_of: datetime) -> list[MaterializedView]:
     """Write each entity's newest values up to `as_of` into the online tables, for all views at once.
 
     The window is explicit because `feast materialize-incremental` loses its position when the repo is applied
     again. It ends at `as_of` because an end in the future would block later runs (feast#2905, feast#4222).
 
     Args:
-        settings: Where PostgreSQL and the feature repo are.
+        database: How to connect to PostgreSQL.
         repo: Definitions of the feature views.
         as_of: End of the window; the newest drop date to materialize.
     """
-    store = open_store(settings)
+    store = open_store(database, repo.path)
     _leave_registry(store)
     start = min(as_of - (view.ttl or _ALL_HISTORY) for view in repo.feature_views)
     # Feast prints its progress to stdout, where `--json` writes its document.
     with contextlib.redirect_stdout(io.StringIO()):
         store.materialize(start, as_of)
-    with transaction(settings) as connection:
+    with transaction(database) as connection:
         return [_outcome(connection, view.name) for view in repo.feature_views]
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from feast import FeatureStore
 
 from streamflow.repo import feast_config
 from streamflow.repo.definitions import FeatureRepo
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,22 @@ class Applied:
     removed: tuple[str, ...]
 
 
-def open_store(settings: Settings, *, db_schema: str | None = None) -> FeatureStore:
+def open_store(
+    database: DatabaseSettings, repo_folder: Path, *, db_schema: str | None = None
+) -> FeatureStore:
     """Open Feast's feature store.
 
     Args:
-        settings: Where PostgreSQL and the feature repo are.
+        database: How to connect to PostgreSQL.
+        repo_folder: Folder of the feature repo.
         db_schema: Schema of the snapshots that the offline store reads; None keeps the configured one.
     """
-    return FeatureStore(config=feast_config.read(settings.feast.repo, settings.database, db_schema=db_schema))
+    return FeatureStore(config=feast_config.read(repo_folder, database, db_schema=db_schema))
 
 
-def apply(settings: Settings, repo: FeatureRepo) -> Applied:
+def apply(database: DatabaseSettings, repo: FeatureRepo) -> Applied:
     """Bring Feast's registry and the online tables in line with the repo."""
-    store = open_store(settings)
+    store = open_store(database, repo.path)
     wanted: list[Any] = [*repo.entities, *repo.data_sources, *repo.feature_views, *repo.feature_services]
     gone = _gone(store, repo)
     # Feast ignores `objects_to_delete` unless `partial` is False.

@@ -21,7 +21,7 @@ from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.postgres.names import quote
 from streamflow.postgres.newest import per_entity
 from streamflow.repo.definitions import FeatureRepo
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings
 from streamflow.types import FeatureType
 
 EVENT_TIMESTAMP = "event_timestamp"
@@ -79,7 +79,7 @@ def planned(schema: str) -> str:
 
 
 def build(
-    settings: Settings,
+    database: DatabaseSettings,
     repo: FeatureRepo,
     *,
     as_of: datetime,
@@ -91,7 +91,7 @@ def build(
     """Join labels and features point in time.
 
     Args:
-        settings: Where PostgreSQL and the feature repo are.
+        database: How to connect to PostgreSQL.
         repo: Definitions of the label and the features.
         as_of: Point in time of the join; no feature value is newer.
         label_as_of: Drop date of the labels; labels of other dates are never used.
@@ -115,7 +115,7 @@ def build(
     ]
     labels = f"as_of = TIMESTAMPTZ '{label_as_of.isoformat()}'"
     entities = per_entity(selected, table.snapshots, [key], ["loaded_at"], labels)
-    joined = _joined(settings, db_schema, features, entities)
+    joined = _joined(database, repo, db_schema, features, entities)
     if joined.num_rows == 0:
         raise NotFound(
             f"No labels of {label_as_of.date()} were known at {known_at.isoformat()}.",
@@ -147,9 +147,11 @@ def build(
     )
 
 
-def _joined(settings: Settings, db_schema: str, features: Sequence[Feature], entities: str) -> pa.Table:
+def _joined(
+    database: DatabaseSettings, repo: FeatureRepo, db_schema: str, features: Sequence[Feature], entities: str
+) -> pa.Table:
     """Have Feast join the features to the rows that the query `entities` selects."""
-    store = open_store(settings, db_schema=planned(db_schema))
+    store = open_store(database, repo.path, db_schema=planned(db_schema))
     references = [f"{feature.view}:{feature.name}" for feature in features]
     with warnings.catch_warnings():
         # Feast hands pandas a psycopg connection, and pandas warns that it supports SQLAlchemy only.

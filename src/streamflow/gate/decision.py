@@ -15,10 +15,10 @@ from streamflow.registry import versions
 from streamflow.registry.promote import promote
 from streamflow.registry.trail import Move
 from streamflow.registry.transitions import UNCHECKED, Expected, Unchecked, check_step
-from streamflow.settings import Settings
+from streamflow.settings import Connections, MlflowSettings, PromotionSettings
 
 
-def decide(settings: Settings, version: int) -> GateReport:
+def decide(connections: Connections, promotion: PromotionSettings, version: int) -> GateReport:
     """Judge a version against the one in production, and store the report at its run.
 
     Raises:
@@ -29,21 +29,22 @@ def decide(settings: Settings, version: int) -> GateReport:
     # Imported when needed: what gathers the facts takes seconds to load, which promoting to staging does not need.
     from streamflow.gate.gather import gather
 
-    target = versions.get(settings, version)
-    champion = versions.by_alias(settings, PRODUCTION)
+    target = versions.get(connections.mlflow, version)
+    champion = versions.by_alias(connections.mlflow, PRODUCTION)
     if champion == version:
         raise Refused(
             f"Version {version} is in production itself; there is nothing to judge it against.",
             hint="'streamflow models show production' shows its last report.",
         )
-    facts = gather(settings, target, champion)
-    report = report_on(facts, settings.promotion, settings.mlflow.registered_model, datetime.now(UTC))
-    _store(settings, target.run_id, report)
+    facts = gather(connections, target, champion)
+    report = report_on(facts, promotion, connections.mlflow.registered_model, datetime.now(UTC))
+    _store(connections.mlflow, target.run_id, report)
     return report
 
 
 def promote_through_gate(
-    settings: Settings,
+    connections: Connections,
+    promotion: PromotionSettings,
     version: int,
     alias: PromotionAlias,
     *,
@@ -55,7 +56,8 @@ def promote_through_gate(
     """Promote a version; it reaches production only when the gate lets it.
 
     Args:
-        settings: Where PostgreSQL, MLflow and the feature repo are.
+        connections: Where PostgreSQL, MLflow and the feature repo are.
+        promotion: Rules of the gate, and what to do about moves outside StreamFlow.
         version: Number of the version.
         alias: Where it goes.
         why: The reason, for the trail.
@@ -70,11 +72,15 @@ def promote_through_gate(
         ReleaseRefused: A file of the version fails its digest, or its golden rows do not reproduce.
     """
     if alias == STAGING:
-        return promote(settings, version, alias, why=why, by=by, expected=expected)
-    versions.get(settings, version)
+        return promote(
+            connections, promotion.outside_moves, version, alias, why=why, by=by, expected=expected
+        )
+    versions.get(connections.mlflow, version)
     # Before the gate, which works for seconds.
-    check_step({name: versions.by_alias(settings, name) for name in PROMOTION_ALIASES}, version, alias)
-    report = decide(settings, version)
+    check_step(
+        {name: versions.by_alias(connections.mlflow, name) for name in PROMOTION_ALIASES}, version, alias
+    )
+    report = decide(connections, promotion, version)
     if not report.passed and not despite_gate:
         raise Refused(
             f"The gate refuses version {version}.",
@@ -82,7 +88,8 @@ def promote_through_gate(
             hint=f"See 'streamflow gate {version}'. Train a better version, or promote with --despite-gate.",
         )
     return promote(
-        settings,
+        connections,
+        promotion.outside_moves,
         version,
         alias,
         why=why,
@@ -93,8 +100,8 @@ def promote_through_gate(
     )
 
 
-def _store(settings: Settings, run_id: str, report: GateReport) -> None:
-    with sdk.client(settings) as client:
+def _store(mlflow: MlflowSettings, run_id: str, report: GateReport) -> None:
+    with sdk.client(mlflow) as client:
         client.log_text(run_id, report.text, f"{report.artifact}.json")
         client.log_text(run_id, page(asdict(report)), f"{report.artifact}.html")
         for tag, value in ((tags.GATE, report.verdict), (tags.GATE_REPORT, f"{report.artifact}.html")):

@@ -31,7 +31,7 @@ from streamflow.registry.versions import Version
 from streamflow.release import Release
 from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
-from streamflow.settings import Settings
+from streamflow.settings import Connections, DatabaseSettings, MlflowSettings
 from streamflow.snapshots import views
 from streamflow.training import recorded
 from streamflow.training.recorded import Kept, NotKeptError
@@ -82,20 +82,22 @@ class _Archive:
     """What MLflow stores of the versions.
 
     Attributes:
-        settings: Where MLflow is.
+        mlflow: Where MLflow is, and the registered model.
         client: Client that fetches the files of a version.
         runs: Client of MLflow's SDK, which reads runs.
         folder: Folder that files are downloaded to.
     """
 
-    settings: Settings
+    mlflow: MlflowSettings
     client: RegistryClient
     runs: Any
     folder: Path
 
     def load(self, version: Version) -> _Judged:
         """A version with every file verified."""
-        return _Judged(version, artifacts.verified_release(self.client, self.settings, version))
+        return _Judged(
+            version, artifacts.verified_release(self.client, self.mlflow.registered_model, version)
+        )
 
     def training_set(self, judged: _Judged) -> Kept:
         """A version's training set and its split, checked against its contract and its run."""
@@ -121,7 +123,7 @@ class _Archive:
         if number is None:
             return _Champion()
         try:
-            judged = self.load(versions.get(self.settings, number))
+            judged = self.load(versions.get(self.mlflow, number))
         except (ReleaseRefused, NotFound) as error:
             return _Champion(why=error.what)
         as_of = datetime.fromisoformat(judged.contract.as_of)
@@ -133,28 +135,28 @@ class _Archive:
 
 
 @contextlib.contextmanager
-def _archive(settings: Settings) -> Iterator[_Archive]:
+def _archive(mlflow: MlflowSettings) -> Iterator[_Archive]:
     with (
-        sdk.client(settings) as runs,
-        registry(settings) as client,
+        sdk.client(mlflow) as runs,
+        registry(mlflow) as client,
         tempfile.TemporaryDirectory(prefix="streamflow-gate-") as folder,
     ):
-        yield _Archive(settings, client, runs, Path(folder))
+        yield _Archive(mlflow, client, runs, Path(folder))
 
 
-def gather(settings: Settings, target: Version, champion_number: int | None) -> Facts:
+def gather(connections: Connections, target: Version, champion_number: int | None) -> Facts:
     """Everything that the rules look at.
 
     Args:
-        settings: Where PostgreSQL, MLflow and the feature repo are.
+        connections: Where PostgreSQL, MLflow and the feature repo are.
         target: The challenger.
         champion_number: The version in production; None when there is none.
 
     Raises:
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
-    repo = definitions.load(settings.feast.repo)
-    with _archive(settings) as archive:
+    repo = definitions.load(connections.feast.repo)
+    with _archive(connections.mlflow) as archive:
         try:
             challenger = archive.load(target)
         except ReleaseRefused as error:
@@ -169,10 +171,10 @@ def gather(settings: Settings, target: Version, champion_number: int | None) -> 
     labels = holdout[LABEL].to_numpy(dtype=bool)
     scores = challenger.probabilities(holdout)
     scored = pd.DataFrame({"label": labels, "challenger": scores}, index=holdout.index)
-    with views.frozen(settings, repo, datetime.fromisoformat(contract.known_at)) as schema:
-        with transaction(settings.database) as connection:
+    with views.frozen(connections.database, repo, datetime.fromisoformat(contract.known_at)) as schema:
+        with transaction(connections.database) as connection:
             parts = slices.read(connection, repo, schema, datetime.fromisoformat(contract.as_of))
-        source = _Source(settings, repo, schema, contract)
+        source = _Source(connections.database, repo, schema, contract)
         champion_scores, why = _champion_scores(source, champion, holdout)
     compared: Compared | None = None
     if champion_scores is not None:
@@ -190,7 +192,7 @@ def gather(settings: Settings, target: Version, champion_number: int | None) -> 
         as_of=datetime.fromisoformat(contract.as_of),
         champion_as_of=champion.as_of,
         slices=figures.slices(scored, parts),
-        online=online_schema.columns(settings.database, contract),
+        online=online_schema.columns(connections.database, contract),
         contract=contract,
         latency_p99_ms=_latency(challenger, holdout),
     )
@@ -218,13 +220,13 @@ class _Source:
     """Where the challenger's holdout comes from.
 
     Attributes:
-        settings: Where PostgreSQL is.
+        database: How to connect to PostgreSQL.
         repo: The feature repo.
         schema: Schema of the snapshot views as known at the challenger's known-at.
         contract: The challenger's contract.
     """
 
-    settings: Settings
+    database: DatabaseSettings
     repo: FeatureRepo
     schema: str
     contract: Contract
@@ -255,7 +257,7 @@ def _champion_rows(source: _Source, champion: Contract, holdout: pd.DataFrame) -
         if missing:
             raise UsageError(f"The feature repo does not have what the champion takes: {', '.join(missing)}.")
         built = training_set.build(
-            source.settings,
+            source.database,
             source.repo,
             as_of=datetime.fromisoformat(contract.as_of),
             label_as_of=datetime.fromisoformat(contract.label["as_of"]),

@@ -9,4 +9,4 @@ from streamflow.settings import Settings
 
 def backup(settings: Settings) -> BackupResult:
     """Write a backup and delete the oldest ones; see `backup.backup`."""
-    return backups.backup(settings)
+    return backups.backup(settings.database, settings.mlflow, settings.backup)

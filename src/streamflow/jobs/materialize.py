@@ -23,8 +23,12 @@ def materialize(settings: Settings, as_of: date | None = None) -> MaterializeRes
     """
     repo = definitions.load(settings.feast.repo)
     with locks.exclusive(settings.database, locks.MATERIALIZE):
-        with transaction(settings) as connection:
+        with transaction(settings.database) as connection:
             drops = ledger.entries(connection, clock.known_now(connection))
         return MaterializeResult(
-            tuple(materialize_views(settings, repo, newest_as_of([drop.as_of for drop in drops], as_of)))
+            tuple(
+                materialize_views(
+                    settings.database, repo, newest_as_of([drop.as_of for drop in drops], as_of)
+                )
+            )
         )

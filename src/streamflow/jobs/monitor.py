@@ -18,7 +18,7 @@ def monitor(settings: Settings) -> MonitorResult:
         NotYet: No drop has been ingested.
         Refused: Something is missing or behind; `details` lists each.
     """
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         # One snapshot, so that a drop that is ingested meanwhile does not look like a difference.
         connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         found = freshness.read(connection)

@@ -21,10 +21,10 @@ def parity(settings: Settings) -> ParityResult:
     """
     repo = definitions.load(settings.feast.repo)
     release = served_release(settings.mlflow, settings.database)
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         as_of, known_at = comparison.materialized(connection, release.contract)
         entities = comparison.sample(connection, release.contract, settings.parity.sample)
-    with views.frozen(settings, repo, known_at) as schema:
+    with views.frozen(settings.database, repo, known_at) as schema:
         batch = run.probabilities(
             settings.database,
             release,

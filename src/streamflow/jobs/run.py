@@ -87,7 +87,7 @@ def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> _Ended:
 
 def _record(settings: Settings, name: str, started_at: datetime, ended: _Ended, logger: Any) -> None:
     try:
-        with transaction(settings) as connection:
+        with transaction(settings.database) as connection:
             connection.execute(
                 sa.text(
                     "INSERT INTO streamflow.job_runs (job, started_at, outcome, message, facts)"
@@ -102,7 +102,7 @@ def _record(settings: Settings, name: str, started_at: datetime, ended: _Ended, 
                 },
             )
         # A separate transaction: the outcome is recorded even if old outcomes cannot be removed.
-        with transaction(settings) as connection:
+        with transaction(settings.database) as connection:
             connection.execute(
                 sa.text("SELECT streamflow.keep_job_runs(:job, :days)"),
                 {"job": name, "days": settings.jobs.history_days},

@@ -23,7 +23,7 @@ def score(settings: Settings) -> ScoreResult | ScoreSkipped:
     """Score the newest drop, unless the same version has already scored the same data; see `score_as_of`."""
     began = time.monotonic()
     release = served_release(settings.mlflow, settings.database)
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         known = clock.known_now(connection)
         loaded = ledger.entries(connection, known)
         at = newest_as_of([drop.as_of for drop in loaded])
@@ -46,7 +46,7 @@ def score_as_of(
     """
     began = time.monotonic()
     release = served_release(settings.mlflow, settings.database)
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         known = known_at or clock.known_now(connection)
         at = newest_as_of([drop.as_of for drop in ledger.entries(connection, known)], as_of)
     return _score(settings, release, at, known, began)
@@ -55,6 +55,6 @@ def score_as_of(
 def _score(settings: Settings, release: Release, at: datetime, known: datetime, began: float) -> ScoreResult:
     repo, predict = definitions.load(settings.feast.repo), settings.predict
     limits = run.Limits(predict.require_newest_as_of, settings.training.threads, settings.scoring.keep)
-    with views.frozen(settings, repo, known) as schema:
+    with views.frozen(settings.database, repo, known) as schema:
         world = run.World(repo, schema, at, known)
         return run.score_every_entity(settings.database, release, world, limits, began)

@@ -173,9 +173,9 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
     """Materialize, train and promote, unless production was already trained on the same drops."""
     from streamflow.registry import versions
 
-    served = versions.by_alias(settings, PRODUCTION)
+    served = versions.by_alias(settings.mlflow, PRODUCTION)
     if served is not None and _trained_on_all(settings, served):
-        tags = versions.get(settings, served).tags
+        tags = versions.get(settings.mlflow, served).tags
         say(
             f"\n3. The drops are those that version {served} was trained on: nothing to materialize or to train"
         )
@@ -200,7 +200,9 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
     say("\n5. Promoting: None → Staging → the gate → Production")
     try:
         for alias in (STAGING, PRODUCTION):
-            move = promote_through_gate(settings, trained.version, alias, why=_WHY, by="demo")
+            move = promote_through_gate(
+                settings.connections, settings.promotion, trained.version, alias, why=_WHY, by="demo"
+            )
             say(f"   {alias}: {move.from_version or 'unset'} → {move.to_version}")
     except Refused as refusal:
         if served is None:
@@ -220,8 +222,8 @@ def _trained_on_all(settings: Settings, version: int) -> bool:
     from streamflow.registry import versions
     from streamflow.snapshots.as_of import newest_as_of
 
-    run = versions.run_of(settings, versions.get(settings, version))
-    with transaction(settings) as connection:
+    run = versions.run_of(settings.mlflow, versions.get(settings.mlflow, version))
+    with transaction(settings.database) as connection:
         loaded = ledger.entries(connection, clock.known_now(connection))
     newest = newest_as_of([drop.as_of for drop in loaded]).isoformat()
     seen = run["params"].get(params.DROP_IDS, "").split(",")
@@ -303,7 +305,7 @@ def _known(settings: Settings, client: PredictClient, model: ServedModel) -> str
         f"SELECT {key} FROM online.{view} v WHERE event_timestamp = (SELECT max(event_timestamp) FROM online.{view})"
         f" ORDER BY 1 LIMIT 100"
     )
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         keys = connection.execute(statement).scalars().all()
     for entity in keys:
         with contextlib.suppress(ClientError):
@@ -315,7 +317,7 @@ def _known(settings: Settings, client: PredictClient, model: ServedModel) -> str
 def _incomplete(settings: Settings, model: ServedModel) -> str | None:
     """A user whose online row lacks a required feature."""
     key = quoted(settings.predict.join_key)
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         for feature in model.features:
             if not feature.required:
                 continue

@@ -128,7 +128,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
     from streamflow.schema import migrate
 
     try:
-        with transaction(settings) as connection:
+        with transaction(settings.database) as connection:
             revision, newest = migrate.current(connection), migrate.newest()
             if revision != newest and not migrate.is_newer(revision):
                 yield Finding(
@@ -160,7 +160,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 def _model(settings: Settings) -> Iterator[Finding]:
     name = settings.mlflow.registered_model
     try:
-        with registry(settings) as client:
+        with registry(settings.mlflow) as client:
             number = client.alias(name, PRODUCTION)
     except DependencyDown:
         # `_services` has already reported that MLflow does not answer.

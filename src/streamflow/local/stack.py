@@ -130,7 +130,7 @@ def _start_postgres(settings: Settings, tell: Callable[[str], None]) -> None:
             process = postgres.start(server)
             processes.write(_file(settings.home, POSTGRES), process)
     _create_databases(settings)
-    migrate(settings)
+    migrate(settings.database)
 
 
 def _server(settings: Settings) -> postgres.Server:
@@ -167,13 +167,13 @@ def _apply(settings: Settings, tell: Callable[[str], None]) -> None:
     from streamflow.schema import prepare
 
     with contextlib.suppress(DependencyDown):
-        prepare.wait(settings, "applied", 0.0)
+        prepare.wait(settings.database, settings.feast.repo, "applied", 0.0)
         return
     from streamflow.apply import apply
 
     tell(f"Applying the feature repo {settings.feast.repo}")
     apply(settings)
-    prepare.stamp(settings)
+    prepare.stamp(settings.database, settings.feast.repo)
 
 
 def _start(settings: Settings, service: Service, tell: Callable[[str], None]) -> Service:

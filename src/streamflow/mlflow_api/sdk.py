@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
-from streamflow.settings import Settings
+from streamflow.settings import MlflowSettings
 
 # MLflow refuses longer parameter values.
 _LONGEST_PARAMETER = 6000
 
 
-def _configure(settings: Settings) -> None:
+def _configure(mlflow: MlflowSettings) -> None:
     # Set before MLflow is imported. With MLflow's defaults, a server that is down is reported only after minutes of
     # retries. A value that the user set in the environment stays.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(settings.mlflow.timeout_seconds * 6)))
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(mlflow.timeout_seconds * 6)))
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -40,7 +40,7 @@ def _client(uri: str) -> Any:
 
 
 @contextlib.contextmanager
-def client(settings: Settings) -> Iterator[Any]:
+def client(mlflow: MlflowSettings) -> Iterator[Any]:
     """Provide an `mlflow.MlflowClient`; exceptions of MLflow in the `with` block become StreamFlow's errors.
 
     Raises:
@@ -48,8 +48,8 @@ def client(settings: Settings) -> Iterator[Any]:
         NotFound: The run, model or version does not exist.
         StreamFlowError: The server refuses a request for another reason.
     """
-    _configure(settings)
-    uri = settings.mlflow.tracking_uri
+    _configure(mlflow)
+    uri = mlflow.tracking_uri
     from mlflow.exceptions import MlflowException
 
     try:

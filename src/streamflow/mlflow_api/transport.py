@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx2
 
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
-from streamflow.settings import Settings
+from streamflow.settings import MlflowSettings
 
 PROXY = "mlflow-artifacts"
 """Scheme of the URIs of artifacts that MLflow's proxy serves."""
@@ -242,13 +242,13 @@ class RegistryClient:
 
 
 @contextlib.contextmanager
-def registry(settings: Settings) -> Iterator[RegistryClient]:
+def registry(mlflow: MlflowSettings) -> Iterator[RegistryClient]:
     """Provide a client of MLflow and close it at the end of the `with` block.
 
     Raises:
         DependencyDown: MLflow does not answer.
     """
-    client = RegistryClient(settings.mlflow.tracking_uri, settings.mlflow.timeout_seconds)
+    client = RegistryClient(mlflow.tracking_uri, mlflow.timeout_seconds)
     try:
         yield client
     finally:

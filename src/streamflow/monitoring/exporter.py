@@ -28,7 +28,7 @@ from streamflow.monitoring import freshness
 from streamflow.postgres import job_results, statements
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import AuditResult, ParityResult
-from streamflow.settings import DatabaseSettings, Settings
+from streamflow.settings import DatabaseSettings
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
@@ -215,10 +215,10 @@ def _add_time(metric: GaugeMetricFamily, labels: list[str], moment: datetime | N
         metric.add_metric(labels, moment.timestamp())
 
 
-def application(settings: Settings, scheduled: Sequence[str] = ()) -> Any:
+def application(database: DatabaseSettings, model: str, scheduled: Sequence[str] = ()) -> Any:
     """WSGI application with `/metrics`, and `/healthz`, which does not need the database."""
     registry = CollectorRegistry()
-    registry.register(PlatformCollector(settings.database, settings.mlflow.registered_model, scheduled))
+    registry.register(PlatformCollector(database, model, scheduled))
     metrics = make_wsgi_app(registry)
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
@@ -241,15 +241,16 @@ class _QuietHandler(WSGIRequestHandler):
         """Discard the access log that the base class would write."""
 
 
-def serve(settings: Settings, host: str, port: int, scheduled: Sequence[str]) -> None:
+def serve(database: DatabaseSettings, model: str, host: str, port: int, scheduled: Sequence[str]) -> None:
     """Serve the metrics until a signal ends the process.
 
     Args:
-        settings: Database to read, and name of the registered model.
+        database: Database to read.
+        model: Name of the registered model.
         host: Address to listen on.
         port: TCP port to listen on.
         scheduled: Names of the scheduled jobs.
     """
-    with make_server(host, port, application(settings, scheduled), _Server, _QuietHandler) as server:
+    with make_server(host, port, application(database, model, scheduled), _Server, _QuietHandler) as server:
         log.get("streamflow.exporter").info("serving", host=host, port=port)
         server.serve_forever()

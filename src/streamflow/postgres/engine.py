@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from psycopg.errors import UndefinedTable
 
 from streamflow.errors import DependencyDown
-from streamflow.settings import DatabaseSettings, Settings
+from streamflow.settings import DatabaseSettings
 
 
 @lru_cache(maxsize=8)
@@ -31,20 +31,18 @@ def _speak_utc(connection: psycopg.Connection, _record: object) -> None:
     connection.autocommit = False
 
 
-def engine(settings: Settings | DatabaseSettings) -> sa.Engine:
-    """Return the process-wide SQLAlchemy engine for these settings. It uses psycopg 3."""
-    database = settings.database if isinstance(settings, Settings) else settings
+def engine(database: DatabaseSettings) -> sa.Engine:
+    """Return the process-wide SQLAlchemy engine of a database. It uses psycopg 3."""
     return _engine(database.url())
 
 
 @contextlib.contextmanager
-def transaction(settings: Settings | DatabaseSettings) -> Iterator[sa.Connection]:
+def transaction(database: DatabaseSettings) -> Iterator[sa.Connection]:
     """Run a transaction, committed at the end and rolled back on any error.
 
     Raises:
         DependencyDown: PostgreSQL does not answer, refuses the login, or lacks StreamFlow's tables.
     """
-    database = settings.database if isinstance(settings, Settings) else settings
     with translated(database), engine(database).begin() as connection:
         yield connection
 

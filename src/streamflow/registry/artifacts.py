@@ -13,10 +13,9 @@ from streamflow.model_version import files as version_files
 from streamflow.model_version import tags
 from streamflow.model_version.contract import Contract
 from streamflow.registry.versions import Version
-from streamflow.settings import Settings
 
 
-def verified(client: RegistryClient, settings: Settings, version: Version) -> dict[str, Any]:
+def verified(client: RegistryClient, model: str, version: Version) -> dict[str, Any]:
     """Check every file of a version.
 
     Returns:
@@ -25,19 +24,17 @@ def verified(client: RegistryClient, settings: Settings, version: Version) -> di
     Raises:
         ReleaseRefused: see `verified_release`.
     """
-    return record(version, verified_release(client, settings, version).contract)
+    return record(version, verified_release(client, model, version).contract)
 
 
-def verified_release(client: RegistryClient, settings: Settings, version: Version) -> releases.Release:
+def verified_release(client: RegistryClient, model: str, version: Version) -> releases.Release:
     """Fetch every file of a version, check it as the predict service would, and more: all digests of the manifest.
 
     Raises:
         ReleaseRefused: a file is missing or not the one that was registered, or the model does not reproduce its
             golden rows; says which.
     """
-    pointer = releases.VersionPointer(
-        settings.mlflow.registered_model, version.version, version.tags.get(tags.MANIFEST_SHA256, "")
-    )
+    pointer = releases.VersionPointer(model, version.version, version.tags.get(tags.MANIFEST_SHA256, ""))
     manifest = _file(client, version, version_files.MANIFEST)
     if hashlib.sha256(manifest).hexdigest() != pointer.manifest_sha256:
         raise _refused(version, f"{version_files.MANIFEST} is not the one that was registered")

@@ -15,9 +15,10 @@ from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version import tags
 from streamflow.model_version.aliases import PRODUCTION, STAGING, TRIAL_ALIASES
 from streamflow.postgres import locks, statements
-from streamflow.registry import actions, chain, trail
+from streamflow.registry import actions, chain, trail, versions
 from streamflow.registry.trail import Change, Move
-from streamflow.settings import Settings
+from streamflow.registry.versions import Version
+from streamflow.settings import DatabaseSettings, MlflowSettings
 
 STAGES: dict[str, str] = {PRODUCTION: "Production", STAGING: "Staging"}
 """MLflow stage that mirrors an alias."""
@@ -44,6 +45,14 @@ class LockedRegistry:
     def history(self) -> list[Move]:
         """Every row of the trail about the model, oldest first."""
         return trail.read(self.connection, self.model)
+
+    def version(self, number: int) -> Version:
+        """One version of the model.
+
+        Raises:
+            NotFound: There is no such version.
+        """
+        return versions.read(self.client, self.model, number)
 
     def target(self, alias: str) -> int | None:
         """Version that an alias points at in MLflow; None when it is unset."""
@@ -157,7 +166,7 @@ class LockedRegistry:
 
 
 @contextlib.contextmanager
-def promotion_lock(settings: Settings) -> Iterator[LockedRegistry]:
+def promotion_lock(database: DatabaseSettings, mlflow: MlflowSettings) -> Iterator[LockedRegistry]:
     """Hold the promotion lock; yield the registry, connected to PostgreSQL and MLflow.
 
     A second caller waits here, and then sees what the first one did.
@@ -166,18 +175,18 @@ def promotion_lock(settings: Settings) -> Iterator[LockedRegistry]:
         DependencyDown: PostgreSQL or MLflow does not answer.
         Refused: Another process held the lock for too long.
     """
-    model = settings.mlflow.registered_model
+    model = mlflow.registered_model
     with (
-        locks.held(settings.database, locks.of_promotions(model), _WAIT_SECONDS) as connection,
-        registry(settings) as client,
+        locks.held(database, locks.of_promotions(model), _WAIT_SECONDS) as connection,
+        registry(mlflow) as client,
     ):
         yield LockedRegistry(model, connection, client)
 
 
-def anchor(settings: Settings) -> str:
+def anchor(mlflow: MlflowSettings) -> str:
     """The row that MLflow names as the trail's newest, as "number:hash"; "" when it names none."""
-    with registry(settings) as client:
-        return _anchor(client, settings.mlflow.registered_model)
+    with registry(mlflow) as client:
+        return _anchor(client, mlflow.registered_model)
 
 
 def _anchor(client: RegistryClient, model: str) -> str:

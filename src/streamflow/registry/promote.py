@@ -13,11 +13,12 @@ from streamflow.registry import actions, artifacts, moves, online_schema, transi
 from streamflow.registry.reconcile import reconcile_locked
 from streamflow.registry.trail import Change, Move
 from streamflow.registry.transitions import UNCHECKED, Expected
-from streamflow.settings import Settings
+from streamflow.settings import Connections, OutsideMoves
 
 
 def promote(
-    settings: Settings,
+    connections: Connections,
+    outside_moves: OutsideMoves,
     version: int,
     alias: PromotionAlias,
     *,
@@ -29,7 +30,8 @@ def promote(
     """Point `alias` at `version`, which goes None -> Staging -> Production in two promotions. Asks no gate.
 
     Args:
-        settings: Where PostgreSQL and MLflow are.
+        connections: Where PostgreSQL and MLflow are.
+        outside_moves: What to do about aliases that were moved in MLflow.
         version: Number of the version.
         alias: Where it goes.
         why: The reason, for the trail.
@@ -44,10 +46,12 @@ def promote(
         ReleaseRefused: A file of the version fails its digest, or its golden rows do not reproduce.
     """
     _check_reason(why)
-    with registry(settings) as client:
-        release = artifacts.verified(client, settings, versions.get(settings, version))
-    with moves.promotion_lock(settings) as locked:
-        targets = reconcile_locked(settings, locked)
+    with registry(connections.mlflow) as client:
+        release = artifacts.verified(
+            client, connections.mlflow.registered_model, versions.get(connections.mlflow, version)
+        )
+    with moves.promotion_lock(connections.database, connections.mlflow) as locked:
+        targets = reconcile_locked(outside_moves, locked)
         current = targets[alias]
         transitions.check_expected(alias, current, expected)
         transitions.check_step(targets, version, alias)
@@ -73,7 +77,13 @@ def promote(
 
 
 def rollback(
-    settings: Settings, *, why: str, by: str, to: int | None = None, expected: Expected = UNCHECKED
+    connections: Connections,
+    outside_moves: OutsideMoves,
+    *,
+    why: str,
+    by: str,
+    to: int | None = None,
+    expected: Expected = UNCHECKED,
 ) -> Move:
     """Point `production` back at the version it pointed at before the last promotion.
 
@@ -81,7 +91,8 @@ def rollback(
     version that leaves production end before it leaves.
 
     Args:
-        settings: Where PostgreSQL and MLflow are.
+        connections: Where PostgreSQL and MLflow are.
+        outside_moves: What to do about aliases that were moved in MLflow.
         why: The reason, for the trail.
         by: Who rolls back, for the trail.
         to: A version that was in production before; default: the one before the present one.
@@ -95,16 +106,16 @@ def rollback(
             online store cannot serve it.
     """
     _check_reason(why)
-    with moves.promotion_lock(settings) as locked:
-        targets = reconcile_locked(settings, locked)
+    with moves.promotion_lock(connections.database, connections.mlflow) as locked:
+        targets = reconcile_locked(outside_moves, locked)
         current = targets[PRODUCTION]
         transitions.check_expected(PRODUCTION, current, expected)
         past = [move for move in locked.history() if move.alias == PRODUCTION]
         target = transitions.rollback_target(past, current, to)
-        version = versions.get(settings, target)
+        version = locked.version(target)
         transitions.check_same_model(past, target, version.tags.get(tags.MANIFEST_SHA256))
-        verified = artifacts.verified_release(locked.client, settings, version)
-        online_schema.check(settings.database, target, verified.contract)
+        verified = artifacts.verified_release(locked.client, locked.model, version)
+        online_schema.check(connections.database, target, verified.contract)
         locked.end_trials(
             targets,
             {target, current},

@@ -6,27 +6,27 @@ from typing import Any
 
 from streamflow.errors import Refused, StreamFlowError
 from streamflow.model_version.aliases import ALL_ALIASES, PRODUCTION
-from streamflow.registry import actions, artifacts, chain, moves, transitions, versions
+from streamflow.registry import actions, artifacts, chain, moves, transitions
 from streamflow.registry.moves import LockedRegistry
 from streamflow.registry.trail import Change, Move
-from streamflow.settings import Settings
+from streamflow.settings import Connections, OutsideMoves
 
 NOBODY, STREAMFLOW = "unknown", "streamflow"
 
 
-def reconcile(settings: Settings) -> list[Move]:
+def reconcile(connections: Connections, outside_moves: OutsideMoves) -> list[Move]:
     """Reconcile the audit trail with MLflow.
 
     Returns:
         The rows that this added to the trail; empty when both agreed.
     """
-    with moves.promotion_lock(settings) as locked:
+    with moves.promotion_lock(connections.database, connections.mlflow) as locked:
         before = len(locked.history())
-        reconcile_locked(settings, locked)
+        reconcile_locked(outside_moves, locked)
         return locked.history()[before:]
 
 
-def acknowledge(settings: Settings, *, why: str, by: str) -> Move:
+def acknowledge(connections: Connections, outside_moves: OutsideMoves, *, why: str, by: str) -> Move:
     """Record that rows were lost at the end, and why; from then on the chain is verified against this row.
 
     Raises:
@@ -35,13 +35,13 @@ def acknowledge(settings: Settings, *, why: str, by: str) -> Move:
     """
     if not why.strip():
         raise Refused("An acknowledgement needs a reason.", hint="Say why: --acknowledge WHY")
-    chain.verify(settings.database)
-    with moves.promotion_lock(settings) as locked:
+    chain.verify(connections.database)
+    with moves.promotion_lock(connections.database, connections.mlflow) as locked:
         lost = locked.read_anchor()
         problems = chain.broken(chain.read(locked.connection), lost)
         if not problems:
             raise Refused("The chain holds, so there is nothing to acknowledge.", hint="Nothing was changed.")
-        current = reconcile_locked(settings, locked)[PRODUCTION]
+        current = reconcile_locked(outside_moves, locked)[PRODUCTION]
         facts = {"problems": list(problems), "anchor": lost}
         row = locked.record(
             Change(PRODUCTION, current, current, actions.ACKNOWLEDGE, by, why.strip(), facts=facts)
@@ -50,7 +50,7 @@ def acknowledge(settings: Settings, *, why: str, by: str) -> Move:
         return row
 
 
-def reconcile_locked(settings: Settings, locked: LockedRegistry) -> dict[str, int | None]:
+def reconcile_locked(outside_moves: OutsideMoves, locked: LockedRegistry) -> dict[str, int | None]:
     """Reconcile while holding the promotion lock.
 
     Returns:
@@ -61,7 +61,7 @@ def reconcile_locked(settings: Settings, locked: LockedRegistry) -> dict[str, in
     agreed = {actions.NOT_BEFORE: f"{past[-1].recorded_at:%Y-%m-%dT%H:%M:%S.%f%z}"} if past else {}
     for intent in locked.open_intents():
         locked.complete(intent)
-    current = {alias: _reconcile_alias(settings, locked, alias, agreed) for alias in ALL_ALIASES}
+    current = {alias: _reconcile_alias(outside_moves, locked, alias, agreed) for alias in ALL_ALIASES}
     _put_stages_back(locked, current[PRODUCTION])
     over = transitions.overtaken(locked.history())
     locked.end_trials(
@@ -71,9 +71,9 @@ def reconcile_locked(settings: Settings, locked: LockedRegistry) -> dict[str, in
 
 
 def _reconcile_alias(
-    settings: Settings, locked: LockedRegistry, alias: str, agreed: dict[str, str]
+    outside_moves: OutsideMoves, locked: LockedRegistry, alias: str, agreed: dict[str, str]
 ) -> int | None:
-    """Record an external change of one alias; revert it when the settings say so.
+    """Record an external change of one alias; revert it when `outside_moves` says so.
 
     Returns:
         The version that the alias points at then.
@@ -84,14 +84,14 @@ def _reconcile_alias(
     pending = transitions.awaiting_revert(past, alias)
     actual = locked.target(alias)
     goal = pending.facts[actions.REVERT_TO] if pending is not None else recorded
-    reverting = pending is not None or settings.promotion.outside_moves == "revert"
+    reverting = pending is not None or outside_moves == "revert"
     if actual != recorded:
         revert_to = {actions.REVERT_TO: goal} if reverting and actual != goal else {}
         if not revert_to:
             # Before the row is written: after a crash in between, stages that lag would look like a change.
             locked.point(alias, actual)
         facts = {"detected": "the alias", **agreed, **revert_to}
-        locked.record(_external_change(settings, locked, alias, recorded, actual, facts))
+        locked.record(_external_change(locked, alias, recorded, actual, facts))
     if actual == goal or not reverting:
         return actual
     earlier = [move.release for move in past if move.to_version == goal and move.release]
@@ -110,7 +110,6 @@ def _reconcile_alias(
 
 
 def _external_change(
-    settings: Settings,
     locked: LockedRegistry,
     alias: str,
     recorded: int | None,
@@ -121,7 +120,7 @@ def _external_change(
     release: dict[str, Any] = {}
     if actual is not None:
         try:
-            release = artifacts.verified(locked.client, settings, versions.get(settings, actual))
+            release = artifacts.verified(locked.client, locked.model, locked.version(actual))
         except StreamFlowError as error:
             facts = {**facts, "refused": error.what}
     return Change(

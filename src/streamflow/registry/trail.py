@@ -16,7 +16,7 @@ from streamflow.model_version.aliases import PRODUCTION
 from streamflow.postgres import statements
 from streamflow.postgres.engine import transaction
 from streamflow.registry import actions
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
@@ -134,10 +134,10 @@ def append(
     return Move(**row._mapping)
 
 
-def history(settings: Settings) -> list[Move]:
+def history(database: DatabaseSettings, model: str) -> list[Move]:
     """Every move of the model's aliases, oldest first."""
-    with transaction(settings.database) as connection:
-        return read(connection, settings.mlflow.registered_model)
+    with transaction(database) as connection:
+        return read(connection, model)
 
 
 def in_production(moves: Sequence[Move], moment: datetime) -> Move | None:
@@ -162,13 +162,13 @@ def uncertain(moves: Sequence[Move], moment: datetime) -> Move | None:
     return None
 
 
-def at(settings: Settings, moment: datetime) -> Move:
+def at(database: DatabaseSettings, model: str, moment: datetime) -> Move:
     """The row that says what was in production at a moment.
 
     Raises:
         NotFound: Nothing was in production.
     """
-    row = in_production(history(settings), moment)
+    row = in_production(history(database, model), moment)
     if row is None:
         raise NotFound(
             f"Nothing was in production at {moment.isoformat(timespec='seconds')}.",

@@ -12,10 +12,18 @@ from streamflow.model_version.aliases import PRODUCTION, TrialAlias
 from streamflow.registry import actions, artifacts, moves, online_schema, versions
 from streamflow.registry.reconcile import reconcile_locked
 from streamflow.registry.trail import Change, Move
-from streamflow.settings import Settings
+from streamflow.settings import Connections, OutsideMoves
 
 
-def start(settings: Settings, version: int, alias: TrialAlias, *, why: str, by: str) -> Move:
+def start(
+    connections: Connections,
+    outside_moves: OutsideMoves,
+    version: int,
+    alias: TrialAlias,
+    *,
+    why: str,
+    by: str,
+) -> Move:
     """Point `alias` at `version`; predict follows within seconds. Needs another version in production to compare with.
 
     Raises:
@@ -25,12 +33,14 @@ def start(settings: Settings, version: int, alias: TrialAlias, *, why: str, by: 
             cannot serve it.
     """
     _check_reason(why)
-    with registry(settings) as client:
-        registered = versions.get(settings, version)
-        contract = artifacts.verified_release(client, settings, registered).contract
-    online_schema.check(settings.database, version, contract)
-    with moves.promotion_lock(settings) as locked:
-        current = reconcile_locked(settings, locked)
+    with registry(connections.mlflow) as client:
+        registered = versions.get(connections.mlflow, version)
+        contract = artifacts.verified_release(
+            client, connections.mlflow.registered_model, registered
+        ).contract
+    online_schema.check(connections.database, version, contract)
+    with moves.promotion_lock(connections.database, connections.mlflow) as locked:
+        current = reconcile_locked(outside_moves, locked)
         production = current[PRODUCTION]
         if production in (None, version):
             reason = (
@@ -48,7 +58,9 @@ def start(settings: Settings, version: int, alias: TrialAlias, *, why: str, by: 
         )
 
 
-def stop(settings: Settings, alias: TrialAlias, *, why: str, by: str) -> Move:
+def stop(
+    connections: Connections, outside_moves: OutsideMoves, alias: TrialAlias, *, why: str, by: str
+) -> Move:
     """Unset `alias`; production answers everybody within seconds.
 
     Raises:
@@ -56,8 +68,8 @@ def stop(settings: Settings, alias: TrialAlias, *, why: str, by: str) -> Move:
         Refused: No reason was given.
     """
     _check_reason(why)
-    with moves.promotion_lock(settings) as locked:
-        current = reconcile_locked(settings, locked)[alias]
+    with moves.promotion_lock(connections.database, connections.mlflow) as locked:
+        current = reconcile_locked(outside_moves, locked)[alias]
         if current is None:
             raise NotFound(f"Nothing is on trial as '{alias}'.", hint="See 'streamflow models history'.")
         return locked.move(Change(alias, current, None, actions.END_TRIAL, by, why.strip()))

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
-from streamflow.mlflow_api.transport import registry, tags_of
+from streamflow.mlflow_api.transport import RegistryClient, registry, tags_of
 from streamflow.model_version import files
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.aliases import PROMOTION_ALIASES, STAGING
 from streamflow.model_version.contract import drops_digest
-from streamflow.settings import Settings
+from streamflow.settings import MlflowSettings
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Version:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-def register(settings: Settings, *, run_id: str, source: str, tags: dict[str, str]) -> int:
+def register(mlflow: MlflowSettings, *, run_id: str, source: str, tags: dict[str, str]) -> int:
     """Register a finished run's model folder as the next version.
 
     Returns:
@@ -49,20 +49,20 @@ def register(settings: Settings, *, run_id: str, source: str, tags: dict[str, st
     Raises:
         DependencyDown: MLflow does not answer.
     """
-    with registry(settings) as client:
-        return client.create_version(settings.mlflow.registered_model, source, run_id, tags)
+    with registry(mlflow) as client:
+        return client.create_version(mlflow.registered_model, source, run_id, tags)
 
 
-def by_alias(settings: Settings, alias: str) -> int | None:
+def by_alias(mlflow: MlflowSettings, alias: str) -> int | None:
     """Number of the version behind an alias; None when it is not set."""
-    with registry(settings) as client:
-        return client.alias(settings.mlflow.registered_model, alias)
+    with registry(mlflow) as client:
+        return client.alias(mlflow.registered_model, alias)
 
 
-def list_versions(settings: Settings) -> list[Version]:
+def list_versions(mlflow: MlflowSettings) -> list[Version]:
     """All versions, newest first; empty when none was registered."""
-    name = settings.mlflow.registered_model
-    with registry(settings) as client:
+    name = mlflow.registered_model
+    with registry(mlflow) as client:
         aliases = {alias: client.alias(name, alias) for alias in PROMOTION_ALIASES}
         return [_version(item, aliases) for item in client.versions(name)]
 
@@ -83,16 +83,24 @@ def waiting(found: Sequence[Version]) -> str:
     return f"Version {number} waits at staging: {step}"
 
 
-def get(settings: Settings, version: int) -> Version:
+def get(mlflow: MlflowSettings, version: int) -> Version:
     """One version.
 
     Raises:
         NotFound: there is no such version.
     """
-    name = settings.mlflow.registered_model
-    with registry(settings) as client:
-        found = client.version(name, version)
-        aliases = {alias: client.alias(name, alias) for alias in PROMOTION_ALIASES}
+    with registry(mlflow) as client:
+        return read(client, mlflow.registered_model, version)
+
+
+def read(client: RegistryClient, name: str, version: int) -> Version:
+    """One version of the model `name`, with a client that is open already.
+
+    Raises:
+        NotFound: There is no such version.
+    """
+    found = client.version(name, version)
+    aliases = {alias: client.alias(name, alias) for alias in PROMOTION_ALIASES}
     if found is None:
         raise NotFound(
             f"There is no version {version} of {name}.", hint="List them with 'streamflow models list'."
@@ -113,7 +121,7 @@ def _version(item: dict[str, Any], aliases: dict[str, int | None]) -> Version:
     )
 
 
-def drops_of(settings: Settings, version: Version, digest: str | None) -> list[dict[str, str]] | None:
+def drops_of(mlflow: MlflowSettings, version: Version, digest: str | None) -> list[dict[str, str]] | None:
     """Id and digest of every drop that a version's training saw, in order.
 
     Args:
@@ -124,7 +132,7 @@ def drops_of(settings: Settings, version: Version, digest: str | None) -> list[d
     """
     source = f"{version.source.rsplit('/', 1)[0]}/{files.TRAINING_SET}"
     try:
-        with registry(settings) as client:
+        with registry(mlflow) as client:
             content = client.file(source, files.FINGERPRINT)
         found = json.loads(content or b"")["drops"]
         drops = [{"drop_id": str(item["drop_id"]), "digest": str(item["digest"])} for item in found]
@@ -135,9 +143,9 @@ def drops_of(settings: Settings, version: Version, digest: str | None) -> list[d
     return drops if digest in (None, drops_digest(drops)) else None
 
 
-def run_of(settings: Settings, version: Version) -> dict[str, dict[str, Any]]:
+def run_of(mlflow: MlflowSettings, version: Version) -> dict[str, dict[str, Any]]:
     """Parameters, metrics and StreamFlow's tags of the run that made a version."""
-    with registry(settings) as client:
+    with registry(mlflow) as client:
         data = client.run(version.run_id)
     return {
         "params": {item["key"]: item.get("value", "") for item in data.get("params", [])},

@@ -7,10 +7,10 @@ import sqlalchemy as sa
 from streamflow.postgres import locks
 from streamflow.postgres.engine import transaction
 from streamflow.schema.revisions import context, revisions
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings
 
 
-def migrate(settings: Settings) -> str:
+def migrate(database: DatabaseSettings) -> str:
     """Run pending migrations in one transaction.
 
     Leaves a database that newer code has migrated unchanged, so that `helm rollback` works: a migration may
@@ -22,7 +22,7 @@ def migrate(settings: Settings) -> str:
     Raises:
         DependencyDown: PostgreSQL does not answer.
     """
-    with transaction(settings) as connection:
+    with transaction(database) as connection:
         connection.execute(sa.text("SET LOCAL lock_timeout = '30s'"))
         # Two concurrent migrators: the second waits here, then has nothing left to do.
         locks.wait(connection, locks.MIGRATE)

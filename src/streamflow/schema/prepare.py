@@ -17,7 +17,7 @@ from streamflow.postgres.names import FEAST
 from streamflow.repo import folder
 from streamflow.schema import roles
 from streamflow.schema.migrate import current, is_newer, migrate, newest
-from streamflow.settings import DatabaseSettings, Settings
+from streamflow.settings import DatabaseSettings
 
 Stage = Literal["login", "migrated", "applied"]
 MAINTENANCE_DATABASE = "postgres"
@@ -42,11 +42,11 @@ def passwords_in(folder: Path) -> dict[str, str]:
     return found
 
 
-def prepare(settings: Settings, passwords: Mapping[str, str], *, with_roles: bool = True) -> str:
+def prepare(database: DatabaseSettings, passwords: Mapping[str, str], *, with_roles: bool = True) -> str:
     """Create roles, databases and schemas as an administrator, then run migrations as the owner.
 
     Args:
-        settings: Login of the administrator, or of the owner if `with_roles` is False.
+        database: Login of the administrator, or of the owner if `with_roles` is False.
         passwords: Password of each role.
         with_roles: False if an administrator has already created roles, databases and schemas, for example
             from `streamflow db roles --print`. The owner then sets grants on its own tables only.
@@ -55,58 +55,59 @@ def prepare(settings: Settings, passwords: Mapping[str, str], *, with_roles: boo
         The database's revision afterwards.
     """
     if not with_roles:
-        revision = migrate(settings)
-        grant_own(settings)
+        revision = migrate(database)
+        grant_own(database)
         return revision
-    plan = make_plan(settings, passwords)
-    with autocommit(settings.database, MAINTENANCE_DATABASE) as connection:
+    plan = make_plan(database, passwords)
+    with autocommit(database, MAINTENANCE_DATABASE) as connection:
         roles.ensure_cluster(connection, plan)
-    with transaction(settings) as connection:
+    with transaction(database) as connection:
         roles.ensure_schemas(connection, plan)
-    revision = migrate(as_role(settings, roles.OWNER, passwords[roles.OWNER]))
-    grant(settings)
+    revision = migrate(as_role(database, roles.OWNER, passwords[roles.OWNER]))
+    grant(database)
     return revision
 
 
-def grant(settings: Settings) -> None:
-    """Set the grants on existing tables, as the administrator in `settings`."""
-    with transaction(settings) as connection:
-        roles.ensure_grants(connection, make_plan(settings, {}))
+def grant(database: DatabaseSettings) -> None:
+    """Set the grants on existing tables, as the administrator in `database`."""
+    with transaction(database) as connection:
+        roles.ensure_grants(connection, make_plan(database, {}))
 
 
-def grant_own(settings: Settings) -> None:
-    """Set the grants on tables owned by the role in `settings`, which need not be an administrator."""
-    with transaction(settings) as connection:
-        roles.ensure_grants(connection, _plan(settings, connection, {}), own=True)
+def grant_own(database: DatabaseSettings) -> None:
+    """Set the grants on tables owned by the role in `database`, which need not be an administrator."""
+    with transaction(database) as connection:
+        roles.ensure_grants(connection, _plan(database, connection, {}), own=True)
 
 
-def make_plan(settings: Settings, passwords: Mapping[str, str]) -> roles.Plan:
-    """Collect what the SQL of roles depends on, such as the version of the server in `settings`."""
-    with autocommit(settings.database, MAINTENANCE_DATABASE) as connection:
-        return _plan(settings, connection, passwords)
+def make_plan(database: DatabaseSettings, passwords: Mapping[str, str]) -> roles.Plan:
+    """Collect what the SQL of roles depends on, such as the version of the server in `database`."""
+    with autocommit(database, MAINTENANCE_DATABASE) as connection:
+        return _plan(database, connection, passwords)
 
 
-def _plan(settings: Settings, connection: sa.Connection, passwords: Mapping[str, str]) -> roles.Plan:
-    database = settings.database
+def _plan(database: DatabaseSettings, connection: sa.Connection, passwords: Mapping[str, str]) -> roles.Plan:
     version = int(connection.execute(sa.text("SHOW server_version_num")).scalar_one())
     return roles.Plan(database.name, database.mlflow_name, database.role_prefix, version, passwords)
 
 
-def as_role(settings: Settings, name: str, password: str) -> Settings:
-    """Return a copy of the settings that logs in as one of StreamFlow's roles."""
-    database = settings.database.model_copy(
-        update={"user": settings.database.role_prefix + name, "password": password, "password_file": None}
+def as_role(database: DatabaseSettings, name: str, password: str) -> DatabaseSettings:
+    """Return a copy that logs in as one of StreamFlow's roles."""
+    login = database.model_copy(
+        update={"user": database.role_prefix + name, "password": password, "password_file": None}
     )
-    # model_copy() does not validate what it is given: build the settings anew, with a SecretStr.
-    fields = database.model_dump() | {"password": password}
-    return settings.model_copy(update={"database": DatabaseSettings(**fields)})
+    # model_copy() does not validate what it is given: build it anew, with a SecretStr.
+    fields = login.model_dump() | {"password": password}
+    return DatabaseSettings(**fields)
 
 
-def finish(settings: Settings, passwords: Mapping[str, str], *, with_roles: bool = True) -> None:
+def finish(
+    database: DatabaseSettings, repo_folder: Path, passwords: Mapping[str, str], *, with_roles: bool = True
+) -> None:
     """Set grants on what `features apply` created, and record that it ran.
 
     Args:
-        settings: Login of the administrator, or of the owner if `with_roles` is False.
+        database: Login of the administrator, or of the owner if `with_roles` is False.
         passwords: Password of each role. If `with_roles` is False, only `feast_apply` needs one, to set the
             grants on its own tables.
         with_roles: As for `prepare`.
@@ -115,27 +116,28 @@ def finish(settings: Settings, passwords: Mapping[str, str], *, with_roles: bool
         UsageError: The password of `feast_apply` is needed but missing.
     """
     if with_roles:
-        grant(settings)
+        grant(database)
     elif roles.APPLY in passwords:
-        grant_own(settings)
-        grant_own(as_role(settings, roles.APPLY, passwords[roles.APPLY]))
+        grant_own(database)
+        grant_own(as_role(database, roles.APPLY, passwords[roles.APPLY]))
     else:
         raise UsageError(
             f"Without the password of '{roles.APPLY}', nobody may set grants on its tables.",
             hint=f"Name a folder that holds {roles.APPLY}-password with --passwords.",
         )
-    stamp(settings)
+    stamp(database, repo_folder)
 
 
-def stamp(settings: Settings) -> None:
+def stamp(database: DatabaseSettings, repo_folder: Path) -> None:
     """Record the digest of the applied feature repo in the database, where `wait` looks for it."""
-    with transaction(settings) as connection:
-        applied = _STAMP + folder.digest(settings.feast.repo)
+    with transaction(database) as connection:
+        applied = _STAMP + folder.digest(repo_folder)
         connection.exec_driver_sql(f"COMMENT ON SCHEMA feast IS '{applied}'")
 
 
 def wait(
-    settings: Settings,
+    database: DatabaseSettings,
+    repo_folder: Path,
     until: Stage,
     timeout_seconds: float,
     *,
@@ -145,7 +147,8 @@ def wait(
     """Wait until the database is ready.
 
     Args:
-        settings: Login to wait with.
+        database: Login to wait with.
+        repo_folder: Folder of the feature repo that is applied.
         until: What to wait for: that the database accepts the login (`login`), that it has this code's
             revision or a newer one (`migrated`), or that this feature repo is applied as well (`applied`).
         timeout_seconds: Longest wait.
@@ -156,7 +159,7 @@ def wait(
         DependencyDown: The time is up; the message says what is missing.
     """
     deadline = time.monotonic() + timeout_seconds
-    while missing := _missing(settings, until):
+    while missing := _missing(database, repo_folder, until):
         if time.monotonic() > deadline:
             raise DependencyDown(
                 f"The database is not ready after {timeout_seconds:.0f} s: {missing}",
@@ -166,14 +169,14 @@ def wait(
         pause(1.0)
 
 
-def _missing(settings: Settings, until: Stage) -> str:
+def _missing(database: DatabaseSettings, repo_folder: Path, until: Stage) -> str:
     """Describe what the database lacks to be ready, or return ""."""
     try:
-        with transaction(settings) as connection:
+        with transaction(database) as connection:
             held = current(connection) if until != "login" else newest()
             if held != newest() and not is_newer(held):
                 return f"it is at revision '{held}', this code needs '{newest()}'."
-            applied = _STAMP + folder.digest(settings.feast.repo)
+            applied = _STAMP + folder.digest(repo_folder)
             if until == "applied" and catalog.schema_comment(connection, FEAST) != applied:
                 return "this feature repo has not been applied yet."
     except (DependencyDown, sa.exc.DBAPIError) as error:

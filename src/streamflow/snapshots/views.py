@@ -14,7 +14,7 @@ from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import FEATURES, KNOWN_PREFIX, SOURCE, quote
 from streamflow.repo.declarations import SourceTable
 from streamflow.repo.definitions import FeatureRepo
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings
 
 _LEFTOVER_AFTER = "1 day"
 """Age from which a frozen schema counts as left behind by a killed run."""
@@ -44,7 +44,7 @@ def _create(connection: sa.Connection, table: SourceTable, schema: str, known_at
 
 
 @contextlib.contextmanager
-def frozen(settings: Settings, repo: FeatureRepo, known_at: datetime) -> Iterator[str]:
+def frozen(database: DatabaseSettings, repo: FeatureRepo, known_at: datetime) -> Iterator[str]:
     """Create a schema of snapshot views that show only rows loaded up to `known_at`; drop it at the end.
 
     The views have the usual names, so Feast's offline store reads them when its `db_schema` names this
@@ -53,7 +53,7 @@ def frozen(settings: Settings, repo: FeatureRepo, known_at: datetime) -> Iterato
     after its as-of date would be invisible.
 
     Args:
-        settings: Where PostgreSQL is.
+        database: How to connect to PostgreSQL.
         repo: Definitions of the source tables.
         known_at: Newest load time that is visible; must have a time zone.
 
@@ -61,7 +61,7 @@ def frozen(settings: Settings, repo: FeatureRepo, known_at: datetime) -> Iterato
         Name of the schema.
     """
     schema = f"{KNOWN_PREFIX}{uuid.uuid4().hex[:16]}"
-    with transaction(settings) as connection:
+    with transaction(database) as connection:
         _drop_leftovers(connection)
         connection.exec_driver_sql(f"CREATE SCHEMA {quote(schema)}")
         # The comment records the creation time: a later run drops the schemas that killed runs left behind.
@@ -74,7 +74,7 @@ def frozen(settings: Settings, repo: FeatureRepo, known_at: datetime) -> Iterato
     try:
         yield schema
     finally:
-        with transaction(settings) as connection:
+        with transaction(database) as connection:
             connection.exec_driver_sql(f"DROP SCHEMA IF EXISTS {quote(schema)} CASCADE")
 
 

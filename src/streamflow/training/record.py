@@ -17,7 +17,7 @@ from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract, drops_digest
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.repo.definitions import FeatureRepo
-from streamflow.settings import Settings
+from streamflow.settings import BuildSettings, MlflowSettings, TrainingSettings
 from streamflow.training import package, plots
 from streamflow.training.fit import Fitted, describe, importances
 from streamflow.training.lineage import lineage, packages, sources
@@ -43,12 +43,20 @@ class Recorded:
 
 
 def record(
-    settings: Settings, repo: FeatureRepo, data: TrainingSet, fitted: Fitted, drops: list[dict[str, str]]
+    mlflow: MlflowSettings,
+    training: TrainingSettings,
+    build: BuildSettings,
+    repo: FeatureRepo,
+    data: TrainingSet,
+    fitted: Fitted,
+    drops: list[dict[str, str]],
 ) -> Recorded:
     """Record a training as a new MLflow run and end the run, as failed if recording fails.
 
     Args:
-        settings: Settings of MLflow and of training.
+        mlflow: Where MLflow is, and the registered model.
+        training: How the model was trained.
+        build: Where the running code comes from.
         repo: Feature repo that the training set comes from.
         data: Training set.
         fitted: Pipeline fitted on the training set.
@@ -58,25 +66,25 @@ def record(
         DependencyDown: MLflow does not answer.
         StreamFlowError: The compiled classifier does not reproduce the estimator, or MLflow refuses a request.
     """
-    with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, sdk.client(settings) as client:
+    with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, sdk.client(mlflow) as client:
         folder = Path(name)
         contract = package.write(
             folder / files.MODEL,
             fitted,
             data,
-            make_contract(settings, repo, data, fitted, drops),
-            golden_rows=settings.training.golden_rows,
+            make_contract(mlflow.registered_model, training.threshold, repo, data, fitted, drops),
+            golden_rows=training.golden_rows,
         )
-        _write_artifacts(folder, settings, repo, data, fitted, contract, drops)
-        made_by = lineage(repo.path, settings.build)
-        experiment = sdk.experiment_id(client, settings.mlflow.experiment)
+        _write_artifacts(folder, training.threshold, repo, data, fitted, contract, drops)
+        made_by = lineage(repo.path, build)
+        experiment = sdk.experiment_id(client, mlflow.experiment)
         run = client.create_run(
             experiment,
             run_name=f"{fitted.estimator} as of {data.as_of.date()}",
             tags={**made_by, version_tags.FINGERPRINT: data.fingerprint},
         )
         try:
-            _log_figures(client, run.info.run_id, settings, repo, data, fitted, contract, drops)
+            _log_figures(client, run.info.run_id, training, repo, data, fitted, contract, drops)
             client.log_artifacts(run.info.run_id, str(folder))
             client.set_terminated(run.info.run_id, "FINISHED")
         except BaseException:
@@ -93,24 +101,30 @@ def record(
 
 
 def make_contract(
-    settings: Settings, repo: FeatureRepo, data: TrainingSet, fitted: Fitted, drops: list[dict[str, str]]
+    model: str,
+    threshold: float,
+    repo: FeatureRepo,
+    data: TrainingSet,
+    fitted: Fitted,
+    drops: list[dict[str, str]],
 ) -> Contract:
     """Build the contract of a fitted model; its `runtime` stays empty until the classifier is compiled.
 
     Args:
-        settings: Name of the registered model, and the threshold.
+        model: Name of the registered model.
+        threshold: Probability from which an answer is `churn`.
         repo: Feature repo that the training set comes from.
         data: Training set.
         fitted: Pipeline fitted on the training set.
         drops: Id (`drop_id`) and `digest` of each drop that the training could see.
     """
     return Contract(
-        model=settings.mlflow.registered_model,
+        model=model,
         feature_service=repo.feature_service_name,
         join_key=repo.join_key,
         features=data.features,
         views=data.views,
-        threshold=settings.training.threshold,
+        threshold=threshold,
         label={**asdict(repo.label), "as_of": data.label_as_of.isoformat()},
         estimator=fitted.estimator,
         as_of=data.as_of.isoformat(),
@@ -123,7 +137,7 @@ def make_contract(
 
 def _write_artifacts(
     folder: Path,
-    settings: Settings,
+    threshold: float,
     repo: FeatureRepo,
     data: TrainingSet,
     fitted: Fitted,
@@ -153,7 +167,7 @@ def _write_artifacts(
         folder / files.PLOTS,
         data.y.to_numpy()[fitted.split.holdout],
         fitted.holdout_probabilities,
-        settings.training.threshold,
+        threshold,
         importances(fitted.pipeline, data.features),
     )
 
@@ -161,7 +175,7 @@ def _write_artifacts(
 def _log_figures(
     client: Any,
     run_id: str,
-    settings: Settings,
+    training: TrainingSettings,
     repo: FeatureRepo,
     data: TrainingSet,
     fitted: Fitted,
@@ -180,10 +194,10 @@ def _log_figures(
         params.DROPS_DIGEST: drops_digest(drops),
         params.FEATURE_SERVICE: contract.feature_service,
         params.ESTIMATOR: fitted.estimator,
-        params.SEED: settings.training.seed,
-        params.HOLDOUT_SHARE: settings.training.holdout_share,
-        params.FOLDS: settings.training.folds,
-        params.THREADS: settings.training.threads,
+        params.SEED: training.seed,
+        params.HOLDOUT_SHARE: training.holdout_share,
+        params.FOLDS: training.folds,
+        params.THREADS: training.threads,
         params.THRESHOLD: contract.threshold,
         params.ROWS: len(data.frame),
         params.POSITIVES: data.positives,

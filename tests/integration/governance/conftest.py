@@ -58,13 +58,13 @@ def register_small(settings: Settings) -> int:
         settings.training,
         estimator="logistic_regression",
     )
-    run = record(settings, repo, data, fitted, [])
+    run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, [])
     return copy(settings, run.run_id, run.source, run.manifest_sha256)
 
 
 def copy(settings: Settings, run_id: str, source: str, manifest_sha256: str) -> int:
     tags = {version_tags.MANIFEST_SHA256: manifest_sha256, version_tags.ESTIMATOR: "logistic_regression"}
-    return versions.register(settings, run_id=run_id, source=source, tags=tags)
+    return versions.register(settings.mlflow, run_id=run_id, source=source, tags=tags)
 
 
 @contextlib.contextmanager
@@ -76,7 +76,7 @@ def _spoilt(
 
     from streamflow.mlflow_api import sdk
 
-    with sdk.client(settings) as client, tempfile.TemporaryDirectory() as folder:
+    with sdk.client(settings.mlflow) as client, tempfile.TemporaryDirectory() as folder:
         file = Path(client.download_artifacts(run_id, path, folder))
         content, parent = file.read_bytes(), path.rpartition("/")[0]
         store = get_artifact_repository(client.get_run(run_id).info.artifact_uri, client.tracking_uri)
@@ -104,7 +104,7 @@ def make(settings: Settings, mlflow_server: str) -> Callable[[int], list[int]]:
 
     def made(count: int) -> list[int]:
         first = register_small(settings)
-        held = versions.get(settings, first)
+        held = versions.get(settings.mlflow, first)
         tag = held.tags[version_tags.MANIFEST_SHA256]
         return [first, *(copy(settings, held.run_id, held.source, tag) for _ in range(count - 1))]
 

@@ -49,8 +49,8 @@ def reason(report, name):
 def first(small):
     """January's version, in production as the first one."""
     version = train(small, JANUARY, estimator="logistic_regression").version
-    promote_through_gate(small, version, "staging", **WHO)
-    promote_through_gate(small, version, "production", **WHO)
+    promote_through_gate(small.connections, small.promotion, version, "staging", **WHO)
+    promote_through_gate(small.connections, small.promotion, version, "production", **WHO)
     return version
 
 
@@ -58,12 +58,12 @@ def first(small):
 def second(small, first):
     """February's version, at staging."""
     version = train(small, FEBRUARY, estimator="logistic_regression").version
-    promote_through_gate(small, version, "staging", **WHO)
+    promote_through_gate(small.connections, small.promotion, version, "staging", **WHO)
     return version
 
 
 def test_the_first_version_passes_and_the_trail_records_the_verdict(small, first):
-    move = trail.history(small)[-1]
+    move = trail.history(small.database, small.mlflow.registered_model)[-1]
     assert move.gate["verdict"] == "passed"
     assert set(move.gate["rules"]) == {
         "files and golden rows",
@@ -75,10 +75,10 @@ def test_the_first_version_passes_and_the_trail_records_the_verdict(small, first
 
 
 def test_the_report_is_stored_as_json_and_as_a_page_and_tagged(small, first, tmp_path):
-    held = versions.get(small, first)
+    held = versions.get(small.mlflow, first)
     assert held.tags["streamflow.gate"] == "passed"
     page = held.tags["streamflow.gate_report"]
-    with sdk.client(small) as client:
+    with sdk.client(small.mlflow) as client:
         client.download_artifacts(held.run_id, "gate", str(tmp_path))
     report = json.loads((tmp_path / page).with_suffix(".json").read_text())
     assert report["verdict"] == "passed"
@@ -88,17 +88,17 @@ def test_the_report_is_stored_as_json_and_as_a_page_and_tagged(small, first, tmp
 
 
 def test_the_trail_names_the_report_that_let_a_version_in(small, first, tmp_path):
-    gate = trail.history(small)[-1].gate
-    with sdk.client(small) as client:
+    gate = trail.history(small.database, small.mlflow.registered_model)[-1].gate
+    with sdk.client(small.mlflow) as client:
         file = Path(
-            client.download_artifacts(versions.get(small, first).run_id, gate["report"], str(tmp_path))
+            client.download_artifacts(versions.get(small.mlflow, first).run_id, gate["report"], str(tmp_path))
         )
     assert hashlib.sha256(file.read_bytes()).hexdigest() == gate["report_sha256"]
     assert json.loads(file.read_text())["verdict"] == "passed"
 
 
 def test_champion_and_challenger_are_compared_on_the_same_rows(small, first, second):
-    report = decide(small, second)
+    report = decide(small.connections, small.promotion, second)
     both = report.facts["compared"]
     # All of February's holdout: the champion was not trained on February's labels.
     assert (both["rows"], both["trained_on"], both["not_served"]) == (1761, 0, 0)
@@ -110,11 +110,14 @@ def test_champion_and_challenger_are_compared_on_the_same_rows(small, first, sec
 
 
 def test_a_version_judged_again_gets_another_report_and_its_tag_names_the_newest(small, second, tmp_path):
-    one, other = decide(small, second), decide(small, second)
+    one, other = (
+        decide(small.connections, small.promotion, second),
+        decide(small.connections, small.promotion, second),
+    )
     assert one.artifact != other.artifact
-    held = versions.get(small, second)
+    held = versions.get(small.mlflow, second)
     assert held.tags["streamflow.gate_report"] == f"{other.artifact}.html"
-    with sdk.client(small) as client:
+    with sdk.client(small.mlflow) as client:
         file = Path(client.download_artifacts(held.run_id, f"{one.artifact}.json", str(tmp_path)))
     assert hashlib.sha256(file.read_bytes()).hexdigest() == one.sha256
 
@@ -145,8 +148,8 @@ def another_holdout(content):
     ],
 )
 def test_a_version_is_not_judged_on_rows_that_are_not_its_own(small, second, spoilt, file, change, says):
-    with spoilt(small, versions.get(small, second).run_id, f"training_set/{file}", change):
-        report = decide(small, second)
+    with spoilt(small, versions.get(small.mlflow, second).run_id, f"training_set/{file}", change):
+        report = decide(small.connections, small.promotion, second)
     assert not outcome(report)["files and golden rows"]
     assert says in reason(report, "files and golden rows")
     assert report.facts["holdout_auc"] is None
@@ -157,13 +160,13 @@ def test_a_champion_whose_rows_are_missing_is_not_compared_and_is_replaced_only_
     small, first, spoilt
 ):
     version = train(small, JANUARY, estimator="logistic_regression").version
-    run_id = versions.get(small, first).run_id
+    run_id = versions.get(small.mlflow, first).run_id
     for change, says in (
         (None, "training_set.parquet is missing"),
         (relabelled, "not the one it was trained on"),
     ):
         with spoilt(small, run_id, "training_set/training_set.parquet", change):
-            report = decide(small, version)
+            report = decide(small.connections, small.promotion, version)
         assert outcome(report)["files and golden rows"]
         assert not outcome(report)["improvement"]
         assert says in reason(report, "improvement")
@@ -173,15 +176,15 @@ def test_a_champion_whose_rows_are_missing_is_not_compared_and_is_replaced_only_
 def test_what_the_gate_refuses_is_not_promoted_and_the_reasons_are_given(small, second):
     strict = with_promotion(small, min_improvement=0.5)
     with pytest.raises(Refused, match=f"The gate refuses version {second}") as refusal:
-        promote_through_gate(strict, second, "production", **WHO)
+        promote_through_gate(strict.connections, strict.promotion, second, "production", **WHO)
     assert any(line.startswith("improvement: AUC") for line in refusal.value.details)
     assert "--despite-gate" in refusal.value.hint
-    assert versions.by_alias(small, "production") != second
+    assert versions.by_alias(small.mlflow, "production") != second
 
 
 def test_not_worse_and_fresher_passes_when_the_settings_say_so(small, second):
     fresher = with_promotion(small, improvement="fresher", min_improvement=0.5)
-    report = decide(fresher, second)
+    report = decide(fresher.connections, fresher.promotion, second)
     assert outcome(report)["improvement"]
     assert "not worse, and trained on newer data" in reason(report, "improvement")
 
@@ -191,7 +194,7 @@ def test_rows_that_the_champion_was_trained_on_are_left_out(small, first):
     training = small.training.model_copy(update={"seed": 7})
     other = small.model_copy(update={"training": training})
     version = train(other, JANUARY, estimator="logistic_regression").version
-    both = decide(small, version).facts["compared"]
+    both = decide(small.connections, small.promotion, version).facts["compared"]
     assert both["trained_on"] > 1000
     assert both["rows"] == 1761 - both["trained_on"]
 
@@ -206,10 +209,10 @@ def test_a_version_with_a_feature_that_the_online_store_lacks_is_refused(small, 
     with pytest.raises(UsageError, match="has not been applied"):
         train(wider, JANUARY, estimator="logistic_regression")
     apply(wider)
-    with transaction(small) as connection:
+    with transaction(small.database) as connection:
         connection.exec_driver_sql("ALTER TABLE online.subs_profile_fv DROP COLUMN contract_type")
     version = train(wider, JANUARY, estimator="logistic_regression").version
-    report = decide(wider, version)
+    report = decide(wider.connections, wider.promotion, version)
     assert not outcome(report)["online schema"]
     assert "'subs_profile_fv' has no column 'contract_type'" in reason(report, "online schema")
     assert "streamflow features apply" in reason(report, "online schema")
@@ -226,7 +229,7 @@ def test_a_challenger_with_fewer_features_is_compared_with_the_champions_own(sma
     )
     narrow = small.model_copy(update={"feast": small.feast.model_copy(update={"repo": folder})})
     version = train(narrow, JANUARY, estimator="logistic_regression").version
-    report = decide(narrow, version)
+    report = decide(narrow.connections, narrow.promotion, version)
     both = report.facts["compared"]
     assert both["rows"] == 1761
     assert both["champion"]["auc"] > 0.8 > both["challenger"]["auc"]
@@ -236,26 +239,36 @@ def test_a_challenger_with_fewer_features_is_compared_with_the_champions_own(sma
 
 def test_a_flipped_byte_fails_the_gate(small, first, tmp_path):
     version = train(small, JANUARY, estimator="logistic_regression").version
-    run_id = versions.get(small, version).run_id
-    with sdk.client(small) as client:
+    run_id = versions.get(small.mlflow, version).run_id
+    with sdk.client(small.mlflow) as client:
         path = Path(client.download_artifacts(run_id, "model/model.onnx", str(tmp_path)))
         content = bytearray(path.read_bytes())
         content[100] ^= 1
         path.write_bytes(bytes(content))
         client.log_artifact(run_id, str(path), "model")
-    report = decide(small, version)
+    report = decide(small.connections, small.promotion, version)
     assert not outcome(report)["files and golden rows"]
     assert "model.onnx is not the one that was registered" in reason(report, "files and golden rows")
 
 
 def test_a_champion_that_changed_since_it_was_judged_is_a_conflict(small, second):
     with pytest.raises(PromotionConflict, match="somebody else moved it"):
-        promote_through_gate(small, second, "production", expected=second, despite_gate=True, **WHO)
+        promote_through_gate(
+            small.connections,
+            small.promotion,
+            second,
+            "production",
+            expected=second,
+            despite_gate=True,
+            **WHO,
+        )
 
 
 def test_the_gate_is_overruled_only_explicitly(small, first, second):
     strict = with_promotion(small, min_improvement=0.5)
-    move = promote_through_gate(strict, second, "production", despite_gate=True, **WHO)
+    move = promote_through_gate(
+        strict.connections, strict.promotion, second, "production", despite_gate=True, **WHO
+    )
     assert move.gate["verdict"] == "overruled"
     assert move.gate["rules"]["improvement"] is False
     assert (move.from_version, move.to_version) == (first, second)
@@ -264,23 +277,23 @@ def test_the_gate_is_overruled_only_explicitly(small, first, second):
 
 def test_an_older_version_fails_the_gate(small, second):
     version = train(small, JANUARY, estimator="random_forest").version
-    report = decide(small, version)
+    report = decide(small.connections, small.promotion, version)
     assert not outcome(report)["not older"]
     assert "trained as of 2024-01-31, the champion as of 2024-02-29" in reason(report, "not older")
 
 
 def test_a_version_in_production_is_not_judged_against_itself(small, second):
     with pytest.raises(Refused, match="in production itself"):
-        decide(small, second)
+        decide(small.connections, small.promotion, second)
 
 
 def test_a_scheduled_training_waits_at_staging_or_is_promoted_as_the_policy_says(small, second):
     lenient = {"improvement": "fresher", "min_improvement": 0.2}
     manual = train_job.train(with_promotion(small, policy="manual", min_improvement=0.5))
     assert (manual.promoted, manual.gate) == (False, "failed")
-    assert versions.by_alias(small, "staging") == manual.version
+    assert versions.by_alias(small.mlflow, "staging") == manual.version
     refused = train_job.train(with_promotion(small, policy="automatic", **lenient))
     # As fresh as the champion: not fresher.
     assert (refused.promoted, refused.gate) == (False, "failed")
     assert "not trained on newer data" in refused.why
-    assert versions.by_alias(small, "production") == second
+    assert versions.by_alias(small.mlflow, "production") == second

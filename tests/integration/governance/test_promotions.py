@@ -36,12 +36,12 @@ WHO = {"why": "a test", "by": "ada"}
 
 
 def into_production(settings, version):
-    promote(settings, version, "staging", **WHO)
-    return promote(settings, version, "production", **WHO)
+    promote(settings.connections, settings.promotion.outside_moves, version, "staging", **WHO)
+    return promote(settings.connections, settings.promotion.outside_moves, version, "production", **WHO)
 
 
 def stages(settings):
-    with sdk.client(settings) as client:
+    with sdk.client(settings.mlflow) as client:
         found = client.search_model_versions(f"name = '{settings.mlflow.registered_model}'")
         return {int(item.version): item.current_stage for item in found}
 
@@ -51,22 +51,25 @@ def with_promotion(settings, **changes):
 
 
 def rows(settings):
-    return [(m.action, m.alias, m.from_version, m.to_version) for m in trail.history(settings)]
+    return [
+        (m.action, m.alias, m.from_version, m.to_version)
+        for m in trail.history(settings.database, settings.mlflow.registered_model)
+    ]
 
 
 def test_a_version_goes_to_staging_then_to_production_and_no_other_way(settings, make):
     first, second = make(2)
     with pytest.raises(Refused, match="not at staging"):
-        promote(settings, first, "production", **WHO)
-    promote(settings, first, "staging", **WHO)
+        promote(settings.connections, settings.promotion.outside_moves, first, "production", **WHO)
+    promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO)
     assert stages(settings) == {first: "Staging", second: "None"}
     with pytest.raises(Refused, match="already"):
-        promote(settings, first, "staging", **WHO)
-    move = promote(settings, first, "production", **WHO)
+        promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO)
+    move = promote(settings.connections, settings.promotion.outside_moves, first, "production", **WHO)
     assert stages(settings) == {first: "Production", second: "None"}
-    assert versions.by_alias(settings, "staging") is None
+    assert versions.by_alias(settings.mlflow, "staging") is None
     with pytest.raises(Refused, match="in production already"):
-        promote(settings, first, "staging", **WHO)
+        promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO)
     into_production(settings, second)
     assert stages(settings) == {first: "Archived", second: "Production"}
     assert (move.moved_by, move.login, move.from_version, move.to_version) == (
@@ -80,7 +83,7 @@ def test_a_version_goes_to_staging_then_to_production_and_no_other_way(settings,
 def test_a_promotion_records_the_whole_release(settings, make):
     (version,) = make(1)
     release = into_production(settings, version).release
-    held = versions.get(settings, version)
+    held = versions.get(settings.mlflow, version)
     assert release["version"] == version
     assert release["manifest_sha256"] == held.tags[tags.MANIFEST_SHA256]
     assert release["fingerprint"] == "f" * 40
@@ -92,7 +95,9 @@ def test_a_promotion_records_the_whole_release(settings, make):
 def test_a_promotion_needs_a_reason(settings, make):
     (version,) = make(1)
     with pytest.raises(Refused, match="reason"):
-        promote(settings, version, "staging", why="  ", by="ada")
+        promote(
+            settings.connections, settings.promotion.outside_moves, version, "staging", why="  ", by="ada"
+        )
     assert rows(settings) == []
 
 
@@ -100,20 +105,29 @@ def test_of_two_concurrent_promotions_one_wins_and_the_other_is_a_conflict_fifty
     ones = make(2)
     with ThreadPoolExecutor(2) as pool:
         for _ in range(50):
-            before = versions.by_alias(settings, "staging")
+            before = versions.by_alias(settings.mlflow, "staging")
             other = [version for version in ones if version != before][-2:]
             # Both want another version at staging, and both saw the same one there.
             pair = other if len(other) == 2 else [other[0], other[0]]
             tries = [
-                pool.submit(promote, settings, version, "staging", expected=before, **WHO) for version in pair
+                pool.submit(
+                    promote,
+                    settings.connections,
+                    settings.promotion.outside_moves,
+                    version,
+                    "staging",
+                    expected=before,
+                    **WHO,
+                )
+                for version in pair
             ]
             errors = [item.exception() for item in tries]
             lost = [error for error in errors if error is not None]
             assert len(lost) == 1
             assert isinstance(lost[0], PromotionConflict), lost
             winner = tries[errors.index(None)].result()
-            assert versions.by_alias(settings, "staging") == winner.to_version
-    found = trail.history(settings)
+            assert versions.by_alias(settings.mlflow, "staging") == winner.to_version
+    found = trail.history(settings.database, settings.mlflow.registered_model)
     assert len(found) == 50
     assert all(later.from_version == earlier.to_version for earlier, later in itertools.pairwise(found))
     assert [move.promotion_id for move in found] == list(range(1, 51))
@@ -123,21 +137,24 @@ def test_of_two_concurrent_promotions_one_wins_and_the_other_is_a_conflict_fifty
 @pytest.mark.parametrize("alias", ["staging", "production"])
 def test_a_version_that_does_not_exist_is_not_found(settings, mlflow_server, alias):
     with pytest.raises(NotFound, match="There is no version 99"):
-        promote_through_gate(settings, 99, alias, **WHO)
+        promote_through_gate(settings.connections, settings.promotion, 99, alias, **WHO)
 
 
 def test_rollback_goes_back_one_promotion_at_a_time(settings, make):
     first, second, third = make(3)
     for version in (first, second, third):
         into_production(settings, version)
-    assert rollback(settings, **WHO).to_version == second
-    assert rollback(settings, **WHO).to_version == first
+    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == second
+    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == first
     assert stages(settings) == {first: "Production", second: "Archived", third: "Archived"}
     with pytest.raises(NotFound, match="no earlier version"):
-        rollback(settings, **WHO)
-    assert rollback(settings, to=third, **WHO).release["version"] == third
+        rollback(settings.connections, settings.promotion.outside_moves, **WHO)
+    assert (
+        rollback(settings.connections, settings.promotion.outside_moves, to=third, **WHO).release["version"]
+        == third
+    )
     with pytest.raises(Refused, match="in production already"):
-        rollback(settings, to=third, **WHO)
+        rollback(settings.connections, settings.promotion.outside_moves, to=third, **WHO)
 
 
 def test_a_rollback_needs_nothing_that_training_needs(settings, make, tmp_path):
@@ -150,25 +167,25 @@ def test_a_rollback_needs_nothing_that_training_needs(settings, make, tmp_path):
         train(broken)
     # A training that hangs holds its lock forever.
     with locks.exclusive(settings.database, locks.of_job("train")):
-        assert rollback(broken, **WHO).to_version == first
+        assert rollback(broken.connections, broken.promotion.outside_moves, **WHO).to_version == first
 
 
 def test_only_what_was_in_production_is_rolled_back_to(settings, make):
     first, second = make(2)
     into_production(settings, first)
     with pytest.raises(Refused, match="never in production"):
-        rollback(settings, to=second, **WHO)
+        rollback(settings.connections, settings.promotion.outside_moves, to=second, **WHO)
 
 
 def flip_a_byte(settings, version, name):
     """Change one byte in the artifact store, as bit rot or an intruder would."""
-    with sdk.client(settings) as client:
-        path = Path(client.download_artifacts(versions.get(settings, version).run_id, f"model/{name}"))
+    with sdk.client(settings.mlflow) as client:
+        path = Path(client.download_artifacts(versions.get(settings.mlflow, version).run_id, f"model/{name}"))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
-    with sdk.client(settings) as client:
-        client.log_artifact(versions.get(settings, version).run_id, str(path), "model")
+    with sdk.client(settings.mlflow) as client:
+        client.log_artifact(versions.get(settings.mlflow, version).run_id, str(path), "model")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.skops", "golden.json"])
@@ -179,13 +196,13 @@ def test_promotion_and_rollback_refuse_a_version_with_a_flipped_byte(settings, m
     into_production(settings, second)
     flip_a_byte(settings, first, name)
     for attempt in (
-        lambda: rollback(settings, **WHO),
-        lambda: promote(settings, first, "staging", **WHO),
+        lambda: rollback(settings.connections, settings.promotion.outside_moves, **WHO),
+        lambda: promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO),
     ):
         with pytest.raises(ReleaseRefused, match=f"{name} is not the one that was registered"):
             attempt()
-    assert versions.by_alias(settings, "production") == second
-    assert len(trail.history(settings)) == 4
+    assert versions.by_alias(settings.mlflow, "production") == second
+    assert len(trail.history(settings.database, settings.mlflow.registered_model)) == 4
 
 
 def killed_before(settings, version, function):
@@ -196,7 +213,8 @@ def killed_before(settings, version, function):
         from streamflow.registry import moves, promote, trail
         owner = trail if "{function}" == "append" else moves.LockedRegistry
         setattr(owner, "{function}", lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL))
-        promote.promote(s.load(), {version}, "production", why="cut short", by="eve")
+        settings = s.load()
+        promote.promote(settings.connections, "accept", {version}, "production", why="cut short", by="eve")
     """)
     done = subprocess.run([sys.executable, "-c", script], env=os.environ, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL
@@ -205,12 +223,12 @@ def killed_before(settings, version, function):
 def test_the_next_command_completes_a_move_interrupted_before_its_audit_row(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    promote(settings, second, "staging", **WHO)
+    promote(settings.connections, settings.promotion.outside_moves, second, "staging", **WHO)
     killed_before(settings, second, "append")
-    assert versions.by_alias(settings, "production") == second
+    assert versions.by_alias(settings.mlflow, "production") == second
     assert len(rows(settings)) == 3
 
-    (ended,) = reconcile.reconcile(settings)
+    (ended,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
     assert (ended.action, ended.to_version, ended.moved_by, ended.why) == (
         "promote",
         second,
@@ -220,20 +238,23 @@ def test_the_next_command_completes_a_move_interrupted_before_its_audit_row(sett
     assert ended.facts["recovered"] is True
     assert ended.release["version"] == second
     assert stages(settings) == {first: "Archived", second: "Production"}
-    assert reconcile.reconcile(settings) == []
-    assert rollback(settings, **WHO).to_version == first
+    assert reconcile.reconcile(settings.connections, settings.promotion.outside_moves) == []
+    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == first
     chain.verify(settings.database)
 
 
 def test_a_move_interrupted_before_the_alias_moved_is_recorded_as_abandoned(settings, make):
     (first,) = make(1)
-    promote(settings, first, "staging", **WHO)
+    promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO)
     killed_before(settings, first, "point")
-    (ended,) = reconcile.reconcile(settings)
+    (ended,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
     assert (ended.action, ended.to_version, ended.facts["intended"]) == ("abandon", None, first)
-    assert promote(settings, first, "production", **WHO).to_version == first
+    assert (
+        promote(settings.connections, settings.promotion.outside_moves, first, "production", **WHO).to_version
+        == first
+    )
     with pytest.raises(NotFound, match="no earlier version"):
-        rollback(settings, **WHO)
+        rollback(settings.connections, settings.promotion.outside_moves, **WHO)
 
 
 def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_succeeds(
@@ -244,39 +265,42 @@ def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_succe
         update={"mlflow": settings.mlflow.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})}
     )
     with pytest.raises(DependencyDown, match="does not answer"):
-        promote(down, first, "staging", **WHO)
+        promote(down.connections, down.promotion.outside_moves, first, "staging", **WHO)
     assert rows(settings) == []
 
     # It goes down after the move was announced.
     def cut(*arguments):
-        with registry(down) as client:
+        with registry(down.mlflow) as client:
             client.set_alias(settings.mlflow.registered_model, "staging", first)
 
     with monkeypatch.context() as patch:
         patch.setattr(moves.LockedRegistry, "point", cut)
         with pytest.raises(DependencyDown):
-            promote(settings, first, "staging", **WHO)
-    assert promote(settings, first, "staging", **WHO).to_version == first
+            promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO)
+    assert (
+        promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO).to_version
+        == first
+    )
     assert [row[0] for row in rows(settings)] == ["abandon", "promote"]
 
 
 def change_production_in_mlflow(settings, version):
-    with sdk.client(settings) as client:
+    with sdk.client(settings.mlflow) as client:
         client.set_registered_model_alias(settings.mlflow.registered_model, "production", str(version))
 
 
 def test_an_external_change_is_recorded_and_accepted(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    promote(settings, second, "staging", **WHO)
+    promote(settings.connections, settings.promotion.outside_moves, second, "staging", **WHO)
     change_production_in_mlflow(settings, second)
-    (seen,) = reconcile.reconcile(settings)
+    (seen,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
     assert (seen.action, seen.from_version, seen.to_version) == ("outside", first, second)
-    assert versions.by_alias(settings, "staging") is None
+    assert versions.by_alias(settings.mlflow, "staging") is None
     assert seen.moved_by == "unknown"
     assert seen.release["version"] == second
     assert stages(settings) == {first: "Archived", second: "Production"}
-    assert rollback(settings, **WHO).to_version == first
+    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == first
 
 
 def test_an_external_change_is_recorded_and_reverted_when_the_settings_say_so(settings, make):
@@ -284,22 +308,22 @@ def test_an_external_change_is_recorded_and_reverted_when_the_settings_say_so(se
     into_production(settings, first)
     change_production_in_mlflow(settings, second)
     strict = with_promotion(settings, outside_moves="revert")
-    seen, back = reconcile.reconcile(strict)
+    seen, back = reconcile.reconcile(strict.connections, strict.promotion.outside_moves)
     assert (seen.action, seen.to_version) == ("outside", second)
     assert (back.action, back.from_version, back.to_version) == ("revert", second, first)
     assert back.release["version"] == first
-    assert versions.by_alias(settings, "production") == first
+    assert versions.by_alias(settings.mlflow, "production") == first
     with pytest.raises(NotFound, match="no earlier version"):
-        rollback(strict, **WHO)
+        rollback(strict.connections, strict.promotion.outside_moves, **WHO)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_an_external_change_of_a_stage_is_undone_and_recorded(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    with sdk.client(settings) as client:
+    with sdk.client(settings.mlflow) as client:
         client.transition_model_version_stage(settings.mlflow.registered_model, str(second), "Production")
-    (seen,) = reconcile.reconcile(settings)
+    (seen,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
     assert (seen.action, seen.facts["detected"]) == ("outside", "a stage")
     assert stages(settings) == {first: "Production", second: "Archived"}
 
@@ -310,12 +334,19 @@ def test_what_was_in_production_at_a_time(settings, make):
     for version in (first, second):
         into_production(settings, version)
         moments.append(datetime.now(UTC))
-    rollback(settings, **WHO)
+    rollback(settings.connections, settings.promotion.outside_moves, **WHO)
     with pytest.raises(NotFound, match="Nothing was in production"):
-        trail.at(settings, moments[0])
-    assert trail.at(settings, moments[1]).to_version == first
-    assert trail.at(settings, moments[2]).release["version"] == second
-    assert trail.at(settings, datetime.now(UTC) + timedelta(days=1)).to_version == first
+        trail.at(settings.database, settings.mlflow.registered_model, moments[0])
+    assert trail.at(settings.database, settings.mlflow.registered_model, moments[1]).to_version == first
+    assert (
+        trail.at(settings.database, settings.mlflow.registered_model, moments[2]).release["version"] == second
+    )
+    assert (
+        trail.at(
+            settings.database, settings.mlflow.registered_model, datetime.now(UTC) + timedelta(days=1)
+        ).to_version
+        == first
+    )
 
 
 @pytest.mark.parametrize(
@@ -330,15 +361,15 @@ def test_tampering_with_the_audit_trail_is_detected(settings, make, statement, p
     first, second = make(2)
     into_production(settings, first)
     into_production(settings, second)
-    anchor = moves.anchor(settings)
+    anchor = moves.anchor(settings.mlflow)
     assert chain.verify(settings.database, anchor)
-    with pytest.raises(sa.exc.DBAPIError, match="append-only"), transaction(settings) as connection:
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), transaction(settings.database) as connection:
         connection.exec_driver_sql(statement)
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         # As an administrator of the database could do.
         connection.exec_driver_sql("SET session_replication_role = replica")
         connection.exec_driver_sql(statement)
         connection.exec_driver_sql("SET session_replication_role = DEFAULT")
     with pytest.raises(StreamFlowError, match=problem):
         chain.verify(settings.database, anchor)
-    engine(settings).dispose()
+    engine(settings.database).dispose()

@@ -27,34 +27,31 @@ WHO = {"why": "a test", "by": "ada"}
 
 
 def into_production(settings, version):
-    promote(settings, version, "staging", **WHO)
-    return promote(settings, version, "production", **WHO)
+    promote(settings.connections, settings.promotion.outside_moves, version, "staging", **WHO)
+    return promote(settings.connections, settings.promotion.outside_moves, version, "production", **WHO)
 
 
 def on_trial(settings):
     """The versions on trial according to the trail."""
-    targets = transitions.recorded(trail.history(settings))
+    targets = transitions.recorded(trail.history(settings.database, settings.mlflow.registered_model))
     return {alias: targets[alias] for alias in TRIAL_ALIASES if targets[alias] is not None}
 
 
 def rows(settings):
-    return [(m.action, m.alias, m.from_version, m.to_version) for m in trail.history(settings)]
+    return [
+        (m.action, m.alias, m.from_version, m.to_version)
+        for m in trail.history(settings.database, settings.mlflow.registered_model)
+    ]
 
 
 def stages(settings):
-    with registry(settings) as client:
+    with registry(settings.mlflow) as client:
         found = client.versions(settings.mlflow.registered_model)
     return {int(item["version"]): item["current_stage"] for item in found}
 
 
-def strict(settings):
-    return settings.model_copy(
-        update={"promotion": settings.promotion.model_copy(update={"outside_moves": "revert"})}
-    )
-
-
 def point_in_mlflow(settings, alias, version):
-    with registry(settings) as client:
+    with registry(settings.mlflow) as client:
         if version is None:
             client.delete_alias(settings.mlflow.registered_model, alias)
         else:
@@ -62,7 +59,7 @@ def point_in_mlflow(settings, alias, version):
 
 
 def as_an_administrator(settings, statement):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql(statement)
 
@@ -84,22 +81,26 @@ def test_rows_cut_off_at_the_end_are_reported_until_they_are_acknowledged(settin
         assert code == 1
         assert isinstance(error, StreamFlowError)
         assert "tampered" in error.what
-    rollback(settings, to=first, **WHO)
+    rollback(settings.connections, settings.promotion.outside_moves, to=first, **WHO)
     assert command("models", "history")[0] == 1
 
     assert command("models", "history", "--acknowledge", "restored from Monday's backup")[0] == 0
     assert "chain of these rows holds" in command("models", "history")[1]
-    acknowledged = [move for move in trail.history(settings) if move.action == "acknowledge"]
+    acknowledged = [
+        move
+        for move in trail.history(settings.database, settings.mlflow.registered_model)
+        if move.action == "acknowledge"
+    ]
     assert [move.why for move in acknowledged] == ["restored from Monday's backup"]
     assert acknowledged[0].facts["problems"]
     with pytest.raises(Refused, match="nothing to acknowledge"):
-        reconcile.acknowledge(settings, **WHO)
+        reconcile.acknowledge(settings.connections, settings.promotion.outside_moves, **WHO)
 
 
 def test_a_missing_anchor_is_reported(settings, make):
     (first,) = make(1)
     into_production(settings, first)
-    with sdk.client(settings) as client:
+    with sdk.client(settings.mlflow) as client:
         client.delete_registered_model_tag(settings.mlflow.registered_model, tags.AUDIT)
     code, output, _ = command("models", "history")
     assert code == 0
@@ -109,14 +110,14 @@ def test_a_missing_anchor_is_reported(settings, make):
 def test_promoting_a_canary_ends_its_trial_and_rolling_it_back_leaves_it_no_users(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    trial.start(settings, second, "canary", **WHO)
+    trial.start(settings.connections, settings.promotion.outside_moves, second, "canary", **WHO)
     into_production(settings, second)
-    assert versions.by_alias(settings, "canary") is None
+    assert versions.by_alias(settings.mlflow, "canary") is None
     # Pointed there in MLflow, so that both aliases name the version.
     point_in_mlflow(settings, "challenger", second)
-    assert rollback(settings, **WHO).to_version == first
+    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == first
     assert on_trial(settings) == {}
-    assert [versions.by_alias(settings, alias) for alias in ("canary", "challenger")] == [None, None]
+    assert [versions.by_alias(settings.mlflow, alias) for alias in ("canary", "challenger")] == [None, None]
     ends = [row for row in rows(settings) if row[0] == "end trial"]
     assert ends == [("end trial", "canary", second, None), ("end trial", "challenger", second, None)]
 
@@ -125,21 +126,21 @@ def test_a_rollback_leaves_trials_of_other_versions_alone(settings, make):
     first, second, third = make(3)
     for version in (first, second):
         into_production(settings, version)
-    trial.start(settings, third, "challenger", **WHO)
-    rollback(settings, **WHO)
+    trial.start(settings.connections, settings.promotion.outside_moves, third, "challenger", **WHO)
+    rollback(settings.connections, settings.promotion.outside_moves, **WHO)
     assert on_trial(settings) == {"challenger": third}
-    trial.start(settings, second, "canary", **WHO)
-    assert reconcile.reconcile(settings) == []
+    trial.start(settings.connections, settings.promotion.outside_moves, second, "canary", **WHO)
+    assert reconcile.reconcile(settings.connections, settings.promotion.outside_moves) == []
     assert on_trial(settings) == {"canary": second, "challenger": third}
 
 
 def test_an_external_change_to_production_ends_the_trial_of_the_version(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    trial.start(settings, second, "canary", **WHO)
+    trial.start(settings.connections, settings.promotion.outside_moves, second, "canary", **WHO)
     point_in_mlflow(settings, "production", second)
-    reconcile.reconcile(settings)
-    assert versions.by_alias(settings, "canary") is None
+    reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+    assert versions.by_alias(settings.mlflow, "canary") is None
     assert rows(settings)[-1] == ("end trial", "canary", second, None)
 
 
@@ -148,10 +149,15 @@ def test_of_two_concurrent_rollbacks_the_second_is_a_conflict(settings, make):
     for version in (first, second, third):
         into_production(settings, version)
     with ThreadPoolExecutor(2) as pool:
-        tries = [pool.submit(rollback, settings, expected=third, **WHO) for _ in range(2)]
+        tries = [
+            pool.submit(
+                rollback, settings.connections, settings.promotion.outside_moves, expected=third, **WHO
+            )
+            for _ in range(2)
+        ]
         errors = [item.exception() for item in tries]
     assert sorted(type(error) for error in errors if error) == [PromotionConflict]
-    assert versions.by_alias(settings, "production") == second
+    assert versions.by_alias(settings.mlflow, "production") == second
 
 
 def test_the_command_rolls_back_only_the_version_that_was_in_production_when_it_was_called(settings, make):
@@ -159,7 +165,7 @@ def test_the_command_rolls_back_only_the_version_that_was_in_production_when_it_
     for version in (first, second, third):
         into_production(settings, version)
     found = []
-    with moves.promotion_lock(settings) as locked:
+    with moves.promotion_lock(settings.database, settings.mlflow) as locked:
         caller = threading.Thread(target=lambda: found.append(command("rollback", "--why", "complaints")))
         caller.start()
         wait_until_somebody_waits_for_the_lock(settings)
@@ -167,7 +173,7 @@ def test_the_command_rolls_back_only_the_version_that_was_in_production_when_it_
     caller.join()
     (code, _, error) = found[0]
     assert (code, type(error)) == (1, PromotionConflict)
-    assert versions.by_alias(settings, "production") == second
+    assert versions.by_alias(settings.mlflow, "production") == second
 
 
 def wait_until_somebody_waits_for_the_lock(settings):
@@ -177,7 +183,7 @@ def wait_until_somebody_waits_for_the_lock(settings):
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        with transaction(settings) as connection:
+        with transaction(settings.database) as connection:
             if connection.execute(waiting).scalar_one():
                 return
         time.sleep(0.02)
@@ -199,16 +205,16 @@ def test_an_external_change_is_reverted_although_mlflow_failed_in_between(
         with monkeypatch.context() as patch:
             patch.setattr(RegistryClient, "set_alias", fails)
             with pytest.raises(DependencyDown):
-                reconcile.reconcile(strict(settings))
-    reconcile.reconcile(strict(settings))
-    assert versions.by_alias(settings, "production") == first
+                reconcile.reconcile(settings.connections, "revert")
+    reconcile.reconcile(settings.connections, "revert")
+    assert versions.by_alias(settings.mlflow, "production") == first
     assert stages(settings) == {first: "Production", second: "None"}
     assert rows(settings)[2:] == [
         ("outside", "production", first, second),
         *[("abandon", "production", second, second)] * failing,
         ("revert", "production", second, first),
     ]
-    assert reconcile.reconcile(strict(settings)) == []
+    assert reconcile.reconcile(settings.connections, "revert") == []
 
 
 @pytest.mark.parametrize("alias", ["canary", "challenger"])
@@ -216,17 +222,17 @@ def test_a_trial_started_and_ended_in_mlflow_is_recorded(settings, make, alias):
     first, second = make(2)
     into_production(settings, first)
     point_in_mlflow(settings, alias, second)
-    (seen,) = reconcile.reconcile(settings)
+    (seen,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
     assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, None, second)
     assert on_trial(settings) == {alias: second}
     point_in_mlflow(settings, alias, None)
-    (seen,) = reconcile.reconcile(settings)
+    (seen,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
     assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, second, None)
 
     point_in_mlflow(settings, alias, second)
-    seen, back = reconcile.reconcile(strict(settings))
+    seen, back = reconcile.reconcile(settings.connections, "revert")
     assert (back.action, back.alias, back.from_version, back.to_version) == ("revert", alias, second, None)
-    assert versions.by_alias(settings, alias) is None
+    assert versions.by_alias(settings.mlflow, alias) is None
 
 
 def test_a_rollback_refuses_another_model_under_the_same_number(settings, make):
@@ -234,11 +240,11 @@ def test_a_rollback_refuses_another_model_under_the_same_number(settings, make):
     into_production(settings, first)
     into_production(settings, second)
     model = settings.mlflow.registered_model
-    with sdk.client(settings) as client:
+    with sdk.client(settings.mlflow) as client:
         client.set_model_version_tag(model, str(first), tags.MANIFEST_SHA256, "0" * 64)
     with pytest.raises(ReleaseRefused, match="not the one that was in production under this number"):
-        rollback(settings, **WHO)
-    assert versions.by_alias(settings, "production") == second
+        rollback(settings.connections, settings.promotion.outside_moves, **WHO)
+    assert versions.by_alias(settings.mlflow, "production") == second
 
 
 @pytest.mark.parametrize("change", ["accept", "revert"])
@@ -248,13 +254,17 @@ def test_a_rollback_after_production_was_unset_restores_the_last_version(setting
     into_production(settings, second)
     point_in_mlflow(settings, "production", None)
     if change == "accept":
-        reconcile.reconcile(settings)
+        reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
         assert stages(settings) == {first: "Archived", second: "Archived"}
-        assert rollback(settings, **WHO).to_version == second
+        assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == second
     else:
-        reconcile.reconcile(strict(settings))
-        assert rollback(strict(settings), **WHO).to_version == first
-    assert not [move for move in trail.history(settings) if move.facts.get("detected") == "a stage"]
+        reconcile.reconcile(settings.connections, "revert")
+        assert rollback(settings.connections, "revert", **WHO).to_version == first
+    assert not [
+        move
+        for move in trail.history(settings.database, settings.mlflow.registered_model)
+        if move.facts.get("detected") == "a stage"
+    ]
 
 
 def test_looking_up_a_time_considers_external_changes(settings, make):
@@ -266,7 +276,7 @@ def test_looking_up_a_time_considers_external_changes(settings, make):
     assert code == 0
     assert f"Version {second} was in production" in output
     assert f"done after {before.recorded_at:%Y-%m-%d %H:%M:%S} UTC" in output
-    seen = trail.history(settings)[-1]
+    seen = trail.history(settings.database, settings.mlflow.registered_model)[-1]
     assert datetime.fromisoformat(seen.facts["not_before"]) == before.recorded_at
     _, output, _ = command("models", "at", meanwhile.isoformat())
     assert f"Version {first} was in production" in output
@@ -286,15 +296,15 @@ def test_looking_up_a_time_works_while_mlflow_is_down(settings, make, monkeypatc
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_an_external_change_of_a_stage_is_undone_when_nothing_is_in_production(settings, make):
     (first,) = make(1)
-    with sdk.client(settings) as client:
+    with sdk.client(settings.mlflow) as client:
         client.transition_model_version_stage(settings.mlflow.registered_model, str(first), "Production")
-    (seen,) = reconcile.reconcile(settings)
+    (seen,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
     assert seen.facts["detected"] == "a stage"
     assert stages(settings) == {first: "Archived"}
 
 
 def online_tables(settings, *statements):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)
 
@@ -309,17 +319,17 @@ def test_rollback_and_trial_refuse_a_version_that_the_online_store_cannot_serve(
         "CREATE TABLE online.usage_agg_30d_fv (user_id text)",
     )
     for attempt in (
-        lambda: rollback(settings, **WHO),
-        lambda: trial.start(settings, third, "canary", **WHO),
+        lambda: rollback(settings.connections, settings.promotion.outside_moves, **WHO),
+        lambda: trial.start(settings.connections, settings.promotion.outside_moves, third, "canary", **WHO),
     ):
         with pytest.raises(
             ReleaseRefused, match=r"'usage_agg_30d_fv' has no column 'skips_7d'.*features apply"
         ):
             attempt()
-    assert versions.by_alias(settings, "production") == second
+    assert versions.by_alias(settings.mlflow, "production") == second
     online_tables(settings, "ALTER TABLE online.usage_agg_30d_fv ADD COLUMN skips_7d bigint")
-    trial.start(settings, third, "canary", **WHO)
-    assert rollback(settings, **WHO).to_version == first
+    trial.start(settings.connections, settings.promotion.outside_moves, third, "canary", **WHO)
+    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == first
 
 
 def test_the_stage_production_is_never_empty(settings, make, monkeypatch):
@@ -334,7 +344,7 @@ def test_the_stage_production_is_never_empty(settings, make, monkeypatch):
 
     monkeypatch.setattr(RegistryClient, "set_stage", watched)
     into_production(settings, second)
-    rollback(settings, **WHO)
+    rollback(settings.connections, settings.promotion.outside_moves, **WHO)
     assert len(seen) == 5
     assert all("Production" in found for found in seen)
 

@@ -13,8 +13,8 @@ WHO = {"why": "a test", "by": "ada"}
 
 
 def into_production(settings, version):
-    promote(settings, version, "staging", **WHO)
-    return promote(settings, version, "production", **WHO)
+    promote(settings.connections, settings.promotion.outside_moves, version, "staging", **WHO)
+    return promote(settings.connections, settings.promotion.outside_moves, version, "production", **WHO)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def into_production(settings, version):
 def test_no_row_is_dated_back_or_ahead(settings, make, moved_at, problem):
     (first,) = make(1)
     move = into_production(settings, first)
-    with pytest.raises(sa.exc.DBAPIError, match=problem), transaction(settings) as connection:
+    with pytest.raises(sa.exc.DBAPIError, match=problem), transaction(settings.database) as connection:
         connection.execute(
             sa.text(
                 "INSERT INTO streamflow.promotions (moved_at, moved_by, model, alias, to_version, action, why)"
@@ -32,7 +32,7 @@ def test_no_row_is_dated_back_or_ahead(settings, make, moved_at, problem):
             ),
             {"moved_at": move.moved_at + moved_at, "model": move.model},
         )
-    assert len(trail.history(settings)) == 2
+    assert len(trail.history(settings.database, settings.mlflow.registered_model)) == 2
 
 
 def test_a_rollback_works_after_the_clock_was_set_back(settings, make):
@@ -40,9 +40,9 @@ def test_a_rollback_works_after_the_clock_was_set_back(settings, make):
     into_production(settings, first)
     into_production(settings, second)
     # The newest row as a clock that was an hour ahead would have dated it.
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql(
             "UPDATE streamflow.promotions SET moved_at = moved_at + interval '1 hour' WHERE promotion_id = 4"
         )
-    assert rollback(settings, **WHO).to_version == first
+    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == first

@@ -17,9 +17,9 @@ def listed():
 def test_a_version_that_waits_at_staging_is_reported(settings, make):
     (first,) = make(1)
     assert "waits" not in listed()
-    promote(settings, first, "staging", **WHO)
+    promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO)
     assert f"Version {first} waits at staging: not judged yet" in listed()
-    with sdk.client(settings) as client:
+    with sdk.client(settings.mlflow) as client:
         client.set_model_version_tag(settings.mlflow.registered_model, str(first), tags.GATE, "passed")
     printed = f"passed the gate; promote it with: streamflow models promote {first} --why"
     assert printed in listed()

@@ -106,9 +106,23 @@ def production() -> Callable[[Settings, int], None]:
     """Promote a version to production unless it is there."""
 
     def move(settings: Settings, version: int) -> None:
-        if versions.by_alias(settings, "production") != version:
-            promote(settings, version, "staging", why="a test", by="tests")
-            promote(settings, version, "production", why="a test", by="tests")
+        if versions.by_alias(settings.mlflow, "production") != version:
+            promote(
+                settings.connections,
+                settings.promotion.outside_moves,
+                version,
+                "staging",
+                why="a test",
+                by="tests",
+            )
+            promote(
+                settings.connections,
+                settings.promotion.outside_moves,
+                version,
+                "production",
+                why="a test",
+                by="tests",
+            )
 
     return move
 
@@ -231,7 +245,7 @@ def users(simulated: Settings) -> list[str]:
           )
         ORDER BY 1
     """
-    with transaction(simulated) as connection:
+    with transaction(simulated.database) as connection:
         found = [row[0] for row in connection.execute(sa.text(statement))]
     assert len(found) > 300
     return found
@@ -245,10 +259,10 @@ def copy_of(simulated: Settings, tmp_path: Path) -> Callable[[int, Callable[[Pat
     from streamflow.mlflow_api import sdk
 
     def copy(version: int, spoil: Callable[[Path, dict], dict]) -> int:
-        source = versions.get(simulated, version)
+        source = versions.get(simulated.mlflow, version)
         folder = tmp_path / "copy"
         folder.mkdir()
-        with sdk.client(simulated) as client:
+        with sdk.client(simulated.mlflow) as client:
             for name in ("manifest.json", "contract.json", "golden.json", "model.onnx"):
                 mlflow.artifacts.download_artifacts(
                     f"{source.source}/{name}",
@@ -259,7 +273,7 @@ def copy_of(simulated: Settings, tmp_path: Path) -> Callable[[int, Callable[[Pat
             run = client.create_run(client.get_run(source.run_id).info.experiment_id)
             client.log_artifacts(run.info.run_id, str(folder), "model")
         return versions.register(
-            simulated, run_id=run.info.run_id, source=f"{run.info.artifact_uri}/model", tags=tags
+            simulated.mlflow, run_id=run.info.run_id, source=f"{run.info.artifact_uri}/model", tags=tags
         )
 
     return copy

@@ -34,7 +34,7 @@ def small(settings, mlflow_server, tmp_path, production):
 
 def correct(settings, users, number):
     """Correct the newest usage as a drop would: new values for the users in the test."""
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         connection.execute(
             sa.text(
                 "INSERT INTO streamflow.drops SELECT :id, max(as_of), 1000 + :n, 'd', clock_timestamp(), 'test',"
@@ -62,12 +62,12 @@ def correct(settings, users, number):
 
 
 def query(settings, statement, **parameters):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         return connection.execute(sa.text(statement), parameters).all()
 
 
 def test_every_answer_is_replayed_from_the_materialization_that_it_read(small, start):
-    version = versions.by_alias(small, "production")
+    version = versions.by_alias(small.mlflow, "production")
     over = threading.Event()
     with start(small, path="/readyz", STREAMFLOW_PREDICT__LOG_SHARE="1") as service:
         keys = [row[0] for row in query(small, "SELECT user_id FROM online.usage_agg_30d_fv ORDER BY 1")]
@@ -113,8 +113,10 @@ def test_every_answer_is_replayed_from_the_materialization_that_it_read(small, s
         for (swap,) in swaps
         for row in sorted(rows, key=lambda row: abs(row.answered_at - swap))[:_NEAREST]
     }
-    with registry(small) as client:
-        release = artifacts.verified_release(client, small, versions.get(small, version))
+    with registry(small.mlflow) as client:
+        release = artifacts.verified_release(
+            client, small.mlflow.registered_model, versions.get(small.mlflow, version)
+        )
     repo = definitions.load(small.feast.repo)
     other = [
         (row.entity, row.answered_at)
@@ -128,7 +130,7 @@ def test_a_drop_loaded_during_a_materialization_comes_with_the_next_one(small):
     """A materialization is identified by load times alone, so it must not include rows loaded after it began."""
     (key,) = query(small, "SELECT min(user_id) FROM online.usage_agg_30d_fv")[0]
     correct(small, [key], 1)
-    with transaction(small) as connection:
+    with transaction(small.database) as connection:
         connection.execute(
             sa.text(
                 "ALTER TABLE source.usage_agg_30d DISABLE TRIGGER ALL;"

@@ -9,7 +9,7 @@ from streamflow.postgres.engine import transaction
 def test_batch_scores_are_the_answers_of_predict_to_the_last_bit(simulated, predict, users):
     scored = score_as_of(simulated)
     assert scored.version == predict.version()
-    with transaction(simulated) as connection:
+    with transaction(simulated.database) as connection:
         rows = connection.execute(
             sa.text("SELECT entity, probability, prediction FROM streamflow.scores WHERE scoring_id = :n"),
             {"n": scored.scoring_id},

@@ -48,7 +48,7 @@ def test_an_unknown_user_is_a_404_with_every_missing_feature(predict):
 
 def test_a_null_is_refused_only_in_a_required_feature(simulated, predict, users):
     victim = users[5]
-    with transaction(simulated) as connection:
+    with transaction(simulated.database) as connection:
         meaning = connection.execute(
             sa.text("SELECT user_id FROM online.subs_profile_fv WHERE plan_stream_tv IS NULL")
         ).scalars()
@@ -71,7 +71,7 @@ def test_a_null_is_refused_only_in_a_required_feature(simulated, predict, users)
         assert shown["problem"]["code"] == "missing_features"
         assert predict.metric("streamflow_feature_missing_total", feature="subs_profile_fv:monthly_fee") >= 1
     finally:
-        with transaction(simulated) as connection:
+        with transaction(simulated.database) as connection:
             connection.execute(
                 sa.text("UPDATE online.subs_profile_fv SET monthly_fee = :fee WHERE user_id = :u"),
                 {"fee": row.monthly_fee, "u": victim},
@@ -86,7 +86,7 @@ def test_features_older_than_the_newest_materialization_are_stale(simulated, pre
     shift = sa.text(
         "UPDATE online.support_agg_90d_fv SET event_timestamp = event_timestamp + :by WHERE user_id = :u"
     )
-    with transaction(simulated) as connection:
+    with transaction(simulated.database) as connection:
         connection.execute(shift, {"by": "-31 days", "u": victim})
     try:
         answer = predict.predict(victim)
@@ -96,14 +96,14 @@ def test_features_older_than_the_newest_materialization_are_stale(simulated, pre
         assert list(document["views"]) == ["support_agg_90d_fv"]
         assert document["views"]["support_agg_90d_fv"]["behind_newest_seconds"] == 31 * 86400
     finally:
-        with transaction(simulated) as connection:
+        with transaction(simulated.database) as connection:
             connection.execute(shift, {"by": "31 days", "u": victim})
     assert predict.predict(victim).status_code == 200
 
 
 def test_a_user_without_a_row_in_one_view_is_not_predicted_from_the_others(simulated, predict, users):
     victim = users[7]
-    with transaction(simulated) as connection:
+    with transaction(simulated.database) as connection:
         connection.execute(
             sa.text("CREATE TABLE keep AS SELECT * FROM online.payments_agg_90d_fv WHERE user_id = :u"),
             {"u": victim},
@@ -116,14 +116,14 @@ def test_a_user_without_a_row_in_one_view_is_not_predicted_from_the_others(simul
         assert (document["code"], document["reason"]) == ("missing_features", "not_materialized")
         assert document["features"] == ["payments_agg_90d_fv:failed_payments_90d"]
     finally:
-        with transaction(simulated) as connection:
+        with transaction(simulated.database) as connection:
             connection.execute(sa.text("INSERT INTO online.payments_agg_90d_fv SELECT * FROM keep"))
             connection.execute(sa.text("DROP TABLE keep"))
 
 
 def test_a_category_the_model_was_not_trained_on_is_refused(simulated, predict, users):
     victim = users[8]
-    with transaction(simulated) as connection:
+    with transaction(simulated.database) as connection:
         former = connection.execute(
             sa.text("SELECT net_service FROM online.subs_profile_fv WHERE user_id = :u"), {"u": victim}
         ).scalar_one()
@@ -135,7 +135,7 @@ def test_a_category_the_model_was_not_trained_on_is_refused(simulated, predict, 
         assert (problem["code"], problem["reason"]) == ("schema_mismatch", "unknown_category")
         assert all(item["probability"] is not None for item in batch["predictions"][:4])
     finally:
-        with transaction(simulated) as connection:
+        with transaction(simulated.database) as connection:
             connection.execute(change, {"p": former, "u": victim})
 
 
@@ -246,12 +246,12 @@ def test_the_documentation_pages_load_nothing_from_other_hosts(predict):
 @contextlib.contextmanager
 def _as(simulated, change: str, back: str, **values):
     """Change the online store for the duration of the block."""
-    with transaction(simulated) as connection:
+    with transaction(simulated.database) as connection:
         connection.execute(sa.text(change), values)
     try:
         yield
     finally:
-        with transaction(simulated) as connection:
+        with transaction(simulated.database) as connection:
             connection.execute(sa.text(back), values)
 
 
@@ -299,14 +299,14 @@ def test_no_request_fails_while_a_materialization_waits_for_a_long_reader(simula
 
     done = []
     writer = threading.Thread(target=lambda: done.append(materialize(simulated)))
-    with transaction(simulated) as reader:
+    with transaction(simulated.database) as reader:
         reader.execute(sa.text("SELECT count(*) FROM online.payments_agg_90d_fv")).scalar_one()
         writer.start()
         waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'")
         seen, statuses = 0, []
         while seen < 5:
             statuses.append(predict.predict(users[len(statuses) % len(users)]).status_code)
-            with transaction(simulated) as other:
+            with transaction(simulated.database) as other:
                 seen += bool(other.execute(waiting).scalar_one())
             assert len(statuses) < 20_000
     writer.join(60)

@@ -94,7 +94,7 @@ def test_a_rollback_reaches_every_replica_within_ten_seconds_while_training_is_b
 
 
 def test_an_alias_changed_directly_in_mlflow_is_served(simulated, predict):
-    with sdk.client(simulated) as client:
+    with sdk.client(simulated.mlflow) as client:
         client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "2")
         predict.until(lambda: predict.version() == 2)
         client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "1")
@@ -142,7 +142,7 @@ def test_a_version_that_fails_a_check_is_refused_and_the_former_one_stays_in_ser
     simulated, predict, users, copy_of, spoil, says
 ):
     bad = copy_of(1, spoil)
-    with sdk.client(simulated) as client:
+    with sdk.client(simulated.mlflow) as client:
         client.set_registered_model_alias(simulated.mlflow.registered_model, "production", str(bad))
         try:
             refused = predict.until(lambda: predict.client.get("/model").json()["refused"])
@@ -165,7 +165,7 @@ def test_a_start_at_a_refused_version_serves_the_last_good_release(
     with start(simulated, path="/readyz", **cached) as service:
         service.until(lambda: list(tmp_path.glob("release.json")))
     bad = copy_of(1, changed("golden.json", lambda _: "no JSON"))
-    with sdk.client(simulated) as client:
+    with sdk.client(simulated.mlflow) as client:
         client.set_registered_model_alias(simulated.mlflow.registered_model, "production", str(bad))
         try:
             with start(simulated, path="/readyz", **cached) as service:
@@ -264,7 +264,7 @@ def test_no_request_fails_when_postgresql_closes_connections(simulated, predict,
         " WHERE application_name = 'streamflow-predict' AND datname = current_database()"
     )
     for user in users[:20]:
-        with transaction(simulated) as connection:
+        with transaction(simulated.database) as connection:
             assert connection.execute(end_them).scalar_one() >= 1
         assert predict.predict(user).status_code == 200
 
@@ -298,7 +298,7 @@ def test_stale_features_are_refused_right_after_a_start_without_postgresql(
         "STREAMFLOW_DATABASE__PORT": str(database.port),
         "STREAMFLOW_PREDICT__POLL_SECONDS": "3600",
     }
-    with transaction(simulated) as connection:
+    with transaction(simulated.database) as connection:
         old = connection.execute(
             sa.text(
                 "SELECT user_id FROM online.subs_profile_fv WHERE event_timestamp < '2024-02-29' ORDER BY 1 LIMIT 1"

@@ -24,13 +24,13 @@ def test_one_wrong_value_in_the_online_store_is_detected(simulated, predict):
     change = sa.text(
         "UPDATE online.usage_agg_30d_fv SET watch_hours_30d = watch_hours_30d + :by WHERE user_id = :user"
     )
-    with transaction(simulated) as connection:
+    with transaction(simulated.database) as connection:
         user = connection.execute(sa.text("SELECT min(user_id) FROM online.usage_agg_30d_fv")).scalar_one()
         connection.execute(change, {"by": 100.0, "user": user})
     try:
         found = parity(asking(simulated, predict, sample=1000))
     finally:
-        with transaction(simulated) as connection:
+        with transaction(simulated.database) as connection:
             connection.execute(change, {"by": -100.0, "user": user})
     assert found.differences == 1
     ((entity, batch, online),) = found.entities

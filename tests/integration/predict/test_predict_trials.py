@@ -21,7 +21,7 @@ from streamflow.registry import chain, trail, transitions, trial
 def alias(settings, name: str, version: int):
     """Set an alias for the duration of the block."""
     model = settings.mlflow.registered_model
-    with sdk.client(settings) as client:
+    with sdk.client(settings.mlflow) as client:
         client.set_registered_model_alias(model, name, str(version))
         try:
             yield
@@ -31,7 +31,7 @@ def alias(settings, name: str, version: int):
 
 def on_trial(settings):
     """Versions on trial according to the audit trail."""
-    targets = transitions.recorded(trail.history(settings))
+    targets = transitions.recorded(trail.history(settings.database, settings.mlflow.registered_model))
     return {alias: targets[alias] for alias in TRIAL_ALIASES if targets[alias] is not None}
 
 
@@ -57,18 +57,27 @@ def test_the_command_starts_and_ends_a_trial_and_the_history_records_it(simulate
     assert on_trial(simulated) == {"challenger": 2}
     assert run("stop", "--as", "challenger", "--why", "seen enough")[0] == 0
     predict.until(lambda: _trials(predict) == {})
-    done = [(m.action, m.alias, m.from_version, m.to_version) for m in trail.history(simulated)][-2:]
+    done = [
+        (m.action, m.alias, m.from_version, m.to_version)
+        for m in trail.history(simulated.database, simulated.mlflow.registered_model)
+    ][-2:]
     assert done == [("trial", "challenger", None, 2), ("end trial", "challenger", 2, None)]
     chain.verify(simulated.database, "")
 
 
 def test_a_trial_needs_a_reason_and_another_version_than_the_one_in_production(simulated, predict):
     with pytest.raises(Refused, match="reason"):
-        trial.start(simulated, 2, "canary", why=" ", by="tests")
+        trial.start(
+            simulated.connections, simulated.promotion.outside_moves, 2, "canary", why=" ", by="tests"
+        )
     with pytest.raises(Refused, match="in production itself"):
-        trial.start(simulated, 1, "canary", why="a test", by="tests")
+        trial.start(
+            simulated.connections, simulated.promotion.outside_moves, 1, "canary", why="a test", by="tests"
+        )
     with pytest.raises(NotFound, match="Nothing is on trial"):
-        trial.stop(simulated, "canary", why="a test", by="tests")
+        trial.stop(
+            simulated.connections, simulated.promotion.outside_moves, "canary", why="a test", by="tests"
+        )
 
 
 def test_a_challenger_is_scored_in_shadow_and_never_answered(simulated, predict, users):
@@ -133,7 +142,7 @@ def test_production_answers_every_user_if_the_canary_needs_a_missing_feature(
 
 
 def test_a_trial_that_fails_its_checks_is_reported_and_harmless(simulated, predict, users):
-    with sdk.client(simulated) as client:
+    with sdk.client(simulated.mlflow) as client:
         source = client.get_model_version(simulated.mlflow.registered_model, "2")
         bare = client.create_model_version(
             simulated.mlflow.registered_model, source=source.source, run_id=source.run_id
@@ -147,7 +156,7 @@ def test_a_trial_that_fails_its_checks_is_reported_and_harmless(simulated, predi
 
 
 def _logged(settings, request_id: str):
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         return connection.execute(
             sa.text(
                 "SELECT p.*, d.drop_id, p.tableoid::regclass::text AS part FROM streamflow.predictions p"
@@ -186,7 +195,7 @@ def test_refusals_are_not_logged_and_a_share_of_zero_logs_nothing(simulated, pre
 
 def test_no_request_fails_when_the_prediction_log_cannot_be_written(simulated, start, production, users):
     production(simulated, 1)
-    with transaction(simulated) as connection:
+    with transaction(simulated.database) as connection:
         connection.execute(sa.text("ALTER TABLE streamflow.predictions RENAME TO predictions_away"))
     try:
         with start(simulated, path="/readyz", STREAMFLOW_PREDICT__LOG_SHARE="1.0") as service:
@@ -194,7 +203,7 @@ def test_no_request_fails_when_the_prediction_log_cannot_be_written(simulated, s
             service.until(lambda: "prediction log not written" in service.log.read_text())
             assert [service.predict(user).status_code for user in users[:50]] == [200] * 50
     finally:
-        with transaction(simulated) as connection:
+        with transaction(simulated.database) as connection:
             connection.execute(sa.text("ALTER TABLE streamflow.predictions_away RENAME TO predictions"))
 
 
@@ -208,10 +217,10 @@ def test_partitions_are_made_in_advance_and_dropped_after_the_retention(settings
         "CREATE TABLE streamflow.predictions_20200101 PARTITION OF streamflow.predictions"
         " FOR VALUES FROM ('2020-01-01+00') TO ('2020-01-02+00')"
     )
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         connection.execute(old)
     for _ in range(2):
-        with transaction(settings) as connection:
+        with transaction(settings.database) as connection:
             connection.execute(keep)
             found = connection.execute(parts).scalars().all()
         assert len(found) == 5

@@ -19,7 +19,7 @@ def test_an_answer_with_a_probability_passes():
 
 def materialized(settings, *rows):
     """An online table with rows of (user, value, month)."""
-    with transaction(settings) as connection:
+    with transaction(settings.database) as connection:
         connection.exec_driver_sql(
             "CREATE TABLE online.view_a (user_id text PRIMARY KEY, value float, event_timestamp timestamptz)"
         )

@@ -16,7 +16,7 @@ from streamflow.cluster import JOB_LABEL, Cluster, manual_job
 from streamflow.errors import NotFound, StreamFlowError, UsageError
 from streamflow.mlflow_api.transport import registry, tags_of
 from streamflow.model_version import tags as version_tags
-from streamflow.settings import Settings
+from streamflow.settings import MlflowSettings
 
 TRAIN = "train"
 REPRODUCE = "reproduce"
@@ -66,7 +66,7 @@ def reproduce_in_image(
     return document
 
 
-def recorded_image(settings: Settings, run_id: str) -> str:
+def recorded_image(mlflow: MlflowSettings, run_id: str) -> str:
     """The image that a run was made in.
 
     Raises:
@@ -74,7 +74,7 @@ def recorded_image(settings: Settings, run_id: str) -> str:
         UsageError: It was not made in an image.
         DependencyDown: MLflow does not answer.
     """
-    with registry(settings) as client:
+    with registry(mlflow) as client:
         try:
             tags = tags_of(client.run(run_id))
         except NotFound as error:

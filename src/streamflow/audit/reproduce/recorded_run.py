@@ -19,7 +19,7 @@ from streamflow.model_version import params as names
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract, drops_digest
 from streamflow.model_version.training_set import TrainingSet
-from streamflow.settings import Settings
+from streamflow.settings import MlflowSettings
 from streamflow.training import recorded
 
 _PREFIX = "streamflow."
@@ -54,7 +54,7 @@ class RecordedRun:
     problems: dict[str, str]
 
 
-def read(settings: Settings, run_id: str) -> RecordedRun:
+def read(mlflow: MlflowSettings, run_id: str) -> RecordedRun:
     """Read a run from MLflow.
 
     Raises:
@@ -63,7 +63,7 @@ def read(settings: Settings, run_id: str) -> RecordedRun:
     """
     with (
         tempfile.TemporaryDirectory(prefix="streamflow-reproduce-") as folder,
-        sdk.client(settings) as client,
+        sdk.client(mlflow) as client,
     ):
         run = client.get_run(run_id)
 

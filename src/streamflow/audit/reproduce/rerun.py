@@ -21,7 +21,7 @@ from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
-from streamflow.settings import DatabaseSettings, Settings, TrainingSettings
+from streamflow.settings import BuildSettings, Connections, DatabaseSettings, TrainingSettings
 from streamflow.snapshots import views
 from streamflow.training import fit
 from streamflow.training.lineage import lineage, packages, sources
@@ -50,19 +50,21 @@ class Reproduction:
     fingerprint: str
 
 
-def reproduce(settings: Settings, run_id: str) -> Reproduction:
+def reproduce(
+    connections: Connections, training: TrainingSettings, build: BuildSettings, run_id: str
+) -> Reproduction:
     """Rebuild the training set at the run's as-of and known-at, train again, compare everything.
 
     Raises:
         NotFound: There is no such run, or it is not a finished training.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
-    run = recorded_run.read(settings, run_id)
-    repo = definitions.load(settings.feast.repo).with_horizon(int(run.params[params.LABEL_HORIZON]))
-    present = recorded_run.without_prefix(lineage(repo.path, settings.build))
+    run = recorded_run.read(connections.mlflow, run_id)
+    repo = definitions.load(connections.feast.repo).with_horizon(int(run.params[params.LABEL_HORIZON]))
+    present = recorded_run.without_prefix(lineage(repo.path, build))
     code = compare.code(run.tags, present, run.sources, sources(repo.path))
     environment = compare.environment(run.tags, present, run.packages, packages())
-    threads = compare.threads(run.params.get(params.THREADS), settings.training.threads)
+    threads = compare.threads(run.params.get(params.THREADS), training.threads)
     environment = replace(environment, lines=(*environment.lines, *threads))
     data: TrainingSet | None = None
     rebuilt: TrainingSet | None = None
@@ -70,9 +72,9 @@ def reproduce(settings: Settings, run_id: str) -> Reproduction:
         unknown = (run.problems[files.CONTRACT],)
         data_layer, result = Layer("data", "unknown", unknown), Layer("result", "unknown", unknown)
     else:
-        rebuilt, data_layer = _rebuild(settings, repo, run, run.contract)
+        rebuilt, data_layer = _rebuild(connections.database, repo, run, run.contract)
         data = rebuilt or run.stored
-        changed, result = _retrain(settings.training, repo, run, run.contract, data)
+        changed, result = _retrain(training, repo, run, run.contract, data)
         code = replace(code, lines=(*code.lines, *changed))
     layers = (data_layer, code, environment, result)
     exit_code = compare.exit_code(layers)
@@ -101,17 +103,17 @@ def in_words(error: Exception) -> str:
 
 
 def _rebuild(
-    settings: Settings, repo: FeatureRepo, run: RecordedRun, contract: Contract
+    database: DatabaseSettings, repo: FeatureRepo, run: RecordedRun, contract: Contract
 ) -> tuple[TrainingSet | None, Layer]:
     """The training set built again when it equals the run's own, and the verdict on the data."""
     wanted, stored = contract.fingerprint, run.stored
-    lines = _drop_lines(settings.database, run)
+    lines = _drop_lines(database, run)
     if files.ROWS in run.problems:
         lines.append(f"The training set that the run stored cannot be used: {run.problems[files.ROWS]}.")
     try:
-        with views.frozen(settings, repo, datetime.fromisoformat(contract.known_at)) as schema:
+        with views.frozen(database, repo, datetime.fromisoformat(contract.known_at)) as schema:
             rebuilt = training_set.build(
-                settings,
+                database,
                 repo,
                 as_of=datetime.fromisoformat(contract.as_of),
                 label_as_of=datetime.fromisoformat(run.params[params.LABEL_AS_OF]),
