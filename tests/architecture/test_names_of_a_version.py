@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamflow.model_version import files, params, tags
+from streamflow.model_version import files, run_record, tags
 
 SRC = Path(__file__).resolve().parents[2] / "src" / "streamflow"
 # "model" and "plots" are ordinary words; a backup's manifest has the same name as a version's.
@@ -17,9 +17,11 @@ NAMES = {
     if name.isupper() and isinstance(value, str) and value not in AMBIGUOUS
 }
 # The other parameters are ordinary words, and names of settings.
-NAMES |= {params.SPLIT_DIGEST, params.LABEL_HORIZON, params.DROPS_DIGEST, params.DROP_IDS}
+NAMES |= {run_record.SPLIT_DIGEST, run_record.LABEL_HORIZON, run_record.DROPS_DIGEST, run_record.DROP_IDS}
 ELSEWHERE = {"backup/dump.py": {files.MANIFEST}}
-MODULES = sorted(path for path in SRC.rglob("*.py") if path.name not in ("files.py", "tags.py", "params.py"))
+MODULES = sorted(
+    path for path in SRC.rglob("*.py") if path.name not in ("files.py", "tags.py", "run_record.py")
+)
 
 
 def _literals(path):
@@ -35,6 +37,13 @@ def _literals(path):
 def test_no_other_module_spells_a_name(module):
     allowed = ELSEWHERE.get(module.relative_to(SRC).as_posix(), set())
     assert _literals(module) & NAMES <= allowed
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(SRC).as_posix())
+def test_no_other_module_builds_a_tag_from_its_prefix(module):
+    assert not {
+        text for text in _literals(module) if text.startswith(f"{tags.PREFIX}env.") or text == tags.PREFIX
+    }
 
 
 def test_the_names_are_recognized():

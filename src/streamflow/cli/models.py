@@ -113,14 +113,14 @@ def show(
 
     Example: streamflow models show production
     """
-    from streamflow.model_version import params
+    from streamflow.model_version import run_record
     from streamflow.registry import versions
     from streamflow.settings import load
 
     settings = load()
     found = versions.get(settings.mlflow, promotions.number(version))
     run = versions.run_of(settings.mlflow, found)
-    drops = versions.drops_of(settings.mlflow, found, run["params"].get(params.DROPS_DIGEST))
+    drops = versions.drops_of(settings.mlflow, found, run["params"].get(run_record.DROPS_DIGEST))
     if as_json:
         print_json({"version": found, "drops": drops, **run})
         return
@@ -133,7 +133,7 @@ def show(
         typer.echo("The list of its drops is missing, or is not the one that the run recorded.")
     else:
         print_table(("drop", "digest"), [(drop["drop_id"], drop["digest"]) for drop in drops])
-    tags = {key.removeprefix("streamflow."): value for key, value in {**run["tags"], **found.tags}.items()}
+    tags = version_tags.own({**run["tags"], **found.tags})
     parts = [("code", "code."), ("environment", "env."), ("other", "")]
     for title, prefix in parts:
         rows = [(key.removeprefix(prefix), tags[key]) for key in sorted(tags) if key.startswith(prefix)]

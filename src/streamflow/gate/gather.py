@@ -22,8 +22,8 @@ from streamflow.gate import bootstrap, figures, slices
 from streamflow.gate.facts import Compared, Facts
 from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import RegistryClient, registry
-from streamflow.model_version import params as names
 from streamflow.model_version.contract import Contract, Feature
+from streamflow.model_version.run_record import RunRecord
 from streamflow.model_version.training_set import LABEL
 from streamflow.postgres.engine import transaction
 from streamflow.registry import artifacts, online_schema, versions
@@ -33,9 +33,9 @@ from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Connections, DatabaseSettings, MlflowSettings
 from streamflow.snapshots import views
-from streamflow.training import recorded
-from streamflow.training.recorded import Kept, NotKeptError
+from streamflow.training import stored
 from streamflow.training.runtime import raw_rows
+from streamflow.training.stored import NotStoredError, StoredRows
 
 Floats = npt.NDArray[np.float64]
 _TIMED_ANSWERS = 300
@@ -99,13 +99,17 @@ class _Archive:
             version, artifacts.verified_release(self.client, self.mlflow.registered_model, version)
         )
 
-    def training_set(self, judged: _Judged) -> Kept:
+    def training_set(self, judged: _Judged) -> StoredRows:
         """A version's training set and its split, checked against its contract and its run."""
         version = judged.version
         target = self.folder / str(version.version)
         target.mkdir(exist_ok=True)
-        digest = self.runs.get_run(version.run_id).data.params.get(names.SPLIT_DIGEST, "")
-        return recorded.rows_and_split(
+        parameters = self.runs.get_run(version.run_id).data.params
+        try:
+            digest = RunRecord.from_parameters(parameters).split_digest
+        except ValueError as error:
+            raise NotStoredError(f"its run is not a training of StreamFlow: {error}") from error
+        return stored.rows_and_split(
             lambda path: str(self.runs.download_artifacts(version.run_id, path, str(target))),
             judged.contract,
             digest,
@@ -115,8 +119,8 @@ class _Archive:
         """Keys whose label the champion has learnt: its training rows, when both have labels of one date."""
         if champion.contract.label["as_of"] != challenger.contract.label["as_of"]:
             return set()
-        stored = self.training_set(champion)
-        return set(stored.frame.loc[~stored.holdout, champion.contract.join_key])
+        learnt = self.training_set(champion)
+        return set(learnt.frame.loc[~learnt.holdout, champion.contract.join_key])
 
     def champion(self, number: int | None, challenger: _Judged) -> _Champion:
         """The version in production, and the rows that it may not be judged on."""
@@ -129,7 +133,7 @@ class _Archive:
         as_of = datetime.fromisoformat(judged.contract.as_of)
         try:
             return _Champion(judged, as_of, self.trained_on(judged, challenger))
-        except NotKeptError as error:
+        except NotStoredError as error:
             unknown = f"which of its rows version {number} was trained on is not known"
             return _Champion(as_of=as_of, why=f"{unknown}: {error.what}")
 
@@ -163,7 +167,7 @@ def gather(connections: Connections, target: Version, champion_number: int | Non
             return _refused(target, champion_number, error.what)
         try:
             own = archive.training_set(challenger)
-        except NotKeptError as error:
+        except NotStoredError as error:
             return _refused(target, champion_number, f"it cannot be judged: {error.what}")
         champion = archive.champion(champion_number, challenger)
     contract = challenger.contract

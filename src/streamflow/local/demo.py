@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from streamflow.client import ClientError, PredictClient, ProblemError, ServedModel
 from streamflow.errors import DependencyDown, Refused, StreamFlowError, UsageError
 from streamflow.local import services, stack
-from streamflow.model_version import params
+from streamflow.model_version import run_record
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.aliases import PRODUCTION, STAGING
 from streamflow.postgres.engine import transaction
@@ -226,9 +226,10 @@ def _trained_on_all(settings: Settings, version: int) -> bool:
     with transaction(settings.database) as connection:
         loaded = ledger.entries(connection, clock.known_now(connection))
     newest = newest_as_of([drop.as_of for drop in loaded]).isoformat()
-    seen = run["params"].get(params.DROP_IDS, "").split(",")
+    seen = run["params"].get(run_record.DROP_IDS, "").split(",")
     return (
-        run["params"].get(params.AS_OF) == newest and seen == [drop.drop_id for drop in loaded][-len(seen) :]
+        run["params"].get(run_record.AS_OF) == newest
+        and seen == [drop.drop_id for drop in loaded][-len(seen) :]
     )
 
 

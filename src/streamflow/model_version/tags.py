@@ -5,6 +5,11 @@ Other modules use these constants and never spell a name themselves.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+PREFIX = "streamflow."
+"""Every tag of StreamFlow begins with it; MLflow and people may set others."""
+
 MANIFEST_SHA256 = "streamflow.manifest_sha256"
 """SHA-256 of the model version's manifest, which pins every file of the version."""
 
@@ -41,3 +46,13 @@ ENV_BLAS = "streamflow.env.blas"
 ENV_CPUS = "streamflow.env.cpus"
 ENV_THREADS = "streamflow.env.threads"
 ENV_PACKAGES_DIGEST = "streamflow.env.packages_digest"
+
+
+def of_package(name: str) -> str:
+    """Name of the tag that holds the version of an installed package that decides the result."""
+    return f"{PREFIX}env.{name}"
+
+
+def own(found: Mapping[str, str]) -> dict[str, str]:
+    """StreamFlow's tags among those of a run or a version, without their prefix. Pure."""
+    return {name.removeprefix(PREFIX): value for name, value in found.items() if name.startswith(PREFIX)}

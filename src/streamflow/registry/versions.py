@@ -150,5 +150,5 @@ def run_of(mlflow: MlflowSettings, version: Version) -> dict[str, dict[str, Any]
     return {
         "params": {item["key"]: item.get("value", "") for item in data.get("params", [])},
         "metrics": {item["key"]: float(item["value"]) for item in data.get("metrics", [])},
-        "tags": {key: value for key, value in tags_of(data).items() if key.startswith("streamflow.")},
+        "tags": {key: value for key, value in tags_of(data).items() if key.startswith(version_tags.PREFIX)},
     }

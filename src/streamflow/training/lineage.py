@@ -55,7 +55,7 @@ def lineage(feature_repo: Path, build: BuildSettings) -> dict[str, str]:
         tags.ENV_CPUS: str(os.cpu_count() or 0),
         tags.ENV_THREADS: ",".join(f"{name}={os.environ.get(name, '')}" for name in _THREADS),
         tags.ENV_PACKAGES_DIGEST: packages_digest(),
-        **{f"streamflow.env.{name}": metadata.version(name) for name in _DEPENDENCIES},
+        **{tags.of_package(name): metadata.version(name) for name in _DEPENDENCIES},
     }
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from streamflow.mlflow_api import sdk
-from streamflow.model_version import files, params
+from streamflow.model_version import files, run_record
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract, drops_digest
+from streamflow.model_version.run_record import RunRecord
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import BuildSettings, MlflowSettings, TrainingSettings
@@ -155,7 +156,7 @@ def _write_artifacts(
         "rows": len(data.frame),
         "positives": data.positives,
         "incomplete": data.incomplete,
-        params.SPLIT_DIGEST: fitted.split.digest,
+        run_record.SPLIT_DIGEST: fitted.split.digest,
         "drops": drops,
     }
     (rows / files.FINGERPRINT).write_text(json.dumps(facts, indent=2), encoding="utf-8")
@@ -182,36 +183,30 @@ def _log_figures(
     contract: Contract,
     drops: list[dict[str, str]],
 ) -> None:
-    classifier = fitted.pipeline[-1]
-    logged = {
-        params.AS_OF: contract.as_of,
-        params.KNOWN_AT: contract.known_at,
-        params.LABEL_AS_OF: data.label_as_of.isoformat(),
-        params.LABEL_HORIZON: repo.label.horizon,
-        # A parameter has limited length, so only the newest; fingerprint.json lists all drops with their digests.
-        params.DROP_IDS: ",".join(contract.drops[-20:]),
-        params.DROPS: len(drops),
-        params.DROPS_DIGEST: drops_digest(drops),
-        params.FEATURE_SERVICE: contract.feature_service,
-        params.ESTIMATOR: fitted.estimator,
-        params.SEED: training.seed,
-        params.HOLDOUT_SHARE: training.holdout_share,
-        params.FOLDS: training.folds,
-        params.THREADS: training.threads,
-        params.THRESHOLD: contract.threshold,
-        params.ROWS: len(data.frame),
-        params.POSITIVES: data.positives,
-        params.SPLIT_DIGEST: fitted.split.digest,
-        **{
-            params.of_estimator(key): value
-            for key, value in classifier.get_params(deep=True).items()
-            if isinstance(value, (str, int, float, bool, type(None)))
-        },
-    }
+    logged = RunRecord(
+        as_of=data.as_of,
+        known_at=data.known_at,
+        label_as_of=data.label_as_of,
+        label_horizon=repo.label.horizon,
+        drop_ids=contract.drops,
+        drops=len(drops),
+        drops_digest=drops_digest(drops),
+        feature_service=contract.feature_service,
+        estimator=fitted.estimator,
+        seed=training.seed,
+        holdout_share=training.holdout_share,
+        folds=training.folds,
+        threads=training.threads,
+        threshold=contract.threshold,
+        rows=len(data.frame),
+        positives=data.positives,
+        split_digest=fitted.split.digest,
+        hyperparameters=run_record.hyperparameters(fitted.pipeline[-1]),
+    )
     figures = {
         **fitted.metrics,
         "train_seconds": fitted.train_seconds,
         "runtime_largest_difference": float(contract.runtime["largest_difference"]),
         **{f"cv_auc_{name}": value for name, value in fitted.cross_validated.items()},
     }
-    sdk.log_figures(client, run_id, metrics=figures, params=logged)
+    sdk.log_figures(client, run_id, metrics=figures, params=logged.parameters())

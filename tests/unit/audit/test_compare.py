@@ -136,8 +136,8 @@ def test_what_changes_no_digit_is_harmless(name):
 
 
 def test_another_number_of_threads_is_mentioned():
-    assert compare.threads("4", 2) == ("training.threads: 4 then, 2 now (harmless by itself)",)
-    assert compare.threads("4", 4) == ()
+    assert compare.threads(4, 2) == ("training.threads: 4 then, 2 now (harmless by itself)",)
+    assert compare.threads(4, 4) == ()
     assert compare.threads(None, 4) == ()
 
 
@@ -208,7 +208,8 @@ def test_a_figure_that_was_not_recorded_is_a_difference():
 
 def test_a_hyperparameter_that_changed_is_named_but_not_the_number_of_jobs():
     found = compare.hyperparameters(
-        {"C": "1.0", "n_jobs": "2", "old": "a", "tol": "1"}, {"C": 0.5, "n_jobs": 1, "new": 3, "tol": 1}
+        {"C": "1.0", "n_jobs": "2", "old": "a", "tol": "1"},
+        {"C": "0.5", "n_jobs": "1", "new": "3", "tol": "1"},
     )
     assert found == [
         "estimator.C: 1.0 then, 0.5 now",

@@ -9,6 +9,7 @@ from streamflow.audit.reproduce import recorded_run
 from streamflow.audit.reproduce.rerun import cannot_tell, in_words
 from streamflow.errors import Refused
 from streamflow.model_version import files as version_files
+from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import drops_digest
 
 
@@ -81,7 +82,7 @@ def test_a_list_of_drops_that_cannot_be_read_is_none(facts):
 
 def test_only_the_tags_of_streamflow_are_read_without_their_prefix():
     tags = {"streamflow.env.python": "3", "mlflow.user": "ada", "x.streamflow.y": "1"}
-    assert recorded_run.without_prefix(tags) == {"env.python": "3"}
+    assert version_tags.own(tags) == {"env.python": "3"}
 
 
 def test_an_attempt_that_failed_cannot_tell_about_any_layer():

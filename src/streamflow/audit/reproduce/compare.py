@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -104,9 +104,9 @@ def environment(
     return Layer("environment", verdict, tuple(lines))
 
 
-def threads(then: str | None, now: int) -> tuple[str, ...]:
+def threads(then: int | None, now: int) -> tuple[str, ...]:
     """A line when training used another number of threads: harmless, because trees are summed in a fixed order."""
-    if then is None or then == str(now):
+    if then is None or then == now:
         return ()
     return (f"training.threads: {then} then, {now} now (harmless by itself)",)
 
@@ -173,13 +173,12 @@ def result(
     )
 
 
-def hyperparameters(then: Mapping[str, str], now: Mapping[str, Any]) -> list[str]:
+def hyperparameters(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """The estimator's parameters that changed, one line each."""
-    texts = {key: str(value) for key, value in now.items()}
     return [
-        f"estimator.{key}: {then.get(key, 'not set')} then, {texts.get(key, 'not set')} now"
-        for key in sorted(then.keys() | texts.keys())
-        if then.get(key) != texts.get(key) and not key.endswith("n_jobs")
+        f"estimator.{key}: {then.get(key, 'not set')} then, {now.get(key, 'not set')} now"
+        for key in sorted(then.keys() | now.keys())
+        if then.get(key) != now.get(key) and not key.endswith("n_jobs")
     ]
 
 

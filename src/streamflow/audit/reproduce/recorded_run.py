@@ -15,14 +15,12 @@ import pandas as pd
 from streamflow.errors import NotFound
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import files as version_files
-from streamflow.model_version import params as names
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract, drops_digest
+from streamflow.model_version.run_record import RunRecord
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.settings import MlflowSettings
-from streamflow.training import recorded
-
-_PREFIX = "streamflow."
+from streamflow.training import stored
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class RecordedRun:
     """What a run recorded. What cannot be read or trusted is None, with a sentence in `problems`.
 
     Attributes:
-        params: Parameters.
+        record: Its parameters.
         metrics: Metrics.
         tags: StreamFlow's tags, without their prefix.
         contract: Contract of its model.
@@ -42,7 +40,7 @@ class RecordedRun:
         problems: A sentence by the name of the file that cannot be trusted.
     """
 
-    params: dict[str, str]
+    record: RunRecord
     metrics: dict[str, float]
     tags: dict[str, str]
     contract: Contract | None
@@ -78,13 +76,9 @@ def read(mlflow: MlflowSettings, run_id: str) -> RecordedRun:
             name: sdk.artifact(fetch, f"{version_files.MODEL}/{name}")
             for name in (version_files.MANIFEST, version_files.CONTRACT, version_files.GOLDEN)
         }
-        if files[version_files.MANIFEST] is None or not {names.LABEL_HORIZON, names.SPLIT_DIGEST} <= set(
-            run.data.params
-        ):
-            raise NotFound(
-                f"Run {run_id} is not a finished training: its artifacts are missing.",
-                hint="Give the run of a version ('streamflow models show VERSION').",
-            )
+        record = _record(run_id, run.data.params)
+        if files[version_files.MANIFEST] is None:
+            raise _not_a_training(run_id, "its artifacts are missing")
         problems: dict[str, str] = {}
         trusted = _trusted(files, pins, problems)
         contract = (
@@ -92,30 +86,39 @@ def read(mlflow: MlflowSettings, run_id: str) -> RecordedRun:
             if version_files.CONTRACT in trusted
             else None
         )
-        stored = None
+        training_set = None
         if contract is not None:
             try:
-                stored = _training_set(run.data.params, contract, recorded.rows(fetch, contract))
-            except recorded.NotKeptError as error:
+                training_set = _training_set(record, contract, stored.rows(fetch, contract))
+            except stored.NotStoredError as error:
                 problems[version_files.ROWS] = error.what
         facts = _document(sdk.artifact(fetch, f"{version_files.TRAINING_SET}/{version_files.FINGERPRINT}"))
         return RecordedRun(
-            params=dict(run.data.params),
+            record=record,
             metrics=dict(run.data.metrics),
-            tags=without_prefix(run.data.tags),
+            tags=version_tags.own(run.data.tags),
             contract=contract,
             golden=json.loads(trusted[version_files.GOLDEN]) if version_files.GOLDEN in trusted else None,
-            stored=stored,
-            drops=_drops(facts, run.data.params.get(names.DROPS_DIGEST)),
+            stored=training_set,
+            drops=_drops(facts, record.drops_digest),
             packages=_document(sdk.artifact(fetch, version_files.PACKAGES)),
             sources=_document(sdk.artifact(fetch, version_files.SOURCES)),
             problems=problems,
         )
 
 
-def without_prefix(tags: Mapping[str, str]) -> dict[str, str]:
-    """StreamFlow's tags without their prefix. Pure."""
-    return {key.removeprefix(_PREFIX): value for key, value in tags.items() if key.startswith(_PREFIX)}
+def _record(run_id: str, parameters: Mapping[str, str]) -> RunRecord:
+    try:
+        return RunRecord.from_parameters(parameters)
+    except ValueError as error:
+        raise _not_a_training(run_id, str(error)) from error
+
+
+def _not_a_training(run_id: str, why: str) -> NotFound:
+    return NotFound(
+        f"Run {run_id} is not a finished training: {why}.",
+        hint="Give the run of a version ('streamflow models show VERSION').",
+    )
 
 
 def _trusted(files: Mapping[str, bytes | None], pins: set[str], problems: dict[str, str]) -> dict[str, bytes]:
@@ -156,14 +159,14 @@ def _drops(facts: dict[str, Any] | None, digest: str | None) -> list[dict[str, s
     return drops if digest in (None, drops_digest(drops)) else None
 
 
-def _training_set(params: Mapping[str, str], contract: Contract, frame: pd.DataFrame) -> TrainingSet:
+def _training_set(record: RunRecord, contract: Contract, frame: pd.DataFrame) -> TrainingSet:
     return TrainingSet(
         frame=frame,
         key=contract.join_key,
         features=contract.features,
         views=contract.views,
         as_of=datetime.fromisoformat(contract.as_of),
-        label_as_of=datetime.fromisoformat(params[names.LABEL_AS_OF]),
+        label_as_of=record.label_as_of,
         known_at=datetime.fromisoformat(contract.known_at),
         fingerprint=contract.fingerprint,
         incomplete={},

@@ -14,8 +14,9 @@ from streamflow.audit.reproduce.recorded_run import RecordedRun
 from streamflow.drops import ledger
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageError
 from streamflow.features import training_set
-from streamflow.model_version import files, params
+from streamflow.model_version import files, tags
 from streamflow.model_version.contract import Contract
+from streamflow.model_version.run_record import hyperparameters
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
@@ -60,11 +61,11 @@ def reproduce(
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     run = recorded_run.read(connections.mlflow, run_id)
-    repo = definitions.load(connections.feast.repo).with_horizon(int(run.params[params.LABEL_HORIZON]))
-    present = recorded_run.without_prefix(lineage(repo.path, build))
+    repo = definitions.load(connections.feast.repo).with_horizon(run.record.label_horizon)
+    present = tags.own(lineage(repo.path, build))
     code = compare.code(run.tags, present, run.sources, sources(repo.path))
     environment = compare.environment(run.tags, present, run.packages, packages())
-    threads = compare.threads(run.params.get(params.THREADS), training.threads)
+    threads = compare.threads(run.record.threads, training.threads)
     environment = replace(environment, lines=(*environment.lines, *threads))
     data: TrainingSet | None = None
     rebuilt: TrainingSet | None = None
@@ -116,7 +117,7 @@ def _rebuild(
                 database,
                 repo,
                 as_of=datetime.fromisoformat(contract.as_of),
-                label_as_of=datetime.fromisoformat(run.params[params.LABEL_AS_OF]),
+                label_as_of=run.record.label_as_of,
                 known_at=datetime.fromisoformat(contract.known_at),
                 db_schema=schema,
             )
@@ -170,10 +171,10 @@ def _retrain(
     candidates = tuple(name.removeprefix("cv_auc_") for name in run.metrics if name.startswith("cv_auc_"))
     then = training.model_copy(
         update={
-            "seed": int(run.params[params.SEED]),
-            "holdout_share": float(run.params[params.HOLDOUT_SHARE]),
-            "folds": int(run.params[params.FOLDS]),
-            "threshold": float(run.params[params.THRESHOLD]),
+            "seed": run.record.seed,
+            "holdout_share": run.record.holdout_share,
+            "folds": run.record.folds,
+            "threshold": run.record.threshold,
             "estimators": candidates or training.estimators,
         }
     )
@@ -185,33 +186,24 @@ def _retrain(
             data.y.to_numpy(),
             data.frame[data.key].tolist(),
             then,
-            estimator=None if candidates else run.params[params.ESTIMATOR],
+            estimator=None if candidates else run.record.estimator,
         )
     except Exception as error:
         # An estimator of today's feature repo may raise anything.
         return [], Layer("result", "unknown", (f"It cannot be trained again: {in_words(error)}",))
     changed = (
-        _changed_hyperparameters(run, fitted) if fitted.estimator == run.params[params.ESTIMATOR] else []
+        compare.hyperparameters(run.record.hyperparameters, hyperparameters(fitted.pipeline[-1]))
+        if fitted.estimator == run.record.estimator
+        else []
     )
     metrics = {
         **fitted.metrics,
         **{f"cv_auc_{name}": value for name, value in fitted.cross_validated.items()},
     }
     result = _compared(run, contract, fitted.pipeline, metrics)
-    if fitted.split.digest != run.params[params.SPLIT_DIGEST]:
+    if fitted.split.digest != run.record.split_digest:
         result = replace(result, verdict="differs", lines=("The split differs.", *result.lines))
     return changed, result
-
-
-def _changed_hyperparameters(run: RecordedRun, fitted: Any) -> list[str]:
-    prefix = params.of_estimator("")
-    then = {key.removeprefix(prefix): value for key, value in run.params.items() if key.startswith(prefix)}
-    now = {
-        key: value
-        for key, value in fitted.pipeline[-1].get_params(deep=True).items()
-        if isinstance(value, (str, int, float, bool, type(None)))
-    }
-    return compare.hyperparameters(then, now)
 
 
 def _compared(run: RecordedRun, contract: Contract, pipeline: Any, metrics: dict[str, float]) -> Layer:

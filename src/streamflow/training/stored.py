@@ -1,4 +1,4 @@
-"""Read a run's training set back from MLflow and verify that it is the one that the run recorded."""
+"""Read the training set that a run stored in MLflow, and verify that it is the one that the run recorded."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from streamflow.training.runtime import raw_rows
 from streamflow.training.split import holdout_digest
 
 
-class NotKeptError(StreamFlowError):
-    """The recorded training set is missing, unreadable, or not the one that the run was trained on."""
+class NotStoredError(StreamFlowError):
+    """The stored training set is missing, unreadable, or not the one that the run was trained on."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A recorded training set with its split.
+class StoredRows:
+    """A stored training set with its split.
 
     Attributes:
         frame: Columns of key, features and label, one row per entity.
@@ -38,14 +38,14 @@ class Kept:
 
 
 def rows(fetch: Callable[[str], str], contract: Contract) -> pd.DataFrame:
-    """Return the recorded rows after verifying their fingerprint.
+    """Return the stored rows after verifying their fingerprint.
 
     Args:
         fetch: Returns the local path of one of the run's artifacts.
         contract: Contract of the model that the run trained.
 
     Raises:
-        NotKeptError: The rows are missing, unreadable, or have another fingerprint.
+        NotStoredError: The rows are missing, unreadable, or have another fingerprint.
         DependencyDown: MLflow does not answer.
     """
     frame = _frame(fetch, files.ROWS)
@@ -53,18 +53,18 @@ def rows(fetch: Callable[[str], str], contract: Contract) -> pd.DataFrame:
         found = fingerprint_of(contract, frame)
     except Exception as error:
         # A file that was replaced may contain anything, so any exception is possible here.
-        raise NotKeptError(
+        raise NotStoredError(
             f"{files.ROWS} does not have the rows of its contract ({_first(error)})"
         ) from error
     if found != contract.fingerprint:
-        raise NotKeptError(
+        raise NotStoredError(
             f"{files.ROWS} is not the one it was trained on: its fingerprint is {found}, not {contract.fingerprint}"
         )
     return frame
 
 
-def rows_and_split(fetch: Callable[[str], str], contract: Contract, split_digest: str) -> Kept:
-    """Return the recorded rows and their split after verifying both.
+def rows_and_split(fetch: Callable[[str], str], contract: Contract, split_digest: str) -> StoredRows:
+    """Return the stored rows and their split after verifying both.
 
     Args:
         fetch: Returns the local path of one of the run's artifacts.
@@ -72,7 +72,7 @@ def rows_and_split(fetch: Callable[[str], str], contract: Contract, split_digest
         split_digest: Digest of the holdout that the run recorded.
 
     Raises:
-        NotKeptError: The rows or the split are missing, unreadable, or not those of the run.
+        NotStoredError: The rows or the split are missing, unreadable, or not those of the run.
         DependencyDown: MLflow does not answer.
     """
     frame, split = rows(fetch, contract), _frame(fetch, files.SPLIT)
@@ -81,11 +81,11 @@ def rows_and_split(fetch: Callable[[str], str], contract: Contract, split_digest
         same = split[contract.join_key].tolist() == keys
         holdout = (split["part"] == "holdout").to_numpy(dtype=bool)
     except Exception as error:
-        raise NotKeptError(f"{files.SPLIT} is no split of its rows ({_first(error)})") from error
+        raise NotStoredError(f"{files.SPLIT} is no split of its rows ({_first(error)})") from error
     digest = holdout_digest([key for key, held in zip(keys, holdout, strict=False) if held])
     if not same or digest != split_digest:
-        raise NotKeptError(f"{files.SPLIT} is not the one it was judged on: it names another holdout")
-    return Kept(frame, holdout)
+        raise NotStoredError(f"{files.SPLIT} is not the one it was judged on: it names another holdout")
+    return StoredRows(frame, holdout)
 
 
 def fingerprint_of(contract: Contract, frame: pd.DataFrame) -> str:
@@ -100,11 +100,11 @@ def fingerprint_of(contract: Contract, frame: pd.DataFrame) -> str:
 def _frame(fetch: Callable[[str], str], file: str) -> pd.DataFrame:
     held = sdk.artifact(fetch, f"{files.TRAINING_SET}/{file}")
     if held is None:
-        raise NotKeptError(f"{file} is missing")
+        raise NotStoredError(f"{file} is missing")
     try:
         return pd.read_parquet(io.BytesIO(held))
     except Exception as error:
-        raise NotKeptError(f"{file} cannot be read ({_first(error)})") from error
+        raise NotStoredError(f"{file} cannot be read ({_first(error)})") from error
 
 
 def _first(error: Exception) -> str:

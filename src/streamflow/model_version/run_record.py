@@ -1,0 +1,147 @@
+"""What a training run records about itself as MLflow parameters, written by `train` and read back by gate and audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+AS_OF = "as_of"
+KNOWN_AT = "known_at"
+LABEL_AS_OF = "label_as_of"
+LABEL_HORIZON = "label_horizon"
+
+DROP_IDS = "drop_ids"
+"""Ids of the newest drops, separated by commas; a parameter is too short for all."""
+
+DROPS = "drops"
+DROPS_DIGEST = "drops_digest"
+FEATURE_SERVICE = "feature_service"
+ESTIMATOR = "estimator"
+SEED = "seed"
+HOLDOUT_SHARE = "holdout_share"
+FOLDS = "folds"
+THREADS = "threads"
+THRESHOLD = "threshold"
+ROWS = "rows"
+POSITIVES = "positives"
+
+SPLIT_DIGEST = "split_digest"
+"""Digest of the holdout's keys: which rows the estimator was not fitted on."""
+
+_OF_ESTIMATOR = f"{ESTIMATOR}."
+_NEWEST_DROPS = 20
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The parameters of a finished training run.
+
+    Attributes:
+        as_of: As-of of the training set.
+        known_at: Time up to which loaded rows were visible.
+        label_as_of: As-of of the drop that the labels come from.
+        label_horizon: How many drops the label lies after the features.
+        drop_ids: Ids of the newest drops, oldest first.
+        drops: Number of drops.
+        drops_digest: Digest of all drops; None in a run that recorded none.
+        feature_service: Name of the feature service.
+        estimator: Name of the estimator.
+        seed: Seed of the split and of the estimator.
+        holdout_share: Share of the rows that is held out.
+        folds: Number of cross-validation folds.
+        threads: Threads of the training; None in a run that recorded none.
+        threshold: Probability from which an answer is positive.
+        rows: Number of rows of the training set.
+        positives: Number of rows whose label is True.
+        split_digest: Digest of the holdout's keys.
+        hyperparameters: The estimator's own parameters, as text, by name.
+    """
+
+    as_of: datetime
+    known_at: datetime
+    label_as_of: datetime
+    label_horizon: int
+    drop_ids: tuple[str, ...]
+    drops: int
+    drops_digest: str | None
+    feature_service: str
+    estimator: str
+    seed: int
+    holdout_share: float
+    folds: int
+    threads: int | None
+    threshold: float
+    rows: int
+    positives: int
+    split_digest: str
+    hyperparameters: dict[str, str]
+
+    def parameters(self) -> dict[str, str]:
+        """The MLflow parameters of the run. Pure."""
+        written = {
+            AS_OF: self.as_of.isoformat(),
+            KNOWN_AT: self.known_at.isoformat(),
+            LABEL_AS_OF: self.label_as_of.isoformat(),
+            LABEL_HORIZON: self.label_horizon,
+            DROP_IDS: ",".join(self.drop_ids[-_NEWEST_DROPS:]),
+            DROPS: self.drops,
+            DROPS_DIGEST: self.drops_digest,
+            FEATURE_SERVICE: self.feature_service,
+            ESTIMATOR: self.estimator,
+            SEED: self.seed,
+            HOLDOUT_SHARE: self.holdout_share,
+            FOLDS: self.folds,
+            THREADS: self.threads,
+            THRESHOLD: self.threshold,
+            ROWS: self.rows,
+            POSITIVES: self.positives,
+            SPLIT_DIGEST: self.split_digest,
+            **{f"{_OF_ESTIMATOR}{name}": value for name, value in self.hyperparameters.items()},
+        }
+        return {name: str(value) for name, value in written.items() if value is not None}
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, str]) -> RunRecord:
+        """Read the parameters of a run back. Pure.
+
+        Raises:
+            ValueError: A parameter is missing or has no value of its type, so no training of StreamFlow wrote them.
+        """
+        try:
+            return cls(
+                as_of=datetime.fromisoformat(parameters[AS_OF]),
+                known_at=datetime.fromisoformat(parameters[KNOWN_AT]),
+                label_as_of=datetime.fromisoformat(parameters[LABEL_AS_OF]),
+                label_horizon=int(parameters[LABEL_HORIZON]),
+                drop_ids=tuple(filter(None, parameters[DROP_IDS].split(","))),
+                drops=int(parameters[DROPS]),
+                drops_digest=parameters.get(DROPS_DIGEST),
+                feature_service=parameters[FEATURE_SERVICE],
+                estimator=parameters[ESTIMATOR],
+                seed=int(parameters[SEED]),
+                holdout_share=float(parameters[HOLDOUT_SHARE]),
+                folds=int(parameters[FOLDS]),
+                threads=int(parameters[THREADS]) if THREADS in parameters else None,
+                threshold=float(parameters[THRESHOLD]),
+                rows=int(parameters[ROWS]),
+                positives=int(parameters[POSITIVES]),
+                split_digest=parameters[SPLIT_DIGEST],
+                hyperparameters={
+                    name.removeprefix(_OF_ESTIMATOR): value
+                    for name, value in parameters.items()
+                    if name.startswith(_OF_ESTIMATOR)
+                },
+            )
+        except KeyError as error:
+            raise ValueError(f"the run has no parameter {error}") from error
+
+
+def hyperparameters(estimator: Any) -> dict[str, str]:
+    """The parameters of a scikit-learn estimator that are plain values, as text, by name. Pure."""
+    return {
+        name: str(value)
+        for name, value in estimator.get_params(deep=True).items()
+        if isinstance(value, (str, int, float, bool, type(None)))
+    }
