@@ -13,7 +13,7 @@ from streamflow.eligibility import NO_ROW, NULL_VALUES, STALE, Policy, Rules
 from streamflow.errors import Refused
 from streamflow.model_version.contract import Contract
 from streamflow.postgres import statements
-from streamflow.postgres.names import FEATURES, quote
+from streamflow.postgres.names import FEATURES, MATERIALIZATIONS, ONLINE, quote
 from streamflow.repo.definitions import FeatureRepo
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
@@ -81,7 +81,7 @@ def _view(
     row = connection.execute(
         sa.text(
             f"SELECT s.as_of, s.loaded_at, s.drop_id, m.materialization_id{', ' if wanted else ''}{listed}"
-            " FROM online.materializations m CROSS JOIN LATERAL ("
+            f" FROM {ONLINE}.{MATERIALIZATIONS} m CROSS JOIN LATERAL ("
             f"SELECT * FROM {quote(FEATURES, declared.batch_source.name)}"
             f" WHERE {quote(repo.join_key)} = :entity AND as_of BETWEEN m.window_start AND m.window_end"
             " AND loaded_at <= m.materialized_at ORDER BY as_of DESC, loaded_at DESC LIMIT 1) s"

@@ -19,7 +19,7 @@ from streamflow.mlflow_api.transport import registry
 from streamflow.postgres import catalog
 from streamflow.postgres.engine import session
 from streamflow.postgres.job_results import RestoreResult
-from streamflow.postgres.names import quote
+from streamflow.postgres.names import PLATFORM, quote
 from streamflow.schema import prepare, roles
 from streamflow.settings import Connections, DatabaseSettings
 
@@ -94,7 +94,7 @@ def _refuse_non_empty(database: DatabaseSettings, names: Mapping[str, str]) -> N
         Refused: A database contains some; `details` has the counts.
     """
     counted = {
-        dumps.PLATFORM: ("streamflow.drops", "drops"),
+        dumps.PLATFORM: (f"{PLATFORM}.drops", "drops"),
         dumps.MLFLOW: ("public.model_versions", "model versions"),
     }
     filled = []

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from streamflow.drops import stage
 from streamflow.drops.tables import SCHEMA
 from streamflow.postgres import locks, statements
-from streamflow.postgres.names import quote
+from streamflow.postgres.names import PLATFORM, quote
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.times import midnight
 
@@ -62,9 +62,9 @@ def store(
         _append_file(connection, drop, item)
     connection.execute(
         sa.text(
-            "INSERT INTO streamflow.quarantine"
+            f"INSERT INTO {PLATFORM}.quarantine"
             " (drop_id, table_name, file, line, column_name, reason, value, raw)"
-            f" SELECT :drop_id, table_name, file, line, column_name, reason, value, raw"
+            " SELECT :drop_id, table_name, file, line, column_name, reason, value, raw"
             f" FROM {stage.QUARANTINE} ORDER BY table_name, line"
         ),
         {"drop_id": drop.drop_id},

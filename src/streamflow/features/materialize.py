@@ -12,7 +12,7 @@ from feast import FeatureStore
 from streamflow.features.store import open_store
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import MaterializedView
-from streamflow.postgres.names import ONLINE, quote
+from streamflow.postgres.names import MATERIALIZATIONS, ONLINE, quote
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import DatabaseSettings
 
@@ -58,7 +58,7 @@ def _outcome(connection: sa.Connection, view: str) -> MaterializedView:
     row = connection.execute(
         sa.text(
             f"SELECT rows, newest_as_of, (SELECT count(*) FROM {quote(ONLINE, view)}) AS entities"
-            " FROM online.materializations WHERE feature_view = :view ORDER BY materialization_id DESC LIMIT 1"
+            f" FROM {ONLINE}.{MATERIALIZATIONS} WHERE feature_view = :view ORDER BY materialization_id DESC LIMIT 1"
         ),
         {"view": view},
     ).one()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import signal
 import time
 from collections.abc import Iterator
@@ -88,25 +87,12 @@ def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> _Ended:
 def _record(settings: Settings, name: str, started_at: datetime, ended: _Ended, logger: Any) -> None:
     try:
         with transaction(settings.database) as connection:
-            connection.execute(
-                sa.text(
-                    "INSERT INTO streamflow.job_runs (job, started_at, outcome, message, facts)"
-                    " VALUES (:job, :started_at, :outcome, :message, CAST(:facts AS jsonb))"
-                ),
-                {
-                    "job": name,
-                    "started_at": started_at,
-                    "outcome": ended.outcome,
-                    "message": ended.message[:_MESSAGE_LENGTH],
-                    "facts": json.dumps(ended.facts),
-                },
+            job_results.record(
+                connection, name, started_at, ended.outcome, ended.message[:_MESSAGE_LENGTH], ended.facts
             )
         # A separate transaction: the outcome is recorded even if old outcomes cannot be removed.
         with transaction(settings.database) as connection:
-            connection.execute(
-                sa.text("SELECT streamflow.keep_job_runs(:job, :days)"),
-                {"job": name, "days": settings.jobs.history_days},
-            )
+            job_results.forget(connection, name, settings.jobs.history_days)
     except (StreamFlowError, sa.exc.DBAPIError) as error:
         # The job has done its work, so do not fail it. The alert JobNotRun reports the missing record.
         logger.error("outcome not recorded, or old outcomes not removed", error=str(error).splitlines()[0])

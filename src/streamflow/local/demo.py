@@ -21,6 +21,7 @@ from streamflow.model_version import run_record
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.aliases import PRODUCTION, STAGING
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.names import ONLINE
 from streamflow.postgres.names import quote as quoted
 from streamflow.settings import Settings
 
@@ -300,10 +301,10 @@ def _await_version(client: PredictClient, version: int) -> ServedModel:
 
 def _known(settings: Settings, client: PredictClient, model: ServedModel) -> str | None:
     """The first user in key order whose features are complete."""
-    view = quoted(model.features[0].view)
+    view = quoted(ONLINE, model.features[0].view)
     key = quoted(settings.predict.join_key)
     statement = sa.text(
-        f"SELECT {key} FROM online.{view} v WHERE event_timestamp = (SELECT max(event_timestamp) FROM online.{view})"
+        f"SELECT {key} FROM {view} v WHERE event_timestamp = (SELECT max(event_timestamp) FROM {view})"
         f" ORDER BY 1 LIMIT 100"
     )
     with transaction(settings.database) as connection:
@@ -322,9 +323,9 @@ def _incomplete(settings: Settings, model: ServedModel) -> str | None:
         for feature in model.features:
             if not feature.required:
                 continue
-            view, column = quoted(feature.view), quoted(feature.name)
+            view, column = quoted(ONLINE, feature.view), quoted(feature.name)
             found = connection.execute(
-                sa.text(f"SELECT {key} FROM online.{view} WHERE {column} IS NULL ORDER BY 1 LIMIT 1")
+                sa.text(f"SELECT {key} FROM {view} WHERE {column} IS NULL ORDER BY 1 LIMIT 1")
             ).scalar()
             if found is not None:
                 return str(found)

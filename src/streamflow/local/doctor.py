@@ -122,8 +122,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
-    import sqlalchemy as sa
-
+    from streamflow.monitoring import freshness
     from streamflow.postgres.engine import transaction
     from streamflow.schema import migrate
 
@@ -139,10 +138,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 )
                 return
             yield Finding("ok", "database", f"answers, revision {revision}")
-            drop = connection.execute(sa.text("SELECT max(as_of) FROM streamflow.drops")).scalar()
-            online = connection.execute(
-                sa.text("SELECT max(newest_as_of) FROM online.materializations")
-            ).scalar()
+            drop, online = freshness.newest_drop(connection), freshness.newest_materialized(connection)
     except StreamFlowError as error:
         yield Finding("wrong", "database", error.what, error.hint)
         return

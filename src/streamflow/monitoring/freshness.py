@@ -42,10 +42,21 @@ class Freshness:
     views: dict[str, Reach] = field(default_factory=dict)
 
 
+def newest_drop(connection: sa.Connection) -> datetime | None:
+    """As-of of the newest drop; None before the first one."""
+    found: datetime | None = connection.execute(sa.text(_SQL["newest_drop"])).scalar()
+    return found
+
+
+def newest_materialized(connection: sa.Connection) -> datetime | None:
+    """Newest as-of in the online tables; None before the first materialization."""
+    found: datetime | None = connection.execute(sa.text(_SQL["newest_online"])).scalar()
+    return found
+
+
 def read(connection: sa.Connection) -> Freshness:
     """Read the state of all tables without scanning large ones."""
-    newest = connection.execute(sa.text("SELECT max(as_of) FROM streamflow.drops")).scalar()
-    return Freshness(newest, _tables(connection), _views(connection))
+    return Freshness(newest_drop(connection), _tables(connection), _views(connection))
 
 
 def problems(found: Freshness) -> list[str]:

@@ -45,6 +45,10 @@ SELECT table_name, sum(f.accepted)::bigint AS rows, max(as_of) FILTER (WHERE f.a
 FROM streamflow.drop_files AS f JOIN streamflow.drops USING (drop_id)
 GROUP BY table_name;
 
+-- name: newest_drop
+-- As-of of the newest drop.
+SELECT max(as_of) FROM streamflow.drops;
+
 -- name: newest_materialized
 -- Newest as-of that has been materialized for a feature view.
 SELECT newest_as_of
@@ -58,3 +62,7 @@ LIMIT 1;
 SELECT max(newest_as_of) AS as_of, max(materialized_at) AS known_at
 FROM online.materializations
 WHERE feature_view = ANY(:views) AND newest_as_of IS NOT NULL;
+
+-- name: newest_online
+-- Newest as-of of all materializations.
+SELECT max(newest_as_of) FROM online.materializations;

@@ -19,7 +19,9 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
 from streamflow import log
+from streamflow.postgres import statements
 
+_SQL = statements.load(Path(__file__).with_name("job_runs.sql"))
 VERSION_KEY = "result_version"
 
 
@@ -342,11 +344,31 @@ def from_facts(kind: type[Result], facts: Mapping[str, Any]) -> Result | None:
 
 def newest(connection: sa.Connection, kind: type[Result]) -> Result | None:
     """Return the result of a job's newest successful, non-idle run, or None if there is none yet."""
-    facts = connection.execute(
-        sa.text(
-            "SELECT facts FROM streamflow.job_runs WHERE job = :job AND outcome = 'done'"
-            " AND NOT facts ? 'idle' ORDER BY run_id DESC LIMIT 1"
-        ),
-        {"job": kind.JOB},
-    ).scalar()
+    facts = connection.execute(sa.text(_SQL["newest_facts"]), {"job": kind.JOB}).scalar()
     return None if facts is None else from_facts(kind, facts)
+
+
+def record(
+    connection: sa.Connection,
+    job: str,
+    started_at: datetime,
+    outcome: str,
+    message: str,
+    facts: Mapping[str, Any],
+) -> None:
+    """Record the outcome of a run; `facts` are those of its result."""
+    connection.execute(
+        sa.text(_SQL["record_run"]),
+        {
+            "job": job,
+            "started_at": started_at,
+            "outcome": outcome,
+            "message": message,
+            "facts": json.dumps(facts),
+        },
+    )
+
+
+def forget(connection: sa.Connection, job: str, days: int) -> None:
+    """Remove a job's runs that are older than `days`; the metrics still count them."""
+    connection.execute(sa.text(_SQL["forget_runs"]), {"job": job, "days": days})

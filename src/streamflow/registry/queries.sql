@@ -57,3 +57,7 @@ SELECT promotion_id, previous_hash, hash,
   facts::text, release::text, gate::text
 FROM streamflow.promotions p
 ORDER BY p.promotion_id;
+
+-- name: ever_promoted
+-- Whether an alias of a model was ever moved.
+SELECT EXISTS (SELECT FROM streamflow.promotions WHERE model = :model AND alias = :alias);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -10,9 +11,12 @@ from streamflow import release
 from streamflow.errors import NotFound, NotYet
 from streamflow.mlflow_api.serving_client import ServingClient
 from streamflow.model_version.aliases import PRODUCTION
+from streamflow.postgres import statements
 from streamflow.postgres.engine import transaction
 from streamflow.release import Release
 from streamflow.settings import DatabaseSettings, MlflowSettings
+
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 
 def served_release(mlflow: MlflowSettings, database: DatabaseSettings) -> Release:
@@ -45,7 +49,7 @@ async def _loaded(mlflow: MlflowSettings) -> Release | None:
 
 
 def _ever_promoted(database: DatabaseSettings, model: str) -> bool:
-    statement = "SELECT EXISTS (SELECT FROM streamflow.promotions WHERE model = :model AND alias = :alias)"
+    statement = _SQL["ever_promoted"]
     with transaction(database) as connection:
         return bool(
             connection.execute(sa.text(statement), {"model": model, "alias": PRODUCTION}).scalar_one()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,11 @@ from streamflow import eligibility
 from streamflow.eligibility import Columns, Policy
 from streamflow.encoding import Encoder
 from streamflow.model_version.contract import Contract
+from streamflow.postgres import statements
+from streamflow.postgres.names import PLATFORM
 from streamflow.scoring.read import Chunk
+
+_SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 Infer = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]]
 
@@ -164,10 +169,7 @@ def score_all(model: Model, rules: Rules, chunks: Iterable[Chunk]) -> Iterator[S
 def begin(connection: sa.Connection, model: Model, as_of: datetime, known_at: datetime) -> int:
     """Record a scoring and return its id; the caller's transaction commits it together with its scores."""
     number: int = connection.execute(
-        sa.text(
-            "INSERT INTO streamflow.scorings (model, version, fingerprint, as_of, known_at)"
-            " VALUES (:model, :version, :fingerprint, :as_of, :known_at) RETURNING scoring_id"
-        ),
+        sa.text(_SQL["begin_scoring"]),
         {
             "model": model.contract.model,
             "version": model.version,
@@ -181,13 +183,7 @@ def begin(connection: sa.Connection, model: Model, as_of: datetime, known_at: da
 
 def newest(connection: sa.Connection, model: str) -> Scoring | None:
     """The newest scoring of a model; None if it was never scored."""
-    row = connection.execute(
-        sa.text(
-            "SELECT scoring_id, version, fingerprint, as_of, known_at FROM streamflow.scorings"
-            " WHERE model = :model ORDER BY scoring_id DESC LIMIT 1"
-        ),
-        {"model": model},
-    ).first()
+    row = connection.execute(sa.text(_SQL["newest_scoring"]), {"model": model}).first()
     return Scoring(*row) if row else None
 
 
@@ -210,9 +206,7 @@ def is_current(held: Scoring | None, model: Model, as_of: datetime, loaded_at: d
 
 def forget(connection: sa.Connection, model: str, keep: int) -> None:
     """Delete the scores of all but the newest `keep` scorings of a model; the scorings stay on record."""
-    connection.execute(
-        sa.text("SELECT streamflow.keep_scores(:model, :keep)"), {"model": model, "keep": keep}
-    )
+    connection.execute(sa.text(_SQL["forget_scores"]), {"model": model, "keep": keep})
 
 
 def write(connection: sa.Connection, number: int, results: Iterable[Scores]) -> Tally:
@@ -220,7 +214,7 @@ def write(connection: sa.Connection, number: int, results: Iterable[Scores]) -> 
     tally = Tally()
     cursor: Any = connection.connection.cursor()
     columns = "scoring_id, entity, probability, prediction"
-    with cursor.copy(f"COPY streamflow.scores ({columns}) FROM STDIN (FORMAT csv)") as copy:
+    with cursor.copy(f"COPY {PLATFORM}.scores ({columns}) FROM STDIN (FORMAT csv)") as copy:
         for scores in results:
             tally.scored += len(scores.keys)
             tally.positive += int(scores.predictions.sum())
@@ -234,9 +228,7 @@ def write(connection: sa.Connection, number: int, results: Iterable[Scores]) -> 
         if entities
     ]
     if refusals:
-        connection.execute(
-            sa.text("INSERT INTO streamflow.scoring_refusals VALUES (:number, :reason, :entities)"), refusals
-        )
+        connection.execute(sa.text(_SQL["add_refusals"]), refusals)
     return tally
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from streamflow import types
 from streamflow.eligibility import NO_ROW, NULL_VALUES, Policy, Rules
 from streamflow.model_version.contract import Contract, unreadable_features
+from streamflow.postgres.names import ONLINE, quote
 from streamflow.predict.problems import Problem
 
 Columns = Mapping[str, Mapping[str, str]]
@@ -48,9 +49,9 @@ class ReadPlan:
         self._mismatch: Problem | None = None
 
     def _statement(self) -> str:
-        key = _quoted(self.contract.join_key)
+        key = quote(self.contract.join_key)
         columns = [
-            f"v{view}.{_quoted(f.name)}"
+            f"v{view}.{quote(f.name)}"
             for f, view in zip(self.contract.features, self._rules.view_of, strict=True)
         ]
         columns += [f"extract(epoch FROM v{i}.event_timestamp)::float8" for i in range(len(self.views))]
@@ -59,7 +60,7 @@ class ReadPlan:
         # The tables are locked for reading, so no materialization comes between the values and this time.
         columns.append("extract(epoch FROM clock_timestamp())::float8")
         joins = "".join(
-            f" LEFT JOIN online.{_quoted(view)} v{i} ON v{i}.{key} = k.key"
+            f" LEFT JOIN {quote(ONLINE, view)} v{i} ON v{i}.{key} = k.key"
             for i, view in enumerate(self.views)
         )
         # Columns are read by position: two features may have the same name.
@@ -175,7 +176,3 @@ def schema_mismatch(what: str, features: Sequence[str] = ()) -> Problem:
 
 def _reason(reason: str, features: Sequence[str]) -> dict[str, Any]:
     return {"reason": reason, "features": list(features)}
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
