@@ -90,7 +90,7 @@ def _fill(settings: Settings, folder: Path, tell: Tell) -> tuple[str, int]:
     version = train(settings, loaded[0][0], estimator=ESTIMATOR).version
     for alias in ("staging", "production"):
         promote(
-            settings.connections,
+            settings.backends,
             settings.promotion.outside_moves,
             version,
             alias,

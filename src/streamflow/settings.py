@@ -297,7 +297,7 @@ class BuildSettings(_Section):
 
 
 @dataclass(frozen=True)
-class Connections:
+class Backends:
     """Where PostgreSQL, MLflow and Feast are, for functions that need more than one of them.
 
     Attributes:
@@ -339,9 +339,9 @@ class Settings(BaseSettings):
     build: BuildSettings = BuildSettings()
 
     @property
-    def connections(self) -> Connections:
+    def backends(self) -> Backends:
         """Where PostgreSQL, MLflow and Feast are."""
-        return Connections(self.database, self.mlflow, self.feast)
+        return Backends(self.database, self.mlflow, self.feast)
 
     @classmethod
     def settings_customise_sources(

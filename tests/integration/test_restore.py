@@ -47,7 +47,7 @@ def source(module_settings, mlflow_server, tmp_path_factory):
     materialize(made)
     version = train(made, drop.as_of, estimator="logistic_regression").version
     for alias in ("staging", "production"):
-        promote(made.connections, made.promotion.outside_moves, version, alias, why="a test", by="tests")
+        promote(made.backends, made.promotion.outside_moves, version, alias, why="a test", by="tests")
     score_as_of(made)
     prepare.stamp(made.database, made.feast.repo)
     return made
@@ -105,7 +105,7 @@ def both(settings):
 def test_everything_is_restored_with_the_owners_and_rights_of_the_new_server(source, backed_up, target):
     before = [rows(source, name) for name in both(source)]
     served = release_of(source)
-    restored = restore(target.connections, target.backup.folder, backed_up.folder)
+    restored = restore(target.backends, target.backup.folder, backed_up.folder)
     assert [rows(target, name) for name in both(target)] == before
     assert len(before[0]) > 20
     assert restored.artifacts > 10
@@ -144,18 +144,18 @@ def golden_of(settings):
 
 
 def test_a_database_with_drops_is_replaced_only_with_replace(source, backed_up, target):
-    restore(target.connections, target.backup.folder, backed_up.folder)
+    restore(target.backends, target.backup.folder, backed_up.folder)
     with transaction(target.database) as connection:
         connection.exec_driver_sql("CREATE TABLE source.newer AS SELECT 1 AS n")
     for action in (
-        lambda: restore(target.connections, target.backup.folder, backed_up.folder),
+        lambda: restore(target.backends, target.backup.folder, backed_up.folder),
         lambda: catalog.recipe("restore")(target),
     ):
         with pytest.raises(Refused, match="has 1 drops") as refused:
             action()
         assert "--replace" in str(refused.value)
     assert "source.newer" in rows(target, target.database.name)
-    restore(target.connections, target.backup.folder, backed_up.folder, replace=True)
+    restore(target.backends, target.backup.folder, backed_up.folder, replace=True)
     assert "source.newer" not in rows(target, target.database.name)
     # Temporary and replaced databases are dropped.
     with prepare.autocommit(target.database, "postgres") as connection:
@@ -197,12 +197,12 @@ def test_a_flipped_byte_in_any_file_refuses_the_whole_backup_and_names_the_file(
         content[len(content) // 2] ^= 1
         (copy / name).write_bytes(content)
         with pytest.raises(Refused, match="Nothing was restored") as refused:
-            restore(untouched.connections, untouched.backup.folder, copy, replace=True)
+            restore(untouched.backends, untouched.backup.folder, copy, replace=True)
         assert refused.value.details == (f"{name} has changed: its SHA-256 is not the manifest's",)
         shutil.copy(backed_up.folder / name, copy / name)
     (copy / name).unlink()
     with pytest.raises(Refused, match=f"{name} is missing"):
-        restore(untouched.connections, untouched.backup.folder, copy, replace=True)
+        restore(untouched.backends, untouched.backup.folder, copy, replace=True)
 
 
 def test_a_manifest_with_other_digests_leaves_the_present_databases(copy, untouched):
@@ -212,7 +212,7 @@ def test_a_manifest_with_other_digests_leaves_the_present_databases(copy, untouc
     users["rows"] += 1
     (copy / dumps.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(StreamFlowError, match="databases are unchanged") as failed:
-        restore(untouched.connections, untouched.backup.folder, copy, replace=True)
+        restore(untouched.backends, untouched.backup.folder, copy, replace=True)
     assert failed.value.details == (f"source.users has {users['rows'] - 1} rows, not {users['rows']}",)
     with prepare.autocommit(untouched.database, "postgres") as connection:
         beside = "SELECT count(*) FROM pg_database WHERE datname ~ '_(restoring|replaced)$'"
@@ -223,20 +223,20 @@ def test_a_truncated_manifest_is_refused(copy, untouched):
     whole = (copy / dumps.MANIFEST).read_text()
     (copy / dumps.MANIFEST).write_text(whole[: len(whole) // 2])
     with pytest.raises(Refused, match="corrupt or was modified"):
-        restore(untouched.connections, untouched.backup.folder, copy, replace=True)
+        restore(untouched.backends, untouched.backup.folder, copy, replace=True)
 
 
 def test_a_login_that_may_not_create_databases_is_a_usage_error(source, backed_up, target):
     with pytest.raises(UsageError, match="may not create databases"):
-        restore(as_role(target, "owner").connections, target.backup.folder, backed_up.folder)
+        restore(as_role(target, "owner").backends, target.backup.folder, backed_up.folder)
 
 
 def test_without_a_backup_there_is_nothing_to_restore(source, tmp_path):
     nothing = source.model_copy(update={"backup": BackupSettings(folder=tmp_path)})
     with pytest.raises(NotFound, match="no backup"):
-        restore(nothing.connections, nothing.backup.folder)
+        restore(nothing.backends, nothing.backup.folder)
     with pytest.raises(NotFound, match="is not a backup"):
-        restore(nothing.connections, nothing.backup.folder, tmp_path)
+        restore(nothing.backends, nothing.backup.folder, tmp_path)
 
 
 def test_without_mlflow_no_backup_is_left_not_even_half_of_one(source, tmp_path):
@@ -252,7 +252,7 @@ def test_without_mlflow_no_backup_is_left_not_even_half_of_one(source, tmp_path)
 
 
 def test_backing_up_under_its_own_role_reads_both_databases_and_the_artifacts(target, source, backed_up):
-    restore(target.connections, target.backup.folder, backed_up.folder)
+    restore(target.backends, target.backup.folder, backed_up.folder)
     again = backup(as_role(target, "backup").database, target.mlflow, source.backup)
     assert again.versions == (1,)
     first, second = dumps.read(backed_up.folder), dumps.read(again.folder)

@@ -30,7 +30,7 @@ def promoted(world):
 
     version = train(world, JANUARY, estimator="logistic_regression").version
     for alias in ("staging", "production"):
-        promote(world.connections, world.promotion.outside_moves, version, alias, why="a test", by="tests")
+        promote(world.backends, world.promotion.outside_moves, version, alias, why="a test", by="tests")
     return world
 
 
@@ -142,9 +142,7 @@ def test_the_schedule_scores_again_when_another_version_was_promoted(promoted):
     first = score(promoted)
     version = train(promoted, FEBRUARY, estimator="logistic_regression").version
     for alias in ("staging", "production"):
-        promote(
-            promoted.connections, promoted.promotion.outside_moves, version, alias, why="a test", by="tests"
-        )
+        promote(promoted.backends, promoted.promotion.outside_moves, version, alias, why="a test", by="tests")
     second = score(promoted)
     assert isinstance(second, ScoreResult)
     assert second.version == version != first.version

@@ -149,13 +149,13 @@ def test_another_feature_repo_goes_from_drops_to_predictions(windpark, tmp_path)
     assert trained.label_as_of.date() == MONTHS[1]
     assert trained.metrics["auc"] > 0.8
     assert (
-        reproduce(windpark.connections, windpark.training, windpark.build, trained.run_id).verdict
+        reproduce(windpark.backends, windpark.training, windpark.build, trained.run_id).verdict
         == "reproduced"
     )
 
     for alias in ("staging", "production"):
         promote_through_gate(
-            windpark.connections,
+            windpark.backends,
             windpark.promotion,
             trained.version,
             alias,

@@ -24,7 +24,7 @@ from streamflow.registry.trail import Move
 from streamflow.release import Release
 from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
-from streamflow.settings import Connections, MlflowSettings, PredictSettings
+from streamflow.settings import Backends, MlflowSettings, PredictSettings
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
@@ -122,25 +122,25 @@ class Question:
     """Whose answer is asked for, at which moment, and where to look it up.
 
     Attributes:
-        connections: Where PostgreSQL and MLflow are.
+        backends: Where PostgreSQL and MLflow are.
         predict: How predict answers.
         repo: The feature repo.
         entity: Key of the entity.
         moment: The moment to look at.
     """
 
-    connections: Connections
+    backends: Backends
     predict: PredictSettings
     repo: FeatureRepo
     entity: str
     moment: datetime
 
 
-def replay(connections: Connections, predict: PredictSettings, entity: str, moment: datetime) -> Replay:
+def replay(backends: Backends, predict: PredictSettings, entity: str, moment: datetime) -> Replay:
     """Look up what was in production and in the online store at a moment, and answer again.
 
     Args:
-        connections: Where PostgreSQL, MLflow and the feature repo are.
+        backends: Where PostgreSQL, MLflow and the feature repo are.
         predict: How predict answers.
         entity: Key of the entity.
         moment: The moment to look at.
@@ -150,16 +150,16 @@ def replay(connections: Connections, predict: PredictSettings, entity: str, mome
         ReleaseRefused: The version's files fail their digests.
         Refused: The feature repo no longer has the features.
     """
-    asked = Question(connections, predict, definitions.load(connections.feast.repo), entity, moment)
-    moves = trail.history(connections.database, connections.mlflow.registered_model)
+    asked = Question(backends, predict, definitions.load(backends.feast.repo), entity, moment)
+    moves = trail.history(backends.database, backends.mlflow.registered_model)
     move = trail.in_production(moves, moment)
     if move is None:
         logged = _logged(asked, None)
         if logged is not None:
             return Replay(entity, moment, {}, None, "", "", None, None, logged)
         # Raises NotFound, and says that nothing was in production.
-        move = trail.at(connections.database, connections.mlflow.registered_model, moment)
-    release = _promoted(connections.mlflow, move)
+        move = trail.at(backends.database, backends.mlflow.registered_model, moment)
+    release = _promoted(backends.mlflow, move)
     return Replay(
         entity=entity,
         at=moment,
@@ -198,7 +198,7 @@ def _canary(asked: Question, moves: Sequence[Move], production: Release) -> Cana
     if move is None or move.to_version is None or move.to_version == production.pointer.version:
         return None
     try:
-        replayed = answer(asked, _release(asked.connections.mlflow, move.to_version))
+        replayed = answer(asked, _release(asked.backends.mlflow, move.to_version))
     except (NotFound, ReleaseRefused) as error:
         # The canary only stood beside production, whose answer can still be replayed.
         replayed = Answer(move.to_version, None, None, error.what, ())
@@ -226,7 +226,7 @@ def answer(asked: Question, release: Release) -> Answer:
 
 
 def _views(asked: Question, release: Release, moment: datetime) -> tuple[ServedView, ...]:
-    with transaction(asked.connections.database) as connection:
+    with transaction(asked.backends.database) as connection:
         return as_served(connection, asked.repo, release.contract, asked.entity, moment)
 
 
@@ -243,19 +243,19 @@ def _computed(release: Release, views: tuple[ServedView, ...]) -> Answer:
 
 def _logged(asked: Question, release: Release | None) -> Logged | None:
     """The newest logged answer up to the moment, computed again by the version that gave it."""
-    with transaction(asked.connections.database) as connection:
+    with transaction(asked.backends.database) as connection:
         row = connection.execute(
             sa.text(_SQL["newest_answer"]),
             {
                 "entity": asked.entity,
-                "model": asked.connections.mlflow.registered_model,
+                "model": asked.backends.mlflow.registered_model,
                 "moment": asked.moment,
             },
         ).first()
     if row is None:
         return None
     same = release is not None and row.version == release.pointer.version
-    used = release if release is not None and same else _release(asked.connections.mlflow, row.version)
+    used = release if release is not None and same else _release(asked.backends.mlflow, row.version)
     views = _views(asked, used, row.answered_at)
     # Staleness is not checked: the answer was given, and predict learns of a newer as-of after its values are there.
     absent = any(item.as_of is None for item in views)

@@ -21,7 +21,7 @@ from streamflow.postgres.engine import session
 from streamflow.postgres.job_results import RestoreResult
 from streamflow.postgres.names import PLATFORM, quote
 from streamflow.schema import prepare, roles
-from streamflow.settings import Connections, DatabaseSettings
+from streamflow.settings import Backends, DatabaseSettings
 
 _RESTORING, _REPLACED = "_restoring", "_replaced"
 # First server version that knows `transaction_timeout`, which newer versions of pg_restore set.
@@ -30,14 +30,14 @@ _UNKNOWN_SETTING = re.compile(r'unrecognized configuration parameter "transactio
 
 
 def restore(
-    connections: Connections, backups: Path, folder: Path | None = None, *, replace: bool = False
+    backends: Backends, backups: Path, folder: Path | None = None, *, replace: bool = False
 ) -> RestoreResult:
     """Restore both databases and the files of the model versions.
 
     Owners and privileges are those that the migration Job sets on this server, not those in the dump.
 
     Args:
-        connections: Server and databases to restore into, and MLflow.
+        backends: Server and databases to restore into, and MLflow.
         backups: Folder that holds the backups.
         folder: Folder of the backup; None takes the newest one.
         replace: Whether to replace databases that are not empty.
@@ -51,17 +51,17 @@ def restore(
     """
     folder = folder or dumps.newest(backups)
     dump = dumps.read(folder)
-    names = {key: _name(connections.database, key) for key in dump.databases}
-    _check_login(connections.database)
+    names = {key: _name(backends.database, key) for key in dump.databases}
+    _check_login(backends.database)
     if not replace:
-        _refuse_non_empty(connections.database, names)
-    with _restored_beside(connections.database, folder, dump, names):
+        _refuse_non_empty(backends.database, names)
+    with _restored_beside(backends.database, folder, dump, names):
         artifacts = 0
         # Before the swap: if MLflow fails, the current databases stay in place.
         if dump.artifacts:
-            with registry(connections.mlflow) as client:
+            with registry(backends.mlflow) as client:
                 artifacts = archive.unpack(client, folder / dump.artifacts.file)
-        _swap(connections.database, names)
+        _swap(backends.database, names)
     return RestoreResult(
         folder,
         dump.made_at,
@@ -70,7 +70,7 @@ def restore(
             for key, item in dump.databases.items()
         },
         artifacts,
-        _next(connections, dump),
+        _next(backends, dump),
     )
 
 
@@ -233,10 +233,10 @@ def _drop(database: DatabaseSettings, names: list[str]) -> None:
             connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")
 
 
-def _next(connections: Connections, dump: dumps.Dump) -> tuple[str, ...]:
+def _next(backends: Backends, dump: dumps.Dump) -> tuple[str, ...]:
     steps = ["Online tables and scores are restored too: nothing needs to be materialized."]
     try:
-        prepare.wait(connections.database, connections.feast.repo, "applied", 0.0)
+        prepare.wait(backends.database, backends.feast.repo, "applied", 0.0)
     except DependencyDown as error:
         steps.append(
             f"The backup is of another version or feature repo ({error.what}): run 'streamflow up' on a laptop,"

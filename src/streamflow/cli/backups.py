@@ -55,7 +55,7 @@ def restore(
 
     with working("Restoring", quiet=as_json):
         settings = as_admin(settings_module.load(), admin_user_file)
-        done = restore.restore(settings.connections, settings.backup.folder, folder, replace=replace)
+        done = restore.restore(settings.backends, settings.backup.folder, folder, replace=replace)
     if as_json:
         print_json(done)
         return

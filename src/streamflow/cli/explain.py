@@ -32,7 +32,7 @@ def explain(
 
     moment = parse_moment(at) if at else datetime.now(UTC)
     settings = load()
-    found = replay(settings.connections, settings.predict, entity, moment)
+    found = replay(settings.backends, settings.predict, entity, moment)
     if as_json:
         print_json(found)
         return

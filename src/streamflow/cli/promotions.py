@@ -39,7 +39,7 @@ def promote(
     settings = load()
     with working("Promoting", quiet=as_json):
         move = promote_through_gate(
-            settings.connections,
+            settings.backends,
             settings.promotion,
             number(version),
             to,
@@ -68,7 +68,7 @@ def gate(
 
     with working("Judging", quiet=as_json):
         settings = load()
-        report = decide(settings.connections, settings.promotion, number(version))
+        report = decide(settings.backends, settings.promotion, number(version))
     if as_json:
         print_json(report)
     else:
@@ -106,7 +106,7 @@ def rollback(
     expected = versions.by_alias(settings.mlflow, PRODUCTION)
     _show_move(
         roll_back(
-            settings.connections,
+            settings.backends,
             settings.promotion.outside_moves,
             why=why,
             by=by or me(),
@@ -136,16 +136,14 @@ def history(
 
     settings = load()
     if acknowledge is not None:
-        reconcile.acknowledge(
-            settings.connections, settings.promotion.outside_moves, why=acknowledge, by=me()
-        )
+        reconcile.acknowledge(settings.backends, settings.promotion.outside_moves, why=acknowledge, by=me())
     note, anchor = "", ""
     try:
         # Read first, because every row that is written moves the anchor.
         anchor = moves.anchor(settings.mlflow)
         if not anchor and trail.history(settings.database, settings.mlflow.registered_model):
             note = "MLflow names no newest row, so rows cut off at the end would not be noticed."
-        reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+        reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     except DependencyDown as error:
         note = f"{error.what} External changes since the last command are not listed."
     rows = trail.history(settings.database, settings.mlflow.registered_model)
@@ -192,7 +190,7 @@ def at(
 
     settings, when = load(), parse_moment(moment)
     try:
-        reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+        reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     except DependencyDown as error:
         typer.echo(f"{error.what} External changes since the last command are not known.", err=True)
     move = trail.at(settings.database, settings.mlflow.registered_model, when)

@@ -94,7 +94,7 @@ def _repeat(
 
     with working("Training again", quiet=quiet):
         return dataclasses.asdict(
-            rerun.reproduce(settings.connections, settings.training, settings.build, run_id)
+            rerun.reproduce(settings.backends, settings.training, settings.build, run_id)
         )
 
 

@@ -36,7 +36,7 @@ def start(
 
     settings = load()
     move = trial.start(
-        settings.connections, settings.promotion.outside_moves, version, alias, why=why, by=by or me()
+        settings.backends, settings.promotion.outside_moves, version, alias, why=why, by=by or me()
     )
     if as_json:
         print_json(move)
@@ -57,7 +57,7 @@ def stop(*, alias: _Alias, why: Why, by: By = None, as_json: AsJson = False) -> 
     from streamflow.settings import load
 
     settings = load()
-    move = trial.stop(settings.connections, settings.promotion.outside_moves, alias, why=why, by=by or me())
+    move = trial.stop(settings.backends, settings.promotion.outside_moves, alias, why=why, by=by or me())
     if as_json:
         print_json(move)
         return

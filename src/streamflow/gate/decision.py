@@ -15,10 +15,10 @@ from streamflow.registry import versions
 from streamflow.registry.promote import promote
 from streamflow.registry.trail import Move
 from streamflow.registry.transitions import UNCHECKED, Expected, Unchecked, check_step
-from streamflow.settings import Connections, MlflowSettings, PromotionSettings
+from streamflow.settings import Backends, MlflowSettings, PromotionSettings
 
 
-def decide(connections: Connections, promotion: PromotionSettings, version: int) -> GateReport:
+def decide(backends: Backends, promotion: PromotionSettings, version: int) -> GateReport:
     """Judge a version against the one in production, and store the report at its run.
 
     Raises:
@@ -29,21 +29,21 @@ def decide(connections: Connections, promotion: PromotionSettings, version: int)
     # Imported when needed: what gathers the facts takes seconds to load, which promoting to staging does not need.
     from streamflow.gate.gather import gather
 
-    target = versions.get(connections.mlflow, version)
-    champion = versions.by_alias(connections.mlflow, PRODUCTION)
+    target = versions.get(backends.mlflow, version)
+    champion = versions.by_alias(backends.mlflow, PRODUCTION)
     if champion == version:
         raise Refused(
             f"Version {version} is in production itself; there is nothing to judge it against.",
             hint="'streamflow models show production' shows its last report.",
         )
-    facts = gather(connections, target, champion)
-    report = report_on(facts, promotion, connections.mlflow.registered_model, datetime.now(UTC))
-    _store(connections.mlflow, target.run_id, report)
+    facts = gather(backends, target, champion)
+    report = report_on(facts, promotion, backends.mlflow.registered_model, datetime.now(UTC))
+    _store(backends.mlflow, target.run_id, report)
     return report
 
 
 def promote_through_gate(
-    connections: Connections,
+    backends: Backends,
     promotion: PromotionSettings,
     version: int,
     alias: PromotionAlias,
@@ -56,7 +56,7 @@ def promote_through_gate(
     """Promote a version; it reaches production only when the gate lets it.
 
     Args:
-        connections: Where PostgreSQL, MLflow and the feature repo are.
+        backends: Where PostgreSQL, MLflow and the feature repo are.
         promotion: Rules of the gate, and what to do about moves outside StreamFlow.
         version: Number of the version.
         alias: Where it goes.
@@ -72,15 +72,11 @@ def promote_through_gate(
         ReleaseRefused: A file of the version fails its digest, or its golden rows do not reproduce.
     """
     if alias == STAGING:
-        return promote(
-            connections, promotion.outside_moves, version, alias, why=why, by=by, expected=expected
-        )
-    versions.get(connections.mlflow, version)
+        return promote(backends, promotion.outside_moves, version, alias, why=why, by=by, expected=expected)
+    versions.get(backends.mlflow, version)
     # Before the gate, which works for seconds.
-    check_step(
-        {name: versions.by_alias(connections.mlflow, name) for name in PROMOTION_ALIASES}, version, alias
-    )
-    report = decide(connections, promotion, version)
+    check_step({name: versions.by_alias(backends.mlflow, name) for name in PROMOTION_ALIASES}, version, alias)
+    report = decide(backends, promotion, version)
     if not report.passed and not despite_gate:
         raise Refused(
             f"The gate refuses version {version}.",
@@ -88,7 +84,7 @@ def promote_through_gate(
             hint=f"See 'streamflow gate {version}'. Train a better version, or promote with --despite-gate.",
         )
     return promote(
-        connections,
+        backends,
         promotion.outside_moves,
         version,
         alias,

@@ -31,7 +31,7 @@ from streamflow.registry.versions import Version
 from streamflow.release import Release
 from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
-from streamflow.settings import Connections, DatabaseSettings, MlflowSettings
+from streamflow.settings import Backends, DatabaseSettings, MlflowSettings
 from streamflow.snapshots import views
 from streamflow.training import stored
 from streamflow.training.runtime import raw_rows
@@ -148,19 +148,19 @@ def _archive(mlflow: MlflowSettings) -> Iterator[_Archive]:
         yield _Archive(mlflow, client, runs, Path(folder))
 
 
-def gather(connections: Connections, target: Version, champion_number: int | None) -> Facts:
+def gather(backends: Backends, target: Version, champion_number: int | None) -> Facts:
     """Everything that the rules look at.
 
     Args:
-        connections: Where PostgreSQL, MLflow and the feature repo are.
+        backends: Where PostgreSQL, MLflow and the feature repo are.
         target: The challenger.
         champion_number: The version in production; None when there is none.
 
     Raises:
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
-    repo = definitions.load(connections.feast.repo)
-    with _archive(connections.mlflow) as archive:
+    repo = definitions.load(backends.feast.repo)
+    with _archive(backends.mlflow) as archive:
         try:
             challenger = archive.load(target)
         except ReleaseRefused as error:
@@ -175,10 +175,10 @@ def gather(connections: Connections, target: Version, champion_number: int | Non
     labels = holdout[LABEL].to_numpy(dtype=bool)
     scores = challenger.probabilities(holdout)
     scored = pd.DataFrame({"label": labels, "challenger": scores}, index=holdout.index)
-    with views.frozen(connections.database, repo, datetime.fromisoformat(contract.known_at)) as schema:
-        with transaction(connections.database) as connection:
+    with views.frozen(backends.database, repo, datetime.fromisoformat(contract.known_at)) as schema:
+        with transaction(backends.database) as connection:
             parts = slices.read(connection, repo, schema, datetime.fromisoformat(contract.as_of))
-        source = _Source(connections.database, repo, schema, contract)
+        source = _Source(backends.database, repo, schema, contract)
         champion_scores, why = _champion_scores(source, champion, holdout)
     compared: Compared | None = None
     if champion_scores is not None:
@@ -196,7 +196,7 @@ def gather(connections: Connections, target: Version, champion_number: int | Non
         as_of=datetime.fromisoformat(contract.as_of),
         champion_as_of=champion.as_of,
         slices=figures.slices(scored, parts),
-        online=online_schema.columns(connections.database, contract),
+        online=online_schema.columns(backends.database, contract),
         contract=contract,
         latency_p99_ms=_latency(challenger, holdout),
     )

@@ -18,7 +18,7 @@ def audit(settings: Settings) -> AuditResult:
     """
     # Read the anchor first, because each row that `reconcile` appends moves it.
     anchor = moves.anchor(settings.mlflow)
-    added = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+    added = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     problems = chain.problems(settings.database, anchor)
     if problems:
         log.get(__name__).error("the audit trail was tampered with", problems=problems)

@@ -32,26 +32,26 @@ def train(settings: Settings) -> TrainResult:
     if not drops:
         raise NotYet("There is no drop to train on.", hint="Put one into the inbox and run the job 'ingest'.")
     # Before the early return: the job runs daily, so external changes are recorded even if nobody promotes.
-    reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+    reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     if last is not None and set(drops) <= set(last.drops):
         return TrainResult(None, promoted=False, why="no drop is new since the last training", drops=drops)
     trained = challenger.train(settings)
     version = trained.version
     promote(
-        settings.connections,
+        settings.backends,
         settings.promotion.outside_moves,
         version,
         STAGING,
         why=f"trained as of {trained.as_of:%Y-%m-%d}",
         by=_BY,
     )
-    report = decision.decide(settings.connections, settings.promotion, version)
+    report = decision.decide(settings.backends, settings.promotion, version)
     promoted, why = policy.takes_over(report, settings.promotion.policy)
     if promoted:
         # The promotion fails if the gate's champion is no longer the version in production.
         expected, gate = report.champion, report.summary()
         promote(
-            settings.connections,
+            settings.backends,
             settings.promotion.outside_moves,
             version,
             PRODUCTION,

@@ -202,7 +202,7 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
     try:
         for alias in (STAGING, PRODUCTION):
             move = promote_through_gate(
-                settings.connections, settings.promotion, trained.version, alias, why=_WHY, by="demo"
+                settings.backends, settings.promotion, trained.version, alias, why=_WHY, by="demo"
             )
             say(f"   {alias}: {move.from_version or 'unset'} → {move.to_version}")
     except Refused as refusal:

@@ -31,7 +31,6 @@ _PAUSE_SECONDS = 0.5
 _KEEP_EVERY_SECONDS = 6 * 3600.0
 _TIMEOUT_SECONDS = 5.0
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
-_KEEP = "SELECT streamflow.keep_prediction_log($1)"
 
 
 class PredictionLog:
@@ -109,7 +108,9 @@ class PredictionLog:
             ProblemError: The database cannot be written to.
         """
         if time.monotonic() - self._kept_at > _KEEP_EVERY_SECONDS or not self._kept_at:
-            await self._connections.fetch(_KEEP, self._retention_days, timeout=_TIMEOUT_SECONDS)
+            await self._connections.fetch(
+                _SQL["forget_predictions"], self._retention_days, timeout=_TIMEOUT_SECONDS
+            )
             self._kept_at = time.monotonic()
         while self._queue:
             await self._write([self._queue.popleft() for _ in range(min(_ROWS, len(self._queue)))])

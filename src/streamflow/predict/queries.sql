@@ -22,3 +22,7 @@ SELECT answered_at, request_id, entity, model, version, alias, probability, pred
 FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::float8[], $8::bool[],
             $9::text[], $10::timestamptz[])
      AS row (answered_at, request_id, entity, model, version, alias, probability, prediction, ages, loaded_at);
+
+-- name: forget_predictions
+-- Delete the rows that are older than a number of days.
+SELECT streamflow.keep_prediction_log($1);

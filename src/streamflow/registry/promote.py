@@ -13,11 +13,11 @@ from streamflow.registry import actions, artifacts, moves, online_schema, transi
 from streamflow.registry.reconcile import reconcile_locked
 from streamflow.registry.trail import Change, Move
 from streamflow.registry.transitions import UNCHECKED, Expected
-from streamflow.settings import Connections, OutsideMoves
+from streamflow.settings import Backends, OutsideMoves
 
 
 def promote(
-    connections: Connections,
+    backends: Backends,
     outside_moves: OutsideMoves,
     version: int,
     alias: PromotionAlias,
@@ -30,7 +30,7 @@ def promote(
     """Point `alias` at `version`, which goes None -> Staging -> Production in two promotions. Asks no gate.
 
     Args:
-        connections: Where PostgreSQL and MLflow are.
+        backends: Where PostgreSQL and MLflow are.
         outside_moves: What to do about aliases that were moved in MLflow.
         version: Number of the version.
         alias: Where it goes.
@@ -46,11 +46,11 @@ def promote(
         ReleaseRefused: A file of the version fails its digest, or its golden rows do not reproduce.
     """
     _check_reason(why)
-    with registry(connections.mlflow) as client:
+    with registry(backends.mlflow) as client:
         release = artifacts.verified(
-            client, connections.mlflow.registered_model, versions.get(connections.mlflow, version)
+            client, backends.mlflow.registered_model, versions.get(backends.mlflow, version)
         )
-    with moves.promotion_lock(connections.database, connections.mlflow) as locked:
+    with moves.promotion_lock(backends.database, backends.mlflow) as locked:
         targets = reconcile_locked(outside_moves, locked)
         current = targets[alias]
         transitions.check_expected(alias, current, expected)
@@ -77,7 +77,7 @@ def promote(
 
 
 def rollback(
-    connections: Connections,
+    backends: Backends,
     outside_moves: OutsideMoves,
     *,
     why: str,
@@ -91,7 +91,7 @@ def rollback(
     version that leaves production end before it leaves.
 
     Args:
-        connections: Where PostgreSQL and MLflow are.
+        backends: Where PostgreSQL and MLflow are.
         outside_moves: What to do about aliases that were moved in MLflow.
         why: The reason, for the trail.
         by: Who rolls back, for the trail.
@@ -106,7 +106,7 @@ def rollback(
             online store cannot serve it.
     """
     _check_reason(why)
-    with moves.promotion_lock(connections.database, connections.mlflow) as locked:
+    with moves.promotion_lock(backends.database, backends.mlflow) as locked:
         targets = reconcile_locked(outside_moves, locked)
         current = targets[PRODUCTION]
         transitions.check_expected(PRODUCTION, current, expected)
@@ -115,7 +115,7 @@ def rollback(
         version = locked.version(target)
         transitions.check_same_model(past, target, version.tags.get(tags.MANIFEST_SHA256))
         verified = artifacts.verified_release(locked.client, locked.model, version)
-        online_schema.check(connections.database, target, verified.contract)
+        online_schema.check(backends.database, target, verified.contract)
         locked.end_trials(
             targets,
             {target, current},

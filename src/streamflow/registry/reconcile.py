@@ -9,24 +9,24 @@ from streamflow.model_version.aliases import ALL_ALIASES, PRODUCTION
 from streamflow.registry import actions, artifacts, chain, moves, transitions
 from streamflow.registry.moves import LockedRegistry
 from streamflow.registry.trail import Change, Move
-from streamflow.settings import Connections, OutsideMoves
+from streamflow.settings import Backends, OutsideMoves
 
 NOBODY, STREAMFLOW = "unknown", "streamflow"
 
 
-def reconcile(connections: Connections, outside_moves: OutsideMoves) -> list[Move]:
+def reconcile(backends: Backends, outside_moves: OutsideMoves) -> list[Move]:
     """Reconcile the audit trail with MLflow.
 
     Returns:
         The rows that this added to the trail; empty when both agreed.
     """
-    with moves.promotion_lock(connections.database, connections.mlflow) as locked:
+    with moves.promotion_lock(backends.database, backends.mlflow) as locked:
         before = len(locked.history())
         reconcile_locked(outside_moves, locked)
         return locked.history()[before:]
 
 
-def acknowledge(connections: Connections, outside_moves: OutsideMoves, *, why: str, by: str) -> Move:
+def acknowledge(backends: Backends, outside_moves: OutsideMoves, *, why: str, by: str) -> Move:
     """Record that rows were lost at the end, and why; from then on the chain is verified against this row.
 
     Raises:
@@ -35,8 +35,8 @@ def acknowledge(connections: Connections, outside_moves: OutsideMoves, *, why: s
     """
     if not why.strip():
         raise Refused("An acknowledgement needs a reason.", hint="Say why: --acknowledge WHY")
-    chain.verify(connections.database)
-    with moves.promotion_lock(connections.database, connections.mlflow) as locked:
+    chain.verify(backends.database)
+    with moves.promotion_lock(backends.database, backends.mlflow) as locked:
         lost = locked.read_anchor()
         problems = chain.broken(chain.read(locked.connection), lost)
         if not problems:

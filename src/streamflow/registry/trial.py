@@ -12,11 +12,11 @@ from streamflow.model_version.aliases import PRODUCTION, TrialAlias
 from streamflow.registry import actions, artifacts, moves, online_schema, versions
 from streamflow.registry.reconcile import reconcile_locked
 from streamflow.registry.trail import Change, Move
-from streamflow.settings import Connections, OutsideMoves
+from streamflow.settings import Backends, OutsideMoves
 
 
 def start(
-    connections: Connections,
+    backends: Backends,
     outside_moves: OutsideMoves,
     version: int,
     alias: TrialAlias,
@@ -33,13 +33,11 @@ def start(
             cannot serve it.
     """
     _check_reason(why)
-    with registry(connections.mlflow) as client:
-        registered = versions.get(connections.mlflow, version)
-        contract = artifacts.verified_release(
-            client, connections.mlflow.registered_model, registered
-        ).contract
-    online_schema.check(connections.database, version, contract)
-    with moves.promotion_lock(connections.database, connections.mlflow) as locked:
+    with registry(backends.mlflow) as client:
+        registered = versions.get(backends.mlflow, version)
+        contract = artifacts.verified_release(client, backends.mlflow.registered_model, registered).contract
+    online_schema.check(backends.database, version, contract)
+    with moves.promotion_lock(backends.database, backends.mlflow) as locked:
         current = reconcile_locked(outside_moves, locked)
         production = current[PRODUCTION]
         if production in (None, version):
@@ -58,9 +56,7 @@ def start(
         )
 
 
-def stop(
-    connections: Connections, outside_moves: OutsideMoves, alias: TrialAlias, *, why: str, by: str
-) -> Move:
+def stop(backends: Backends, outside_moves: OutsideMoves, alias: TrialAlias, *, why: str, by: str) -> Move:
     """Unset `alias`; production answers everybody within seconds.
 
     Raises:
@@ -68,7 +64,7 @@ def stop(
         Refused: No reason was given.
     """
     _check_reason(why)
-    with moves.promotion_lock(connections.database, connections.mlflow) as locked:
+    with moves.promotion_lock(backends.database, backends.mlflow) as locked:
         current = reconcile_locked(outside_moves, locked)[alias]
         if current is None:
             raise NotFound(f"Nothing is on trial as '{alias}'.", hint="See 'streamflow models history'.")

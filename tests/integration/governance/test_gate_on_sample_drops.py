@@ -49,8 +49,8 @@ def reason(report, name):
 def first(small):
     """January's version, in production as the first one."""
     version = train(small, JANUARY, estimator="logistic_regression").version
-    promote_through_gate(small.connections, small.promotion, version, "staging", **WHO)
-    promote_through_gate(small.connections, small.promotion, version, "production", **WHO)
+    promote_through_gate(small.backends, small.promotion, version, "staging", **WHO)
+    promote_through_gate(small.backends, small.promotion, version, "production", **WHO)
     return version
 
 
@@ -58,7 +58,7 @@ def first(small):
 def second(small, first):
     """February's version, at staging."""
     version = train(small, FEBRUARY, estimator="logistic_regression").version
-    promote_through_gate(small.connections, small.promotion, version, "staging", **WHO)
+    promote_through_gate(small.backends, small.promotion, version, "staging", **WHO)
     return version
 
 
@@ -98,7 +98,7 @@ def test_the_trail_names_the_report_that_let_a_version_in(small, first, tmp_path
 
 
 def test_champion_and_challenger_are_compared_on_the_same_rows(small, first, second):
-    report = decide(small.connections, small.promotion, second)
+    report = decide(small.backends, small.promotion, second)
     both = report.facts["compared"]
     # All of February's holdout: the champion was not trained on February's labels.
     assert (both["rows"], both["trained_on"], both["not_served"]) == (1761, 0, 0)
@@ -111,8 +111,8 @@ def test_champion_and_challenger_are_compared_on_the_same_rows(small, first, sec
 
 def test_a_version_judged_again_gets_another_report_and_its_tag_names_the_newest(small, second, tmp_path):
     one, other = (
-        decide(small.connections, small.promotion, second),
-        decide(small.connections, small.promotion, second),
+        decide(small.backends, small.promotion, second),
+        decide(small.backends, small.promotion, second),
     )
     assert one.artifact != other.artifact
     held = versions.get(small.mlflow, second)
@@ -149,7 +149,7 @@ def another_holdout(content):
 )
 def test_a_version_is_not_judged_on_rows_that_are_not_its_own(small, second, spoilt, file, change, says):
     with spoilt(small, versions.get(small.mlflow, second).run_id, f"training_set/{file}", change):
-        report = decide(small.connections, small.promotion, second)
+        report = decide(small.backends, small.promotion, second)
     assert not outcome(report)["files and golden rows"]
     assert says in reason(report, "files and golden rows")
     assert report.facts["holdout_auc"] is None
@@ -166,7 +166,7 @@ def test_a_champion_whose_rows_are_missing_is_not_compared_and_is_replaced_only_
         (relabelled, "not the one it was trained on"),
     ):
         with spoilt(small, run_id, "training_set/training_set.parquet", change):
-            report = decide(small.connections, small.promotion, version)
+            report = decide(small.backends, small.promotion, version)
         assert outcome(report)["files and golden rows"]
         assert not outcome(report)["improvement"]
         assert says in reason(report, "improvement")
@@ -176,7 +176,7 @@ def test_a_champion_whose_rows_are_missing_is_not_compared_and_is_replaced_only_
 def test_what_the_gate_refuses_is_not_promoted_and_the_reasons_are_given(small, second):
     strict = with_promotion(small, min_improvement=0.5)
     with pytest.raises(Refused, match=f"The gate refuses version {second}") as refusal:
-        promote_through_gate(strict.connections, strict.promotion, second, "production", **WHO)
+        promote_through_gate(strict.backends, strict.promotion, second, "production", **WHO)
     assert any(line.startswith("improvement: AUC") for line in refusal.value.details)
     assert "--despite-gate" in refusal.value.hint
     assert versions.by_alias(small.mlflow, "production") != second
@@ -184,7 +184,7 @@ def test_what_the_gate_refuses_is_not_promoted_and_the_reasons_are_given(small, 
 
 def test_not_worse_and_fresher_passes_when_the_settings_say_so(small, second):
     fresher = with_promotion(small, improvement="fresher", min_improvement=0.5)
-    report = decide(fresher.connections, fresher.promotion, second)
+    report = decide(fresher.backends, fresher.promotion, second)
     assert outcome(report)["improvement"]
     assert "not worse, and trained on newer data" in reason(report, "improvement")
 
@@ -194,7 +194,7 @@ def test_rows_that_the_champion_was_trained_on_are_left_out(small, first):
     training = small.training.model_copy(update={"seed": 7})
     other = small.model_copy(update={"training": training})
     version = train(other, JANUARY, estimator="logistic_regression").version
-    both = decide(small.connections, small.promotion, version).facts["compared"]
+    both = decide(small.backends, small.promotion, version).facts["compared"]
     assert both["trained_on"] > 1000
     assert both["rows"] == 1761 - both["trained_on"]
 
@@ -212,7 +212,7 @@ def test_a_version_with_a_feature_that_the_online_store_lacks_is_refused(small, 
     with transaction(small.database) as connection:
         connection.exec_driver_sql("ALTER TABLE online.subs_profile_fv DROP COLUMN contract_type")
     version = train(wider, JANUARY, estimator="logistic_regression").version
-    report = decide(wider.connections, wider.promotion, version)
+    report = decide(wider.backends, wider.promotion, version)
     assert not outcome(report)["online schema"]
     assert "'subs_profile_fv' has no column 'contract_type'" in reason(report, "online schema")
     assert "streamflow features apply" in reason(report, "online schema")
@@ -229,7 +229,7 @@ def test_a_challenger_with_fewer_features_is_compared_with_the_champions_own(sma
     )
     narrow = small.model_copy(update={"feast": small.feast.model_copy(update={"repo": folder})})
     version = train(narrow, JANUARY, estimator="logistic_regression").version
-    report = decide(narrow.connections, narrow.promotion, version)
+    report = decide(narrow.backends, narrow.promotion, version)
     both = report.facts["compared"]
     assert both["rows"] == 1761
     assert both["champion"]["auc"] > 0.8 > both["challenger"]["auc"]
@@ -246,7 +246,7 @@ def test_a_flipped_byte_fails_the_gate(small, first, tmp_path):
         content[100] ^= 1
         path.write_bytes(bytes(content))
         client.log_artifact(run_id, str(path), "model")
-    report = decide(small.connections, small.promotion, version)
+    report = decide(small.backends, small.promotion, version)
     assert not outcome(report)["files and golden rows"]
     assert "model.onnx is not the one that was registered" in reason(report, "files and golden rows")
 
@@ -254,7 +254,7 @@ def test_a_flipped_byte_fails_the_gate(small, first, tmp_path):
 def test_a_champion_that_changed_since_it_was_judged_is_a_conflict(small, second):
     with pytest.raises(PromotionConflict, match="somebody else moved it"):
         promote_through_gate(
-            small.connections,
+            small.backends,
             small.promotion,
             second,
             "production",
@@ -267,7 +267,7 @@ def test_a_champion_that_changed_since_it_was_judged_is_a_conflict(small, second
 def test_the_gate_is_overruled_only_explicitly(small, first, second):
     strict = with_promotion(small, min_improvement=0.5)
     move = promote_through_gate(
-        strict.connections, strict.promotion, second, "production", despite_gate=True, **WHO
+        strict.backends, strict.promotion, second, "production", despite_gate=True, **WHO
     )
     assert move.gate["verdict"] == "overruled"
     assert move.gate["rules"]["improvement"] is False
@@ -277,14 +277,14 @@ def test_the_gate_is_overruled_only_explicitly(small, first, second):
 
 def test_an_older_version_fails_the_gate(small, second):
     version = train(small, JANUARY, estimator="random_forest").version
-    report = decide(small.connections, small.promotion, version)
+    report = decide(small.backends, small.promotion, version)
     assert not outcome(report)["not older"]
     assert "trained as of 2024-01-31, the champion as of 2024-02-29" in reason(report, "not older")
 
 
 def test_a_version_in_production_is_not_judged_against_itself(small, second):
     with pytest.raises(Refused, match="in production itself"):
-        decide(small.connections, small.promotion, second)
+        decide(small.backends, small.promotion, second)
 
 
 def test_a_scheduled_training_waits_at_staging_or_is_promoted_as_the_policy_says(small, second):

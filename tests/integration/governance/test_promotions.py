@@ -36,8 +36,8 @@ WHO = {"why": "a test", "by": "ada"}
 
 
 def into_production(settings, version):
-    promote(settings.connections, settings.promotion.outside_moves, version, "staging", **WHO)
-    return promote(settings.connections, settings.promotion.outside_moves, version, "production", **WHO)
+    promote(settings.backends, settings.promotion.outside_moves, version, "staging", **WHO)
+    return promote(settings.backends, settings.promotion.outside_moves, version, "production", **WHO)
 
 
 def stages(settings):
@@ -60,16 +60,16 @@ def rows(settings):
 def test_a_version_goes_to_staging_then_to_production_and_no_other_way(settings, make):
     first, second = make(2)
     with pytest.raises(Refused, match="not at staging"):
-        promote(settings.connections, settings.promotion.outside_moves, first, "production", **WHO)
-    promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO)
+        promote(settings.backends, settings.promotion.outside_moves, first, "production", **WHO)
+    promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO)
     assert stages(settings) == {first: "Staging", second: "None"}
     with pytest.raises(Refused, match="already"):
-        promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO)
-    move = promote(settings.connections, settings.promotion.outside_moves, first, "production", **WHO)
+        promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO)
+    move = promote(settings.backends, settings.promotion.outside_moves, first, "production", **WHO)
     assert stages(settings) == {first: "Production", second: "None"}
     assert versions.by_alias(settings.mlflow, "staging") is None
     with pytest.raises(Refused, match="in production already"):
-        promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO)
+        promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO)
     into_production(settings, second)
     assert stages(settings) == {first: "Archived", second: "Production"}
     assert (move.moved_by, move.login, move.from_version, move.to_version) == (
@@ -95,9 +95,7 @@ def test_a_promotion_records_the_whole_release(settings, make):
 def test_a_promotion_needs_a_reason(settings, make):
     (version,) = make(1)
     with pytest.raises(Refused, match="reason"):
-        promote(
-            settings.connections, settings.promotion.outside_moves, version, "staging", why="  ", by="ada"
-        )
+        promote(settings.backends, settings.promotion.outside_moves, version, "staging", why="  ", by="ada")
     assert rows(settings) == []
 
 
@@ -112,7 +110,7 @@ def test_of_two_concurrent_promotions_one_wins_and_the_other_is_a_conflict_fifty
             tries = [
                 pool.submit(
                     promote,
-                    settings.connections,
+                    settings.backends,
                     settings.promotion.outside_moves,
                     version,
                     "staging",
@@ -137,24 +135,24 @@ def test_of_two_concurrent_promotions_one_wins_and_the_other_is_a_conflict_fifty
 @pytest.mark.parametrize("alias", ["staging", "production"])
 def test_a_version_that_does_not_exist_is_not_found(settings, mlflow_server, alias):
     with pytest.raises(NotFound, match="There is no version 99"):
-        promote_through_gate(settings.connections, settings.promotion, 99, alias, **WHO)
+        promote_through_gate(settings.backends, settings.promotion, 99, alias, **WHO)
 
 
 def test_rollback_goes_back_one_promotion_at_a_time(settings, make):
     first, second, third = make(3)
     for version in (first, second, third):
         into_production(settings, version)
-    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == second
-    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == first
+    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == second
+    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == first
     assert stages(settings) == {first: "Production", second: "Archived", third: "Archived"}
     with pytest.raises(NotFound, match="no earlier version"):
-        rollback(settings.connections, settings.promotion.outside_moves, **WHO)
+        rollback(settings.backends, settings.promotion.outside_moves, **WHO)
     assert (
-        rollback(settings.connections, settings.promotion.outside_moves, to=third, **WHO).release["version"]
+        rollback(settings.backends, settings.promotion.outside_moves, to=third, **WHO).release["version"]
         == third
     )
     with pytest.raises(Refused, match="in production already"):
-        rollback(settings.connections, settings.promotion.outside_moves, to=third, **WHO)
+        rollback(settings.backends, settings.promotion.outside_moves, to=third, **WHO)
 
 
 def test_a_rollback_needs_nothing_that_training_needs(settings, make, tmp_path):
@@ -167,14 +165,14 @@ def test_a_rollback_needs_nothing_that_training_needs(settings, make, tmp_path):
         train(broken)
     # A training that hangs holds its lock forever.
     with locks.exclusive(settings.database, locks.of_job("train")):
-        assert rollback(broken.connections, broken.promotion.outside_moves, **WHO).to_version == first
+        assert rollback(broken.backends, broken.promotion.outside_moves, **WHO).to_version == first
 
 
 def test_only_what_was_in_production_is_rolled_back_to(settings, make):
     first, second = make(2)
     into_production(settings, first)
     with pytest.raises(Refused, match="never in production"):
-        rollback(settings.connections, settings.promotion.outside_moves, to=second, **WHO)
+        rollback(settings.backends, settings.promotion.outside_moves, to=second, **WHO)
 
 
 def flip_a_byte(settings, version, name):
@@ -196,8 +194,8 @@ def test_promotion_and_rollback_refuse_a_version_with_a_flipped_byte(settings, m
     into_production(settings, second)
     flip_a_byte(settings, first, name)
     for attempt in (
-        lambda: rollback(settings.connections, settings.promotion.outside_moves, **WHO),
-        lambda: promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO),
+        lambda: rollback(settings.backends, settings.promotion.outside_moves, **WHO),
+        lambda: promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO),
     ):
         with pytest.raises(ReleaseRefused, match=f"{name} is not the one that was registered"):
             attempt()
@@ -214,7 +212,7 @@ def killed_before(settings, version, function):
         owner = trail if "{function}" == "append" else moves.LockedRegistry
         setattr(owner, "{function}", lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL))
         settings = s.load()
-        promote.promote(settings.connections, "accept", {version}, "production", why="cut short", by="eve")
+        promote.promote(settings.backends, "accept", {version}, "production", why="cut short", by="eve")
     """)
     done = subprocess.run([sys.executable, "-c", script], env=os.environ, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL
@@ -223,12 +221,12 @@ def killed_before(settings, version, function):
 def test_the_next_command_completes_a_move_interrupted_before_its_audit_row(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    promote(settings.connections, settings.promotion.outside_moves, second, "staging", **WHO)
+    promote(settings.backends, settings.promotion.outside_moves, second, "staging", **WHO)
     killed_before(settings, second, "append")
     assert versions.by_alias(settings.mlflow, "production") == second
     assert len(rows(settings)) == 3
 
-    (ended,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+    (ended,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     assert (ended.action, ended.to_version, ended.moved_by, ended.why) == (
         "promote",
         second,
@@ -238,23 +236,23 @@ def test_the_next_command_completes_a_move_interrupted_before_its_audit_row(sett
     assert ended.facts["recovered"] is True
     assert ended.release["version"] == second
     assert stages(settings) == {first: "Archived", second: "Production"}
-    assert reconcile.reconcile(settings.connections, settings.promotion.outside_moves) == []
-    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == first
+    assert reconcile.reconcile(settings.backends, settings.promotion.outside_moves) == []
+    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == first
     chain.verify(settings.database)
 
 
 def test_a_move_interrupted_before_the_alias_moved_is_recorded_as_abandoned(settings, make):
     (first,) = make(1)
-    promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO)
+    promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO)
     killed_before(settings, first, "point")
-    (ended,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+    (ended,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     assert (ended.action, ended.to_version, ended.facts["intended"]) == ("abandon", None, first)
     assert (
-        promote(settings.connections, settings.promotion.outside_moves, first, "production", **WHO).to_version
+        promote(settings.backends, settings.promotion.outside_moves, first, "production", **WHO).to_version
         == first
     )
     with pytest.raises(NotFound, match="no earlier version"):
-        rollback(settings.connections, settings.promotion.outside_moves, **WHO)
+        rollback(settings.backends, settings.promotion.outside_moves, **WHO)
 
 
 def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_succeeds(
@@ -265,7 +263,7 @@ def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_succe
         update={"mlflow": settings.mlflow.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})}
     )
     with pytest.raises(DependencyDown, match="does not answer"):
-        promote(down.connections, down.promotion.outside_moves, first, "staging", **WHO)
+        promote(down.backends, down.promotion.outside_moves, first, "staging", **WHO)
     assert rows(settings) == []
 
     # It goes down after the move was announced.
@@ -276,9 +274,9 @@ def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_succe
     with monkeypatch.context() as patch:
         patch.setattr(moves.LockedRegistry, "point", cut)
         with pytest.raises(DependencyDown):
-            promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO)
+            promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO)
     assert (
-        promote(settings.connections, settings.promotion.outside_moves, first, "staging", **WHO).to_version
+        promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO).to_version
         == first
     )
     assert [row[0] for row in rows(settings)] == ["abandon", "promote"]
@@ -292,15 +290,15 @@ def change_production_in_mlflow(settings, version):
 def test_an_external_change_is_recorded_and_accepted(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    promote(settings.connections, settings.promotion.outside_moves, second, "staging", **WHO)
+    promote(settings.backends, settings.promotion.outside_moves, second, "staging", **WHO)
     change_production_in_mlflow(settings, second)
-    (seen,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+    (seen,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     assert (seen.action, seen.from_version, seen.to_version) == ("outside", first, second)
     assert versions.by_alias(settings.mlflow, "staging") is None
     assert seen.moved_by == "unknown"
     assert seen.release["version"] == second
     assert stages(settings) == {first: "Archived", second: "Production"}
-    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == first
+    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == first
 
 
 def test_an_external_change_is_recorded_and_reverted_when_the_settings_say_so(settings, make):
@@ -308,13 +306,13 @@ def test_an_external_change_is_recorded_and_reverted_when_the_settings_say_so(se
     into_production(settings, first)
     change_production_in_mlflow(settings, second)
     strict = with_promotion(settings, outside_moves="revert")
-    seen, back = reconcile.reconcile(strict.connections, strict.promotion.outside_moves)
+    seen, back = reconcile.reconcile(strict.backends, strict.promotion.outside_moves)
     assert (seen.action, seen.to_version) == ("outside", second)
     assert (back.action, back.from_version, back.to_version) == ("revert", second, first)
     assert back.release["version"] == first
     assert versions.by_alias(settings.mlflow, "production") == first
     with pytest.raises(NotFound, match="no earlier version"):
-        rollback(strict.connections, strict.promotion.outside_moves, **WHO)
+        rollback(strict.backends, strict.promotion.outside_moves, **WHO)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -323,7 +321,7 @@ def test_an_external_change_of_a_stage_is_undone_and_recorded(settings, make):
     into_production(settings, first)
     with sdk.client(settings.mlflow) as client:
         client.transition_model_version_stage(settings.mlflow.registered_model, str(second), "Production")
-    (seen,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+    (seen,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     assert (seen.action, seen.facts["detected"]) == ("outside", "a stage")
     assert stages(settings) == {first: "Production", second: "Archived"}
 
@@ -334,7 +332,7 @@ def test_what_was_in_production_at_a_time(settings, make):
     for version in (first, second):
         into_production(settings, version)
         moments.append(datetime.now(UTC))
-    rollback(settings.connections, settings.promotion.outside_moves, **WHO)
+    rollback(settings.backends, settings.promotion.outside_moves, **WHO)
     with pytest.raises(NotFound, match="Nothing was in production"):
         trail.at(settings.database, settings.mlflow.registered_model, moments[0])
     assert trail.at(settings.database, settings.mlflow.registered_model, moments[1]).to_version == first

@@ -56,7 +56,7 @@ SAME = {"data": "same", "code": "same", "environment": "same", "result": "same"}
 
 
 def test_a_run_is_reproduced_to_the_last_bit(small, january):
-    done = reproduce(small.connections, small.training, small.build, january.run_id)
+    done = reproduce(small.backends, small.training, small.build, january.run_id)
     assert verdicts(done) == SAME
     assert (done.verdict, done.exit_code, done.trained_on) == ("reproduced", 0, "rebuilt")
     assert done.fingerprint == january.fingerprint
@@ -67,14 +67,14 @@ def test_a_forest_is_reproduced_on_another_number_of_threads(world):
     forest = train(world, JANUARY, estimator="random_forest")
     threads = world.training.threads
     other = world.model_copy(update={"training": world.training.model_copy(update={"threads": threads + 1})})
-    done = reproduce(other.connections, other.training, other.build, forest.run_id)
+    done = reproduce(other.backends, other.training, other.build, forest.run_id)
     assert verdicts(done) == SAME
     line = f"training.threads: {threads} then, {threads + 1} now (harmless by itself)"
     assert line in lines(done, "environment")
     assert not [
         line
         for line in lines(
-            reproduce(world.connections, world.training, world.build, forest.run_id), "environment"
+            reproduce(world.backends, world.training, world.build, forest.run_id), "environment"
         )
         if "threads" in line
     ]
@@ -104,7 +104,7 @@ def test_a_run_is_reproduced_from_the_database_when_its_stored_rows_cannot_be_us
     small, january, spoilt, change, says
 ):
     with spoilt(small, january.run_id, "training_set/training_set.parquet", change):
-        done = reproduce(small.connections, small.training, small.build, january.run_id)
+        done = reproduce(small.backends, small.training, small.build, january.run_id)
     assert verdicts(done) == SAME
     assert (done.exit_code, done.trained_on) == (0, "rebuilt")
     (line,) = [
@@ -146,7 +146,7 @@ def test_changed_golden_rows_do_not_count_as_a_different_result(small, january, 
         return json.dumps(golden).encode()
 
     with spoilt(small, january.run_id, "model/golden.json", moved):
-        done = reproduce(small.connections, small.training, small.build, january.run_id)
+        done = reproduce(small.backends, small.training, small.build, january.run_id)
     assert verdicts(done) == SAME | {"result": "unknown"}
     assert (done.verdict, done.exit_code) == ("cannot tell", 4)
     assert lines(done, "result")[0].startswith("golden.json is not the one that was recorded")
@@ -159,7 +159,7 @@ def test_a_forged_manifest_is_not_the_registered_one(small, january, spoilt):
         return json.dumps(manifest).encode()
 
     with spoilt(small, january.run_id, "model/manifest.json", other):
-        done = reproduce(small.connections, small.training, small.build, january.run_id)
+        done = reproduce(small.backends, small.training, small.build, january.run_id)
     assert done.exit_code == 4
     assert "manifest.json is not the one that was recorded" in lines(done, "data")[0]
 
@@ -172,7 +172,7 @@ def test_an_estimator_that_raises_now_is_reported_and_does_not_count_as_a_differ
     small, january, tmp_path, now, says
 ):
     changed = with_repo(small, tmp_path, "estimator.py", "max_iter=1000", now)
-    done = reproduce(changed.connections, changed.training, changed.build, january.run_id)
+    done = reproduce(changed.backends, changed.training, changed.build, january.run_id)
     assert verdicts(done) == SAME | {"code": "differs", "result": "unknown"}
     assert done.exit_code == 4
     assert lines(done, "result")[0].startswith(f"It cannot be trained again: {says}")
@@ -233,7 +233,7 @@ def test_drops_that_are_not_the_recorded_ones_are_not_shown(small, january, spoi
             assert versions.drops_of(small.mlflow, held, digest) is None
             assert (
                 "cannot be read"
-                in lines(reproduce(small.connections, small.training, small.build, january.run_id), "data")[1]
+                in lines(reproduce(small.backends, small.training, small.build, january.run_id), "data")[1]
             )
 
 
@@ -243,7 +243,7 @@ def test_settings_that_changed_since_do_not_matter(small, january):
     )
     assert (
         reproduce(
-            small.connections,
+            small.backends,
             training,
             small.build,
             january.run_id,
@@ -325,7 +325,7 @@ def with_repo(settings, tmp_path, file, old, new):
 
 def test_a_hyperparameter_that_changed_is_named(small, january, tmp_path):
     changed = with_repo(small, tmp_path, "estimator.py", "max_iter=1000", "max_iter=1000, C=0.01")
-    done = reproduce(changed.connections, changed.training, changed.build, january.run_id)
+    done = reproduce(changed.backends, changed.training, changed.build, january.run_id)
     assert verdicts(done) == SAME | {"code": "differs", "result": "differs"}
     assert done.exit_code == 1
     assert "feature_repo/estimator.py: changed" in lines(done, "code")
@@ -337,7 +337,7 @@ def test_a_changed_feature_definition_is_named_and_the_stored_training_set_is_us
     changed = with_repo(
         small, tmp_path, "feature_views.py", '        Field(name="skips_7d", dtype=Int64),\n', ""
     )
-    done = reproduce(changed.connections, changed.training, changed.build, january.run_id)
+    done = reproduce(changed.backends, changed.training, changed.build, january.run_id)
     assert verdicts(done) == {"data": "differs", "code": "differs", "environment": "same", "result": "same"}
     assert "feature_repo/feature_views.py: changed" in lines(done, "code")
     assert "column skips_7d: not there now" in lines(done, "data")
@@ -353,13 +353,13 @@ def test_a_corrected_drop_does_not_affect_an_earlier_run(small, january, realdat
     )
     assert ingest_folder(small, corrected, JANUARY).changed
     assert train(small, JANUARY, estimator="logistic_regression").fingerprint != january.fingerprint
-    assert verdicts(reproduce(small.connections, small.training, small.build, january.run_id)) == SAME
+    assert verdicts(reproduce(small.backends, small.training, small.build, january.run_id)) == SAME
 
 
 def test_a_late_drop_does_not_affect_an_earlier_run(small, january, realdata):
     """A drop of a date before the run's as-of, which arrives after it."""
     assert ingest_folder(small, realdata / "month_001", date(2024, 1, 15)).changed
-    assert verdicts(reproduce(small.connections, small.training, small.build, january.run_id)) == SAME
+    assert verdicts(reproduce(small.backends, small.training, small.build, january.run_id)) == SAME
 
 
 def test_deleted_rows_are_named_and_the_stored_training_set_is_used(small, january):
@@ -368,7 +368,7 @@ def test_deleted_rows_are_named_and_the_stored_training_set_is_used(small, janua
         connection.execute(
             sa.text("UPDATE source.usage_agg_30d SET skips_7d = skips_7d + 1 WHERE user_id = '0004-TLHLJ'")
         )
-    done = reproduce(small.connections, small.training, small.build, january.run_id)
+    done = reproduce(small.backends, small.training, small.build, january.run_id)
     assert verdicts(done) == SAME | {"data": "differs"}
     assert (done.exit_code, done.trained_on) == (1, "stored")
     text = " ".join(lines(done, "data"))
@@ -381,4 +381,4 @@ def test_deleted_rows_are_named_and_the_stored_training_set_is_used(small, janua
 
 def test_a_run_that_does_not_exist_is_not_found(small, january):
     with pytest.raises(NotFound):
-        reproduce(small.connections, small.training, small.build, "0" * 32)
+        reproduce(small.backends, small.training, small.build, "0" * 32)

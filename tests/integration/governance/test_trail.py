@@ -27,8 +27,8 @@ WHO = {"why": "a test", "by": "ada"}
 
 
 def into_production(settings, version):
-    promote(settings.connections, settings.promotion.outside_moves, version, "staging", **WHO)
-    return promote(settings.connections, settings.promotion.outside_moves, version, "production", **WHO)
+    promote(settings.backends, settings.promotion.outside_moves, version, "staging", **WHO)
+    return promote(settings.backends, settings.promotion.outside_moves, version, "production", **WHO)
 
 
 def on_trial(settings):
@@ -81,7 +81,7 @@ def test_rows_cut_off_at_the_end_are_reported_until_they_are_acknowledged(settin
         assert code == 1
         assert isinstance(error, StreamFlowError)
         assert "tampered" in error.what
-    rollback(settings.connections, settings.promotion.outside_moves, to=first, **WHO)
+    rollback(settings.backends, settings.promotion.outside_moves, to=first, **WHO)
     assert command("models", "history")[0] == 1
 
     assert command("models", "history", "--acknowledge", "restored from Monday's backup")[0] == 0
@@ -94,7 +94,7 @@ def test_rows_cut_off_at_the_end_are_reported_until_they_are_acknowledged(settin
     assert [move.why for move in acknowledged] == ["restored from Monday's backup"]
     assert acknowledged[0].facts["problems"]
     with pytest.raises(Refused, match="nothing to acknowledge"):
-        reconcile.acknowledge(settings.connections, settings.promotion.outside_moves, **WHO)
+        reconcile.acknowledge(settings.backends, settings.promotion.outside_moves, **WHO)
 
 
 def test_a_missing_anchor_is_reported(settings, make):
@@ -110,12 +110,12 @@ def test_a_missing_anchor_is_reported(settings, make):
 def test_promoting_a_canary_ends_its_trial_and_rolling_it_back_leaves_it_no_users(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    trial.start(settings.connections, settings.promotion.outside_moves, second, "canary", **WHO)
+    trial.start(settings.backends, settings.promotion.outside_moves, second, "canary", **WHO)
     into_production(settings, second)
     assert versions.by_alias(settings.mlflow, "canary") is None
     # Pointed there in MLflow, so that both aliases name the version.
     point_in_mlflow(settings, "challenger", second)
-    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == first
+    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == first
     assert on_trial(settings) == {}
     assert [versions.by_alias(settings.mlflow, alias) for alias in ("canary", "challenger")] == [None, None]
     ends = [row for row in rows(settings) if row[0] == "end trial"]
@@ -126,20 +126,20 @@ def test_a_rollback_leaves_trials_of_other_versions_alone(settings, make):
     first, second, third = make(3)
     for version in (first, second):
         into_production(settings, version)
-    trial.start(settings.connections, settings.promotion.outside_moves, third, "challenger", **WHO)
-    rollback(settings.connections, settings.promotion.outside_moves, **WHO)
+    trial.start(settings.backends, settings.promotion.outside_moves, third, "challenger", **WHO)
+    rollback(settings.backends, settings.promotion.outside_moves, **WHO)
     assert on_trial(settings) == {"challenger": third}
-    trial.start(settings.connections, settings.promotion.outside_moves, second, "canary", **WHO)
-    assert reconcile.reconcile(settings.connections, settings.promotion.outside_moves) == []
+    trial.start(settings.backends, settings.promotion.outside_moves, second, "canary", **WHO)
+    assert reconcile.reconcile(settings.backends, settings.promotion.outside_moves) == []
     assert on_trial(settings) == {"canary": second, "challenger": third}
 
 
 def test_an_external_change_to_production_ends_the_trial_of_the_version(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    trial.start(settings.connections, settings.promotion.outside_moves, second, "canary", **WHO)
+    trial.start(settings.backends, settings.promotion.outside_moves, second, "canary", **WHO)
     point_in_mlflow(settings, "production", second)
-    reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+    reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     assert versions.by_alias(settings.mlflow, "canary") is None
     assert rows(settings)[-1] == ("end trial", "canary", second, None)
 
@@ -150,9 +150,7 @@ def test_of_two_concurrent_rollbacks_the_second_is_a_conflict(settings, make):
         into_production(settings, version)
     with ThreadPoolExecutor(2) as pool:
         tries = [
-            pool.submit(
-                rollback, settings.connections, settings.promotion.outside_moves, expected=third, **WHO
-            )
+            pool.submit(rollback, settings.backends, settings.promotion.outside_moves, expected=third, **WHO)
             for _ in range(2)
         ]
         errors = [item.exception() for item in tries]
@@ -205,8 +203,8 @@ def test_an_external_change_is_reverted_although_mlflow_failed_in_between(
         with monkeypatch.context() as patch:
             patch.setattr(RegistryClient, "set_alias", fails)
             with pytest.raises(DependencyDown):
-                reconcile.reconcile(settings.connections, "revert")
-    reconcile.reconcile(settings.connections, "revert")
+                reconcile.reconcile(settings.backends, "revert")
+    reconcile.reconcile(settings.backends, "revert")
     assert versions.by_alias(settings.mlflow, "production") == first
     assert stages(settings) == {first: "Production", second: "None"}
     assert rows(settings)[2:] == [
@@ -214,7 +212,7 @@ def test_an_external_change_is_reverted_although_mlflow_failed_in_between(
         *[("abandon", "production", second, second)] * failing,
         ("revert", "production", second, first),
     ]
-    assert reconcile.reconcile(settings.connections, "revert") == []
+    assert reconcile.reconcile(settings.backends, "revert") == []
 
 
 @pytest.mark.parametrize("alias", ["canary", "challenger"])
@@ -222,15 +220,15 @@ def test_a_trial_started_and_ended_in_mlflow_is_recorded(settings, make, alias):
     first, second = make(2)
     into_production(settings, first)
     point_in_mlflow(settings, alias, second)
-    (seen,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+    (seen,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, None, second)
     assert on_trial(settings) == {alias: second}
     point_in_mlflow(settings, alias, None)
-    (seen,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+    (seen,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, second, None)
 
     point_in_mlflow(settings, alias, second)
-    seen, back = reconcile.reconcile(settings.connections, "revert")
+    seen, back = reconcile.reconcile(settings.backends, "revert")
     assert (back.action, back.alias, back.from_version, back.to_version) == ("revert", alias, second, None)
     assert versions.by_alias(settings.mlflow, alias) is None
 
@@ -243,7 +241,7 @@ def test_a_rollback_refuses_another_model_under_the_same_number(settings, make):
     with sdk.client(settings.mlflow) as client:
         client.set_model_version_tag(model, str(first), tags.MANIFEST_SHA256, "0" * 64)
     with pytest.raises(ReleaseRefused, match="not the one that was in production under this number"):
-        rollback(settings.connections, settings.promotion.outside_moves, **WHO)
+        rollback(settings.backends, settings.promotion.outside_moves, **WHO)
     assert versions.by_alias(settings.mlflow, "production") == second
 
 
@@ -254,12 +252,12 @@ def test_a_rollback_after_production_was_unset_restores_the_last_version(setting
     into_production(settings, second)
     point_in_mlflow(settings, "production", None)
     if change == "accept":
-        reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+        reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
         assert stages(settings) == {first: "Archived", second: "Archived"}
-        assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == second
+        assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == second
     else:
-        reconcile.reconcile(settings.connections, "revert")
-        assert rollback(settings.connections, "revert", **WHO).to_version == first
+        reconcile.reconcile(settings.backends, "revert")
+        assert rollback(settings.backends, "revert", **WHO).to_version == first
     assert not [
         move
         for move in trail.history(settings.database, settings.mlflow.registered_model)
@@ -298,7 +296,7 @@ def test_an_external_change_of_a_stage_is_undone_when_nothing_is_in_production(s
     (first,) = make(1)
     with sdk.client(settings.mlflow) as client:
         client.transition_model_version_stage(settings.mlflow.registered_model, str(first), "Production")
-    (seen,) = reconcile.reconcile(settings.connections, settings.promotion.outside_moves)
+    (seen,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     assert seen.facts["detected"] == "a stage"
     assert stages(settings) == {first: "Archived"}
 
@@ -319,8 +317,8 @@ def test_rollback_and_trial_refuse_a_version_that_the_online_store_cannot_serve(
         "CREATE TABLE online.usage_agg_30d_fv (user_id text)",
     )
     for attempt in (
-        lambda: rollback(settings.connections, settings.promotion.outside_moves, **WHO),
-        lambda: trial.start(settings.connections, settings.promotion.outside_moves, third, "canary", **WHO),
+        lambda: rollback(settings.backends, settings.promotion.outside_moves, **WHO),
+        lambda: trial.start(settings.backends, settings.promotion.outside_moves, third, "canary", **WHO),
     ):
         with pytest.raises(
             ReleaseRefused, match=r"'usage_agg_30d_fv' has no column 'skips_7d'.*features apply"
@@ -328,8 +326,8 @@ def test_rollback_and_trial_refuse_a_version_that_the_online_store_cannot_serve(
             attempt()
     assert versions.by_alias(settings.mlflow, "production") == second
     online_tables(settings, "ALTER TABLE online.usage_agg_30d_fv ADD COLUMN skips_7d bigint")
-    trial.start(settings.connections, settings.promotion.outside_moves, third, "canary", **WHO)
-    assert rollback(settings.connections, settings.promotion.outside_moves, **WHO).to_version == first
+    trial.start(settings.backends, settings.promotion.outside_moves, third, "canary", **WHO)
+    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == first
 
 
 def test_the_stage_production_is_never_empty(settings, make, monkeypatch):
@@ -344,7 +342,7 @@ def test_the_stage_production_is_never_empty(settings, make, monkeypatch):
 
     monkeypatch.setattr(RegistryClient, "set_stage", watched)
     into_production(settings, second)
-    rollback(settings.connections, settings.promotion.outside_moves, **WHO)
+    rollback(settings.backends, settings.promotion.outside_moves, **WHO)
     assert len(seen) == 5
     assert all("Production" in found for found in seen)
 

@@ -108,7 +108,7 @@ def production() -> Callable[[Settings, int], None]:
     def move(settings: Settings, version: int) -> None:
         if versions.by_alias(settings.mlflow, "production") != version:
             promote(
-                settings.connections,
+                settings.backends,
                 settings.promotion.outside_moves,
                 version,
                 "staging",
@@ -116,7 +116,7 @@ def production() -> Callable[[Settings, int], None]:
                 by="tests",
             )
             promote(
-                settings.connections,
+                settings.backends,
                 settings.promotion.outside_moves,
                 version,
                 "production",

@@ -25,8 +25,8 @@ USERS = ("7590-VHVEG", "5575-GNVDE", "3668-QPYBK")
 
 
 def into_production(settings, version):
-    promote(settings.connections, settings.promotion.outside_moves, version, "staging", **WHO)
-    promote(settings.connections, settings.promotion.outside_moves, version, "production", **WHO)
+    promote(settings.backends, settings.promotion.outside_moves, version, "staging", **WHO)
+    promote(settings.backends, settings.promotion.outside_moves, version, "production", **WHO)
 
 
 def ask(settings, service, version):
@@ -75,7 +75,7 @@ def past(world, start, realdata, tmp_path_factory):
         moments.append(ask(world, service, second))
 
         materialize(world, FEBRUARY)
-        rollback(world.connections, world.promotion.outside_moves, **WHO)
+        rollback(world.backends, world.promotion.outside_moves, **WHO)
         newest = datetime(2024, 2, 29, tzinfo=UTC).timestamp()
         service.until(lambda: service.metric("streamflow_newest_as_of_timestamp_seconds") == newest)
         moments.append(ask(world, service, first))
@@ -87,7 +87,7 @@ def test_every_answer_is_replayed_to_the_last_digit(world, past):
     first, second, moments = past
     for (moment, answers), version in zip(moments[1:], (first, second, second, first), strict=True):
         for user, probability in answers.items():
-            found = replay(world.connections, world.predict, user, moment)
+            found = replay(world.backends, world.predict, user, moment)
             assert found.answer.version == found.release["version"] == version
             assert found.answer.probability == probability, (moment, user)
             assert found.logged is not None
@@ -99,7 +99,7 @@ def test_every_answer_is_replayed_to_the_last_digit(world, past):
 
 def test_an_explanation_names_the_drop_that_each_value_came_with(world, past):
     _, _, moments = past
-    before, after = (replay(world.connections, world.predict, USERS[0], moments[i][0]) for i in (2, 3))
+    before, after = (replay(world.backends, world.predict, USERS[0], moments[i][0]) for i in (2, 3))
     usage = [next(v for v in found.answer.views if v.view == "usage_agg_30d_fv") for found in (before, after)]
     assert usage[0].as_of == usage[1].as_of
     assert usage[0].drop_id != usage[1].drop_id
@@ -109,12 +109,12 @@ def test_an_explanation_names_the_drop_that_each_value_came_with(world, past):
 def test_before_anything_was_in_production_there_is_nothing_to_explain(world, past):
     _, _, moments = past
     with pytest.raises(NotFound, match="Nothing was in production"):
-        replay(world.connections, world.predict, USERS[0], moments[0][0])
+        replay(world.backends, world.predict, USERS[0], moments[0][0])
 
 
 def test_an_unknown_user_would_have_been_refused(world, past):
     _, _, moments = past
-    found = replay(world.connections, world.predict, "nobody", moments[-1][0])
+    found = replay(world.backends, world.predict, "nobody", moments[-1][0])
     assert found.answer.probability is None
     assert found.answer.refused.startswith("missing_features: no row in ")
     assert found.logged is None
@@ -148,11 +148,11 @@ def output_of(settings, monkeypatch, *words):
 def test_a_canary_of_that_time_is_shown_with_its_answer(world, past, monkeypatch):
     _, second, _ = past
     before = datetime.now(UTC)
-    trial.start(world.connections, world.promotion.outside_moves, second, "canary", **WHO)
+    trial.start(world.backends, world.promotion.outside_moves, second, "canary", **WHO)
     during = datetime.now(UTC)
-    trial.stop(world.connections, world.promotion.outside_moves, "canary", **WHO)
-    assert replay(world.connections, world.predict, UNASKED, before).canary is None
-    assert replay(world.connections, world.predict, UNASKED, datetime.now(UTC)).canary is None
+    trial.stop(world.backends, world.promotion.outside_moves, "canary", **WHO)
+    assert replay(world.backends, world.predict, UNASKED, before).canary is None
+    assert replay(world.backends, world.predict, UNASKED, datetime.now(UTC)).canary is None
     everybody = world.model_copy(update={"predict": world.predict.model_copy(update={"canary_share": 1.0})})
     found = replay(everybody.connections, everybody.predict, UNASKED, during)
     with registry(world.mlflow) as client:
@@ -174,14 +174,14 @@ def test_a_logged_answer_is_shown_even_if_nothing_is_in_production(world, past, 
     first, _, _ = past
     with sdk.client(world.mlflow) as client:
         client.delete_registered_model_alias(world.mlflow.registered_model, "production")
-    reconcile.reconcile(world.connections, world.promotion.outside_moves)
+    reconcile.reconcile(world.backends, world.promotion.outside_moves)
     moment = datetime.now(UTC)
-    found = replay(world.connections, world.predict, USERS[0], moment)
+    found = replay(world.backends, world.predict, USERS[0], moment)
     assert (found.release, found.answer) == ({}, None)
     assert found.logged.version == first
     assert found.logged.equal
     with pytest.raises(NotFound, match="Nothing was in production"):
-        replay(world.connections, world.predict, UNASKED, moment)
+        replay(world.backends, world.predict, UNASKED, moment)
     output = output_of(world, monkeypatch, USERS[0], "--at", moment.isoformat())
     assert "nothing was in production" in output
     assert "the same to the last digit" in " ".join(output.split())
@@ -199,4 +199,4 @@ def test_a_modified_release_is_not_replayed(world, past, tmp_path):
         path.write_text(path.read_text() + " ")
         client.log_artifact(run_id, str(path), "model")
     with pytest.raises(ReleaseRefused, match="is not the one that was registered"):
-        replay(world.connections, world.predict, USERS[0], moments[1][0])
+        replay(world.backends, world.predict, USERS[0], moments[1][0])

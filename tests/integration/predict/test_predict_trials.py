@@ -67,17 +67,13 @@ def test_the_command_starts_and_ends_a_trial_and_the_history_records_it(simulate
 
 def test_a_trial_needs_a_reason_and_another_version_than_the_one_in_production(simulated, predict):
     with pytest.raises(Refused, match="reason"):
-        trial.start(
-            simulated.connections, simulated.promotion.outside_moves, 2, "canary", why=" ", by="tests"
-        )
+        trial.start(simulated.backends, simulated.promotion.outside_moves, 2, "canary", why=" ", by="tests")
     with pytest.raises(Refused, match="in production itself"):
         trial.start(
-            simulated.connections, simulated.promotion.outside_moves, 1, "canary", why="a test", by="tests"
+            simulated.backends, simulated.promotion.outside_moves, 1, "canary", why="a test", by="tests"
         )
     with pytest.raises(NotFound, match="Nothing is on trial"):
-        trial.stop(
-            simulated.connections, simulated.promotion.outside_moves, "canary", why="a test", by="tests"
-        )
+        trial.stop(simulated.backends, simulated.promotion.outside_moves, "canary", why="a test", by="tests")
 
 
 def test_a_challenger_is_scored_in_shadow_and_never_answered(simulated, predict, users):

@@ -13,7 +13,7 @@ from streamflow.gate.report import report_on
 from streamflow.registry.transitions import UNCHECKED
 from streamflow.settings import PromotionSettings, Settings
 
-CONNECTIONS = Settings().connections
+BACKENDS = Settings().backends
 WHO = {"why": "a test", "by": "ada"}
 PASSES = Facts(4, 3, "", None, None, "", None, None, (), {}, None, 0.5)
 
@@ -35,11 +35,11 @@ def registry(monkeypatch):
     """The aliases of a registry that exists in name alone, and the promotions that reach it."""
     state = SimpleNamespace(production=3, staging=4, facts=PASSES, judged=[], promoted=[])
 
-    def judge(connections, promotion, version):
+    def judge(backends, promotion, version):
         state.judged.append(version)
         return report(state.facts)
 
-    def promote(connections, outside_moves, version, alias, **arguments):
+    def promote(backends, outside_moves, version, alias, **arguments):
         state.promoted.append((version, alias, arguments))
         return "moved"
 
@@ -56,16 +56,16 @@ def registry(monkeypatch):
 
 
 def test_a_promotion_to_staging_asks_no_gate(registry):
-    assert promote_through_gate(CONNECTIONS, PromotionSettings(), 2, "staging", expected=4, **WHO) == "moved"
+    assert promote_through_gate(BACKENDS, PromotionSettings(), 2, "staging", expected=4, **WHO) == "moved"
     assert registry.judged == []
     assert registry.promoted == [(2, "staging", {"expected": 4, **WHO})]
 
 
 def test_what_passes_the_gate_replaces_the_champion_that_it_was_judged_against(registry):
-    assert promote_through_gate(CONNECTIONS, PromotionSettings(), 4, "production", **WHO) == "moved"
+    assert promote_through_gate(BACKENDS, PromotionSettings(), 4, "production", **WHO) == "moved"
     gate = {"verdict": "passed", "despite": False}
     assert registry.promoted == [(4, "production", {"expected": 3, "gate": gate, **WHO})]
-    promote_through_gate(CONNECTIONS, PromotionSettings(), 4, "production", expected=2, **WHO)
+    promote_through_gate(BACKENDS, PromotionSettings(), 4, "production", expected=2, **WHO)
     assert registry.promoted[-1][2]["expected"] == 2
 
 
@@ -74,7 +74,7 @@ def test_the_first_version_replaces_nothing(registry):
         None,
         Facts(4, None, "", None, None, "", None, None, (), {}, None, 0.5),
     )
-    promote_through_gate(CONNECTIONS, PromotionSettings(), 4, "production", **WHO)
+    promote_through_gate(BACKENDS, PromotionSettings(), 4, "production", **WHO)
     assert registry.promoted[0][2]["expected"] is None
     assert registry.promoted[0][2]["expected"] is not UNCHECKED
 
@@ -82,7 +82,7 @@ def test_the_first_version_replaces_nothing(registry):
 def test_what_the_gate_refuses_is_not_promoted(registry):
     registry.facts = Facts(4, 3, "model.onnx is gone", None, None, "", None, None, (), {}, None, 0.5)
     with pytest.raises(Refused) as raised:
-        promote_through_gate(CONNECTIONS, PromotionSettings(), 4, "production", **WHO)
+        promote_through_gate(BACKENDS, PromotionSettings(), 4, "production", **WHO)
     assert raised.value.what == "The gate refuses version 4."
     assert raised.value.details == ("files and golden rows: model.onnx is gone",)
     assert raised.value.hint == (
@@ -93,19 +93,19 @@ def test_what_the_gate_refuses_is_not_promoted(registry):
 
 def test_the_gate_can_be_overruled_and_the_trail_says_so(registry):
     registry.facts = Facts(4, 3, "model.onnx is gone", None, None, "", None, None, (), {}, None, 0.5)
-    promote_through_gate(CONNECTIONS, PromotionSettings(), 4, "production", despite_gate=True, **WHO)
+    promote_through_gate(BACKENDS, PromotionSettings(), 4, "production", despite_gate=True, **WHO)
     assert registry.promoted[0][2]["gate"] == {"verdict": "passed", "despite": True}
 
 
 def test_overruling_a_gate_that_passes_is_no_overruling(registry):
-    promote_through_gate(CONNECTIONS, PromotionSettings(), 4, "production", despite_gate=True, **WHO)
+    promote_through_gate(BACKENDS, PromotionSettings(), 4, "production", despite_gate=True, **WHO)
     assert registry.promoted[0][2]["gate"]["despite"] is False
 
 
 @pytest.mark.parametrize(("version", "error"), [(2, Refused), (3, Refused), (9, NotFound)])
 def test_a_step_that_is_not_allowed_does_not_reach_the_gate(registry, version, error):
     with pytest.raises(error):
-        promote_through_gate(CONNECTIONS, PromotionSettings(), version, "production", **WHO)
+        promote_through_gate(BACKENDS, PromotionSettings(), version, "production", **WHO)
     assert registry.judged == registry.promoted == []
 
 
@@ -113,6 +113,6 @@ def test_the_version_in_production_is_not_judged(monkeypatch):
     monkeypatch.setattr(decision.versions, "get", lambda mlflow, version: SimpleNamespace(run_id="r"))
     monkeypatch.setattr(decision.versions, "by_alias", lambda mlflow, alias: 3)
     with pytest.raises(Refused) as raised:
-        decide(CONNECTIONS, PromotionSettings(), 3)
+        decide(BACKENDS, PromotionSettings(), 3)
     assert raised.value.what == "Version 3 is in production itself; there is nothing to judge it against."
     assert raised.value.hint == "'streamflow models show production' shows its last report."

@@ -22,7 +22,7 @@ from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
-from streamflow.settings import BuildSettings, Connections, DatabaseSettings, TrainingSettings
+from streamflow.settings import Backends, BuildSettings, DatabaseSettings, TrainingSettings
 from streamflow.snapshots import views
 from streamflow.training import fit
 from streamflow.training.lineage import lineage, packages, sources
@@ -52,7 +52,7 @@ class Reproduction:
 
 
 def reproduce(
-    connections: Connections, training: TrainingSettings, build: BuildSettings, run_id: str
+    backends: Backends, training: TrainingSettings, build: BuildSettings, run_id: str
 ) -> Reproduction:
     """Rebuild the training set at the run's as-of and known-at, train again, compare everything.
 
@@ -60,8 +60,8 @@ def reproduce(
         NotFound: There is no such run, or it is not a finished training.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
-    run = recorded_run.read(connections.mlflow, run_id)
-    repo = definitions.load(connections.feast.repo).with_horizon(run.record.label_horizon)
+    run = recorded_run.read(backends.mlflow, run_id)
+    repo = definitions.load(backends.feast.repo).with_horizon(run.record.label_horizon)
     present = tags.own(lineage(repo.path, build))
     code = compare.code(run.tags, present, run.sources, sources(repo.path))
     environment = compare.environment(run.tags, present, run.packages, packages())
@@ -73,7 +73,7 @@ def reproduce(
         unknown = (run.problems[files.CONTRACT],)
         data_layer, result = Layer("data", "unknown", unknown), Layer("result", "unknown", unknown)
     else:
-        rebuilt, data_layer = _rebuild(connections.database, repo, run, run.contract)
+        rebuilt, data_layer = _rebuild(backends.database, repo, run, run.contract)
         data = rebuilt or run.stored
         changed, result = _retrain(training, repo, run, run.contract, data)
         code = replace(code, lines=(*code.lines, *changed))
