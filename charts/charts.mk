@@ -1,4 +1,4 @@
-# The chart: its generated files, and its checks without a cluster.
+# The chart: generated files, and checks that need no cluster.
 .PHONY: chart-docs chart-lint
 
 chart-docs: $(READY) ## Write the chart's schema and tables from values.yaml

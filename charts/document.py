@@ -1,17 +1,17 @@
-"""Write the chart's values.schema.json and the tables of its README from the comments of values.yaml.
+"""Generate the chart's values.schema.json and the tables of its README from the comments in values.yaml.
 
     python charts/document.py            # write both
-    python charts/document.py --check    # exit 1 when one of them is not current
+    python charts/document.py --check    # exit with 1 if one of them is not current
 
 The tables of jobs and components come from jobs/*.yaml and components.yaml.
 
-values.yaml is the only place that describes a knob. Above a key stands its description, then perhaps
+Only values.yaml describes a knob, in the comment above its key. Lines of that comment may be marks:
 
-    # @schema {…}    keywords that narrow what the knob takes
-    # @free          a map of Kubernetes' own: any keys
-    # @pod           one of the keys of `pods`, with a default of this component
-    # @claim         a volume; nothing to add to what its keys say
-    # @jobs          a map from the name of a job to its overrides
+    # @schema {…}    JSON schema keywords that restrict the values of the knob
+    # @free          a map that Kubernetes defines, so any key is allowed
+    # @pod           a key of `pods`, with a default for this component
+    # @claim         a volume, which its keys describe
+    # @jobs          a map from job names to overrides
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ TAKES_POD_KEYS = (
     "test",
 )
 JOB_KEYS: dict[str, dict[str, Any]] = {
-    "enabled": {"type": "boolean", "description": "Install the job."},
+    "enabled": {"type": "boolean", "description": "Whether to install the job."},
     "schedule": {
         "type": "string",
         "description": "Cron schedule: five fields, for example `0 3 2 * *` (03:00 on the 2nd of each month).",
-        # Only the shape; the API server checks the ranges of the fields.
+        # Checks only the shape, because the API server checks the ranges of the fields.
         "pattern": r"^\s*(@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)"
         r"|[0-9A-Za-z*?/,-]+(\s+[0-9A-Za-z*?/,-]+){4})\s*$",
     },
-    "suspend": {"type": "boolean", "description": "Do not start it by schedule."},
-    "retries": {"type": "integer", "minimum": 0, "description": "Times it is tried again."},
-    "deadlineSeconds": {"type": "integer", "minimum": 1, "description": "Longest time it may take."},
+    "suspend": {"type": "boolean", "description": "Suspend the schedule."},
+    "retries": {"type": "integer", "minimum": 0, "description": "How often a failed run is retried."},
+    "deadlineSeconds": {"type": "integer", "minimum": 1, "description": "Longest time of a run, in seconds."},
 }
 
 
@@ -57,11 +57,11 @@ class Knob:
     """One key of values.yaml.
 
     Attributes:
-        path: Its keys from the root.
-        default: Its value there.
-        description: The comment above it.
-        marks: Its `@` lines, by name.
-        knobs: The keys below it, unless they are Kubernetes' own.
+        path: Keys from the root to this one.
+        default: Value in values.yaml.
+        description: Comment above the key.
+        marks: Arguments of the `@` lines, by name.
+        knobs: Keys below this one, unless Kubernetes defines them.
     """
 
     path: tuple[str, ...]
@@ -109,7 +109,7 @@ def _comment(lines: list[str], line: int) -> tuple[str, dict[str, str]]:
 
 
 def leaves(knobs: list[Knob]) -> Iterator[Knob]:
-    """The knobs that hold a value."""
+    """The knobs without keys below them."""
     for knob in knobs:
         if knob.knobs:
             yield from leaves(knob.knobs)
@@ -118,7 +118,7 @@ def leaves(knobs: list[Knob]) -> Iterator[Knob]:
 
 
 def schema(knobs: list[Knob]) -> dict[str, Any]:
-    """JSON schema of values.yaml: closed, every knob with type, default and description."""
+    """JSON schema of values.yaml. It allows no other keys, and states the type, default and description of every knob."""
     pod = next(knob for knob in knobs if knob.name == "pods")
     pod_keys = {item.path[-1]: _schema_of(item) for item in pod.knobs}
     defaults = next(knob for knob in knobs if knob.name == "jobDefaults")
@@ -137,7 +137,7 @@ def schema(knobs: list[Knob]) -> dict[str, Any]:
         properties[component]["properties"] = own | {k: v for k, v in overrides.items() if k not in own}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "Values of the chart streamflow; written by charts/document.py from values.yaml",
+        "title": "Values of the chart streamflow; generated from values.yaml by charts/document.py",
         "type": "object",
         "additionalProperties": False,
         "properties": properties,
@@ -168,7 +168,7 @@ def _schema_of(knob: Knob) -> dict[str, Any]:
 
 def table(knobs: list[Knob]) -> str:
     """The knobs as a Markdown table."""
-    rows = ["| knob | default | what it does |", "| --- | --- | --- |"]
+    rows = ["| knob | default | meaning |", "| --- | --- | --- |"]
     described = {knob.path[-1]: knob.description for knob in leaves(knobs) if knob.path[0] == "pods"}
     for knob in leaves(knobs):
         default = json.dumps(knob.default, ensure_ascii=False)
@@ -190,9 +190,9 @@ def jobs_table() -> str:
 
 
 def components_table() -> str:
-    """The components and jobs, their ports, roles and connections to each other, as a Markdown table."""
+    """The components and jobs, with their ports, roles and allowed connections, as a Markdown table."""
     rows = [
-        "| component | what it is | port | metrics port | database role | may connect to |",
+        "| component | purpose | port | metrics port | database role | may connect to |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     facts = yaml.safe_load((CHART / "components.yaml").read_text(encoding="utf-8"))["components"]
@@ -212,17 +212,17 @@ def components_table() -> str:
 
 
 def readme(text: str, knobs: list[Knob]) -> str:
-    """The README with its generated parts replaced."""
+    """Replace the generated parts of the README."""
     parts = {"jobs": jobs_table(), "components": components_table(), "knobs": table(knobs)}
     for name, content in parts.items():
-        start, end = f"<!-- {name}: written by charts/document.py -->", f"<!-- end of {name} -->"
+        start, end = f"<!-- {name}: generated by charts/document.py -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(start)
         text = f"{before}{start}\n{content}\n{end}{rest.partition(end)[2]}"
     return text
 
 
 def wanted() -> dict[Path, str]:
-    """The generated files and what they should hold."""
+    """The generated files and their current contents."""
     knobs = read((CHART / "values.yaml").read_text(encoding="utf-8"))
     page = CHART / "README.md"
     return {
@@ -232,7 +232,7 @@ def wanted() -> dict[Path, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files, or with `--check` say which are not current."""
+    """Write the files, or with `--check` report which are not current."""
     stale = [
         path
         for path, text in wanted().items()

@@ -1,14 +1,14 @@
-{{- /* What components.yaml says about every component: name -> facts. */ -}}
+{{- /* Facts of all components, from components.yaml: name -> facts. */ -}}
 {{- define "streamflow.facts" -}}
 {{- toYaml (.Files.Get "components.yaml" | fromYaml).components -}}
 {{- end -}}
 
-{{- /* What it says about one. Arguments: root, component. */ -}}
+{{- /* Facts of one component. Arguments: root, component. */ -}}
 {{- define "streamflow.factsOf" -}}
 {{- toYaml (get (include "streamflow.facts" .root | fromYaml) .component) -}}
 {{- end -}}
 
-{{- /* Names of the components that are installed, without the jobs. */ -}}
+{{- /* Names of the installed components, without the jobs. */ -}}
 {{- define "streamflow.installed" -}}
 {{- $names := list -}}
 {{- range $name, $facts := include "streamflow.facts" . | fromYaml -}}
@@ -17,7 +17,7 @@
 {{- toYaml $names -}}
 {{- end -}}
 
-{{- /* Every component and job that is installed -> its values. */ -}}
+{{- /* Values of all installed components and jobs: name -> values. */ -}}
 {{- define "streamflow.components" -}}
 {{- $all := fromYaml (include "streamflow.jobs" .) -}}
 {{- range $name := include "streamflow.installed" . | fromYamlArray -}}
@@ -26,7 +26,7 @@
 {{- toYaml $all -}}
 {{- end -}}
 
-{{- /* Every job that is installed -> jobDefaults, overridden by jobs/NAME.yaml, overridden by the values jobs.NAME. */ -}}
+{{- /* All installed jobs: name -> jobDefaults, overridden by jobs/NAME.yaml, then by the values in jobs.NAME. */ -}}
 {{- define "streamflow.jobs" -}}
 {{- $jobs := dict -}}
 {{- range $path, $_ := .Files.Glob "jobs/*.yaml" -}}
@@ -40,7 +40,7 @@
 {{- toYaml $jobs -}}
 {{- end -}}
 
-{{- /* Installed component or job -> what it may connect to: components, or objectStore. */ -}}
+{{- /* Allowed connections: installed component or job -> the components, or `objectStore`, that it may connect to. */ -}}
 {{- define "streamflow.talks" -}}
 {{- $facts := include "streamflow.facts" . | fromYaml -}}
 {{- $talks := dict -}}
@@ -56,14 +56,14 @@
 {{- toYaml $talks -}}
 {{- end -}}
 
-{{- /* The value of a knob, as text. Arguments: root, path (mlflow.poolSize). */ -}}
+{{- /* Value of a knob, as text. Arguments: root, path (for example mlflow.poolSize). */ -}}
 {{- define "streamflow.knob" -}}
 {{- $value := .root.Values -}}
 {{- range splitList "." .path }}{{ $value = get $value . }}{{ end -}}
 {{- $value -}}
 {{- end -}}
 
-{{- /* Most connections to PostgreSQL that each installed component's pools may hold, and the jobs together. */ -}}
+{{- /* Largest number of PostgreSQL connections in the pools of each installed component, and of all jobs together. */ -}}
 {{- define "streamflow.connections" -}}
 {{- $facts := include "streamflow.facts" . | fromYaml -}}
 {{- range $name := include "streamflow.installed" . | fromYamlArray }}

@@ -1,10 +1,13 @@
-{{- /* Names and labels; nothing else builds one. */ -}}
+{{- /* Names and labels of all objects. No other template builds one, so that a name cannot differ between two places. */ -}}
 
 {{- define "streamflow.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{- /* Prefix of every object: the release's name, with the chart's unless it holds it already. */ -}}
+{{- /*
+Prefix of all object names: the release's name, then the chart's name unless the release's contains it. Cut at 40
+characters, because Kubernetes limits a CronJob's name to 52.
+*/ -}}
 {{- define "streamflow.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
@@ -20,7 +23,10 @@
 {{- printf "%s-%s" (include "streamflow.fullname" .root) .component -}}
 {{- end -}}
 
-{{- /* Labels that select a component's pods; they never change. Arguments: root, component. */ -}}
+{{- /*
+Labels that select a component's pods. They must never change, because the selector of a Deployment or StatefulSet is
+immutable. Arguments: root, component.
+*/ -}}
 {{- define "streamflow.selector" -}}
 app.kubernetes.io/name: {{ include "streamflow.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -28,7 +34,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{- /*
-Labels of every object, each key once: `more` wins over commonLabels, and what selects or owns the object over both.
+Labels of an object. `more` overrides commonLabels, and the labels that selectors and Helm rely on override both.
 Arguments: root, component, more.
 */ -}}
 {{- define "streamflow.labels" -}}
@@ -38,7 +44,10 @@ Arguments: root, component, more.
 {{- toYaml (mergeOverwrite $labels .root.Values.commonLabels (.more | default dict) $own) -}}
 {{- end -}}
 
-{{- /* `metadata` of a component's object. Arguments: root, component, suffix, annotations; `name` to have another one. */ -}}
+{{- /*
+`metadata` of a component's object. Arguments: root, component; optionally suffix, annotations, labels, namespace, and
+name, which replaces the component's.
+*/ -}}
 {{- define "streamflow.metadata" -}}
 name: {{ .name | default (include "streamflow.object" .) }}{{ with .suffix }}-{{ . }}{{ end }}
 namespace: {{ .namespace | default .root.Release.Namespace }}
@@ -50,7 +59,7 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{- /* Service account of a component. Arguments: root, component, values. */ -}}
+{{- /* Name of a component's service account. Arguments: root, component, values. */ -}}
 {{- define "streamflow.serviceAccount" -}}
 {{- $account := (fromYaml (include "streamflow.pod" .)).serviceAccount -}}
 {{- if $account.create -}}
@@ -60,12 +69,12 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{- /* Name of the ConfigMap of settings. */ -}}
+{{- /* Name of the ConfigMap with the settings. */ -}}
 {{- define "streamflow.settings" -}}
 {{- include "streamflow.object" (dict "root" . "component" "settings") -}}
 {{- end -}}
 
-{{- /* Name of the database role of a component. Arguments: root, role. */ -}}
+{{- /* Full name of a database role. Arguments: root, role. */ -}}
 {{- define "streamflow.databaseRole" -}}
 {{- printf "%s%s" .root.Values.database.rolePrefix .role -}}
 {{- end -}}

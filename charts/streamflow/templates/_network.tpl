@@ -1,6 +1,4 @@
-{{- /* Arguments of all: root, component, targets, talks (component -> targets), policy (its knobs). */ -}}
-
-{{- /* Pods of these components. Arguments: root, components. */ -}}
+{{- /* Peer that matches the pods of some components. Arguments: root, components. */ -}}
 {{- define "streamflow.peers" -}}
 - podSelector:
     matchLabels:
@@ -10,7 +8,10 @@
       - {key: app.kubernetes.io/component, operator: In, values: {{ toJson .components }}}
 {{- end -}}
 
-{{- /* What others may open is the port of the component's server; a component without one has none of its own to name. */ -}}
+{{- /*
+Ingress rules of a component: callers reach its port, Prometheus its metrics port. A component without a port has none
+to restrict the rule to. Arguments: root, component, talks (component -> targets), policy (values of its networkPolicy).
+*/ -}}
 {{- define "streamflow.ingressRules" -}}
 {{- $facts := include "streamflow.factsOf" . | fromYaml -}}
 {{- $metrics := $facts.metricsPort -}}
@@ -42,6 +43,7 @@
 {{- end }}
 {{- end -}}
 
+{{- /* Egress rules of a component. Arguments: root, targets, policy (values of its networkPolicy). */ -}}
 {{- define "streamflow.egressRules" -}}
 {{- $facts := include "streamflow.facts" .root | fromYaml -}}
 {{- with .targets }}

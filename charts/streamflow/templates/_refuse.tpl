@@ -1,6 +1,6 @@
 {{- /*
-Installs that cannot work, refused with all their problems at once: what, and which knob to turn. What a single
-knob may hold is said in values.schema.json.
+Refuses an install that cannot work, with all problems at once; each names a knob and what to do. Only combinations are
+checked here: values.schema.json checks the knobs one by one.
 */ -}}
 {{- define "streamflow.refuse" -}}
 {{- $problems := list -}}
@@ -15,15 +15,15 @@ knob may hold is said in values.schema.json.
 {{- define "streamflow.refuseDatabase" -}}
 {{- $external := .Values.externalDatabase -}}
 {{- if and .Values.postgresql.enabled $external.host }}
-- "externalDatabase.host is set, but postgresql.enabled is true: set postgresql.enabled=false, or leave the host out."
+- "externalDatabase.host is set, but postgresql.enabled is true: set postgresql.enabled=false, or remove the host."
 {{- else if not (or .Values.postgresql.enabled $external.host) }}
-- "postgresql.enabled is false and externalDatabase.host is empty: name the server in externalDatabase.host."
+- "postgresql.enabled is false and externalDatabase.host is empty: set externalDatabase.host, or postgresql.enabled=true."
 {{- end }}
 {{- if and .Values.postgresql.enabled (not .Values.database.createRoles) }}
-- "database.createRoles is false, but the server of postgresql.enabled=true starts without any role: set database.createRoles=true."
+- "database.createRoles is false, but the bundled PostgreSQL (postgresql.enabled=true) starts without roles: set database.createRoles=true."
 {{- end }}
 {{- if and (not .Values.postgresql.enabled) .Values.database.createRoles (not $external.existingSecret) }}
-- "externalDatabase.existingSecret is empty, but database.createRoles is true: name a Secret with a role that may create roles, or make them yourself and set database.createRoles=false."
+- "externalDatabase.existingSecret is empty, but database.createRoles is true: name a Secret with the login of a role that may create roles, or create the roles yourself and set database.createRoles=false."
 {{- end }}
 {{- $sum := 0 }}{{ $parts := list -}}
 {{- range $component, $count := fromYaml (include "streamflow.connections" .) -}}
@@ -32,16 +32,16 @@ knob may hold is said in values.schema.json.
 {{- $knob := ternary "postgresql.maxConnections" "externalDatabase.maxConnections" .Values.postgresql.enabled -}}
 {{- $limit := int (ternary .Values.postgresql.maxConnections $external.maxConnections .Values.postgresql.enabled) -}}
 {{- if and $limit (gt (mul $sum 100) (mul $limit 80)) }}
-- "The pools may hold {{ $sum }} connections ({{ join ", " $parts }}), more than 80 % of {{ $knob }}={{ $limit }}: raise {{ $knob }}, or lower predict.autoscaling.maxReplicas or settings.predict.poolSize."
+- "The pools can use {{ $sum }} connections ({{ join ", " $parts }}), more than 80 % of {{ $knob }}={{ $limit }}: raise {{ $knob }}, or lower predict.autoscaling.maxReplicas or settings.predict.poolSize."
 {{- end }}
 {{- end -}}
 
 {{- define "streamflow.refuseSecrets" -}}
 {{- if not .Values.database.existingSecret -}}
 {{- if eq .Values.secrets.generate "never" }}
-- "secrets.generate is never and database.existingSecret is empty: name a Secret with a key ROLE-password per database role."
+- "secrets.generate is never and database.existingSecret is empty: name a Secret in database.existingSecret, with a key ROLE-password for each database role."
 {{- else if and (eq .Values.secrets.generate "auto") (not (include "streamflow.hasCluster" .)) }}
-- "Rendered without a cluster, so passwords would change with each render: name a Secret in database.existingSecret (or set secrets.generate=always for a render that is applied once)."
+- "The chart is rendered without a cluster, so each render would generate new passwords: name a Secret in database.existingSecret (or set secrets.generate=always if you apply the result only once)."
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -50,29 +50,29 @@ knob may hold is said in values.schema.json.
 {{- with .Values.predict -}}
 {{- $fewest := ternary .autoscaling.minReplicas .replicaCount .autoscaling.enabled -}}
 {{- if and .autoscaling.enabled (gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) }}
-- "predict.autoscaling.minReplicas={{ .autoscaling.minReplicas }} is more than predict.autoscaling.maxReplicas={{ .autoscaling.maxReplicas }}: lower the first or raise the second."
+- "predict.autoscaling.minReplicas={{ .autoscaling.minReplicas }} is greater than predict.autoscaling.maxReplicas={{ .autoscaling.maxReplicas }}: lower the first or raise the second."
 {{- end }}
 {{- if and .pdb.enabled (not (kindIs "invalid" .pdb.minAvailable)) (not (kindIs "invalid" .pdb.maxUnavailable)) }}
 - "predict.pdb.minAvailable and predict.pdb.maxUnavailable exclude each other: set one of them to null."
 {{- end }}
 {{- if and .pdb.enabled (kindIs "invalid" .pdb.minAvailable) (kindIs "invalid" .pdb.maxUnavailable) }}
-- "predict.pdb.minAvailable and predict.pdb.maxUnavailable are both null, so the budget says nothing: set one of them, for example predict.pdb.maxUnavailable=1, or predict.pdb.enabled=false."
+- "predict.pdb.minAvailable and predict.pdb.maxUnavailable are both null, so the budget has no limit: set one of them, for example predict.pdb.maxUnavailable=1, or predict.pdb.enabled=false."
 {{- end }}
 {{- if and .pdb.enabled (not (kindIs "invalid" .pdb.minAvailable)) }}
 {{- $stay := int .pdb.minAvailable -}}
 {{- if kindIs "string" .pdb.minAvailable }}{{ $stay = divf (mulf (trimSuffix "%" .pdb.minAvailable | float64) $fewest) 100 | ceil | int }}{{ end }}
 {{- if and (gt $stay 0) (ge $stay (int $fewest)) }}
-- "predict.pdb.minAvailable={{ .pdb.minAvailable }} of {{ $fewest }} pods lets no node be drained: lower it, or use predict.pdb.maxUnavailable=1."
+- "predict.pdb.minAvailable={{ .pdb.minAvailable }} of {{ $fewest }} pods blocks every node drain: lower it, or use predict.pdb.maxUnavailable=1."
 {{- end }}
 {{- end }}
 {{- if and .pdb.enabled (has (toString .pdb.maxUnavailable) (list "0" "0%")) }}
-- "predict.pdb.maxUnavailable={{ .pdb.maxUnavailable }} lets no node be drained: raise it to 1 at least, or set predict.pdb.enabled=false."
+- "predict.pdb.maxUnavailable={{ .pdb.maxUnavailable }} blocks every node drain: raise it to at least 1, or set predict.pdb.enabled=false."
 {{- end }}
 {{- if and .ingress.enabled (not .ingress.hosts) }}
-- "predict.ingress.enabled is true without a host: list host names in predict.ingress.hosts."
+- "predict.ingress.enabled is true, but there is no host: list host names in predict.ingress.hosts."
 {{- end }}
 {{- if and .httpRoute.enabled (not .httpRoute.parentRefs) }}
-- "predict.httpRoute.enabled is true without a Gateway: name one in predict.httpRoute.parentRefs."
+- "predict.httpRoute.enabled is true, but there is no Gateway: name one in predict.httpRoute.parentRefs."
 {{- end }}
 {{- $needed := addf .preStopSeconds $.Values.settings.predict.drainSeconds -}}
 {{- if ge $needed (float64 .terminationGracePeriodSeconds) }}
@@ -84,7 +84,7 @@ knob may hold is said in values.schema.json.
 {{- define "streamflow.refuseMlflow" -}}
 {{- with .Values.mlflow -}}
 {{- if and (gt (int .replicaCount) 1) (not .artifactsUrl) (not (has "ReadWriteMany" .persistence.accessModes)) }}
-- "mlflow.replicaCount={{ .replicaCount }} needs artifacts that all pods reach: set mlflow.artifactsUrl, or mlflow.persistence.accessModes=[ReadWriteMany]."
+- "mlflow.replicaCount={{ .replicaCount }} needs artifacts that all pods can reach: set mlflow.artifactsUrl, or mlflow.persistence.accessModes=[ReadWriteMany]."
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -92,7 +92,7 @@ knob may hold is said in values.schema.json.
 {{- define "streamflow.refuseFeast" -}}
 {{- $metrics := (include "streamflow.facts" . | fromYaml).feast.metricsPort -}}
 {{- if and .Values.feast.enabled (eq (int .Values.feast.service.port) (int $metrics)) }}
-- "feast.service.port={{ $metrics }} is the port of Feast's metrics in the same Service: take another one, for example 80."
+- "feast.service.port={{ $metrics }} is the metrics port of the same Service: choose another port, for example 80."
 {{- end }}
 {{- end -}}
 
@@ -100,10 +100,10 @@ knob may hold is said in values.schema.json.
 {{- range $component := list "predict" "mlflow" "feast" }}
 {{- with (get $.Values $component).service }}
 {{- if and .nodePort (eq .type "ClusterIP") }}
-- "{{ $component }}.service.nodePort={{ .nodePort }} needs a port on the nodes: set {{ $component }}.service.type=NodePort, or nodePort=null."
+- "{{ $component }}.service.nodePort={{ .nodePort }} has no effect on a Service of type ClusterIP: set {{ $component }}.service.type=NodePort, or nodePort=null."
 {{- end }}
 {{- if and .loadBalancerSourceRanges (ne .type "LoadBalancer") }}
-- "{{ $component }}.service.loadBalancerSourceRanges bounds nothing with {{ $component }}.service.type={{ .type }}: set LoadBalancer, or leave the ranges out."
+- "{{ $component }}.service.loadBalancerSourceRanges has no effect with {{ $component }}.service.type={{ .type }}: set LoadBalancer, or remove the ranges."
 {{- end }}
 {{- end }}
 {{- end }}
@@ -114,18 +114,18 @@ knob may hold is said in values.schema.json.
 {{- range $path, $_ := .Files.Glob "jobs/*.yaml" }}{{ $known = append $known (base $path | trimSuffix ".yaml") }}{{ end -}}
 {{- range $name, $_ := .Values.jobs }}
 {{- if not (has $name $known) }}
-- "jobs.{{ $name }}: there is no such job. Jobs: {{ join ", " $known }}."
+- "jobs.{{ $name }}: no such job. The jobs are {{ join ", " $known }}."
 {{- end }}
 {{- end }}
 {{- if and .Values.drops.url .Values.drops.persistence.existingClaim }}
-- "drops.url and drops.persistence.existingClaim exclude each other: drops arrive in one place."
+- "drops.url and drops.persistence.existingClaim exclude each other, because drops arrive in one place: set only one of them."
 {{- end }}
 {{- end -}}
 
 {{- define "streamflow.refuseImages" -}}
 {{- range $name, $image := .Values.images }}
 {{- if and (eq $image.tag "latest") (not $image.digest) }}
-- "images.{{ $name }}.tag=latest names no version, so nothing could be rolled back: give a version, or images.{{ $name }}.digest."
+- "images.{{ $name }}.tag=latest does not identify a version, so a rollback could not restore the image: set a version, or images.{{ $name }}.digest."
 {{- end }}
 {{- end }}
 {{- end -}}

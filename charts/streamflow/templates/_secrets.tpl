@@ -3,7 +3,7 @@
 {{- .Values.database.existingSecret | default (include "streamflow.object" (dict "root" . "component" "database")) -}}
 {{- end -}}
 
-{{- /* Roles with a password in it: the administrator, the owner of the tables, and the role of every component and job. */ -}}
+{{- /* Roles with a password in that Secret: administrator, owner of the tables, and the roles of components and jobs. */ -}}
 {{- define "streamflow.databaseRoles" -}}
 {{- $roles := list "admin" "owner" -}}
 {{- range include "streamflow.facts" . | fromYaml }}{{ $roles = append $roles .databaseRole }}{{ end -}}
@@ -12,14 +12,15 @@
 {{- end -}}
 
 {{- /*
-Whether there is a cluster to look things up in. Asked of the release's own namespace, because who installs may see no more;
-a list of its Secrets, which Helm reads there as well, is an answer even when it is empty or the namespace is yet to be made.
+"yes" if there is a cluster to look passwords up in: `helm template` has none, and `lookup` then returns nothing. Looks only
+into the release's namespace, because the installing user may have no rights elsewhere; Helm itself lists Secrets there. A list
+is an answer even if it is empty or the namespace does not exist yet.
 */ -}}
 {{- define "streamflow.hasCluster" -}}
 {{- if or (lookup "v1" "Secret" .Release.Namespace (include "streamflow.databaseSecret" .)) (lookup "v1" "Secret" .Release.Namespace "") }}yes{{ end -}}
 {{- end -}}
 
-{{- /* Values of that Secret: what the cluster holds, else made once. */ -}}
+{{- /* `data` of that Secret. Passwords that the cluster already has are kept, because the roles in the database use them. */ -}}
 {{- define "streamflow.passwords" -}}
 {{- $held := (lookup "v1" "Secret" .Release.Namespace (include "streamflow.databaseSecret" .)).data | default dict -}}
 {{- range fromYamlArray (include "streamflow.databaseRoles" .) }}

@@ -1,4 +1,4 @@
-{{- /* A value as text. Numbers come as floats; a million must not read 1e+06. Argument: the value. */ -}}
+{{- /* A value as text. Helm parses numbers as floats, and prints a million as 1e+06, which no integer setting accepts. */ -}}
 {{- define "streamflow.plain" -}}
 {{- if kindIs "slice" . }}{{ toJson . }}
 {{- else if not (kindIs "float64" .) }}{{ toString . }}
@@ -8,8 +8,8 @@
 {{- end -}}
 
 {{- /*
-Environment of every process. `settings.predict.poolSize` -> STREAMFLOW_PREDICT__POOL_SIZE -> settings.predict.pool_size:
-the name follows from the key, so a new setting needs a line in values.yaml and none here.
+Environment variables of all processes. The name follows from the key (settings.predict.poolSize becomes
+STREAMFLOW_PREDICT__POOL_SIZE), so a new setting needs a line in values.yaml and none here.
 */ -}}
 {{- define "streamflow.settingsData" -}}
 {{- range $section, $settings := .Values.settings }}

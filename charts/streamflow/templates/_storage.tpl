@@ -1,4 +1,4 @@
-{{- /* Volume source of a claim, or an emptyDir. Arguments: root, component, persistence. */ -}}
+{{- /* Volume source: a claim, or an emptyDir without persistence. Arguments: root, component, persistence. */ -}}
 {{- define "streamflow.claimVolume" -}}
 {{- if .persistence.enabled -}}
 persistentVolumeClaim:
@@ -8,7 +8,7 @@ emptyDir: {sizeLimit: {{ .persistence.size }}}
 {{- end -}}
 {{- end -}}
 
-{{- /* A quantity of bytes in Mi, rounded up. Argument: the text. */ -}}
+{{- /* A Kubernetes quantity (8Gi, 500M) in mebibytes, rounded up. Argument: the quantity, as text. */ -}}
 {{- define "streamflow.mebibytes" -}}
 {{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18
       "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 -}}
@@ -17,8 +17,8 @@ emptyDir: {sizeLimit: {{ .persistence.size }}}
 {{- end -}}
 
 {{- /*
-Adds to a pod's context how much of the node's disk a volume takes that is no claim: the container's limit of
-ephemeral storage counts it, and a pod above it is evicted. Arguments: context (see _pod.tpl), persistence.
+Adds the size of a volume without a claim to `onNode` of a pod's context, because it counts against the container's limit
+of ephemeral storage. Arguments: context (see _pod.tpl), persistence.
 */ -}}
 {{- define "streamflow.countVolume" -}}
 {{- if not .persistence.enabled -}}
@@ -26,7 +26,7 @@ ephemeral storage counts it, and a pod above it is evicted. Arguments: context (
 {{- end -}}
 {{- end -}}
 
-{{- /* Names of all claims that the release's pods use, as a list. */ -}}
+{{- /* Names of all volume claims that the release's pods use, as a list. */ -}}
 {{- define "streamflow.claimNames" -}}
 {{- $volumes := dict "backups" .Values.backups.persistence -}}
 {{- if .Values.postgresql.enabled }}{{ $_ := set $volumes "postgresql" .Values.postgresql.persistence }}{{ end -}}
@@ -40,7 +40,7 @@ ephemeral storage counts it, and a pod above it is evicted. Arguments: context (
 {{- toYaml $names -}}
 {{- end -}}
 
-{{- /* The claim itself, unless it exists or none is wanted. Arguments: root, component, persistence. */ -}}
+{{- /* PersistentVolumeClaim, unless the values name an existing claim or disable it. Arguments: root, component, persistence. */ -}}
 {{- define "streamflow.claim" -}}
 {{- if and .persistence.enabled (not .persistence.existingClaim) -}}
 {{- $keep := ternary (dict "helm.sh/resource-policy" "keep") dict .persistence.retain -}}

@@ -1,4 +1,4 @@
-{{- /* A step of the demo's chain: the container of a job, with that job's role. Arguments: context, role. */ -}}
+{{- /* Container of one step of the demo, with the database role of the job that it runs. Arguments: context, role. */ -}}
 {{- define "streamflow.demoStep" -}}
 {{- $env := dict
       "STREAMFLOW_DATABASE__USER" (include "streamflow.databaseRole" (dict "root" .context.root "role" .role))
@@ -7,7 +7,7 @@
 {{- include "streamflow.container" (merge (dict "env" $env "mounts" $mounts "readOnly" (list .role)) .context) -}}
 {{- end -}}
 
-{{- /* Its Job's `spec`. Nothing of it may depend on more than what the demo does: a change starts it anew. */ -}}
+{{- /* `spec` of the demo's Job. It must depend only on what the demo does, because any change to it starts another demo. */ -}}
 {{- define "streamflow.demoSpec" -}}
 {{- $values := .Values.demo }}
 {{- $common := dict "root" $ "component" "demo" "values" $values "image" "platform" "until" "applied" "once" true
@@ -51,8 +51,9 @@ template:
 {{- end -}}
 
 {{- /*
-Name of its Job. What pods a Job makes cannot be changed, so a changed demo is another Job; one that is the same goes on, or
-stays ended, however often the release is upgraded. A second one finds its drops in the ledger and changes nothing.
+Name of the demo's Job, with a digest of its spec. A Job's pod template is immutable, so a changed demo must be another Job;
+an unchanged one keeps running, or stays finished, through any number of upgrades. A second demo skips the drops that the
+ledger already lists.
 */ -}}
 {{- define "streamflow.demoName" -}}
 {{- printf "%s-%s" (include "streamflow.object" (dict "root" . "component" "demo")) (include "streamflow.demoSpec" . | sha256sum | trunc 8) -}}

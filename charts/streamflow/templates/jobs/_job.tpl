@@ -1,15 +1,15 @@
-{{- /* `spec` of a Job. Arguments: context (see _pod.tpl), job, name. */ -}}
+{{- /* `spec` of a job's Jobs. Arguments: context (see _pod.tpl), job. */ -}}
 {{- define "streamflow.jobSpec" -}}
 backoffLimit: {{ .job.retries }}
 activeDeadlineSeconds: {{ .job.deadlineSeconds }}
-# Also of Jobs that were started by hand, which no history limit covers.
+# Also deletes Jobs that were started by hand.
 ttlSecondsAfterFinished: {{ .job.ttlSecondsAfterFinished }}
 podFailurePolicy:
   rules:
-    # A node that is drained is nobody's failure.
+    # A drained node is not a failure of the job, so it does not count as a retry.
     - action: Ignore
       onPodConditions: [{type: DisruptionTarget, status: "True"}]
-    # Wrong use and refused data (see errors.py) come out the same the next time.
+    # Retrying cannot help after wrong usage or refused data (exit codes in errors.py).
     - action: FailJob
       onExitCodes: {containerName: job, operator: In, values: [2, 3]}
 template:
@@ -29,7 +29,7 @@ template:
       {{- include "streamflow.extraContainers" .context | nindent 6 }}
 {{- end -}}
 
-{{- /* Volumes that a job's file names -> sources, mounts, readOnly, onNode. Arguments: root, job. */ -}}
+{{- /* Volumes of a job, as the keys sources, mounts, readOnly and onNode of a pod's context. Arguments: root, job. */ -}}
 {{- define "streamflow.jobVolumes" -}}
 {{- $known := dict "drops" .root.Values.drops "backups" .root.Values.backups -}}
 {{- $sources := dict }}{{ $mounts := dict }}{{ $readOnly := list }}{{ $counted := dict "onNode" list -}}
@@ -46,6 +46,7 @@ template:
 {{- toYaml (dict "sources" $sources "mounts" $mounts "readOnly" $readOnly "onNode" $counted.onNode) -}}
 {{- end -}}
 
+{{- /* Environment variables of all jobs. */ -}}
 {{- define "streamflow.jobEnv" -}}
 STREAMFLOW_INGEST__INBOX: {{ .Values.drops.url | default "/drops" | quote }}
 STREAMFLOW_BACKUP__FOLDER: /backups

@@ -1,4 +1,7 @@
-{{- /* Who makes roles: `postgres` of the bundled server, the given role of an external one, or nobody. */ -}}
+{{- /*
+Login that prepares the database: `postgres` on the bundled server, the administrator of an external one, or the owner of
+the tables if the roles already exist.
+*/ -}}
 {{- define "streamflow.adminSecret" -}}
 {{- if .Values.postgresql.enabled -}}
 secretName: {{ include "streamflow.databaseSecret" . }}
@@ -25,7 +28,7 @@ STREAMFLOW_DATABASE__USER: {{ include "streamflow.databaseRole" (dict "root" . "
 {{- end }}
 {{- end -}}
 
-{{- /* Logs a job in as that role, instead of one of the components'. Arguments: context and job, which are changed. */ -}}
+{{- /* Makes a job log in as that administrator. Arguments: context and job; both are changed. */ -}}
 {{- define "streamflow.withAdmin" -}}
 {{- $root := .context.root -}}
 {{- $_ := unset .context "role" -}}
@@ -38,6 +41,7 @@ STREAMFLOW_DATABASE__USER: {{ include "streamflow.databaseRole" (dict "root" . "
 {{- end -}}
 {{- end -}}
 
+{{- /* Arguments of `streamflow db prepare` and `db finish`. */ -}}
 {{- define "streamflow.prepareArgs" -}}
 - {{ ternary "--roles" "--no-roles" .Values.database.createRoles }}
 {{- if and .Values.database.createRoles (not .Values.postgresql.enabled) }}

@@ -1,6 +1,6 @@
 {{- /*
-What depends on the install: the Host headers that are accepted, and the pool's size. `streamflow serve mlflow` sets the
-security switches itself (servers.py).
+Environment variables of MLflow that depend on the install. `streamflow serve mlflow` sets the security switches itself
+(servers.py). MLflow refuses other Host headers against DNS rebinding; the private addresses are those of probes and scrapes.
 */ -}}
 {{- define "streamflow.mlflowEnv" -}}
 {{- $name := include "streamflow.object" (dict "root" . "component" "mlflow") -}}

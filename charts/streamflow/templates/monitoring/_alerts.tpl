@@ -1,6 +1,6 @@
 {{- /*
-The expression of an alert for this release. Its file holds for any: namespace=~".*", pod=~".*-predict-.*" and so on; here
-they become this namespace, the pods of this release, and its volumes, so that nobody else's raise it.
+Expression of an alert, limited to this release. The files in alerts/ match any namespace and release (namespace=~".*",
+pod=~".*-predict-.*"); these matchers are replaced by the release's namespace, pods and volumes, so that no other raises it.
 Arguments: root, expr.
 */ -}}
 {{- define "streamflow.alertExpr" -}}

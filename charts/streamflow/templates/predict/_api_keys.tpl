@@ -1,4 +1,4 @@
-{{- /* Volume with one file of the Secret of API keys. Arguments: root, file (keys or client). */ -}}
+{{- /* Volume with one key of the API keys' Secret. Arguments: root, file (keys or client). */ -}}
 {{- define "streamflow.apiKeysVolume" -}}
 secret:
   secretName: {{ .root.Values.predict.apiKeys.existingSecret }}
@@ -7,7 +7,7 @@ secret:
 {{- end -}}
 
 {{- /*
-Gives a pod's context one file of that Secret and the variable that names it; changes nothing without a Secret.
+Adds that volume to a pod's context, with the environment variable that names its file; does nothing without a Secret.
 Arguments: context (see _pod.tpl), file, variable.
 */ -}}
 {{- define "streamflow.withApiKeys" -}}
