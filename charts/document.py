@@ -46,7 +46,7 @@ JOB_KEYS: dict[str, dict[str, Any]] = {
         "pattern": r"^\s*(@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)"
         r"|[0-9A-Za-z*?/,-]+(\s+[0-9A-Za-z*?/,-]+){4})\s*$",
     },
-    "suspend": {"type": "boolean", "description": "Suspend the schedule."},
+    "suspend": {"type": "boolean", "description": "Whether to suspend the schedule."},
     "retries": {"type": "integer", "minimum": 0, "description": "How often a failed run is retried."},
     "deadlineSeconds": {"type": "integer", "minimum": 1, "description": "Longest time of a run, in seconds."},
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build both images: streamflow/predict and streamflow/platform, tagged TAG (default: the package's version).
-# PYTHON_IMAGE picks another base, DOCKER another client (podman works).
+# PYTHON_IMAGE sets another base image, DOCKER another client (podman works).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

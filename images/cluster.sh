@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The local cluster: up, load, install, env, down. Made by CLUSTER_TOOL (a script with `up`, `load`, `env`, `down`, for
-# machines that reach no image registry), else by kind from PATH; with neither, kubectl's current context is taken.
-# Ends with 4 when this machine can run no cluster at all.
+# Local cluster: up, load, install, env, down. CLUSTER_TOOL (a script with `up`, `load`, `env` and `down`, for machines
+# that cannot reach an image registry) creates it, else kind from PATH; without both, kubectl's current context is used.
+# Exits with 4 if this machine cannot run a cluster.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +12,7 @@ release=${RELEASE:-streamflow}
 tag=${TAG:-$(sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml | head -n 1)}
 images=("streamflow/predict:$tag" "streamflow/platform:$tag")
 
-impossible() { echo "No cluster can be made here: $*" >&2; exit 4; }
+impossible() { echo "Cannot create a cluster on this machine: $*" >&2; exit 4; }
 
 up() {
   if [ -n "$tool" ]; then
@@ -23,22 +23,22 @@ up() {
   elif command -v kind >/dev/null; then
     docker version >/dev/null 2>&1 || impossible 'Docker does not answer, and kind needs it.'
     kind get clusters 2>/dev/null | grep -qx "$cluster" || kind create cluster --name "$cluster" --wait 180s
-    # kind brings no metrics; without them the autoscaler stands still.
+    # kind does not include metrics-server, without which the autoscaler does nothing.
     kubectl get --raw /apis/metrics.k8s.io >/dev/null 2>&1 ||
       echo 'The cluster has no metrics-server: install it to see the autoscaler work.' >&2
   else
     kubectl get --raw /readyz >/dev/null 2>&1 ||
-      impossible 'there is neither kind on PATH nor a cluster that kubectl reaches.'
+      impossible 'kind is not on PATH, and kubectl cannot reach a cluster.'
   fi
 }
 
 load() {
   if [ -n "$tool" ]; then CLUSTER=$cluster "$tool" load "${images[@]}" postgres:17 "$@"
   elif command -v kind >/dev/null; then kind load docker-image --name "$cluster" "${images[@]}"
-  else echo "Push ${images[*]} to where your cluster pulls from, and set global.imageRegistry." >&2; fi
+  else echo "Push ${images[*]} to a registry that your cluster can pull from, and set global.imageRegistry." >&2; fi
 }
 
-# What makes kubectl and helm find the cluster, as shell code.
+# Shell code that points kubectl and helm at the cluster.
 environment() {
   if [ -n "$tool" ]; then "$tool" env "$cluster"; fi
 }
@@ -55,7 +55,7 @@ install() {
 down() {
   if [ -n "$tool" ]; then "$tool" down "$cluster"
   elif command -v kind >/dev/null; then kind delete cluster --name "$cluster"
-  else echo 'The cluster was not made here, and is left alone.' >&2; fi
+  else echo 'This script did not create the cluster, so it does not delete it.' >&2; fi
 }
 
 case ${1:-} in

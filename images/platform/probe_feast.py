@@ -1,6 +1,6 @@
-"""Ask Feast's server for an entity that nobody has: a real read of registry and online store.
+"""Probe Feast's server: read an entity that does not exist, which reads the registry and the online store.
 
-/health answers from a cache while the database is away. Only the standard library, since a probe must be quick.
+`/health` would answer from a cache while the database is down. Uses only the standard library, to start quickly.
 
     python -I probe_feast.py FEATURE_SERVICE JOIN_KEY [URL]
 """

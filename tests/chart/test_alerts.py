@@ -39,7 +39,7 @@ def test_an_alert_is_named_by_its_file_and_has_a_runbook(name):
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 
 
-def test_there_is_no_runbook_without_an_alert():
+def test_every_runbook_has_an_alert():
     assert {path.stem for path in RUNBOOKS.glob("*.md")} - {"README"} == set(ALERTS)
 
 
@@ -51,7 +51,7 @@ def test_every_alert_is_rendered_with_the_address_of_its_runbook():
         assert rule["annotations"]["summary"] == ALERTS[name]["annotations"]["summary"]
 
 
-def test_every_rendered_alert_looks_at_this_namespace_and_this_release_alone():
+def test_every_rendered_alert_is_limited_to_its_namespace_and_release():
     """Without a selector for namespace and release, another installation's pods would trigger the alert."""
     for rule in rendered()[0]["rules"]:
         selectors = re.findall(r"\b(?:streamflow|http|kubelet)_\w+|\bup\b", rule["expr"])
@@ -63,7 +63,7 @@ def test_every_rendered_alert_looks_at_this_namespace_and_this_release_alone():
         assert len(selectors) == len(scoped) > 0, rule["alert"]
 
 
-def test_the_volumes_that_are_watched_are_those_that_the_pods_use():
+def test_alerts_watch_the_volumes_that_the_pods_use():
     def claims(*sets):
         [rule] = [r for r in rendered(*sets)[0]["rules"] if r["alert"] == "VolumeFilling"]
         [names] = set(re.findall(r"persistentvolumeclaim=~\"([^\"]*)\"", rule["expr"]))
@@ -76,7 +76,7 @@ def test_the_volumes_that_are_watched_are_those_that_the_pods_use():
     )
 
 
-def test_rules_of_ones_own_stand_beside_the_charts():
+def test_user_rules_are_added_to_the_alerts():
     rules = rendered(
         "metrics.prometheusRule.rules[0].record=a:b",
         "metrics.prometheusRule.rules[0].expr=sum(c)",
@@ -84,13 +84,13 @@ def test_rules_of_ones_own_stand_beside_the_charts():
     assert {"record": "a:b", "expr": "sum(c)"} in rules
 
 
-def test_without_the_exporter_nothing_is_asked_of_it():
+def test_without_the_exporter_no_alert_uses_its_metrics():
     names = {rule["alert"] for rule in rendered("exporter.enabled=false")[0]["rules"]}
     assert names == {name for name, alert in ALERTS.items() if "-exporter-" not in alert["expr"]}
     assert "ExporterDown" not in names
 
 
-def test_the_exporter_is_told_which_jobs_run_by_schedule():
+def test_the_exporter_gets_the_names_of_scheduled_jobs():
     deployment = next(
         o
         for o in render("jobs.score.enabled=false", "jobs.train.suspend=true")
@@ -100,7 +100,7 @@ def test_the_exporter_is_told_which_jobs_run_by_schedule():
     assert container["args"] == ["--jobs", "audit,backup,ingest,materialize,monitor,parity"]
 
 
-def test_prometheus_takes_every_rule(tmp_path):
+def test_prometheus_accepts_every_rule(tmp_path):
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": rendered()}))
     done = promtool("check", "rules", str(file))
@@ -120,7 +120,7 @@ def asked(name, item, labels, renamed=("", "")):
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_fires_when_it_should_and_keeps_quiet_when_not(name, tmp_path):
+def test_an_alert_fires_only_when_it_should(name, tmp_path):
     case = yaml.safe_load((CASES / f"{name}.yaml").read_text(encoding="utf-8"))
     rule = next(rule for rule in rendered()[0]["rules"] if rule["alert"] == name)
     rules = tmp_path / "rules.yaml"
@@ -143,7 +143,7 @@ def test_an_alert_fires_when_it_should_and_keeps_quiet_when_not(name, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_dashboard_is_json_and_asks_for_the_metrics_of_the_alerts_and_more():
+def test_the_dashboard_is_json_and_shows_the_metrics_of_the_alerts_and_more():
     board = json.loads((CHART / "dashboards" / "streamflow.json").read_text(encoding="utf-8"))
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
     assert all(target["expr"] for panel in board["panels"] for target in panel["targets"])

@@ -35,14 +35,14 @@ def test_replicas_are_never_rendered_under_an_autoscaler():
     assert predict(render("predict.autoscaling.enabled=false"))["replicas"] == 2
 
 
-def test_a_roll_takes_no_pod_away_before_the_new_one_is_ready():
+def test_a_rollout_stops_no_pod_before_its_replacement_is_ready():
     spec = predict(render())
     assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     container = spec["template"]["spec"]["containers"][0]
     assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
 
 
-def test_liveness_asks_the_process_and_readiness_asks_for_a_model():
+def test_liveness_checks_the_process_and_readiness_checks_for_a_model():
     container = predict(render())["template"]["spec"]["containers"][0]
     assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
     assert container["startupProbe"]["httpGet"]["path"] == "/livez"
@@ -57,14 +57,14 @@ def test_probe_timings_can_be_set():
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_no_variable_is_set_twice(name):
+def test_no_environment_variable_is_set_twice(name):
     for where, template in pod_specs(configuration(name)).items():
         for container in containers(template):
             names = [variable["name"] for variable in container.get("env", [])]
             assert sorted(names) == sorted(set(names)), where
 
 
-def test_a_setting_becomes_a_variable_and_rolls_the_pods():
+def test_a_setting_becomes_an_environment_variable_and_restarts_the_pods():
     before, after = render(), render("settings.predict.poolSize=7", "settings.predict.maxQueue=1000000")
     data = pick(after, "ConfigMap", "streamflow-settings")["data"]
     assert data["STREAMFLOW_PREDICT__POOL_SIZE"] == "7"
@@ -76,7 +76,7 @@ def test_a_setting_becomes_a_variable_and_rolls_the_pods():
     assert stamp(before) != stamp(after)
 
 
-def test_the_settings_are_what_the_code_takes(monkeypatch, tmp_path):
+def test_the_code_accepts_the_rendered_settings(monkeypatch, tmp_path):
     from streamflow import settings
 
     data = pick(render(), "ConfigMap", "streamflow-settings")["data"]
@@ -90,7 +90,7 @@ def test_the_settings_are_what_the_code_takes(monkeypatch, tmp_path):
     assert sections <= set(type(loaded).model_fields)
 
 
-def test_a_component_overrides_what_all_pods_have():
+def test_a_component_overrides_the_defaults_of_all_pods():
     objects = render(
         "pods.nodeSelector.disk=ssd",
         "predict.nodeSelector.disk=nvme",
@@ -137,7 +137,7 @@ PODS = {
 
 
 @pytest.mark.parametrize("component", PODS)
-def test_every_key_of_pods_does_something_for_every_component(component):
+def test_every_key_of_pods_has_an_effect_on_every_component(component):
     values = {component: POD_KEYS} if component != "train" else {"jobs": {"train": POD_KEYS}}
     objects = render("demo.enabled=true", given=json.dumps(values))
     ours = {"app.kubernetes.io/component": component}.items()
@@ -171,7 +171,7 @@ def test_every_key_of_pods_does_something_for_every_component(component):
     assert set(document["pods"]) == set(POD_KEYS)
 
 
-def test_a_database_proxy_runs_before_whatever_asks_the_database():
+def test_a_database_proxy_starts_before_the_containers_that_use_the_database():
     """A native sidecar is an init container; containers after it start once it is up."""
     proxy = {"name": "proxy", "image": "proxy:1", "restartPolicy": "Always"}
     values = {"pods": {"initContainers": [proxy]}}
@@ -179,7 +179,7 @@ def test_a_database_proxy_runs_before_whatever_asks_the_database():
         assert [c["name"] for c in containers(template)].index("proxy") == 0, where
 
 
-def test_a_label_that_all_objects_and_some_pods_have_comes_once_and_the_pods_wins():
+def test_a_pod_label_overrides_a_common_label_without_duplicating_it():
     labels = [
         "commonLabels.tier=all",
         "predict.podLabels.tier=own",
@@ -211,7 +211,7 @@ def test_a_label_that_all_objects_and_some_pods_have_comes_once_and_the_pods_win
         ),
     ],
 )
-def test_an_ingress_takes_host_names_and_the_usual_hosts_with_paths(hosts, expected):
+def test_an_ingress_accepts_host_names_and_hosts_with_paths(hosts, expected):
     values = {"predict": {"ingress": {"enabled": True, "hosts": hosts}}}
     rules = pick(render(given=json.dumps(values)), "Ingress")["spec"]["rules"]
     paths = [
@@ -221,13 +221,13 @@ def test_an_ingress_takes_host_names_and_the_usual_hosts_with_paths(hosts, expec
 
 
 @pytest.mark.parametrize("secrets", [["login"], [{"name": "login"}]])
-def test_pull_secrets_are_named_either_way(secrets):
+def test_pull_secrets_may_be_names_or_maps(secrets):
     objects = render(given=json.dumps({"global": {"imagePullSecrets": secrets}}))
     for where, template in pod_specs(objects).items():
         assert template["spec"]["imagePullSecrets"] == [{"name": "login"}], where
 
 
-def test_the_user_that_the_docs_ask_for_is_one_that_the_demo_has(tmp_path):
+def test_the_user_in_the_docs_exists_in_the_demo(tmp_path):
     from streamflow import settings
     from streamflow.local.simulate import Simulation, simulate
 
@@ -249,14 +249,14 @@ def test_the_user_that_the_docs_ask_for_is_one_that_the_demo_has(tmp_path):
         assert asked <= users, command
 
 
-def test_the_docs_upgrade_to_a_new_chart_without_losing_its_new_knobs():
+def test_the_upgrade_in_the_docs_keeps_the_new_knobs_of_a_new_chart():
     page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
     upgrades = re.findall(r"^helm .*upgrade.*$", page, re.MULTILINE)
     assert upgrades
     assert all("--reset-then-reuse-values" in line for line in upgrades)
 
 
-def test_settings_of_postgresql_arrive_as_they_are_written():
+def test_postgresql_parameters_are_rendered_as_written():
     parameters = {"log_line_prefix": '%m: [%p] "q" ', "work_mem": 1000000, "jit": False, "seq_page_cost": 1.5}
     objects = render(given=json.dumps({"postgresql": {"parameters": parameters}}))
     args = pick(objects, "StatefulSet")["spec"]["template"]["spec"]["containers"][0]["args"]
@@ -269,7 +269,7 @@ def test_predict_can_be_recreated_instead_of_rolled():
 
 
 @pytest.mark.parametrize("component", ["predict", "mlflow", "feast"])
-def test_a_service_can_be_labelled_and_put_outside_for_some(component):
+def test_a_service_can_be_labelled_and_exposed_to_address_ranges(component):
     service = f"{component}.service"
     objects = render(
         f"{service}.type=LoadBalancer",
@@ -284,7 +284,7 @@ def test_a_service_can_be_labelled_and_put_outside_for_some(component):
     assert made["spec"]["loadBalancerSourceRanges"] == ["10.0.0.0/8"]
 
 
-def test_every_server_keeps_as_many_old_revisions_as_told():
+def test_every_server_keeps_the_configured_number_of_revisions():
     servers = [o for o in render("revisionHistoryLimit=2") if o["kind"] in ("Deployment", "StatefulSet")]
     assert {o["spec"]["revisionHistoryLimit"] for o in servers} == {2}
 
@@ -295,7 +295,7 @@ def test_the_charts_description_lists_the_images_that_it_installs():
     assert listed == {c["image"] for t in pod_specs(configuration("small")).values() for c in containers(t)}
 
 
-def test_images_come_from_the_registry_that_is_named():
+def test_images_come_from_the_configured_registry():
     objects = render("global.imageRegistry=r.example.com", "images.platform.digest=sha256:" + "a" * 64)
     images = {c["image"] for template in pod_specs(objects).values() for c in containers(template)}
     assert images == {
@@ -305,7 +305,7 @@ def test_images_come_from_the_registry_that_is_named():
     }
 
 
-def test_the_migration_job_has_a_name_of_its_own_per_revision():
+def test_the_migration_job_has_another_name_in_each_revision():
     assert pick(render(), "Job", "streamflow-migrate-1")
     job = pick(render(), "Job")["spec"]["template"]["spec"]
     assert [c["name"] for c in job["initContainers"]] == ["prepare", "apply"]

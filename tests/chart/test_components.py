@@ -30,7 +30,7 @@ def test_no_template_repeats_the_role_that_a_component_logs_in_as():
     assert [name for name, text in TEMPLATES.items() if literal.search(text)] == []
 
 
-def test_no_test_has_a_table_of_ports_of_its_own():
+def test_no_test_repeats_a_port():
     entry = re.compile(rf'"({"|".join(FACTS)})": \(?[0-9]{{4}}')
     files = [path for folder in ("chart", "cluster") for path in (ROOT / "tests" / folder).rglob("*.py")]
     assert [path.name for path in files if entry.search(path.read_text(encoding="utf-8"))] == []
@@ -74,7 +74,7 @@ def test_a_pod_gets_the_password_of_its_role(name):
 
 
 @pytest.mark.parametrize("name", [name for name, own in FACTS.items() if "port" in own])
-def test_a_server_opens_its_ports_and_announces_those_of_its_metrics(name):
+def test_a_server_opens_its_ports_and_annotates_its_metrics_port(name):
     objects = render()
     [template] = [
         template
@@ -103,7 +103,7 @@ def test_the_budget_of_connections_counts_every_pool():
         render(*sets, "postgresql.maxConnections=254")
 
 
-def test_the_roles_that_the_docs_list_are_those_of_the_database():
+def test_the_documented_roles_are_those_of_the_database():
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
     described = re.search(r"The roles: ([\w,#\s]+?)\.", text).group(1)
     assert set(re.findall(r"\w+", described)) == set(ROLES)
@@ -112,7 +112,7 @@ def test_the_roles_that_the_docs_list_are_those_of_the_database():
     assert set(re.findall(r"\w+", listed)) == set(ROLES)
 
 
-def test_every_fact_is_one_that_the_file_describes():
+def test_components_yaml_describes_every_fact():
     text = (CHART / "components.yaml").read_text(encoding="utf-8")
     described = set(re.findall(r"^#   (\w+) ", text, re.MULTILINE))
     assert {key for own in FACTS.values() for key in own} == described

@@ -26,7 +26,7 @@ def test_an_image_is_built_in_two_stages_from_a_hashed_lock_and_runs_as_nobody(n
     assert (ROOT / "images" / name / "README.md").is_file()
 
 
-def test_what_the_dockerfiles_copy_reaches_the_builder():
+def test_the_build_context_contains_all_that_the_dockerfiles_copy():
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for name in IMAGES:
         text = (ROOT / "images" / name / "Dockerfile").read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def test_skaffold_builds_what_the_chart_installs():
     assert all((ROOT / file).is_file() for file in release["valuesFiles"])
 
 
-def test_the_package_of_the_chart_holds_real_files_and_renders_the_same(tmp_path):
+def test_the_packaged_chart_contains_real_files_and_renders_the_same(tmp_path):
     import subprocess
     import tarfile
 

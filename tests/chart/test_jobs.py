@@ -17,7 +17,7 @@ KEYS = {"summary", "command", "databaseRole", "talksTo", "volumes", "schedule", 
 OPTIONAL = {"volumes", "resources", "onDemand"}
 
 
-def test_a_job_is_a_recipe_a_command_a_cron_job_a_key_of_the_values_and_a_label_of_its_metrics():
+def test_a_job_has_one_name_as_recipe_command_cron_job_values_key_and_metric_label():
     recipes = {module.name for module in pkgutil.iter_modules(jobs.__path__)} - {"catalog", "run"}
     objects = render(*(f"jobs.{name}.retries=7" for name in catalog.JOBS))
     overridden = {
@@ -38,7 +38,7 @@ def test_the_module_of_a_recipe_has_a_function_of_its_name_and_at_most_60_lines(
 
 
 @pytest.mark.parametrize("name", catalog.JOBS)
-def test_a_job_is_run_by_the_command_line_under_its_name(name, monkeypatch):
+def test_the_command_line_runs_a_job_under_its_name(name, monkeypatch):
     """The same name is in its row of `job_runs`, and so in the label `job_name` of its metrics."""
     ran = []
     monkeypatch.setattr(cli_jobs, "run_job", lambda _settings, job, recipe: ran.append((job, recipe)) or 0)
@@ -47,7 +47,7 @@ def test_a_job_is_run_by_the_command_line_under_its_name(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_says_all_that_is_needed(name):
+def test_a_job_file_has_all_required_keys(name):
     spec = JOBS[name]
     assert set(spec) - OPTIONAL == KEYS - OPTIONAL
     assert spec["command"] == ["streamflow", "jobs", "exec", name]
@@ -79,7 +79,7 @@ def test_the_hourly_check_never_falls_between_ingest_and_materialize():
     assert not int(start) <= int(check) <= int(end)
 
 
-def test_refused_data_is_not_tried_again():
+def test_refused_data_is_not_retried():
     rules = pick(render(), "CronJob", "streamflow-ingest")["spec"]["jobTemplate"]["spec"]["podFailurePolicy"][
         "rules"
     ]
@@ -109,7 +109,7 @@ def test_values_override_what_an_operator_may_change():
     assert not [o for o in objects if o["metadata"]["name"] == "streamflow-score"]
 
 
-def test_all_schedules_can_be_switched_off_at_once():
+def test_all_schedules_can_be_suspended_at_once():
     assert all(o["spec"]["suspend"] for o in render("jobDefaults.suspend=true") if o["kind"] == "CronJob")
 
 
@@ -130,7 +130,7 @@ def environment(container):
     return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
 
 
-def test_restore_alone_is_the_administrator_and_never_starts_by_itself():
+def test_only_restore_is_the_administrator_and_it_never_starts_by_schedule():
     objects = render()
     cron = pick(objects, "CronJob", "streamflow-restore")["spec"]
     assert cron["suspend"] is True

@@ -80,7 +80,7 @@ def policies(objects):
     return [o["spec"] for o in objects if o["kind"] == "NetworkPolicy"]
 
 
-def test_the_policies_allow_exactly_the_connections_that_are_intended():
+def test_the_policies_allow_exactly_the_intended_connections():
     found = policies(configuration("small"))
     allowed = {
         source: {
@@ -108,7 +108,7 @@ def test_every_pod_is_under_the_default_deny():
     ("target", "reachable"),
     [("predict", True), ("mlflow", False), ("postgresql", False), ("feast", False), ("exporter", False)],
 )
-def test_strangers_reach_predict_alone(target, reachable):
+def test_other_pods_reach_only_predict(target, reachable):
     found = policies(configuration("default"))
     assert open_between(found, "stranger", target, PORTS[target], namespace="elsewhere") is reachable
 
@@ -121,7 +121,7 @@ def test_prometheus_in_its_namespace_scrapes_everything(target, port):
     assert open_between(found, "prometheus", target, port, namespace="monitoring")
 
 
-def test_prometheus_alone_can_be_let_in_as_the_docs_say():
+def test_only_prometheus_is_admitted_as_the_docs_say():
     """MLflow serves metrics on its API's port, which other pods in Prometheus' namespace must not reach."""
     page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
     [block] = [b for b in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "monitoringPeers" in b]
@@ -131,14 +131,14 @@ def test_prometheus_alone_can_be_let_in_as_the_docs_say():
     assert not allows(policy["ingress"], "from", {"app": "grafana"}, "monitoring", PORTS["mlflow"])
 
 
-def test_predict_can_be_shut_to_all_but_named_peers():
+def test_predict_can_be_closed_to_all_but_listed_peers():
     found = policies(configuration("production"))
     assert not open_between(found, "stranger", "predict", PORTS["predict"], namespace="elsewhere")
     assert open_between(found, "controller", "predict", PORTS["predict"], namespace="ingress-nginx")
     assert open_between(found, "test", "predict", PORTS["predict"])
 
 
-def test_an_external_database_is_reached_at_its_address_alone():
+def test_an_external_database_is_reached_only_at_its_address():
     rules = [
         rule
         for policy in policies(configuration("external-postgres"))
@@ -156,7 +156,7 @@ def policy_of(objects, component):
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_every_component_can_be_let_out_and_be_let_into(component):
+def test_every_component_accepts_extra_ingress_and_egress_rules(component):
     block = component if component in ("demo", "test", "migrate", *PORTS) else f"jobs.{component}"
     knob = f"{block}.networkPolicy"
     objects = render(
@@ -172,7 +172,7 @@ def test_every_component_can_be_let_out_and_be_let_into(component):
     assert not [p for p in others if "9000" in str(p) or "mesh" in str(p)]
 
 
-def test_an_object_store_on_a_port_of_its_own_is_opened_for_the_ingest_job_as_the_docs_say():
+def test_the_ingest_job_reaches_an_object_store_on_another_port_as_the_docs_say():
     page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
     [block] = [part for part in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "drops:" in part]
     values = yaml.safe_load(block)
@@ -182,7 +182,7 @@ def test_an_object_store_on_a_port_of_its_own_is_opened_for_the_ingest_job_as_th
     assert {"ports": [{"port": 443}]} in policy["egress"]
 
 
-def test_what_all_pods_or_all_jobs_may_reach_can_be_said_once():
+def test_extra_rules_can_be_set_once_for_all_pods_or_all_jobs():
     objects = render(
         "pods.networkPolicy.extraEgress[0].ports[0].port=4317",
         "jobDefaults.networkPolicy.extraEgress[0].ports[0].port=9000",
@@ -192,5 +192,5 @@ def test_what_all_pods_or_all_jobs_may_reach_can_be_said_once():
     assert policy_of(objects, "predict")["ingress"][0] == {"ports": [{"port": PORTS["predict"]}]}
 
 
-def test_policies_can_be_left_out():
+def test_network_policies_can_be_disabled():
     assert policies(render("networkPolicy.enabled=false")) == []

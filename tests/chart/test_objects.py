@@ -67,7 +67,7 @@ def test_the_exact_set_of_objects(name, prefix, expected):
     assert named(configuration(name), prefix) == sorted(expected)
 
 
-def test_without_an_existing_secret_one_is_made_with_a_password_per_role():
+def test_without_an_existing_secret_the_chart_creates_one_with_a_password_per_role():
     from streamflow.schema.roles import ROLES
 
     secrets = [
@@ -87,14 +87,14 @@ def test_without_an_existing_secret_one_is_made_with_a_password_per_role():
         ["predict.serviceAccount.name=foo", "jobs.train.serviceAccount.name=foo", "demo.enabled=true"],
     ],
 )
-def test_every_account_that_a_pod_names_is_made_once_and_no_other(sets):
+def test_every_service_account_of_a_pod_is_created_once_and_no_other(sets):
     objects = render(*sets)
     made = [o["metadata"]["name"] for o in objects if o["kind"] == "ServiceAccount"]
     assert "foo" in made
     assert sorted(made) == sorted({t["spec"]["serviceAccountName"] for t in pod_specs(objects).values()})
 
 
-def test_an_account_that_components_share_has_the_annotations_of_all():
+def test_a_shared_service_account_has_the_annotations_of_all_its_components():
     objects = render(
         "predict.serviceAccount.name=foo",
         "predict.serviceAccount.annotations.a=b",
@@ -104,7 +104,7 @@ def test_an_account_that_components_share_has_the_annotations_of_all():
     assert pick(objects, "ServiceAccount", "foo")["metadata"]["annotations"] == {"a": "b", "c": "d"}
 
 
-def test_a_pod_gets_a_token_only_when_told_to():
+def test_a_pod_gets_a_token_only_if_configured():
     objects = pod_specs(render("jobs.train.serviceAccount.automount=true"))
     given = {where for where, t in objects.items() if t["spec"]["automountServiceAccountToken"]}
     assert given == {"CronJob streamflow-train"}
@@ -116,7 +116,7 @@ def demo(*sets, **options):
     return job
 
 
-def test_an_upgrade_leaves_the_demo_as_it_is_or_starts_another_one_but_never_changes_its_job():
+def test_an_upgrade_leaves_the_demo_alone_or_starts_another_but_never_changes_its_job():
     """A Job's pod template is immutable, and Helm deletes a running Job that is no longer rendered."""
     first = demo()
     assert demo(upgrade=True) == first
@@ -127,7 +127,7 @@ def test_an_upgrade_leaves_the_demo_as_it_is_or_starts_another_one_but_never_cha
         assert other["metadata"]["name"] != first["metadata"]["name"]
 
 
-def test_what_the_demo_needs_is_there_after_an_upgrade_too():
+def test_an_upgrade_can_enable_and_disable_the_demo():
     names = named(render("demo.enabled=true", upgrade=True), "streamflow-")
     assert set(names) >= DEMO
     assert set(named(render(upgrade=True), "streamflow-")).isdisjoint(DEMO)
@@ -135,20 +135,20 @@ def test_what_the_demo_needs_is_there_after_an_upgrade_too():
 
 def notes(*sets, **options):
     """The notes that a user reads after an installation."""
-    told = '{{ include "streamflow/templates/NOTES.txt" . | b64enc }}'
-    extra = {"kind": "ConfigMap", "metadata": {"name": "notes"}, "data": {"text": told}}
+    text = '{{ include "streamflow/templates/NOTES.txt" . | b64enc }}'
+    extra = {"kind": "ConfigMap", "metadata": {"name": "notes"}, "data": {"text": text}}
     objects = render(*sets, given=json.dumps({"extraObjects": [extra]}), **options)
     return base64.b64decode(pick(objects, "ConfigMap", "notes")["data"]["text"]).decode()
 
 
 @pytest.mark.parametrize("upgrade", [False, True])
-def test_the_notes_wait_for_the_demo_that_runs(upgrade):
+def test_the_notes_wait_for_the_running_demo(upgrade):
     name = demo(upgrade=upgrade)["metadata"]["name"]
     assert f"job/{name} " in notes("demo.enabled=true", upgrade=upgrade)
     assert "job/" not in notes(upgrade=upgrade).split("then wait for the schedules")[0]
 
 
-def test_data_is_kept_unless_told_otherwise():
+def test_volumes_are_retained_by_default():
     def kept(*sets):
         return {
             o["metadata"]["name"]
@@ -173,7 +173,7 @@ def test_names_fit_a_long_release_name():
     )
 
 
-def test_every_claim_has_a_pod_from_the_start():
+def test_a_first_install_mounts_every_claim_in_a_pod():
     """`helm install --wait` waits until claims are bound, and many storage classes bind only for a pod."""
 
     def claimed(*sets, **options):

@@ -14,11 +14,11 @@ MISTAKES = {
         ["predict.autoscaling.maxReplicas=60"],
         ["postgresql.maxConnections", "predict.autoscaling.maxReplicas", "80 %"],
     ),
-    "no secret, and no cluster to keep one in": (
+    "no secret, and no cluster to look one up in": (
         ["database.existingSecret="],
         ["database.existingSecret", "secrets.generate=always"],
     ),
-    "secrets forbidden and none named": (
+    "no generated secret and no existing one": (
         ["database.existingSecret=", "secrets.generate=never"],
         ["secrets.generate", "database.existingSecret"],
     ),
@@ -28,7 +28,7 @@ MISTAKES = {
         ["postgresql.enabled=false", "externalDatabase.host=db"],
         ["externalDatabase.existingSecret", "database.createRoles=false"],
     ),
-    "a server of our own without roles": (
+    "the bundled server without roles": (
         ["database.createRoles=false"],
         ["database.createRoles", "postgresql.enabled"],
     ),
@@ -36,7 +36,7 @@ MISTAKES = {
         ["predict.pdb.minAvailable=1", "predict.pdb.maxUnavailable=1"],
         ["predict.pdb.minAvailable", "predict.pdb.maxUnavailable"],
     ),
-    "a budget that lets no node be drained": (
+    "a budget that blocks every drain": (
         ["predict.pdb.minAvailable=2", "predict.pdb.maxUnavailable=null"],
         ["predict.pdb.minAvailable", "predict.pdb.maxUnavailable=1"],
     ),
@@ -44,24 +44,24 @@ MISTAKES = {
         ["predict.pdb.minAvailable=100%", "predict.pdb.maxUnavailable=null"],
         ["predict.pdb.minAvailable=100%", "predict.pdb.maxUnavailable=1"],
     ),
-    "a budget that comes to all pods when it is rounded up": (
+    "a budget that rounds up to all pods": (
         ["predict.pdb.minAvailable=51%", "predict.pdb.maxUnavailable=null"],
         ["predict.pdb.minAvailable=51% of 2 pods"],
     ),
-    "a budget that lets no pod go": (
+    "a budget that allows no eviction": (
         ["predict.pdb.maxUnavailable=0"],
         ["predict.pdb.maxUnavailable=0", "predict.pdb.enabled=false"],
     ),
-    "a budget that lets no per cent go": (
+    "a budget that allows no eviction, in per cent": (
         ["predict.pdb.maxUnavailable=0%"],
         ["predict.pdb.maxUnavailable=0%"],
     ),
-    "a budget that says nothing": (
+    "a budget without a limit": (
         ["predict.pdb.maxUnavailable=null"],
         ["predict.pdb.minAvailable", "predict.pdb.maxUnavailable=1"],
     ),
-    "a budget that is no number": (["predict.pdb.maxUnavailable=few"], ["/predict/pdb/maxUnavailable"]),
-    "fewer pods at most than at least": (
+    "a budget that is not a number": (["predict.pdb.maxUnavailable=few"], ["/predict/pdb/maxUnavailable"]),
+    "a maximum of pods below the minimum": (
         ["predict.autoscaling.minReplicas=9"],
         ["predict.autoscaling.minReplicas", "predict.autoscaling.maxReplicas"],
     ),
@@ -84,8 +84,11 @@ MISTAKES = {
         ["images.predict.tag=latest"],
         ["images.predict.tag", "images.predict.digest"],
     ),
-    "two ports of Feast in one": (["feast.service.port=8000"], ["feast.service.port=8000", "metrics"]),
-    "a port of the nodes for a Service that has none": (
+    "one port for Feast's server and its metrics": (
+        ["feast.service.port=8000"],
+        ["feast.service.port=8000", "metrics"],
+    ),
+    "a node port of a ClusterIP Service": (
         ["mlflow.service.nodePort=30500"],
         ["mlflow.service.nodePort=30500", "mlflow.service.type=NodePort"],
     ),
@@ -94,20 +97,20 @@ MISTAKES = {
         ["predict.service.loadBalancerSourceRanges", "predict.service.type=ClusterIP"],
     ),
     # Refused by the schema:
-    "a schedule that is not one": (
+    "a malformed schedule": (
         ["jobs.train.schedule=every month"],
         ["/jobs/train/schedule", "every month"],
     ),
     "a schedule of four fields and two spaces": (["jobs.train.schedule=0  3 * *"], ["/jobs/train/schedule"]),
-    "a time zone without a name": (["jobDefaults.timeZone=Etc//UTC"], ["/jobDefaults/timeZone", "Etc//UTC"]),
-    "a time zone of one job": (["jobs.train.timeZone=Europe/"], ["/jobs/train/timeZone", "Europe/"]),
-    "a size that is none": (["backups.persistence.size=8GB"], ["/backups/persistence/size"]),
+    "an invalid time zone": (["jobDefaults.timeZone=Etc//UTC"], ["/jobDefaults/timeZone", "Etc//UTC"]),
+    "an invalid time zone of one job": (["jobs.train.timeZone=Europe/"], ["/jobs/train/timeZone", "Europe/"]),
+    "an invalid size": (["backups.persistence.size=8GB"], ["/backups/persistence/size"]),
     "a host without a name": (
         ["predict.ingress.enabled=true", "predict.ingress.hosts[0].name=a"],
         ["/predict/ingress/hosts/0", "host"],
     ),
-    "a variable that is no map": (["pods.extraEnv[0]=A=B"], ["/pods/extraEnv/0", "object"]),
-    "an access mode that is none": (
+    "an environment variable that is not a map": (["pods.extraEnv[0]=A=B"], ["/pods/extraEnv/0", "object"]),
+    "an invalid access mode": (
         ["drops.persistence.accessModes[0]=RWX"],
         ["/drops/persistence/accessModes/0", "ReadWriteMany"],
     ),
@@ -116,7 +119,7 @@ MISTAKES = {
         ["predict.autoscaling.maxReplicas=many"],
         ["/predict/autoscaling/maxReplicas", "integer"],
     ),
-    "a value out of its list": (["settings.log.level=loud"], ["/settings/log/level", "debug"]),
+    "a value outside its enum": (["settings.log.level=loud"], ["/settings/log/level", "debug"]),
     "a share above one": (["settings.ingest.maxBadShare=5"], ["/settings/ingest/maxBadShare", "1"]),
     "a misspelt job key": (["jobs.train.cron=0 3 * * *"], ["/jobs/train", "cron"]),
 }
@@ -131,7 +134,7 @@ def test_a_mistake_is_refused_with_a_message_that_names_the_knob(mistake):
     assert [word for word in words if word not in str(refused.value)] == []
 
 
-def test_all_mistakes_are_told_at_once():
+def test_all_mistakes_are_reported_at_once():
     with pytest.raises(RefusedError) as refused:
         render_text(
             *EXISTING, "mlflow.replicaCount=2", "jobs.trian.suspend=true", "images.platform.tag=latest"
@@ -159,14 +162,14 @@ BAD_SCHEDULES = {
 }
 
 
-def test_the_schema_takes_every_schedule_that_kubernetes_takes_and_refuses_what_has_not_its_shape():
+def test_the_schema_accepts_schedules_of_kubernetes_and_refuses_malformed_ones():
     """The schema checks form; the API server checks ranges (tests/cluster/test_cluster_mistakes.py)."""
     pattern = SCHEMA["definitions"]["job"]["properties"]["schedule"]["pattern"]
     schedules = GOOD_SCHEDULES | {job["schedule"] for job in JOBS.values()}
     assert matching(pattern, schedules | BAD_SCHEDULES) == schedules
 
 
-def test_the_schema_takes_every_name_of_the_time_zone_database():
+def test_the_schema_accepts_every_name_of_the_time_zone_database():
     pattern = SCHEMA["properties"]["jobDefaults"]["properties"]["timeZone"]["pattern"]
     assert pattern == SCHEMA["definitions"]["job"]["properties"]["timeZone"]["pattern"]
     names = zoneinfo.available_timezones()

@@ -83,7 +83,7 @@ def mebi(text):
         ],
     ],
 )
-def test_no_pod_is_evicted_for_what_its_own_volumes_may_hold(sets):
+def test_no_pod_is_evicted_for_filling_its_own_volumes(sets):
     """The kubelet counts emptyDirs against the limits of all containers, or of the largest init container."""
     for where, template in pod_specs(render(*sets)).items():
 
@@ -96,7 +96,7 @@ def test_no_pod_is_evicted_for_what_its_own_volumes_may_hold(sets):
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_no_secret_is_in_a_variable_or_a_config_map(name):
+def test_no_secret_is_in_an_environment_variable_or_a_config_map(name):
     suspicious = re.compile(r"PASSWORD|SECRET|TOKEN|KEY(?!_)", re.IGNORECASE)
     for item in configuration(name):
         if item["kind"] == "ConfigMap":
@@ -112,7 +112,7 @@ def test_no_secret_is_in_a_variable_or_a_config_map(name):
 
 
 @pytest.mark.parametrize("name", ["default", "external-postgres"])
-def test_each_component_gets_the_password_of_its_own_role_alone(name):
+def test_each_component_gets_only_the_password_of_its_role(name):
     for where, template in pods(name):
         secrets = [v["secret"] for v in template["spec"]["volumes"] if "secret" in v]
         # These two log in as the administrator.
@@ -131,7 +131,7 @@ def test_each_component_gets_the_password_of_its_own_role_alone(name):
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_no_image_floats(name):
+def test_every_image_has_a_fixed_tag_or_digest(name):
     for where, template in pods(name):
         for container in containers(template):
             image = container["image"]
@@ -139,7 +139,7 @@ def test_no_image_floats(name):
             assert "@" in image or ":" in image.rsplit("/", 1)[-1], (where, image)
 
 
-def test_openshift_can_take_out_the_user_ids():
+def test_the_user_ids_can_be_removed_for_openshift():
     sets = [
         f"{block}.podSecurityContext.{key}=null"
         for block in ("pods", "postgresql")

@@ -81,12 +81,12 @@ def test_every_knob_is_described():
     )
 
 
-def test_every_list_says_what_it_holds():
+def test_every_list_states_the_type_of_its_items():
     lists = [path for path, node in nodes(SCHEMA) if node.get("type") == "array" and "items" not in node]
     assert lists == []
 
 
-def test_there_are_neither_too_few_knobs_nor_too_many():
+def test_the_number_of_knobs_is_within_bounds():
     assert 150 <= len(LEAVES) <= 290
 
 
@@ -97,7 +97,7 @@ def test_every_knob_is_used_by_a_template(name):
     assert re.search(rf"""[."]{name}\b""", TEMPLATES), f"no template reads {name}"
 
 
-def test_every_knob_is_set_in_the_values_for_tests():
+def test_the_values_for_tests_set_every_knob():
     missing = []
     for knob in LEAVES:
         node = EVERY_KNOB

@@ -89,7 +89,7 @@ MISSING = failure(404, "NotFound")
 NO_SECRETS = (200, {"kind": "SecretList", "metadata": {}, "items": []})
 
 
-def test_a_first_install_makes_passwords_and_asks_for_nothing_outside_its_namespace(tmp_path):
+def test_a_first_install_generates_passwords_and_looks_up_nothing_outside_its_namespace(tmp_path):
     """This includes a namespace that does not exist yet: listing its Secrets succeeds and returns none."""
     with cluster({f"{SECRETS}/streamflow-database": MISSING, SECRETS: NO_SECRETS}, tmp_path) as (
         asked,
@@ -101,7 +101,7 @@ def test_a_first_install_makes_passwords_and_asks_for_nothing_outside_its_namesp
     assert set(asked) - set(DISCOVERY) == {SECRETS, f"{SECRETS}/streamflow-database"}
 
 
-def test_an_upgrade_keeps_the_passwords_that_there_are_and_lists_no_secret(tmp_path):
+def test_an_upgrade_keeps_existing_passwords_and_lists_no_secrets(tmp_path):
     held = {"predict-password": base64.b64encode(b"of-yesterday").decode()}
     secret = (200, {"kind": "Secret", "metadata": {"name": "streamflow-database"}, "data": held})
     with cluster({f"{SECRETS}/streamflow-database": secret}, tmp_path) as (asked, config):
@@ -111,6 +111,6 @@ def test_an_upgrade_keeps_the_passwords_that_there_are_and_lists_no_secret(tmp_p
     assert set(asked) - set(DISCOVERY) == {f"{SECRETS}/streamflow-database"}
 
 
-def test_who_may_not_read_secrets_is_told_so_and_gets_no_new_passwords(tmp_path):
+def test_without_rights_to_read_secrets_the_render_fails_instead_of_generating_passwords(tmp_path):
     with cluster({}, tmp_path) as (_, config), pytest.raises(AssertionError, match=r"(?i)forbidden"):
         rendered(config)

@@ -17,7 +17,7 @@ def test_every_object_is_valid(name, version):
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_no_object_comes_twice(name):
+def test_no_object_is_rendered_twice(name):
     keys = [
         (o["kind"], o["metadata"].get("namespace", ""), o["metadata"]["name"]) for o in configuration(name)
     ]
@@ -36,7 +36,7 @@ def test_every_object_carries_the_recommended_labels(name):
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_services_budgets_and_scalers_find_their_pods(name):
+def test_services_budgets_and_scalers_select_their_pods(name):
     objects = configuration(name)
     pods = [o["spec"]["template"] for o in objects if o["kind"] in ("Deployment", "StatefulSet")]
     for item in objects:

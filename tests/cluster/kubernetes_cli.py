@@ -22,7 +22,7 @@ JOBS = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (CHART / "jobs").glob("*.yaml")
 }
 STREAMFLOW = Path(sys.executable).with_name("streamflow")
-IMPOSSIBLE = "No cluster can be made here"
+IMPOSSIBLE = "Cannot create a cluster on this machine"
 TEST_LABEL = "streamflow.io/test=yes"
 
 
