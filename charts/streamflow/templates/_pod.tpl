@@ -1,5 +1,6 @@
 {{- /*
-Parts that all pods share. Every named template here and in _container.tpl takes a pod's context, a dict of
+Parts that all pods share. Unless their comment lists other arguments, the templates here and in _container.tpl take a
+pod's context, a dict of
   root        the chart's context            component   name of the component
   values      the component's values         image       predict, platform or postgresql
   role        database role, if any          env         environment variables, name -> value

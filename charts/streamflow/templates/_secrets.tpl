@@ -20,7 +20,7 @@ is an answer even if it is empty or the namespace does not exist yet.
 {{- if or (lookup "v1" "Secret" .Release.Namespace (include "streamflow.databaseSecret" .)) (lookup "v1" "Secret" .Release.Namespace "") }}yes{{ end -}}
 {{- end -}}
 
-{{- /* `data` of that Secret. Passwords that the cluster already has are kept, because the roles in the database use them. */ -}}
+{{- /* `data` of that Secret. Existing passwords are kept, because the roles in the database have them. */ -}}
 {{- define "streamflow.passwords" -}}
 {{- $held := (lookup "v1" "Secret" .Release.Namespace (include "streamflow.databaseSecret" .)).data | default dict -}}
 {{- range fromYamlArray (include "streamflow.databaseRoles" .) }}

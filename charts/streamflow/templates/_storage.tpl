@@ -40,7 +40,7 @@ of ephemeral storage. Arguments: context (see _pod.tpl), persistence.
 {{- toYaml $names -}}
 {{- end -}}
 
-{{- /* PersistentVolumeClaim, unless the values name an existing claim or disable it. Arguments: root, component, persistence. */ -}}
+{{- /* Volume claim, unless the values disable it or name an existing one. Arguments: root, component, persistence. */ -}}
 {{- define "streamflow.claim" -}}
 {{- if and .persistence.enabled (not .persistence.existingClaim) -}}
 {{- $keep := ternary (dict "helm.sh/resource-policy" "keep") dict .persistence.retain -}}

@@ -1,4 +1,4 @@
-{{- /* PGDATA is a subfolder, because the root of a volume may contain lost+found and belong to root, which initdb refuses. */ -}}
+{{- /* PGDATA is a subfolder: a volume's root may contain lost+found and belong to root, which initdb refuses. */ -}}
 {{- define "streamflow.postgresqlEnv" -}}
 PGDATA: /var/lib/postgresql/data/pgdata
 POSTGRES_USER: postgres
