@@ -152,3 +152,10 @@ def test_rows_and_columns_are_judged_alike(case):
         if alone[n] in (None, STALE):
             assert bool(rules.stale(stamps, by_name, policy)) is (alone[n] == STALE)
         assert {i for i, mask in enumerate(lacking) if mask[n]} == set(rules.lacking(values))
+
+
+@pytest.mark.parametrize("policy", [NEWEST_ONLY, BY_AGE])
+def test_a_row_of_a_view_without_a_newest_as_of_counts_as_its_newest(policy):
+    rules = Rules(FEATURES, VIEWS)
+    assert rules.reason((1.0, 2.0, "x"), (DAY, 2 * DAY), {}, policy) is None
+    assert rules.reason((1.0, 2.0, "x"), (DAY, 2 * DAY), {"one": 40 * DAY}, policy) == STALE
