@@ -64,11 +64,11 @@ def test_a_file_that_is_gone_is_a_database_that_cannot_be_read(role):
 
 
 def test_jobs_and_the_exporter_log_in_with_the_new_password(settings, role):
-    with transaction(role.database) as connection:
+    with transaction(role) as connection:
         connection.exec_driver_sql("SELECT 1")
     rotate(settings, role)
-    with pytest.raises(DependencyDown, match="does not let"), transaction(role.database):
+    with pytest.raises(DependencyDown, match="does not let"), transaction(role):
         pass
     role.password_file.write_text("new")
-    with transaction(role.database) as connection:
+    with transaction(role) as connection:
         assert connection.exec_driver_sql("SELECT current_user").scalar_one() == role.user
