@@ -48,4 +48,4 @@ def test_an_earlier_revision_is_still_waited_for(settings):
 def test_the_commands_say_that_the_database_is_newer(rolled_back, command):
     said = CliRunner().invoke(app, [command], catch_exceptions=False)
     assert said.exit_code == 0
-    assert f"at revision {LATER}, which a newer version made" in said.stdout
+    assert f"at revision {LATER}, which a newer version created" in said.stdout

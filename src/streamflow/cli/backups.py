@@ -38,14 +38,14 @@ def restore(
         Path | None, typer.Argument(metavar="[FOLDER]", help="The backup; default: the newest one.")
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Also when the databases hold drops or model versions.")
+        bool, typer.Option("--replace", help="Replace databases that contain drops or model versions.")
     ] = False,
     admin_user_file: Annotated[
         Path | None, typer.Option(help="File with the name of the administrator to log in as.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a backup back: checked, restored, compared, and only then put in the place of what is there.
+    """Restore a backup: check it, restore it beside the current databases, compare, then swap.
 
     Example: streamflow restore backups/2024-03-01T000000.000000Z
     """

@@ -22,5 +22,9 @@ def day(text: str) -> date:
 
 AsOf = Annotated[
     date | None,
-    typer.Option(metavar="DATE", parser=day, help="Look at the world then; default: the newest drop."),
+    typer.Option(
+        metavar="DATE",
+        parser=day,
+        help="As-of date, after which no data is used; default: that of the newest drop.",
+    ),
 ]

@@ -20,13 +20,13 @@ app = typer.Typer(no_args_is_help=True, help="The database: migrations, roles, r
 
 @app.command()
 def migrate() -> None:
-    """Bring the platform's tables to the newest revision."""
+    """Migrate the platform's tables to the newest revision."""
     typer.echo(_revision(migrations.migrate(settings_module.load().database)))
 
 
 @app.command("upgrade-mlflow")
 def upgrade_mlflow() -> None:
-    """Bring MLflow's database to the schema of the installed MLflow."""
+    """Migrate MLflow's database to the schema of the installed MLflow."""
     from streamflow.servers import upgrade_mlflow as upgrade
 
     upgrade(settings_module.load())
@@ -36,12 +36,12 @@ def upgrade_mlflow() -> None:
 def prepare(
     passwords: Annotated[Path, typer.Option(help="Folder with a file ROLE-password per role.")],
     roles: Annotated[
-        bool, typer.Option(help="Make roles, databases and schemas as the administrator.")
+        bool, typer.Option(help="Create roles, databases and schemas as the administrator.")
     ] = True,
     admin_user_file: Annotated[Path | None, typer.Option(help="File with the administrator's name.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for PostgreSQL.")] = 300.0,
 ) -> None:
-    """Wait for PostgreSQL; make roles, databases and schemas; run migrations; set grants."""
+    """Wait for PostgreSQL; create roles, databases and schemas; run migrations; set grants."""
     settings = as_admin(settings_module.load(), admin_user_file)
     server = as_admin(settings, None, name=preparing.MAINTENANCE_DATABASE) if roles else settings
     preparing.wait(
@@ -63,7 +63,7 @@ def finish(
     roles: Annotated[bool, typer.Option(help="Set grants as the administrator; else as the owners.")] = True,
     admin_user_file: Annotated[Path | None, typer.Option(help="File with the administrator's name.")] = None,
 ) -> None:
-    """After `features apply`: set grants on what it made, and tell those who wait."""
+    """After `features apply`: set grants on what it created, and let waiting components start."""
     settings = as_admin(settings_module.load(), admin_user_file)
     found = {} if passwords is None or roles else preparing.passwords_in(passwords)
     preparing.finish(settings.database, settings.feast.repo, found, with_roles=roles)
@@ -75,7 +75,7 @@ def wait(
     until: Annotated[str, typer.Option(help="login, migrated or applied.")] = "migrated",
     timeout: Annotated[float, typer.Option(help="Seconds.")] = 900.0,
 ) -> None:
-    """Return when the database is ready for this version; exit 4 when it is not in time."""
+    """Wait until the database is ready for this version; exit 4 on timeout."""
     if until not in ("login", "migrated", "applied"):
         raise typer.BadParameter("one of login, migrated, applied", param_hint="--until")
     seen: set[str] = set()
@@ -92,13 +92,13 @@ def wait(
 @app.command("roles")
 def show_roles(
     sql: Annotated[
-        bool, typer.Option("--print", help="The SQL for a server without roles, to run by hand.")
+        bool, typer.Option("--print", help="Print the SQL that creates the roles, to run by hand.")
     ] = False,
     server: Annotated[
         int, typer.Option("--postgresql", help="Major version of the server that the SQL is for.")
     ] = 17,
 ) -> None:
-    """List the roles and what each is for; `--print` shows the SQL that makes them, for psql.
+    """List the roles and what each is for; `--print` prints the SQL that creates them, for psql.
 
     Grants on tables follow by themselves: `db prepare --no-roles` and `db finish --no-roles` set them as the owners.
     """
@@ -127,7 +127,7 @@ def _ended(statements: list[str]) -> list[str]:
 
 @app.command()
 def check() -> None:
-    """Say whether the database answers and is at this version's revision; exit 4 when not."""
+    """Check that the database answers and is at this version's revision; exit 4 if not."""
     settings = settings_module.load()
     preparing.wait(settings.database, settings.feast.repo, "migrated", 0.0)
     with transaction(settings.database) as connection:
@@ -138,7 +138,7 @@ def check() -> None:
 def _revision(held: str) -> str:
     if migrations.is_newer(held):
         return (
-            f"The database is at revision {held}, which a newer version made; this one knows {migrations.newest()}."
+            f"The database is at revision {held}, which a newer version created; this one knows {migrations.newest()}."
             " It is left as it is."
         )
     return f"The database is at revision {held}."

@@ -25,7 +25,7 @@ app = typer.Typer(no_args_is_help=True, help="The ledger of drops, and what was 
 
 AsOf = Annotated[
     date | None,
-    typer.Option(metavar="DATE", parser=day, help="Date the drop is about; default: the folder's name."),
+    typer.Option(metavar="DATE", parser=day, help="As-of date of the drop; default: the folder's name."),
 ]
 Drop = Annotated[str | None, typer.Option(help="Id of a drop, or its beginning.")]
 
@@ -34,13 +34,14 @@ def ingest_command(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[DIR]", help="Folder with one CSV file per table; with --all, of such folders."
+            metavar="[DIR]", help="Folder with one CSV file per table; with --all, a folder of such folders."
         ),
     ] = None,
     *,
     as_of: AsOf = None,
     take_all: Annotated[
-        bool, typer.Option("--all", help="Take every dated folder below DIR that was not taken yet.")
+        bool,
+        typer.Option("--all", help="Ingest every dated folder below FOLDER that has not been ingested yet."),
     ] = False,
     loaded_by: Annotated[str | None, typer.Option(help="Who loads it, for the ledger; default: you.")] = None,
     as_json: AsJson = False,
@@ -48,7 +49,7 @@ def ingest_command(
     """Check a drop and store its good rows; nothing is ever overwritten.
 
     Bad rows go to quarantine ('streamflow drops quarantine'). A drop with a missing column, an unreadable
-    file or too many bad rows is refused whole. The same content again changes nothing.
+    file or too many bad rows is refused whole. Ingesting the same content again changes nothing.
 
     Examples: streamflow ingest drops/2024-01-31; streamflow ingest month_000 --as-of 2024-01-31.
     """
@@ -85,7 +86,7 @@ def simulate_command(
     *,
     users: Annotated[int, typer.Option(min=1, help="Customers in each drop.")] = 7000,
     months: Annotated[int, typer.Option(min=1, help="Number of drops.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="Decides everything that is drawn.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 1,
     drift: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,10 +97,10 @@ def simulate_command(
     first_as_of: Annotated[
         date, typer.Option(metavar="DATE", parser=day, help="As-of of the first drop.")
     ] = "2024-01-31",  # type: ignore[assignment]
-    force: Annotated[bool, typer.Option("--force", help="Replace drops that are there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing drops.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write invented drops in the form of the real ones, with a churn that a model can learn.
+    """Generate drops of made-up customers whose churn a model can learn.
 
     Example: streamflow simulate drops --users 7000 --months 6 --drift watch_hours_30d=-0.2
     """
@@ -118,7 +119,7 @@ def simulate_command(
 
 @app.command("list")
 def list_drops(as_json: AsJson = False) -> None:
-    """List the drops that were taken, by as-of and order of loading."""
+    """List the ingested drops, by as-of and then by load time."""
     from streamflow.drops import ledger
     from streamflow.postgres.engine import transaction
 
@@ -189,7 +190,7 @@ def check(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Do all the checks of 'ingest' and store nothing; exit 3 when the drop would be refused."""
+    """Run the checks of 'ingest' without storing anything; exit 3 if the drop would be refused."""
     from streamflow.drops import inbox, load
     from streamflow.errors import DropRefused
     from streamflow.repo import definitions

@@ -16,7 +16,7 @@ def explain(
     entity: Annotated[str, typer.Argument(metavar="USER_ID", help="Key of a user.")],
     at: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="ISO 8601, UTC unless it says otherwise; default: now."),
+        typer.Option(metavar="TIME", help="ISO 8601, in UTC unless an offset is given; default: now."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Feature definitions, and the featu
 
 @app.command()
 def apply(as_json: AsJson = False) -> None:
-    """Make tables, views and Feast's registry equal to the feature repo; no data is lost.
+    """Update tables, views and Feast's registry to match the feature repo; no data is lost.
 
     Example: streamflow features apply
     """
@@ -69,11 +69,13 @@ def get(
 def materialize(
     as_of: Annotated[
         date | None,
-        typer.Option(metavar="DATE", parser=day, help="Newest drop to take; default: the newest."),
+        typer.Option(
+            metavar="DATE", parser=day, help="As-of of the newest drop to load; default: the newest."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the online store to the newest drop.
+    """Load the newest drop into the online store.
 
     Example: streamflow materialize --as-of 2024-01-31
     """

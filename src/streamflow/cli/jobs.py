@@ -22,7 +22,7 @@ Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Namespace; default: the current one.")
 ]
 Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig; default: the current one.")]
-Release = Annotated[str | None, typer.Option(help="Helm release, when several are in the namespace.")]
+Release = Annotated[str | None, typer.Option(help="Helm release, if the namespace has several.")]
 JobName = Annotated[str, typer.Argument(metavar="NAME", help="Name of a job; 'streamflow jobs list'.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -98,7 +98,7 @@ def execute(
         Path | None, typer.Option(help="File with the name of the administrator to log in as.")
     ] = None,
 ) -> None:
-    """Do a job here, in this process, as its CronJob does: locked, logged, its outcome recorded."""
+    """Run a job in this process, as its CronJob does: under its lock, with its outcome recorded."""
     settings = as_admin(settings_module.load(), admin_user_file)
     log.configure(settings.log)
     raise typer.Exit(run_job(settings, name, catalog.recipe(name)))

@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="API keys of the predict service.")
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Whom the key is for.")],
+    name: Annotated[str, typer.Argument(help="Name of the client that the key is for.")],
     scope: Annotated[
         list[str],
         typer.Option(help="What it may do: predict, features; may be repeated."),

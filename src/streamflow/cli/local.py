@@ -18,7 +18,7 @@ def demo(
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop after the answers instead of waiting.")] = False,
 ) -> None:
-    """Show the whole way of the data on this machine.
+    """Run the whole pipeline on this machine, from drops to predictions.
 
     Starts the local stack, ingests drops (two invented months unless --data names yours), materializes,
     trains, promotes, asks the predict service, and waits. Ctrl-C stops everything.
@@ -32,9 +32,9 @@ def demo(
 
 
 def up(as_json: AsJson = False) -> None:
-    """Start the local stack; return when everything answers.
+    """Start the local stack, and return once every service answers.
 
-    State is kept in STREAMFLOW_HOME (default .streamflow). What runs already is left alone.
+    State is kept in STREAMFLOW_HOME (default .streamflow). Services that already run are left alone.
 
     Example: STREAMFLOW_HOME=/tmp/mine streamflow up
     """
@@ -105,7 +105,7 @@ def _show_status(found: list, home: Path, as_json: bool) -> None:  # type: ignor
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check everything, and say what to do about what is wrong; exit 1 when something is.
+    """Check the installation and the local stack, and say how to fix what is wrong; exit 1 if anything is.
 
     Example: streamflow doctor
     """

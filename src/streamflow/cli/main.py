@@ -43,8 +43,10 @@ class Command:
 
 
 COMMANDS = {
-    "demo": Command("local:demo", "Show the whole way of the data on this machine.", LAPTOP),
-    "up": Command("local:up", "Start the local stack; return when everything answers.", LAPTOP),
+    "demo": Command(
+        "local:demo", "Run the whole pipeline on this machine, from drops to predictions.", LAPTOP
+    ),
+    "up": Command("local:up", "Start the local stack, and return once every service answers.", LAPTOP),
     "down": Command("local:down", "Stop the local stack.", LAPTOP),
     "status": Command("local:status", "List the services of the local stack, and where they are.", LAPTOP),
     "doctor": Command("local:doctor", "Check everything, and say what to do about what is wrong.", LAPTOP),
@@ -52,7 +54,7 @@ COMMANDS = {
     "ingest": Command("drops:ingest_command", "Check a drop and store its good rows.", DATA),
     "drops": Command("drops:app", "The ledger of drops, and what was rejected.", DATA),
     "features": Command("features:app", "Feature definitions, and the features of a user.", DATA),
-    "materialize": Command("features:materialize", "Bring the online store to the newest drop.", DATA),
+    "materialize": Command("features:materialize", "Load the newest drop into the online store.", DATA),
     "train": Command("models:train", "Train a model version as of a date.", MODELS),
     "models": Command("models:app", "Model versions: list, show, promote, roll back, history.", MODELS),
     "gate": Command("promotions:gate", "Judge a version against the one in production.", MODELS),

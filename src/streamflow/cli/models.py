@@ -30,7 +30,7 @@ def train(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Newest load time that may be seen: ISO 8601, UTC unless it says otherwise; default: now.",
+            help="Use only rows loaded by this time: ISO 8601, in UTC unless an offset is given; default: now.",
         ),
     ] = None,
     estimator: Annotated[

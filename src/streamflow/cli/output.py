@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Why = Annotated[str, typer.Option(help="The reason; it is kept in the history.")]
-By = Annotated[str | None, typer.Option(help="Who does it, for the history; default: you.")]
+Why = Annotated[str, typer.Option(help="The reason, as recorded in the history.")]
+By = Annotated[str | None, typer.Option(help="Who does this, as recorded in the history; default: you.")]
 
 
 def print_json(document: object) -> None:

@@ -15,7 +15,7 @@ def predict(
     entities: Annotated[list[str], typer.Argument(metavar="USER_ID…", help="Keys of one or more users.")],
     as_json: AsJson = False,
 ) -> None:
-    """Ask the predict service for users; exit 3 when it refuses one.
+    """Ask the predict service for predictions; exit 3 if it refuses one.
 
     Example: streamflow predict 7590-VHVEG 5575-GNVDE
     """

@@ -15,7 +15,8 @@ def promote(
     *,
     why: Why,
     to: Annotated[
-        PromotionAlias, typer.Option(help="Where it goes; only what is at staging goes to production.")
+        PromotionAlias,
+        typer.Option(help="Where to promote it; only the version at staging can go to production."),
     ] = PRODUCTION,
     by: By = None,
     expected: Annotated[
@@ -28,7 +29,7 @@ def promote(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take a version one step further: to staging, then from staging to production, which predict serves.
+    """Promote a version by one step: to staging, or from staging to production, which predict serves.
 
     Example: streamflow models promote 2 --to staging --why "trained on February"
     """
@@ -121,7 +122,7 @@ def history(
     acknowledge: Annotated[
         str | None,
         typer.Option(
-            metavar="WHY", help="Record that rows were lost, and why; the chain is valid again then."
+            metavar="WHY", help="Record that rows were lost, with this reason; the chain is then valid again."
         ),
     ] = None,
     as_json: AsJson = False,
@@ -175,7 +176,8 @@ def history(
 
 def at(
     moment: Annotated[
-        str, typer.Argument(metavar="TIME", help="ISO 8601, UTC unless it says otherwise: 2024-03-01T12:00.")
+        str,
+        typer.Argument(metavar="TIME", help="ISO 8601, in UTC unless an offset is given: 2024-03-01T12:00."),
     ],
     as_json: AsJson = False,
 ) -> None:

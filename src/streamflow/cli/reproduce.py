@@ -22,19 +22,19 @@ def reproduce(
         bool, typer.Option("--in-image", help="Run on the cluster, in the image that the run was made in.")
     ] = False,
     image: Annotated[
-        str | None, typer.Option(help="With --in-image: another image than the recorded one.")
+        str | None, typer.Option(help="With --in-image: an image other than the recorded one.")
     ] = None,
     namespace: Annotated[
         str | None,
         typer.Option("--namespace", "-n", help="With --in-image: the namespace; default: the current one."),
     ] = None,
     release: Annotated[
-        str | None, typer.Option(help="With --in-image: Helm release, when several are in the namespace.")
+        str | None, typer.Option(help="With --in-image: Helm release, if the namespace has several.")
     ] = None,
     timeout: Annotated[float, typer.Option(help="With --in-image: longest time, in seconds.")] = 3600.0,
     as_json: AsJson = False,
 ) -> None:
-    """Train a run again on the data as known then; exit 0 reproduced, 1 differs, 4 cannot tell.
+    """Repeat a run on the data known at its time; exit 0 reproduced, 1 differs, 4 cannot tell.
 
     Example: streamflow reproduce production
     """

@@ -37,7 +37,7 @@ def mlflow(
     ] = "mlartifacts",
     metrics: Metrics = False,
 ) -> None:
-    """Become MLflow's server, its database's password in the environment and not on the command line.
+    """Replace this process with MLflow's server, whose database password is in the environment, not on the command line.
 
     Example: streamflow serve mlflow --host 0.0.0.0 --artifacts s3://bucket/mlflow
     """
@@ -55,7 +55,7 @@ def feast(
     workers: Workers = 1,
     metrics: Metrics = False,
 ) -> None:
-    """Become Feast's feature server.
+    """Replace this process with Feast's feature server.
 
     Example: streamflow serve feast --host 0.0.0.0 --metrics
     """
@@ -70,7 +70,7 @@ def feast(
 def exporter(
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(help="TCP port to listen on.")] = 9100,
-    jobs: Annotated[str, typer.Option(help="Jobs that run by schedule: names between commas.")] = "",
+    jobs: Annotated[str, typer.Option(help="Names of the scheduled jobs, separated by commas.")] = "",
 ) -> None:
     """Serve metrics of job runs, freshness and the production model, read from PostgreSQL at each scrape.
 

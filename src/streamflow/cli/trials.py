@@ -49,7 +49,7 @@ def start(
 
 @app.command()
 def stop(*, alias: _Alias, why: Why, by: By = None, as_json: AsJson = False) -> None:
-    """End a trial; production answers everybody.
+    """End a trial; production then answers every request.
 
     Example: streamflow trial stop --as canary --why "no better"
     """
