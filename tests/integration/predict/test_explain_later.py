@@ -128,7 +128,7 @@ def test_a_feature_missing_from_the_feature_repo_is_reported(world, past, tmp_pa
     views.write_text(views.read_text().replace('        Field(name="skips_7d", dtype=Int64),\n', ""))
     narrow = world.model_copy(update={"feast": world.feast.model_copy(update={"repo": folder})})
     with pytest.raises(Refused, match="usage_agg_30d_fv:skips_7d"):
-        replay(narrow.connections, narrow.predict, USERS[0], moments[-1][0])
+        replay(narrow.backends, narrow.predict, USERS[0], moments[-1][0])
 
 
 UNASKED = "9237-HQITU"
@@ -154,12 +154,14 @@ def test_a_canary_of_that_time_is_shown_with_its_answer(world, past, monkeypatch
     assert replay(world.backends, world.predict, UNASKED, before).canary is None
     assert replay(world.backends, world.predict, UNASKED, datetime.now(UTC)).canary is None
     everybody = world.model_copy(update={"predict": world.predict.model_copy(update={"canary_share": 1.0})})
-    found = replay(everybody.connections, everybody.predict, UNASKED, during)
+    found = replay(everybody.backends, everybody.predict, UNASKED, during)
     with registry(world.mlflow) as client:
         release = artifacts.verified_release(
             client, world.mlflow.registered_model, versions.get(world.mlflow, second)
         )
-    said = answer(Question(world, definitions.load(world.feast.repo), UNASKED, during), release)
+    said = answer(
+        Question(world.backends, world.predict, definitions.load(world.feast.repo), UNASKED, during), release
+    )
     assert found.logged is None
     assert (found.canary.version, found.canary.in_share) == (second, True)
     assert found.canary.answer == said

@@ -134,3 +134,16 @@ def test_a_check_of_ones_own_speaks_for_itself():
     assert (
         in_words(pa.Check(lambda values: values > 0, error="must be even")) == "fails the check must be even"
     )
+
+
+def test_a_date_that_may_lie_after_the_as_of_is_accepted():
+    columns = {
+        "key": pa.Column("string", nullable=False),
+        "until": pa.Column("datetime64[ns]", nullable=True),
+    }
+    metadata = {"snapshots": "terms_snapshots"}
+    schema = pa.DataFrameSchema(columns, name="terms", unique=["key"], strict=True, metadata=metadata)
+    rows = [["k", "2034-12-31"], ["l", "2034-12-32"]]
+    checked = RowChecker(source_table(schema), range(2), AS_OF).check(chunk(rows))
+    assert checked.accepted["until"].to_pylist() == [date(2034, 12, 31)]
+    assert [item.line for item in checked.rejected] == [3]

@@ -77,3 +77,9 @@ def test_no_role_may_change_or_delete_rows_but_materialize_online():
         if {"UPDATE", "DELETE", "TRUNCATE", "ALL"} & set(privileges.split(", "))
     }
     assert changing == {("materialize", "online")}
+
+
+@pytest.mark.parametrize(("version", "granted"), [(150010, False), (160000, True)])
+def test_an_administrator_may_act_as_the_roles_it_makes_where_the_server_asks_for_it(version, granted):
+    statements = role_statements(Plan("churn", "churn_mlflow", "sf_", version), set())
+    assert ("SET createrole_self_grant = 'set, inherit'" in statements) == granted

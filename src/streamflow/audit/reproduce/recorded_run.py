@@ -15,6 +15,7 @@ import pandas as pd
 from streamflow.errors import NotFound
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import files as version_files
+from streamflow.model_version import run_record
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract, drops_digest
 from streamflow.model_version.run_record import RunRecord
@@ -76,9 +77,13 @@ def read(mlflow: MlflowSettings, run_id: str) -> RecordedRun:
             name: sdk.artifact(fetch, f"{version_files.MODEL}/{name}")
             for name in (version_files.MANIFEST, version_files.CONTRACT, version_files.GOLDEN)
         }
-        record = _record(run_id, run.data.params)
-        if files[version_files.MANIFEST] is None:
-            raise _not_a_training(run_id, "its artifacts are missing")
+        marks = {run_record.LABEL_HORIZON, run_record.SPLIT_DIGEST}
+        if files[version_files.MANIFEST] is None or not marks <= set(run.data.params):
+            raise NotFound(
+                f"Run {run_id} is not a finished training: its artifacts are missing.",
+                hint="Give the run of a version ('streamflow models show VERSION').",
+            )
+        record = RunRecord.from_parameters(run.data.params)
         problems: dict[str, str] = {}
         trusted = _trusted(files, pins, problems)
         contract = (
@@ -105,20 +110,6 @@ def read(mlflow: MlflowSettings, run_id: str) -> RecordedRun:
             sources=_document(sdk.artifact(fetch, version_files.SOURCES)),
             problems=problems,
         )
-
-
-def _record(run_id: str, parameters: Mapping[str, str]) -> RunRecord:
-    try:
-        return RunRecord.from_parameters(parameters)
-    except ValueError as error:
-        raise _not_a_training(run_id, str(error)) from error
-
-
-def _not_a_training(run_id: str, why: str) -> NotFound:
-    return NotFound(
-        f"Run {run_id} is not a finished training: {why}.",
-        hint="Give the run of a version ('streamflow models show VERSION').",
-    )
 
 
 def _trusted(files: Mapping[str, bytes | None], pins: set[str], problems: dict[str, str]) -> dict[str, bytes]:
