@@ -22,9 +22,9 @@ demo: $(READY) ## The whole way of the data (DATA=DIR takes your own drops, ONCE
 test: $(READY) ## The whole suite that needs no cluster (ARGS=… goes to pytest)
 	@exec $(BIN)/python -m pytest $(ARGS)
 
-coverage: $(READY) ## Branch coverage of unit and integration tests and of the processes they start (ARGS=… picks tests)
+coverage: $(READY) ## Branch coverage of unit, integration and end-to-end tests and of the processes they start (ARGS=… picks tests)
 	@rm -f .coverage .coverage.*
-	@exec $(BIN)/python -m pytest -p no:cacheprovider --cov --cov-report=term $(or $(ARGS),tests/unit tests/integration) $(if $(ARGS),--cov-fail-under=0)
+	@exec $(BIN)/python -m pytest -p no:cacheprovider --cov --cov-report=term $(or $(ARGS),tests/unit tests/integration tests/e2e) $(if $(ARGS),--cov-fail-under=0)
 
 mutants: $(READY) ## Mutate the modules that decide and count what the unit tests notice (ARGS=… picks mutants)
 	@rm -rf mutants
