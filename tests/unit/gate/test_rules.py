@@ -344,3 +344,12 @@ def test_a_model_has_to_stay_within_the_latency_budget(milliseconds, passes):
 
 def test_a_latency_that_was_not_measured_is_not_judged():
     assert "latency" not in [rule.name for rule in judge(replace(GOOD, latency_p99_ms=None), LIMITS)]
+
+
+def test_the_number_of_slices_that_were_judged_is_named():
+    part = GOOD.slices[0]
+    judged, reason = verdict(
+        sliced(part, replace(part, value="monthly"), replace(part, challenger_auc=None)), "slices"
+    )
+    assert judged
+    assert reason.startswith("2 slices are above the floor")

@@ -303,3 +303,16 @@ def test_an_external_change_that_was_accepted_awaits_nothing():
 def test_a_version_in_words():
     assert named(None) == "no version"
     assert named(4) == "version 4"
+
+
+def test_a_trial_stays_overtaken_whatever_happens_to_the_other_one():
+    moves = [trial("canary", 2), trial("challenger", 3), move("promote", 2, 1), move("promote", 3, 2)]
+    moves.append(move("promote", 4, 3))
+    assert overtaken(moves) == {"canary": 2, "challenger": 3}
+    assert overtaken(
+        [trial("canary", 2), move("promote", 2, 1), move("promote", 3, 2), move("promote", 4, 3)]
+    ) == {"canary": 2}
+
+
+def test_an_alias_that_was_unset_for_a_while_does_not_end_the_history():
+    assert previous([move("promote", 1), move("outside", None, 1), move("promote", 2)], 2) == 1

@@ -1,5 +1,7 @@
 """SQL generated from the table of roles."""
 
+from pathlib import Path
+
 import pytest
 
 from streamflow.schema.roles import (
@@ -83,3 +85,25 @@ def test_no_role_may_change_or_delete_rows_but_materialize_online():
 def test_an_administrator_may_act_as_the_roles_it_makes_where_the_server_asks_for_it(version, granted):
     statements = role_statements(Plan("churn", "churn_mlflow", "sf_", version), set())
     assert ("SET createrole_self_grant = 'set, inherit'" in statements) == granted
+
+
+APPROVED = Path(__file__).with_name("roles.sql")
+
+
+def everything():
+    """All statements for a server that has nothing yet, in the order in which they run."""
+    plan = Plan("churn", "churn_mlflow", "sf_", 170000, {"predict": "it's"})
+    there = TABLES | {"feast": {"projects"}, "features": {"users_snapshots"}}
+    parts = {
+        "roles": role_statements(plan, set()),
+        "databases": database_statements(plan, set()),
+        "schemas": schema_statements(plan),
+        "tables": table_statements(plan, there),
+        "owners": owner_statements(plan, there),
+    }
+    return "".join(f"-- {name}\n" + "".join(f"{item};\n" for item in items) for name, items in parts.items())
+
+
+def test_what_each_role_is_granted_is_what_was_approved():
+    """A change of a grant shows up in roles.sql: read it there before you write the file anew from `everything()`."""
+    assert everything() == APPROVED.read_text(encoding="utf-8")
