@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage mutants fuzz lint figures format reference lock bench bench-curve clean
+.PHONY: help setup demo test coverage mutants fuzz lint findings figures format reference lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,16 @@ mutants: $(READY) ## Mutate the modules that decide and count what the unit test
 fuzz: $(READY) ## 500 generated requests to each operation of the predict service
 	@FUZZ_EXAMPLES=500 exec $(BIN)/python -m pytest tests/integration/predict/test_predict_protocols.py -k openapi
 
-lint: $(READY) ## Style, types and import layers
+lint: $(READY) ## Style, types, import layers, bandit, secrets, workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/findings
+	$(BIN)/zizmor --offline --quiet --no-progress --persona=auditor .github
+
+findings: $(READY) ## Accept what bandit and detect-secrets find now, after a review (scripts/findings.json)
+	@$(BIN)/python scripts/findings --write
 
 figures: $(READY) ## Lengths, parameters, comments, docstrings, tests to code
 	@$(BIN)/python scripts/figures
