@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage mutants fuzz lint findings figures format reference lock bench bench-curve clean
+.PHONY: help setup demo test coverage mutants fuzz lint findings figures format reference licences lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ format: $(READY) ## Rewrite the code in the project's style
 
 reference: $(READY) ## Write docs/reference: commands, settings, metrics
 	@$(BIN)/python scripts/reference
+
+licences: $(READY) ## Write docs/licences.md: the licence of each pinned package, all of them allowed
+	@$(BIN)/python scripts/licences
 
 lock: $(READY) ## Resolve pyproject.toml into the hashed locks (UPGRADE=1 takes newer versions)
 	@scripts/lock $(if $(filter-out 0,$(UPGRADE)),--upgrade)
