@@ -55,6 +55,15 @@ def project(tmp_path):
     return folder
 
 
+def test_the_version_is_the_same_everywhere():
+    text = "\n".join(
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("src/streamflow/__init__.py", "charts/streamflow/Chart.yaml")
+    )
+    stated = re.findall(r'^(?:__version__ = |version: |appVersion: )"?([^"\n]+)"?$', text, re.MULTILINE)
+    assert stated == [VERSION] * 3
+
+
 def git(folder, *arguments):
     who = ["-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
     subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
