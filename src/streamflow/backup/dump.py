@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from streamflow.errors import NotFound, Refused, StreamFlowError, UsageError
-from streamflow.postgres import catalog
+from streamflow.postgres import catalog, tls_relay
 from streamflow.postgres.names import quote
 from streamflow.settings import DatabaseSettings
 
@@ -176,18 +176,20 @@ def run(database: DatabaseSettings, program: str, *arguments: str) -> subprocess
     """Run one of PostgreSQL's client programs with the login in `database`.
 
     Raises:
-        UsageError: The program is not installed.
+        UsageError: The program is not installed, or the root certificate that `sslmode` needs cannot be read.
     """
-    login = [f"--host={database.host}", f"--port={database.port}", f"--username={database.user}"]
-    # In the environment, because other users can read the password in a command line.
-    environment = {**os.environ, "PGPASSWORD": database.secret, "PGSSLMODE": database.sslmode}
-    return subprocess.run(
-        [_path(program), "--no-password", *login, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # In the environment, because other users can read the password in a command line. The program reaches a server that
+    # speaks TLS through the relay.
+    environment = {**os.environ, "PGPASSWORD": database.secret, "PGSSLMODE": "disable"}
+    with tls_relay.reachable(database) as (host, port):
+        login = [f"--host={host}", f"--port={port}", f"--username={database.user}"]
+        return subprocess.run(
+            [_path(program), "--no-password", *login, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
 
 def failed(what: str, done: subprocess.CompletedProcess[str], hint: str) -> StreamFlowError:
