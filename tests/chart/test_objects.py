@@ -50,6 +50,7 @@ EVERY_KNOB = (
     - {"PersistentVolumeClaim mlflow", "PersistentVolumeClaim drops", "ServiceAccount predict"}
     | every("ServiceMonitor", ("mlflow", "feast", "predict", "exporter"))
     | {"PrometheusRule alerts", "ConfigMap dashboard", "Ingress predict", "HTTPRoute predict"}
+    | {"Certificate postgresql", "ConfigMap postgresql"}
     | {"ConfigMap streamflow-extra"}
 )
 

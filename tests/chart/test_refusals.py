@@ -32,6 +32,18 @@ MISTAKES = {
         ["database.createRoles=false"],
         ["database.createRoles", "postgresql.enabled"],
     ),
+    "TLS without a certificate": (
+        ["postgresql.tls.enabled=true"],
+        ["postgresql.tls.existingSecret", "postgresql.tls.issuerRef"],
+    ),
+    "two certificates": (
+        [
+            "postgresql.tls.enabled=true",
+            "postgresql.tls.existingSecret=tls",
+            "postgresql.tls.issuerRef.name=ours",
+        ],
+        ["postgresql.tls.existingSecret", "postgresql.tls.issuerRef", "exclude"],
+    ),
     "two limits for disruption": (
         ["predict.pdb.minAvailable=1", "predict.pdb.maxUnavailable=1"],
         ["predict.pdb.minAvailable", "predict.pdb.maxUnavailable"],

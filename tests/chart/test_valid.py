@@ -4,7 +4,7 @@ import pytest
 from render import CONFIGURATIONS, configuration
 
 # kubernetes-validate contains the schemas of built-in kinds only.
-OTHERS = {"ServiceMonitor", "PrometheusRule", "HTTPRoute"}
+OTHERS = {"Certificate", "ServiceMonitor", "PrometheusRule", "HTTPRoute"}
 
 
 @pytest.mark.parametrize("version", ["1.30", "1.37"])

@@ -6,10 +6,15 @@ import asyncio
 import contextlib
 import datetime
 import os
+import re
 import shutil
+import socket
+import ssl
 import subprocess
 import tempfile
+import textwrap
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -30,8 +35,13 @@ from streamflow.predict.features.connections import Connection
 from streamflow.settings import DatabaseSettings
 
 PASSWORD = "a secret"
-# What the chart's server accepts (charts/streamflow/templates/postgresql): over the network TLS alone.
-HBA = "local all all trust\nhostssl all all all scram-sha-256\n"
+# What the chart gives its server.
+CHART = Path(__file__).resolve().parents[2] / "charts" / "streamflow" / "templates" / "postgresql"
+HBA = textwrap.dedent(
+    (CHART / "access.yaml").read_text().partition("pg_hba.conf: |\n")[2].partition("{{-")[0]
+)
+_HELPERS = (CHART / "_env.tpl").read_text()
+PROBE = re.search(r'"streamflow.postgresqlProbe" -}}\n{{ \. }}(.*?){{- end', _HELPERS, re.DOTALL)[1]
 NAME, ADDRESS = "localhost", "127.0.0.1"
 
 
@@ -93,9 +103,20 @@ def pem(part):
     )
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that answers on loopback."""
+
+    folder: Path
+    port: int
+    binaries: Path
+    authority: tuple
+    who: dict[str, str]
+
+
 @pytest.fixture(scope="module")
 def server():
-    """A server that answers on loopback, with TLS only; its folder, port and authority's certificate."""
+    """A server with what the chart gives its own: over the network, it takes TLS alone."""
     binaries = programs()
     if binaries is None:
         pytest.skip(
@@ -121,7 +142,7 @@ def server():
         for path in folder.iterdir():
             shutil.chown(path, "nobody")
         who = {"user": "nobody"}
-    options = ["--username=owner", f"--pwfile={folder / 'password'}", "--auth=scram-sha-256", "--no-sync"]
+    options = ["--username=postgres", f"--pwfile={folder / 'password'}", "--auth=scram-sha-256", "--no-sync"]
     subprocess.run(
         [binaries / "initdb", "-D", folder / "data", *options], check=True, capture_output=True, **who
     )
@@ -148,7 +169,7 @@ def server():
         except BaseException:
             process.kill()
             raise
-    yield folder, port
+    yield Server(folder, port, binaries, issuer, who)
     process.terminate()
     process.wait()
     shutil.rmtree(folder)
@@ -156,7 +177,7 @@ def server():
 
 def _answers(folder, port):
     with contextlib.suppress(psycopg.OperationalError):
-        psycopg.connect(host=str(folder), port=port, user="owner", dbname="postgres").close()
+        psycopg.connect(host=str(folder), port=port, user="postgres", dbname="postgres").close()
         return True
     return False
 
@@ -164,14 +185,13 @@ def _answers(folder, port):
 @pytest.fixture
 def database(server, monkeypatch):
     """Settings that check everything, with the right root certificate."""
-    folder, port = server
-    monkeypatch.setenv("PGSSLROOTCERT", str(folder / "ca.crt"))
-    monkeypatch.setenv("HOME", str(folder / "nobody-lives-here"))
+    monkeypatch.setenv("PGSSLROOTCERT", str(server.folder / "ca.crt"))
+    monkeypatch.setenv("HOME", str(server.folder / "nobody-lives-here"))
     return DatabaseSettings(
         host=NAME,
-        port=port,
+        port=server.port,
         name="postgres",
-        user="owner",
+        user="postgres",
         password=SecretStr(PASSWORD),
         sslmode="verify-full",
     )
@@ -242,7 +262,7 @@ def test_a_server_of_another_name_is_refused(way, database):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("sslmode", ["verify-full", "verify-ca"])
 def test_a_certificate_of_another_authority_is_refused(way, sslmode, database, server, monkeypatch):
-    monkeypatch.setenv("PGSSLROOTCERT", str(server[0] / "other.crt"))
+    monkeypatch.setenv("PGSSLROOTCERT", str(server.folder / "other.crt"))
     with pytest.raises(FAILURES, match=r"(?i)certificate"):
         way(database.model_copy(update={"sslmode": sslmode}))
 
@@ -254,7 +274,7 @@ def test_the_server_refuses_what_is_not_encrypted(way, database):
 
 
 def test_a_missing_root_certificate_is_an_error_that_names_it(database, server, monkeypatch):
-    monkeypatch.setenv("PGSSLROOTCERT", str(server[0] / "missing.crt"))
+    monkeypatch.setenv("PGSSLROOTCERT", str(server.folder / "missing.crt"))
     with pytest.raises(UsageError, match=r"missing\.crt"):
         by_client_program(database)
 
@@ -294,3 +314,47 @@ def test_a_server_that_is_down_is_an_error_that_names_it(database):
     down = database.model_copy(update={"port": port})
     with pytest.raises(ConnectionError, match=rf"localhost:{port}: .*(?i:refused)"):
         by_client_program(down)
+
+
+def presented(server):
+    """Serial number of the certificate that the server presents now."""
+    shown = ssl.create_default_context(cafile=server.folder / "ca.crt")
+    shown.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    with socket.create_connection((NAME, server.port)) as wire:
+        wire.sendall(bytes.fromhex("0000000804d2162f"))
+        assert wire.recv(1) == b"S"
+        with shown.wrap_socket(wire, server_hostname=NAME) as encrypted:
+            return int(encrypted.getpeercert()["serialNumber"], 16)
+
+
+def probe(server):
+    """Run the chart's probe of its server, where this one has its files."""
+    paths = {
+        "/run/secrets/tls": server.folder,
+        "/var/run/postgresql": server.folder,
+        "psql ": f"psql --port={server.port} ",
+    }
+    command = f"true{PROBE}"
+    for theirs, ours in paths.items():
+        assert theirs in command
+        command = command.replace(theirs, str(ours))
+    environment = {"PATH": os.pathsep.join([str(server.binaries), os.environ["PATH"]])}
+    subprocess.run(["sh", "-c", command], env=environment, check=True, capture_output=True, **server.who)
+
+
+def test_a_renewed_certificate_is_loaded_by_the_probe_and_only_then(server):
+    probe(server)
+    loaded = (server.folder / "tls-loaded").stat().st_mtime_ns
+    probe(server)
+    assert (server.folder / "tls-loaded").stat().st_mtime_ns == loaded, "nothing changed"
+    before = presented(server)
+    key, renewed = certificate(NAME, server.authority)
+    for name, part in {"tls.key": key, "tls.crt": renewed}.items():
+        (server.folder / name).write_bytes(pem(part))
+    later = time.time_ns() + 10**9
+    os.utime(server.folder / "tls.crt", ns=(later, later))
+    assert presented(server) == before
+    probe(server)
+    # The server was told, and reads the file in its own time.
+    while presented(server) != renewed.serial_number:
+        time.sleep(0.05)

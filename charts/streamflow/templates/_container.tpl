@@ -43,6 +43,9 @@ volumeMounts:
   {{- if .role }}
   - {name: database, mountPath: /run/secrets/streamflow, readOnly: true}
   {{- end }}
+  {{- if and (ne .image "postgresql") (include "streamflow.databaseAuthority" .root) }}
+  - {name: database-authority, mountPath: /run/secrets/database-authority, readOnly: true}
+  {{- end }}
   {{- range $name, $path := .mounts }}
   - {name: {{ $name }}, mountPath: {{ $path }}{{ if has $name ($.readOnly | default list) }}, readOnly: true{{ end }}}
   {{- end }}

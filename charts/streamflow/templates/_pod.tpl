@@ -77,6 +77,12 @@ volumes:
       defaultMode: 0440
       items: [{key: {{ . }}-password, path: password}]
   {{- end }}
+  {{- if ne .image "postgresql" }}
+  {{- with include "streamflow.databaseAuthority" .root }}
+  - name: database-authority
+    secret: {secretName: {{ . }}, defaultMode: 0440, items: [{key: ca.crt, path: ca.crt}]}
+  {{- end }}
+  {{- end }}
   {{- range $name, $source := .volumes }}
   - name: {{ $name }}
     {{- toYaml $source | nindent 4 }}

@@ -22,6 +22,13 @@ checked here: values.schema.json checks the knobs one by one.
 {{- if and .Values.postgresql.enabled (not .Values.database.createRoles) }}
 - "database.createRoles is false, but the bundled PostgreSQL (postgresql.enabled=true) starts without roles: set database.createRoles=true."
 {{- end }}
+{{- with .Values.postgresql.tls }}
+{{- if and .enabled (not .existingSecret) (not .issuerRef.name) }}
+- "postgresql.tls.enabled is true without a certificate: name a Secret in postgresql.tls.existingSecret, or an issuer of cert-manager in postgresql.tls.issuerRef."
+{{- else if and .existingSecret .issuerRef.name }}
+- "postgresql.tls.existingSecret and postgresql.tls.issuerRef exclude each other: set one of them."
+{{- end }}
+{{- end }}
 {{- if and (not .Values.postgresql.enabled) .Values.database.createRoles (not $external.existingSecret) }}
 - "externalDatabase.existingSecret is empty, but database.createRoles is true: name a Secret with the login of a role that may create roles, or create the roles yourself and set database.createRoles=false."
 {{- end }}

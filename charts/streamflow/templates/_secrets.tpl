@@ -28,3 +28,12 @@ is an answer even if it is empty or the namespace does not exist yet.
 {{ $key }}: {{ get $held $key | default (randAlphaNum 32 | b64enc) }}
 {{- end }}
 {{- end -}}
+
+{{- /* Secret with the certificate of the authority that the database server's is checked against; empty if it is not checked. */ -}}
+{{- define "streamflow.databaseAuthority" -}}
+{{- if not .Values.postgresql.enabled -}}
+{{- .Values.externalDatabase.caSecret -}}
+{{- else if .Values.postgresql.tls.enabled -}}
+{{- .Values.postgresql.tls.existingSecret | default (printf "%s-tls" (include "streamflow.object" (dict "root" . "component" "postgresql"))) -}}
+{{- end -}}
+{{- end -}}

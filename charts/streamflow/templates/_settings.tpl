@@ -22,7 +22,10 @@ STREAMFLOW_DATABASE__PORT: {{ include "streamflow.databasePort" . | quote }}
 STREAMFLOW_DATABASE__NAME: {{ .Values.database.name | quote }}
 STREAMFLOW_DATABASE__MLFLOW_NAME: {{ .Values.database.mlflowName | quote }}
 STREAMFLOW_DATABASE__ROLE_PREFIX: {{ .Values.database.rolePrefix | quote }}
-STREAMFLOW_DATABASE__SSLMODE: {{ ternary "disable" .Values.externalDatabase.sslmode .Values.postgresql.enabled }}
+STREAMFLOW_DATABASE__SSLMODE: {{ ternary (ternary "verify-full" "disable" .Values.postgresql.tls.enabled) .Values.externalDatabase.sslmode .Values.postgresql.enabled }}
+{{- if include "streamflow.databaseAuthority" . }}
+PGSSLROOTCERT: /run/secrets/database-authority/ca.crt
+{{- end }}
 STREAMFLOW_MLFLOW__TRACKING_URI: {{ include "streamflow.mlflowUrl" . | quote }}
 STREAMFLOW_FEAST__SERVER_URL: "http://{{ include "streamflow.object" (dict "root" . "component" "feast") }}:{{ .Values.feast.service.port }}"
 STREAMFLOW_PARITY__URL: {{ include "streamflow.predictUrl" . | quote }}
