@@ -218,7 +218,7 @@ def by_predict(database):
     async def ask():
         connection = Connection(database)
         try:
-            # `fetch` would hide the reason from whoever asks for a prediction.
+            # `fetch` would replace the reason by a problem for the client.
             opened = await connection._open(asyncio.get_running_loop().time() + 5)
             return await opened.fetchval(QUESTION)
         finally:
@@ -355,6 +355,6 @@ def test_a_renewed_certificate_is_loaded_by_the_probe_and_only_then(server):
     os.utime(server.folder / "tls.crt", ns=(later, later))
     assert presented(server) == before
     probe(server)
-    # The server was told, and reads the file in its own time.
+    # The server reloads asynchronously.
     while presented(server) != renewed.serial_number:
         time.sleep(0.05)

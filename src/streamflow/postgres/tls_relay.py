@@ -143,7 +143,7 @@ class _Relay:
         timeout = self._database.connect_timeout_seconds
         wire = socket.create_connection((self._database.host, self._database.port), timeout)
         wire.sendall(_SSL_REQUEST)
-        # One byte and no more: what somebody put behind it in the clear must not pass for the server's.
+        # Read one byte only: bytes that an attacker appended in plain text must not be taken for the server's.
         encrypted = wire.recv(1) == b"S"
         if not encrypted and self._database.sslmode != "prefer":
             wire.close()
