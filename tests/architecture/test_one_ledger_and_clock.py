@@ -11,6 +11,7 @@ ONE_PLACE = {
     r"datetime\((\w+)\.year, \1\.month, \1\.day": {"times.py"},
     r"datetime\.fromisoformat\(text": {"times.py", "client/answers.py"},  # the client imports errors alone
     r"SELECT clock_timestamp\(\)\"": {"postgres/clock.py"},
+    r"(next_stamp|read_clock)\(:caller": {"postgres/clock.sql", "postgres/job_runs.sql"},
     r"pg_(try_)?advisory": {"postgres/locks.py"},
     r"zlib\.crc32\(": {"postgres/locks.py"},
     r"\bpg_(class|attribute|namespace|roles|database)\b|information_schema": {

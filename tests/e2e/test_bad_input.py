@@ -92,6 +92,7 @@ WITHOUT_A_STACK = [
     Case("db finish", *POSTGRES),
     Case("db wait --timeout 0.1", "PostgreSQL at 127.0.0.1:9", "migration Job", 4),
     Case("db check", "PostgreSQL at 127.0.0.1:9", "migration Job", 4),
+    Case("db clock", *POSTGRES),
     Case("backup", *POSTGRES),
     Case("restore", "no backup in backups", "streamflow backup", 3),
     Case("jobs list", *CLUSTER),
@@ -214,6 +215,7 @@ ON_A_STACK = [
     Case("db prepare --passwords EMPTY --timeout 1", "EMPTY", "feast_apply", 2),
     Case("drops list", "'nonsense'", "STREAMFLOW_DATABASE__NAME", 4, ("STREAMFLOW_DATABASE__NAME=nonsense",)),
     Case("drops list", "'postgres'", "db migrate", 4, ("STREAMFLOW_DATABASE__NAME=postgres",)),
+    Case("db clock", "'postgres'", "db migrate", 4, ("STREAMFLOW_DATABASE__NAME=postgres",)),
     Case("models history", "'postgres'", "db migrate", 4, ("STREAMFLOW_DATABASE__NAME=postgres",)),
     Case("drops list", "'streamflow'", "__PASSWORD", 4, ("STREAMFLOW_DATABASE__PASSWORD=wrong",)),
 ]

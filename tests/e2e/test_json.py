@@ -18,6 +18,7 @@ CALLS = {
     "explain": "explain USER",
     "keys new": "keys new checkout --scope predict",
     "settings show": "settings show",
+    "db clock": "db clock",
     "trial start": "trial start 2 --as challenger --why x",
     "trial stop": "trial stop --as challenger --why x",
     "reproduce": "reproduce 1",

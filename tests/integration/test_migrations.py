@@ -7,7 +7,7 @@ from streamflow.postgres.engine import transaction
 from streamflow.schema import migrate
 from streamflow.schema.revisions import FOLDER, revisions
 
-MIGRATED_BEFORE = ("0001", "0002", "0003", "0004", "0005", "0006")
+MIGRATED_BEFORE = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 
 
 def test_the_revisions_of_existing_databases_keep_their_ids_and_order():
@@ -26,6 +26,10 @@ def test_every_file_is_a_revision_with_a_description():
 def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
     with transaction(settings.database) as connection:
         connection.execute(sa.text("ALTER TABLE online.materializations DROP COLUMN visible_at"))
+        connection.execute(sa.text("DROP TABLE streamflow.accepted_stamps"))
+        connection.execute(sa.text("DROP SEQUENCE streamflow.newest_stamp"))
+        for function in ("server_clock()", "microseconds", "read_clock", "next_stamp"):
+            connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("UPDATE streamflow.alembic_version SET version_num = '0005'"))
     assert migrate.migrate(settings.database) == migrate.newest()
     with transaction(settings.database) as connection:

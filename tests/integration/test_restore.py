@@ -11,8 +11,10 @@ import sqlalchemy as sa
 from streamflow.backup import dump as dumps
 from streamflow.backup.backup import backup
 from streamflow.backup.restore import restore
+from streamflow.drops import ledger
 from streamflow.errors import NotFound, Refused, StreamFlowError, UsageError
 from streamflow.jobs import catalog, run
+from streamflow.postgres import clock
 from streamflow.postgres.engine import session, transaction
 from streamflow.registry.promote import promote
 from streamflow.registry.served import served_release
@@ -105,11 +107,17 @@ def both(settings):
 def test_everything_is_restored_with_the_owners_and_rights_of_the_new_server(source, backed_up, target):
     before = [rows(source, name) for name in both(source)]
     served = release_of(source)
+    with transaction(source.database) as connection:
+        newest = clock.read(connection).newest
     restored = restore(target.backends, target.backup.folder, backed_up.folder)
     assert [rows(target, name) for name in both(target)] == before
     assert len(before[0]) > 20
     assert restored.artifacts > 10
     assert restored.next == ("Online tables and scores are restored too: nothing needs to be materialized.",)
+
+    # A known-at is later than the drops, and no row has it: it is restored with the clock.
+    with transaction(target.database) as connection:
+        assert clock.read(connection).newest == newest > max(d.loaded_at for d in ledger.entries(connection))
 
     # The version gives the same probabilities, although MLflow's server was not restarted.
     again = release_of(target)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from streamflow import settings as settings_module
+from streamflow.cli.output import AsJson, print_json
+from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import quote
 from streamflow.schema import migrate as migrations
@@ -15,7 +18,15 @@ from streamflow.schema import prepare as preparing
 from streamflow.schema import roles as role_table
 from streamflow.settings import DatabaseSettings, Settings
 
-app = typer.Typer(no_args_is_help=True, help="The database: migrations, roles, readiness.")
+app = typer.Typer(no_args_is_help=True, help="The database: migrations, roles, readiness, clock.")
+
+_CLOCKS = {
+    "server": "clock of the database",
+    "caller": "clock of this machine",
+    "newest": "newest stamp",
+    "next": "next stamp",
+    "vouched": "vouched for",
+}
 
 
 @app.command()
@@ -123,6 +134,37 @@ def show_roles(
 def _ended(statements: list[str]) -> list[str]:
     """SQL statements, each with its semicolon. Pure."""
     return [f"{statement};" for statement in statements]
+
+
+@app.command("clock")
+def clock_command(
+    accept: Annotated[
+        str | None,
+        typer.Option(metavar="WHY", help="Let stamps go on although they are refused; needs the owner."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the clocks and the newest stamp; exit 3 when new stamps are refused.
+
+    A stamp more than a day ahead of everything that vouches for it is refused, because one clock must be wrong.
+    Correct the clock; only if the time is right, or wrong dates are to stay, use --accept.
+
+    Example: streamflow db clock --accept 'switched off since May, the clock is right'
+    """
+    if accept is not None and not accept.strip():
+        raise typer.BadParameter("needs a reason", param_hint="--accept")
+    with transaction(settings_module.load().database) as connection:
+        accepted = None if accept is None else clock.accept(connection, accept)
+        reading = clock.read(connection)
+    if as_json:
+        print_json({**dataclasses.asdict(reading), "accepted": accepted})
+    else:
+        for name in ("server", "caller", "newest", "next", "vouched"):
+            typer.echo(f"{_CLOCKS[name]:<26}{getattr(reading, name):%Y-%m-%d %H:%M:%S} UTC")
+        if accepted is not None:
+            typer.echo(f"Stamps up to a day after {accepted:%Y-%m-%d %H:%M:%S} are given again.")
+    if reading.refused:
+        raise clock.refusal(reading)
 
 
 @app.command()

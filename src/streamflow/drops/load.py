@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from streamflow.drops import files, inbox, ledger, stage, store, tables
 from streamflow.drops.read import Progress
 from streamflow.errors import DropRefused, UsageError
-from streamflow.postgres import locks
+from streamflow.postgres import clock, locks
 from streamflow.postgres.engine import transaction
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import DatabaseSettings, IngestSettings
@@ -128,7 +128,7 @@ def load(
     Raises:
         UsageError: The folder does not exist, or the date is in the future.
         DropRefused: The drop has problems, all of which are listed; nothing was stored.
-        Refused: Another ingest is running.
+        Refused: Another ingest is running, or the clock is wrong; see `clock.stamp`.
         DependencyDown: PostgreSQL does not answer.
     """
     found, problems = files.find(repo.tables, folder)
@@ -252,9 +252,7 @@ def examine(
 
 
 def _refuse_future(connection: sa.Connection, as_of: date) -> None:
-    today: date = connection.execute(
-        sa.text("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date")
-    ).scalar_one()
+    today = clock.today(connection)
     if as_of > today:
         raise UsageError(
             f"The as-of {as_of} is in the future; the database's date is {today} (UTC).",

@@ -33,12 +33,6 @@ WHERE (CAST(:drop AS text) IS NULL OR q.drop_id = :drop)
 ORDER BY d.loaded_at DESC, q.file, q.line
 LIMIT :most;
 
--- name: next_loaded_at
--- The current time, but always later than the loaded-at of every drop, even if the clock was set back.
--- Not now(), which is the start of the transaction: that was before the files were read.
-SELECT greatest(clock_timestamp(), max(loaded_at) + interval '1 microsecond')
-FROM streamflow.drops;
-
 -- name: add_drop
 -- Add a drop to the ledger.
 INSERT INTO streamflow.drops

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from streamflow.drops import stage
 from streamflow.drops.tables import SCHEMA
-from streamflow.postgres import locks, statements
+from streamflow.postgres import clock, locks, statements
 from streamflow.postgres.names import PLATFORM, quote
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.times import midnight
@@ -73,14 +73,13 @@ def store(
 
 
 def _loaded_at(connection: sa.Connection) -> datetime:
-    """Choose the loaded-at of the drop. No other drop gets one until this transaction ends.
+    """Stamp the drop. No other drop gets a loaded-at until this transaction ends.
 
     The lock also keeps `clock.known_now` from returning a known-at in the meantime: rows dated before it
     would become visible only later, and a repeated run would read more than the first one.
     """
     locks.wait(connection, locks.LOADING)
-    loaded_at: datetime = connection.execute(sa.text(_SQL["next_loaded_at"])).scalar_one()
-    return loaded_at.astimezone(UTC)
+    return clock.stamp(connection)
 
 
 def _append_rows(connection: sa.Connection, drop: Drop, item: stage.StagedFile, loaded_at: datetime) -> None:

@@ -152,7 +152,8 @@ def _swap(connection: sa.Connection, schema: str, built: Sequence[tuple[str, int
         _take_over(connection, schema, name, _next_name(name, number))
     _lock(connection, [quote(schema, name) for name, _ in built])
     # The locks exclude readers, so this time separates reads of the old tables from reads of the new ones; a
-    # replay uses it to decide which values an answer came from. The sub-select gives all views the same time.
+    # replay uses it to decide which values an answer came from. It is the server's clock, by which answers are dated
+    # too, and no stamp: answers take none. The sub-select gives all views the same time.
     connection.execute(
         sa.text(
             f"UPDATE {quote(schema, MATERIALIZATIONS)} SET visible_at = (SELECT clock_timestamp())"

@@ -7,7 +7,6 @@ import dataclasses
 import signal
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
@@ -40,7 +39,7 @@ def run(settings: Settings, name: str, recipe: Recipe) -> int:
         The exit code: 0 if the job is done or already running, else that of the error (see errors.py).
     """
     logger = log.get("streamflow.jobs").bind(job=name)
-    started_at, begin = datetime.now(UTC), time.monotonic()
+    begin = time.monotonic()
     try:
         with locks.held_if_free(settings.database, locks.of_job(name)) as locked:
             if not locked:
@@ -48,7 +47,7 @@ def run(settings: Settings, name: str, recipe: Recipe) -> int:
                 return 0
             logger.info("started")
             ended = _attempt(settings, recipe, logger)
-            _record(settings, name, started_at, ended, logger)
+            _record(settings, name, ended, time.monotonic() - begin, logger)
     except StreamFlowError as error:
         logger.error("failed", error=str(error))
         return error.exit_code
@@ -84,12 +83,11 @@ def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> _Ended:
         return _Ended("failed", 1, f"{type(error).__name__}: {error}")
 
 
-def _record(settings: Settings, name: str, started_at: datetime, ended: _Ended, logger: Any) -> None:
+def _record(settings: Settings, name: str, ended: _Ended, seconds: float, logger: Any) -> None:
     try:
         with transaction(settings.database) as connection:
-            job_results.record(
-                connection, name, started_at, ended.outcome, ended.message[:_MESSAGE_LENGTH], ended.facts
-            )
+            message = ended.message[:_MESSAGE_LENGTH]
+            job_results.record(connection, name, ended.outcome, message, ended.facts, seconds)
         # A separate transaction: the outcome is recorded even if old outcomes cannot be removed.
         with transaction(settings.database) as connection:
             job_results.forget(connection, name, settings.jobs.history_days)

@@ -40,6 +40,7 @@ def score_as_of(
     """Score all entities as of a date (default: that of the newest drop), as known at a time (default: now).
 
     Raises:
+        UsageError: `known_at` is in the future, so the scoring could not be repeated.
         NotFound: There is no drop of that date, or no version is in production (`NotYet`: none ever was).
         Refused: The version fails a check (`ReleaseRefused`), or needs features that no longer exist.
         DependencyDown: PostgreSQL or MLflow does not answer.
@@ -47,7 +48,7 @@ def score_as_of(
     began = time.monotonic()
     release = served_release(settings.mlflow, settings.database)
     with transaction(settings.database) as connection:
-        known = known_at or clock.known_now(connection)
+        known = clock.known_until(connection, known_at)
         at = newest_as_of([drop.as_of for drop in ledger.entries(connection, known)], as_of)
     return _score(settings, release, at, known, began)
 

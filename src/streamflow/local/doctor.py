@@ -8,9 +8,10 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from streamflow.errors import DependencyDown, StreamFlowError
 from streamflow.local import home as homes
@@ -18,6 +19,9 @@ from streamflow.local import services, stack
 from streamflow.mlflow_api.transport import registry
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.settings import STACK_FILE, Settings
+
+if TYPE_CHECKING:
+    from streamflow.postgres.clock import Reading
 
 _PACKAGES = (
     "feast",
@@ -123,6 +127,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
 
 def _database(settings: Settings) -> Iterator[Finding]:
     from streamflow.monitoring import freshness
+    from streamflow.postgres import clock
     from streamflow.postgres.engine import transaction
     from streamflow.schema import migrate
 
@@ -138,6 +143,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
                 )
                 return
             yield Finding("ok", "database", f"answers, revision {revision}")
+            yield _clock(clock.read(connection), clock.ahead(connection))
             drop, online = freshness.newest_drop(connection), freshness.newest_materialized(connection)
     except StreamFlowError as error:
         yield Finding("wrong", "database", error.what, error.hint)
@@ -151,6 +157,37 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("note", "materialization", found, "Run 'streamflow materialize'.")
     else:
         yield Finding("ok", "materialization", f"newest as of {online:%Y-%m-%d}")
+
+
+def _clock(reading: Reading, ahead: list[tuple[str, datetime]]) -> Finding:
+    """Judge the clocks and the stamps; advise how to go on after a wrong clock. Pure."""
+    said = (
+        f"the database's clock says {_minute(reading.server)} UTC, this machine's {_minute(reading.caller)}"
+    )
+    if reading.newest <= reading.server:
+        if reading.refused:
+            advice = "Correct the clock. If the time is right: streamflow db clock --accept WHY"
+            return Finding("wrong", "clock", f"{said}; new stamps are refused", advice)
+        return Finding("ok", "clock", said)
+    said += f"; the newest stamp is {_minute(reading.newest)}"
+    if ahead:
+        said += f", of drops in the future: {', '.join(drop for drop, _ in ahead)}"
+    if not reading.refused:
+        advice = "Nothing: stamps go on from there until the clock has caught up, and no drop is hidden."
+        return Finding("note", "clock", said, advice)
+    if not ahead:
+        advice = "Correct the database's clock if it is behind. Else go on: streamflow db clock --accept WHY"
+        return Finding("wrong", "clock", f"{said}; new stamps are refused", advice)
+    advice = (
+        "Correct the database's clock if it is behind. Else restore a backup from before"
+        f" {_minute(ahead[0][1])} of the wrong clock ('streamflow restore') and ingest later drops again, or keep"
+        " these dates and go on: streamflow db clock --accept WHY"
+    )
+    return Finding("wrong", "clock", f"{said}; new stamps are refused", advice)
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _model(settings: Settings) -> Iterator[Finding]:

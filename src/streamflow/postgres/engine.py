@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.errors import UndefinedTable
+from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
 
 from streamflow.errors import DependencyDown
 from streamflow.settings import DatabaseSettings
@@ -75,10 +76,12 @@ def translated(database: DatabaseSettings) -> Iterator[None]:
             raise _down(database, error) from error
         raise
     except sa.exc.ProgrammingError as error:
-        if isinstance(error.orig, UndefinedTable) and '"streamflow.' in str(error.orig):
+        # PostgreSQL quotes the name of a table and not that of a function.
+        missing = isinstance(error.orig, UndefinedTable | UndefinedFunction | InvalidSchemaName)
+        if missing and re.search(r'["\s]streamflow[."]', str(error.orig)):
             raise DependencyDown(
                 f"The database '{database.name}' at {database.host}:{database.port} does not contain"
-                " StreamFlow's tables.",
+                " StreamFlow's tables, or those of an older version.",
                 hint="Run 'streamflow db migrate' ('streamflow up' does it), or check STREAMFLOW_DATABASE__NAME.",
                 details=(str(error.orig).strip().splitlines()[0],),
             ) from error

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
 from streamflow import log
-from streamflow.postgres import statements
+from streamflow.postgres import clock, statements
 
 _SQL = statements.load(Path(__file__).with_name("job_runs.sql"))
 VERSION_KEY = "result_version"
@@ -349,22 +349,27 @@ def newest(connection: sa.Connection, kind: type[Result]) -> Result | None:
 
 
 def record(
-    connection: sa.Connection,
-    job: str,
-    started_at: datetime,
-    outcome: str,
-    message: str,
-    facts: Mapping[str, Any],
+    connection: sa.Connection, job: str, outcome: str, message: str, facts: Mapping[str, Any], seconds: float
 ) -> None:
-    """Record the outcome of a run; `facts` are those of its result."""
+    """Record the outcome of a run that ends now.
+
+    Args:
+        connection: An open connection.
+        job: Name of the job.
+        outcome: `done`, `refused` or `failed`.
+        message: Why it was refused or failed; empty if it is done.
+        facts: The serialized result; empty unless the run is done.
+        seconds: Duration of the run.
+    """
     connection.execute(
         sa.text(_SQL["record_run"]),
         {
             "job": job,
-            "started_at": started_at,
+            "seconds": seconds,
             "outcome": outcome,
             "message": message,
             "facts": json.dumps(facts),
+            "caller": clock.machine(),
         },
     )
 

@@ -1,9 +1,11 @@
 -- Statements about job runs.
 
 -- name: record_run
--- Record the outcome of a run.
-INSERT INTO streamflow.job_runs (job, started_at, outcome, message, facts)
-VALUES (:job, :started_at, :outcome, :message, CAST(:facts AS jsonb));
+-- Record a run that ends now. Its length is measured, because a clock may step while a job runs. A run is recorded even
+-- if the clock is refused, with the stamp that follows the newest one.
+INSERT INTO streamflow.job_runs (job, started_at, ended_at, outcome, message, facts)
+SELECT :job, stamp - make_interval(secs => :seconds), stamp, :outcome, :message, CAST(:facts AS jsonb)
+FROM streamflow.next_stamp(:caller, always => true);
 
 -- name: forget_runs
 -- Remove the rows of a job that are older than a number of days; their number stays counted.
