@@ -210,6 +210,8 @@ class PredictSettings(_Section):
     """What a feature's age is measured against: the newest materialized as-of, or the current time."""
     max_body_bytes: int = Field(1_048_576, ge=1024)
     """Largest request body, in bytes; a larger one is answered with 413."""
+    max_connections: int = Field(512, ge=1)
+    """Most client connections at a time; a further one is answered with 503 and closed."""
     receive_timeout_seconds: float = Field(10.0, gt=0)
     """Longest time for a request's headers, and again for its body, in seconds; a slower body is answered with 408."""
     log_share: float = Field(0.1, ge=0, le=1)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, MutableMapping
-from typing import Any
+from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.routing import Match
 
 import streamflow
 from streamflow.predict.features.connections import Connections
+from streamflow.predict.http.access import Access, CheckedRoute, needs
 from streamflow.predict.http.api_keys import KeyFile
 from streamflow.predict.http.errors import add_error_handlers
 from streamflow.predict.http.inference_protocol import add_inference_routes
@@ -26,6 +25,8 @@ from streamflow.predict.observe import metrics
 from streamflow.predict.service import Service
 from streamflow.settings import Settings
 
+_KEYS_EVERY_SECONDS = 1.0
+
 
 def create_app(settings: Settings, live: LiveModel | None = None) -> RequestMiddleware:
     """Build the ASGI application.
@@ -37,25 +38,25 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> RequestMidd
     live = live or LiveModel()
     connections = Connections(settings.database, settings.predict.pool_size)
     service = Service(settings.predict, live, connections)
+    needed = needs(settings.predict.join_key)
     keys = settings.predict.api_keys_file
     key_file = KeyFile(keys) if keys else None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        watch = Watch(
-            settings.predict,
-            settings.mlflow,
-            live,
-            connections,
-            refresh=key_file.refresh if key_file else None,
-        )
+        watch = Watch(settings.predict, settings.mlflow, live, connections)
         await watch.start()
-        watching, logging = asyncio.create_task(watch.run()), asyncio.create_task(service.log.run())
+        tasks = [asyncio.create_task(watch.run())]
+        if key_file is not None:
+            # A task of its own: a revoked key stops working whatever the watch is busy with.
+            tasks.append(asyncio.create_task(key_file.follow(_KEYS_EVERY_SECONDS)))
+        logging = asyncio.create_task(service.log.run())
         try:
             yield
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             # Writes the remaining answers if the database accepts them.
             await service.log.end(logging)
             await watch.close()
@@ -68,17 +69,11 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> RequestMidd
         lifespan=lifespan,
         redoc_url=None,
     )
+    app.router.route_class = CheckedRoute
     add_routes(app, service)
     add_status_routes(app, service)
     add_inference_routes(app, service)
-    complete_document(app)
+    complete_document(app, needed)
     add_error_handlers(app)
     metrics.DRAINING.set_function(lambda: float(live.draining))
-    return RequestMiddleware(app, service, key_file, lambda scope: _template_of(app, scope))
-
-
-def _template_of(app: FastAPI, scope: MutableMapping[str, Any]) -> str | None:
-    for route in app.routes:
-        if route.matches(scope)[0] is not Match.NONE:
-            return getattr(route, "path", None)
-    return None
+    return RequestMiddleware(app, service, Access(app.routes, needed, key_file))

@@ -10,6 +10,7 @@ CODES: dict[str, tuple[int, str]] = {
     "bad_request": (422, "The request is not valid"),
     "unauthorized": (401, "An API key is needed"),
     "forbidden": (403, "The API key may not do this"),
+    "rate_limited": (429, "The API key is used too often"),
     "not_found": (404, "Not found"),
     "method_not_allowed": (405, "This method is not allowed here"),
     "request_timeout": (408, "The request did not arrive in time"),

@@ -14,6 +14,7 @@ from streamflow import log
 from streamflow import settings as settings_module
 from streamflow.errors import StreamFlowError
 from streamflow.predict.app import create_app
+from streamflow.predict.http.connection import capped
 from streamflow.predict.http.receiving import HeaderTimeout
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.settings import PredictSettings, Settings
@@ -84,7 +85,7 @@ def run(settings: Settings) -> None:
         host=settings.predict.host,
         port=settings.predict.port,
         loop="uvloop",
-        http="httptools",
+        http=capped(settings.predict.max_connections),
         log_config=None,
         access_log=False,
         server_header=False,

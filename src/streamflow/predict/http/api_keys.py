@@ -1,19 +1,22 @@
-"""API keys and their scopes; without a file of keys, none is required.
+"""API keys with their scopes, expiry and rate; without a file of keys, none is required.
 
-The file has one key per line, `NAME SHA256 SCOPE[,SCOPE]`; only digests are stored. It is read again when it changes: to
-rotate a key, add the new line, move the clients, and remove the old line.
+The file has one key per line, `NAME SHA256 SCOPE[,SCOPE] [expires=TIME] [rate=COUNT/UNIT]`; only digests are stored.
+It is read again when it changes: to rotate a key, add the new line, move the clients, and remove the old line.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import math
 import re
 import secrets
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-
-from starlette.datastructures import QueryParams
+from typing import Any
 
 from streamflow import log
 from streamflow.errors import UsageError
@@ -23,27 +26,38 @@ _LOG = log.get(__name__)
 SCOPES = ("predict", "features")
 _PREFIX = "sf_"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_LINE = re.compile(rf"(?P<name>{_NAME.pattern})\s+(?P<digest>[0-9a-f]{{64}})\s+(?P<scopes>[a-z,]+)")
-_OPEN: frozenset[str] = frozenset()
-_PREDICT, _FEATURES, _BOTH = frozenset(("predict",)), frozenset(("features",)), frozenset(SCOPES)
-_FALSE = frozenset(("0", "false", "off", "f", "no", "n"))
-"""Values of a query parameter that FastAPI reads as false."""
-_INFER = re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer")
+_LINE = re.compile(
+    rf"(?P<name>{_NAME.pattern})\s+(?P<digest>[0-9a-f]{{64}})\s+(?P<scopes>[a-z,]+)"
+    r"(?:\s+expires=(?P<expires>\S+))?(?:\s+rate=(?P<rate>\S+))?"
+)
+_RATE = re.compile(r"[1-9]\d{0,6}/(second|minute|hour|day)")
+_FORM = "NAME SHA256 SCOPE[,SCOPE] [expires=TIME] [rate=COUNT/UNIT]"
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """Name and scopes of a key."""
+    """What a key allows.
+
+    Attributes:
+        name: Whom the key is for.
+        scopes: What it may do.
+        expires: From when on it is refused, in seconds since 1970; None for a key that does not expire.
+        rate: Most requests per unit of time and replica, such as `100/second`; "" for no limit.
+    """
 
     name: str
     scopes: frozenset[str]
+    expires: float | None = None
+    rate: str = ""
 
 
-def new_key(name: str, scopes: Sequence[str]) -> tuple[str, str]:
+def new_key(
+    name: str, scopes: Sequence[str], *, expires: datetime | None = None, rate: str = ""
+) -> tuple[str, str]:
     """Make a random key of 256 bits and its line for the file.
 
     Raises:
-        UsageError: The name or a scope is invalid.
+        UsageError: The name, a scope or the rate is invalid.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
@@ -54,8 +68,18 @@ def new_key(name: str, scopes: Sequence[str]) -> tuple[str, str]:
         raise UsageError(
             f"'{','.join(scopes)}' are not valid scopes.", hint=f"Valid scopes are: {', '.join(SCOPES)}."
         )
+    if rate and not _RATE.fullmatch(rate):
+        raise UsageError(
+            f"'{rate}' is not a rate.",
+            hint="Write COUNT/UNIT, for example 100/second; a unit is a second, minute, hour or day.",
+        )
     key = _PREFIX + secrets.token_urlsafe(32)
-    return key, f"{name} {digest_of(key)} {','.join(scopes)}"
+    parts = [name, digest_of(key), ",".join(scopes)]
+    if expires is not None:
+        parts.append(f"expires={expires.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    if rate:
+        parts.append(f"rate={rate}")
+    return key, " ".join(parts)
 
 
 def digest_of(key: str) -> str:
@@ -73,15 +97,31 @@ def parse(text: str) -> dict[str, ApiKey]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        found = _LINE.fullmatch(line.strip())
-        scopes = frozenset(found["scopes"].split(",")) if found else frozenset()
-        if found is None or not scopes <= set(SCOPES):
+        key = _key(_LINE.fullmatch(line.strip()))
+        if key is None:
             raise UsageError(
-                f"Line {number} of the API keys is not 'NAME SHA256 SCOPE[,SCOPE]' with scopes of {', '.join(SCOPES)}.",
+                f"Line {number} of the API keys is not '{_FORM}' with scopes of {', '.join(SCOPES)}.",
                 hint="Make a line with 'streamflow keys new NAME --scope predict'.",
             )
-        keys[found["digest"]] = ApiKey(found["name"], scopes)
+        keys[line.split()[1]] = key
     return keys
+
+
+def _key(found: re.Match[str] | None) -> ApiKey | None:
+    if found is None:
+        return None
+    scopes = frozenset(found["scopes"].split(","))
+    expires = None
+    if found["expires"]:
+        try:
+            moment = datetime.fromisoformat(found["expires"])
+        except ValueError:
+            return None
+        expires = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    rate = found["rate"] or ""
+    if not scopes <= set(SCOPES) or (rate and not _RATE.fullmatch(rate)):
+        return None
+    return ApiKey(found["name"], scopes, expires, rate)
 
 
 def read(path: Path) -> dict[str, ApiKey]:
@@ -99,7 +139,7 @@ def read(path: Path) -> dict[str, ApiKey]:
 
 
 class KeyFile:
-    """The keys in a file, as last read."""
+    """The keys in a file, as last read, and how often each was used."""
 
     def __init__(self, path: Path) -> None:
         """Read the file.
@@ -108,6 +148,7 @@ class KeyFile:
             UsageError: The file cannot be read, or a line is malformed.
         """
         self._path = path
+        self._limiter: Any = None
         self._seen = _state(path)
         self.keys: Mapping[str, ApiKey] = read(path)
 
@@ -124,6 +165,42 @@ class KeyFile:
             return
         _LOG.info("API keys read", keys=len(self.keys))
 
+    async def follow(self, seconds: float) -> None:
+        """Read the file again whenever it has changed, until cancelled.
+
+        Args:
+            seconds: Time between two looks at the file.
+        """
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                self.refresh()
+            except Exception:
+                _LOG.exception("API keys not read; the former keys stay valid")
+
+    def find(self, given: str | None) -> ApiKey | None:
+        """Find the key that a caller sent; None if it is unknown."""
+        return self.keys.get(digest_of(given)) if given else None
+
+    def over_rate(self, key: ApiKey | None) -> Problem | None:
+        """Count one request, and return a problem if the key has used up its rate."""
+        if key is None or not key.rate:
+            return None
+        # Imported when needed: most services have no key with a rate.
+        import limits
+
+        if self._limiter is None:
+            self._limiter = limits.strategies.MovingWindowRateLimiter(limits.storage.MemoryStorage())
+        rate = limits.parse(key.rate)
+        if self._limiter.hit(rate, key.name):
+            return None
+        reset = self._limiter.get_window_stats(rate, key.name).reset_time
+        return Problem(
+            "rate_limited",
+            f"The key '{key.name}' allows {key.rate} on each replica. Send less, or ask the operator for more.",
+            retry_after=max(1, math.ceil(reset - time.time())),
+        )
+
 
 def _state(path: Path) -> tuple[int, int, int] | None:
     try:
@@ -133,42 +210,23 @@ def _state(path: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def scopes_of(method: str, path: str, query: bytes = b"") -> frozenset[str]:
-    """Scopes that a request needs; empty for status, metrics and documentation, which are open.
-
-    Args:
-        method: HTTP method.
-        path: Path of the request.
-        query: Raw query string.
-    """
-    if path == "/predict":
-        return _BOTH if query and _shows_features(query) else _PREDICT
-    if path == "/predict/batch" or (method == "POST" and _INFER.fullmatch(path)):
-        return _PREDICT
-    return _FEATURES if path.startswith("/features/") else _OPEN
-
-
-def _shows_features(query: bytes) -> bool:
-    """Whether the answer would reveal feature values; contributions do too, because they identify values."""
-    asked = QueryParams(query).multi_items()
-    return any(name in ("features", "explain") and value.lower() not in _FALSE for name, value in asked)
-
-
-def find(keys: Mapping[str, ApiKey], given: str | None) -> ApiKey | None:
-    """Find the key that a caller sent; None if it is unknown."""
-    return keys.get(digest_of(given)) if given else None
-
-
-def refuse(key: ApiKey | None, given: str | None, needed: frozenset[str]) -> Problem | None:
+def refuse(key: ApiKey | None, given: str | None, needed: frozenset[str], now: float) -> Problem | None:
     """Return why a request is refused; None if it is allowed. Pure.
 
     Args:
         key: The known key; None if the sent key is unknown.
         given: The key as sent; None if the caller sent none.
         needed: Scopes that the request needs.
+        now: Current time, in seconds since 1970.
     """
     if not given:
         return Problem("unauthorized", "Send an API key: 'Authorization: Bearer KEY', or 'X-API-Key: KEY'.")
+    if key is not None and key.expires is not None and now >= key.expires:
+        until = datetime.fromtimestamp(key.expires, UTC)
+        return Problem(
+            "unauthorized",
+            f"The key '{key.name}' expired on {until:%Y-%m-%d %H:%M} UTC. Ask the operator for a new one.",
+        )
     if key is None:
         return Problem(
             "unauthorized", "This API key is unknown. Ask the operator of the service for a new one."

@@ -99,7 +99,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _MODEL_ERRORS = _errors(404, 500, 503)
-_INFER_ERRORS = _errors(400, 401, 403, 404, 408, 413, 422, 500, 503)
+_INFER_ERRORS = _errors(400, 401, 403, 404, 408, 413, 422, 429, 500, 503)
 
 
 def add_inference_routes(app: FastAPI, service: Service) -> None:

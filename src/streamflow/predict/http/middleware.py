@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from streamflow import log
-from streamflow.predict.http import answers, api_keys, requests
-from streamflow.predict.http.api_keys import KeyFile
+from streamflow.predict.http import answers, requests
+from streamflow.predict.http.access import PREDICT, Access
 from streamflow.predict.http.errors import render
 from streamflow.predict.http.receiving import BodyReader, ClientGoneError
 from streamflow.predict.observe import metrics
@@ -42,21 +42,18 @@ class RequestMiddleware:
     Args:
         app: The FastAPI application; it answers everything but the fast path.
         service: Answers predictions.
-        key_file: API keys; None requires no key.
-        template_of: Returns the path template of a request, such as `/features/{user_id}`, if routing has not set it.
+        access: Decides whether a request may reach its route.
     """
 
     def __init__(
         self,
         app: App,
         service: Service,
-        key_file: KeyFile | None = None,
-        template_of: Callable[[Scope], str | None] = lambda scope: None,
+        access: Access,
     ) -> None:
         self._app = app
-        self._key_file = key_file
+        self._access = access
         self._service = service
-        self._template_of = template_of
         self._in_progress = 0
         metrics.IN_PROGRESS.set_function(lambda: float(self._in_progress))
         settings = service.settings
@@ -102,12 +99,16 @@ class RequestMiddleware:
             self._note(scope, status or 500, time.perf_counter() - began, request_id)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        if self._key_file is not None:
-            self._admit(scope, self._key_file)
+        # Before the body is read, so that nobody sends one in vain.
+        lean = scope["path"] == "/predict" and scope["method"] == "POST" and not scope["query_string"]
+        if lean:
+            scope["handler"] = "/predict"
+            self._access.admit(scope, PREDICT)
+        else:
+            self._access.check(scope)
         body = await self._bodies.read(receive)
         scope["body_bytes"] = len(body)
-        if scope["path"] == "/predict" and scope["method"] == "POST" and not scope["query_string"]:
-            scope["handler"] = "/predict"
+        if lean:
             await self._predict(body, send, request_id)
             return
         replayed = False
@@ -120,19 +121,6 @@ class RequestMiddleware:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, replay, send)
-
-    def _admit(self, scope: Scope, key_file: KeyFile) -> None:
-        """Raise a problem if the caller lacks a scope that the request needs."""
-        needed = api_keys.scopes_of(scope["method"], scope["path"], scope["query_string"])
-        if not needed:
-            return
-        given = api_keys.given_key(scope["headers"])
-        key = api_keys.find(key_file.keys, given)
-        if key is not None:
-            scope["key_id"] = key.name
-        problem = api_keys.refuse(key, given, needed)
-        if problem is not None:
-            raise ProblemError(problem)
 
     async def _predict(self, body: bytes, send: Send, request_id: str) -> None:
         key = requests.read_key(body, self._service.settings.join_key)
@@ -148,8 +136,7 @@ class RequestMiddleware:
 
     def _handler(self, scope: Scope) -> str:
         """Path template for logs and metrics; the path itself may contain an entity's key."""
-        found = scope.get("handler") or getattr(scope.get("route"), "path", None)
-        return found or self._template_of(scope) or "unmatched"
+        return scope.get("handler") or "unmatched"
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         handler = self._handler(scope)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from streamflow.predict.http.api_keys import scopes_of
+from streamflow.predict.http.access import Needs
 from streamflow.predict.http.errors import MEDIA_TYPE
 from streamflow.predict.problems import CODES
 
@@ -18,6 +18,7 @@ UNABLE = (
     "bad_request",
     "unauthorized",
     "forbidden",
+    "rate_limited",
     "request_timeout",
     "request_too_large",
     "model_unavailable",
@@ -59,15 +60,22 @@ def key_parameter(join_key: str) -> dict[str, Any]:
     return {"name": join_key, "in": "path", "required": True, "schema": schema, "example": "7590-VHVEG"}
 
 
-def complete_document(app: FastAPI) -> None:
-    """Add security and shared schemas to the OpenAPI document."""
+def complete_document(app: FastAPI, needed: Needs) -> None:
+    """Add security and shared schemas to the OpenAPI document.
+
+    Args:
+        app: Application with all its routes.
+        needed: Scopes that each route needs.
+    """
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = made()
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
-                _declare_keys(method, path, operation)
+                if needed[method.upper(), path]:
+                    # Optional, because keys are off by default.
+                    operation["security"] = [{}, {"bearer": []}, {"api_key": []}]
                 _move_models(operation, document["components"]["schemas"])
                 _forget_validation(operation)
         for name in _UNUSED:
@@ -79,12 +87,6 @@ def complete_document(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _declare_keys(method: str, path: str, operation: dict[str, Any]) -> None:
-    """Say that an operation takes an API key; it is optional, because keys are off by default."""
-    if scopes_of(method.upper(), path):
-        operation["security"] = [{}, {"bearer": []}, {"api_key": []}]
 
 
 def _move_models(operation: dict[str, Any], schemas: dict[str, Any]) -> None:

@@ -38,7 +38,6 @@ class Watch:
         mlflow: How to reach the registry.
         live: What is served; changed in place.
         connections: Connections to the online store.
-        refresh: Called at every poll.
         clock: Returns the current time in seconds since 1970.
     """
 
@@ -49,14 +48,12 @@ class Watch:
         live: LiveModel,
         connections: Connections,
         *,
-        refresh: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._live = live
         self._connections = connections
         self._name = mlflow.registered_model
-        self._refresh = refresh
         self._clock = clock
         self._registry = ServingClient(mlflow.tracking_uri, mlflow.timeout_seconds)
         self._reported_down = False
@@ -92,8 +89,6 @@ class Watch:
 
     async def poll(self) -> None:
         """Ask the registry and the online store once."""
-        if self._refresh is not None:
-            self._refresh()
         await asyncio.gather(self._poll_registry(), self.poll_online())
         if self._live.served is not None and self._live.registry_up and self._polls % _TRIALS_EVERY == 0:
             for alias in (CANARY, CHALLENGER):
