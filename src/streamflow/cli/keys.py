@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from streamflow.cli.output import AsJson, print_json
+from streamflow.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="API keys of the predict service.")
 
@@ -18,19 +20,43 @@ def new(
         list[str],
         typer.Option(help="What it may do: predict, features; may be repeated."),
     ],
+    expires: Annotated[
+        str,
+        typer.Option(
+            help="Day or time (UTC) from which on it is refused, such as 2027-01-31; default: never."
+        ),
+    ] = "",
+    rate: Annotated[
+        str,
+        typer.Option(
+            help="Most requests per unit of time and replica, such as 100/second; default: no limit."
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a key, and its line for the file that STREAMFLOW_PREDICT__API_KEYS_FILE names.
 
     The key is shown once and stored nowhere; the line holds its digest only.
 
-    Example: streamflow keys new checkout --scope predict
+    Example: streamflow keys new checkout --scope predict --expires 2027-01-31 --rate 100/second
     """
     from streamflow.predict.http.api_keys import new_key
 
-    key, line = new_key(name, scope)
+    key, line = new_key(name, scope, expires=_moment(expires), rate=rate)
     if as_json:
         print_json({"key": key, "line": line})
         return
     typer.echo(f"Key, shown this once:  {key}")
     typer.echo(f"Line for the file:     {line}")
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"'{text}' is not a time.", hint="Write a day or a time in UTC: 2027-01-31, or 2027-01-31T18:00."
+        ) from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

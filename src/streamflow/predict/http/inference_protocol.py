@@ -197,8 +197,8 @@ def _parse(body: bytes, header_length: str | None) -> InferenceRequest:
             raise requests.bad_request(f"{_HEADER_LENGTH} must be a number of bytes within the body.")
         length = int(header_length)
     try:
-        wanted = InferenceRequest.model_validate_json(body[:length])
-    except ValueError as error:
+        wanted = InferenceRequest.model_validate(requests.parse(body[:length]))
+    except (ValueError, RecursionError) as error:
         lines = str(error).splitlines()
         raise requests.bad_request(f"The body is not an inference request: {' '.join(lines[1:3])}") from None
     if header_length is not None and len(wanted.inputs) == 1 and wanted.inputs[0].data is None:

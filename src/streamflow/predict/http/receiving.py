@@ -20,12 +20,14 @@ class BodyReader:
     """Reads bodies with one shared timer; per-request timers tax fast requests.
 
     Args:
-        most_bytes: Largest body, in bytes.
+        most_bytes: Largest body, in bytes; bodies that arrive at the same time share 32 times as much.
         most_seconds: Longest time for a whole body, in seconds.
     """
 
     def __init__(self, most_bytes: int, most_seconds: float) -> None:
         self._bytes = most_bytes
+        self._total = 32 * most_bytes
+        self._held = 0
         self._seconds = most_seconds
         # Ordered by start time.
         self._reading: dict[asyncio.Task[Any] | None, float] = {}
@@ -50,15 +52,20 @@ class BodyReader:
                 message = await receive()
                 if message["type"] != "http.request":
                     raise ClientGoneError
-                body += message.get("body", b"")
+                part = message.get("body", b"")
+                body += part
+                self._held += len(part)
                 more = message.get("more_body", False)
                 if len(body) > self._bytes:
                     raise ProblemError(self._too_large())
+                if self._held > self._total:
+                    raise ProblemError(_too_much_at_once())
         except asyncio.CancelledError:
             if task is None or task not in self._late or task.uncancel():
                 raise
             raise ProblemError(self._too_slow()) from None
         finally:
+            self._held -= len(body)
             del self._reading[task]
             self._late.discard(task)
         return body
@@ -86,6 +93,10 @@ class BodyReader:
     def _too_slow(self) -> Problem:
         detail = f"The body did not arrive within {self._seconds:g} s. Send it without pauses."
         return Problem("request_timeout", detail)
+
+
+def _too_much_at_once() -> Problem:
+    return Problem("overloaded", "Too much is being sent to this replica at a time.", retry_after=1)
 
 
 class HeaderTimeout:

@@ -37,9 +37,30 @@ def read_keys(body: bytes, join_key: str, most: int) -> list[str]:
     return [check_key(key, join_key) for key in keys]
 
 
+def parse(body: bytes) -> Any:
+    """Parse JSON, none of whose objects has a member twice: two readers could see different values.
+
+    Raises:
+        ProblemError: `bad_request`, for a repeated member.
+        ValueError: The body is not JSON.
+        RecursionError: It is nested too deeply.
+    """
+    return json.loads(body, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its members, none of which may be repeated."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise bad_request(f"The member '{repeated[:60]}' is given twice.")
+    return made
+
+
 def _only_member(body: bytes, name: str, example: str) -> Any:
     try:
-        content = json.loads(body)
+        content = parse(body)
     except (ValueError, RecursionError):
         raise bad_request(f'The body is not JSON. Send {{"{name}": {example}}}.') from None
     if not isinstance(content, dict):

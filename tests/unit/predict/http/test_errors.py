@@ -21,6 +21,21 @@ def test_half_a_surrogate_pair_in_a_member_name_is_a_bad_request(ask, path):
     assert b"\\ud8" not in answer.content
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/predict", b'{"user_id":"a","user_id":"b"}'),
+        ("/predict?explain=false", b'{"user_id":"a","user_id":"b"}'),
+        ("/predict/batch", b'{"user_ids":["a"],"user_ids":["b"]}'),
+        (INFER, b'{"inputs":[{"name":"user_id","shape":[1],"datatype":"BYTES","data":["a"],"data":["b"]}]}'),
+    ],
+)
+def test_a_member_that_is_given_twice_is_a_bad_request(ask, path, body):
+    answer = ask("POST", path, content=body)
+    assert answer.status_code == (400 if path == INFER else 422)
+    assert "is given twice" in answer.text
+
+
 def test_an_inference_header_length_beyond_any_integer_is_a_bad_request(ask):
     answer = ask("POST", INFER, content=b"{}", headers={"inference-header-content-length": "1" * 5000})
     assert answer.status_code == 400
