@@ -188,6 +188,8 @@ class PredictSettings(_Section):
     """Address to listen on."""
     port: int = Field(8000, ge=1, le=65535)
     """TCP port to listen on."""
+    status_port: int | None = Field(None, ge=1, le=65535)
+    """TCP port of `/metrics`, `/model` and `/docs`; empty serves them on `port`, beside the predictions."""
     join_key: str = "user_id"
     """Name of the entity's key in requests; must equal the join key of the served model."""
     poll_seconds: float = Field(2.0, gt=0)

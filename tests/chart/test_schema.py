@@ -50,6 +50,7 @@ DERIVED = {
     "predict.cache_dir",
     "predict.host",
     "predict.port",
+    "predict.status_port",
 }
 
 

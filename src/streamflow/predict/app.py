@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -18,7 +20,7 @@ from streamflow.predict.http.inference_protocol import add_inference_routes
 from streamflow.predict.http.middleware import RequestMiddleware
 from streamflow.predict.http.openapi import complete_document
 from streamflow.predict.http.routes import add_routes
-from streamflow.predict.http.status import add_status_routes
+from streamflow.predict.http.status import add_health_routes, add_report_routes
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.predict.models.watch import Watch
 from streamflow.predict.observe import metrics
@@ -26,10 +28,28 @@ from streamflow.predict.service import Service
 from streamflow.settings import Settings
 
 _KEYS_EVERY_SECONDS = 1.0
+_ABOUT: dict[str, Any] = {
+    "title": "StreamFlow predict",
+    "version": streamflow.__version__,
+    "description": "Churn probabilities from online features, by the model version behind the alias `production`.",
+}
 
 
-def create_app(settings: Settings, live: LiveModel | None = None) -> RequestMiddleware:
-    """Build the ASGI application.
+@dataclass(frozen=True)
+class Apps:
+    """The ASGI applications of one process.
+
+    Attributes:
+        predictions: Serves predictions and probes; its lifespan follows the registry.
+        status: Serves metrics, model status and documentation on a port of its own; None if `predictions` does.
+    """
+
+    predictions: RequestMiddleware
+    status: FastAPI | None
+
+
+def create_apps(settings: Settings, live: LiveModel | None = None) -> Apps:
+    """Build the ASGI applications.
 
     Args:
         settings: All settings.
@@ -41,6 +61,7 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> RequestMidd
     needed = needs(settings.predict.join_key)
     keys = settings.predict.api_keys_file
     key_file = KeyFile(keys) if keys else None
+    apart = settings.predict.status_port is not None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -62,18 +83,28 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> RequestMidd
             await watch.close()
             connections.close()
 
-    app = FastAPIOffline(
-        title="StreamFlow predict",
-        version=streamflow.__version__,
-        description="Churn probabilities from online features, by the model version behind the alias `production`.",
-        lifespan=lifespan,
-        redoc_url=None,
+    app = (
+        FastAPI(**_ABOUT, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+        if apart
+        else (FastAPIOffline(**_ABOUT, redoc_url=None, lifespan=lifespan))
     )
     app.router.route_class = CheckedRoute
     add_routes(app, service)
-    add_status_routes(app, service)
+    add_health_routes(app, live)
+    if not apart:
+        add_report_routes(app, live)
     add_inference_routes(app, service)
     complete_document(app, needed)
     add_error_handlers(app)
     metrics.DRAINING.set_function(lambda: float(live.draining))
-    return RequestMiddleware(app, service, Access(app.routes, needed, key_file))
+    predictions = RequestMiddleware(app, service, Access(app.routes, needed, key_file))
+    return Apps(predictions, _status_app(app, live) if apart else None)
+
+
+def _status_app(described: FastAPI, live: LiveModel) -> FastAPI:
+    """Metrics, model status, and the documentation of another application."""
+    app: FastAPI = FastAPIOffline(**_ABOUT, redoc_url=None)
+    add_report_routes(app, live)
+    add_error_handlers(app)
+    app.openapi = described.openapi  # type: ignore[method-assign]
+    return app

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from types import FrameType
+from typing import Any, Literal
 
 import uvicorn
 
 from streamflow import log
 from streamflow import settings as settings_module
 from streamflow.errors import StreamFlowError
-from streamflow.predict.app import create_app
+from streamflow.predict.app import create_apps
 from streamflow.predict.http.connection import capped
 from streamflow.predict.http.receiving import HeaderTimeout
 from streamflow.predict.models.live_model import LiveModel
@@ -24,6 +27,15 @@ _TICKS_A_SECOND = 10
 """How often uvicorn calls `on_tick`."""
 
 
+class StatusServer(uvicorn.Server):
+    """A uvicorn server that leaves signals to the server beside it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle no signal."""
+        yield
+
+
 class DrainingServer(uvicorn.Server):
     """A uvicorn server that drains before it shuts down.
 
@@ -32,17 +44,32 @@ class DrainingServer(uvicorn.Server):
     SIGINT or a second signal shuts it down at once.
     """
 
-    def __init__(self, config: uvicorn.Config, live: LiveModel, settings: PredictSettings) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        live: LiveModel,
+        settings: PredictSettings,
+        status: StatusServer | None = None,
+    ) -> None:
         super().__init__(config)
         self._live = live
+        self._status = status
         self._drain_seconds = settings.drain_seconds
         self._header_timeout = HeaderTimeout(settings.receive_timeout_seconds)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Serve until a signal arrives."""
+        """Serve until a signal arrives, and the status port as long."""
         self._loop = asyncio.get_running_loop()
-        await super().serve(sockets)  # type: ignore[arg-type]
+        if self._status is None:
+            await super().serve(sockets)  # type: ignore[arg-type]
+            return
+        beside = asyncio.create_task(self._status.serve())
+        try:
+            await super().serve(sockets)  # type: ignore[arg-type]
+        finally:
+            self._status.should_exit = True
+            await beside
 
     async def on_tick(self, counter: int) -> bool:
         """Once a second, close connections whose request headers are overdue."""
@@ -80,12 +107,26 @@ def main() -> int:
 def run(settings: Settings) -> None:
     """Serve until a signal arrives."""
     live = LiveModel()
-    config = uvicorn.Config(
-        create_app(settings, live),
-        host=settings.predict.host,
-        port=settings.predict.port,
+    apps = create_apps(settings, live)
+    status = None
+    if apps.status is not None:
+        status = StatusServer(
+            _config(apps.status, settings.predict, settings.predict.status_port or 0, lifespan="off")
+        )
+    config = _config(apps.predictions, settings.predict, settings.predict.port, lifespan="on")
+    DrainingServer(config, live, settings.predict, status).run()
+
+
+def _config(
+    app: Any, settings: PredictSettings, port: int, *, lifespan: Literal["on", "off"]
+) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=port,
+        lifespan=lifespan,
         loop="uvloop",
-        http=capped(settings.predict.max_connections),
+        http=capped(settings.max_connections),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -94,4 +135,3 @@ def run(settings: Settings) -> None:
         timeout_graceful_shutdown=10,
         timeout_keep_alive=75,
     )
-    DrainingServer(config, live, settings.predict).run()

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from streamflow.model_version.contract import Contract, Feature, View
-from streamflow.predict.app import create_app
+from streamflow.predict.app import create_apps
 from streamflow.predict.features.online_facts import OnlineFacts
 from streamflow.predict.features.read_plan import ReadPlan
 from streamflow.predict.models.live_model import LiveModel, Served
@@ -53,7 +53,7 @@ def ask(live: LiveModel) -> Ask:
     def asked(
         method: str, path: str, settings: dict[str, Any] | None = None, **request: Any
     ) -> httpx2.Response:
-        middleware = create_app(Settings(predict=PredictSettings(**(settings or {}))), live)
+        middleware = create_apps(Settings(predict=PredictSettings(**(settings or {}))), live).predictions
 
         async def once() -> httpx2.Response:
             transport = httpx2.ASGITransport(app=middleware)

@@ -34,7 +34,7 @@ def add_error_handlers(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-        detail = f"{request.method} {request.url.path}: {error.detail}. The API is describe at /docs."
+        detail = f"{request.method} {request.url.path}: {error.detail}. The API is described at /docs."
         response = _response(Problem(code, detail, status=error.status_code), request)
         for name, value in (error.headers or {}).items():
             response.headers[name] = value

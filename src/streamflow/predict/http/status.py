@@ -12,14 +12,12 @@ from streamflow.predict.http.schema import Health
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.predict.observe import metrics
 from streamflow.predict.problems import Problem, ProblemError
-from streamflow.predict.service import Service
 
 
-def add_status_routes(app: FastAPI, service: Service) -> None:
-    """Add the routes of probes, health, model and metrics."""
-    _add_health(app, service.live)
-    _add_probes(app, service.live)
-    _add_reports(app, service.live)
+def add_health_routes(app: FastAPI, live: LiveModel) -> None:
+    """Add the routes of health and probes."""
+    _add_health(app, live)
+    _add_probes(app, live)
 
 
 def _add_health(app: FastAPI, live: LiveModel) -> None:
@@ -80,7 +78,9 @@ def _add_probes(app: FastAPI, live: LiveModel) -> None:
         return Response()
 
 
-def _add_reports(app: FastAPI, live: LiveModel) -> None:
+def add_report_routes(app: FastAPI, live: LiveModel) -> None:
+    """Add the routes of the served model and of metrics."""
+
     @app.get(
         "/model",
         operation_id="model",

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamflow.predict.app import create_app
+from streamflow.predict.app import create_apps
 from streamflow.predict.http import access
 from streamflow.predict.http.api_keys import new_key
 from streamflow.predict.problems import Problem
@@ -52,7 +52,9 @@ def send(tmp_path_factory) -> Callable[[str, str, str], tuple[int, list[str]]]:
     (folder / "keys").write_text("\n".join(lines))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("streamflow.predict.app.Service", Asked)
-        application = create_app(Settings(predict=PredictSettings(api_keys_file=folder / "keys")))
+        application = create_apps(
+            Settings(predict=PredictSettings(api_keys_file=folder / "keys"))
+        ).predictions
 
     def sent(method: str, target: str, key: str) -> tuple[int, list[str]]:
         # As uvicorn makes the scope.
@@ -194,7 +196,7 @@ def test_a_request_that_was_checked_for_another_route_is_refused(send, monkeypat
 
 def test_every_route_is_listed_and_nothing_else():
     needed = access.needs("user_id")
-    routes = create_app(Settings())._app.routes
+    routes = create_apps(Settings()).predictions._app.routes
     listed = {
         (method, access.path_of(route))
         for route in routes

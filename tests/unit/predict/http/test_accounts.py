@@ -8,7 +8,7 @@ import json
 import pytest
 import structlog
 
-from streamflow.predict.app import create_app
+from streamflow.predict.app import create_apps
 from streamflow.predict.http.api_keys import new_key
 from streamflow.predict.service import Service
 from streamflow.settings import PredictSettings, Settings
@@ -89,7 +89,7 @@ def test_a_refused_request_is_counted_under_its_path_template(ask, counted, tmp_
 
 
 def test_a_client_that_disconnects_while_sending_is_not_a_server_error(live, counted):
-    middleware = create_app(Settings(predict=PredictSettings()), live)
+    middleware = create_apps(Settings(predict=PredictSettings()), live).predictions
     messages = [
         {"type": "http.request", "body": b"{", "more_body": True},
         {"type": "http.disconnect"},

@@ -1,4 +1,4 @@
-"""What one client sends does not fill a replica's memory, and what it took is given back."""
+"""A replica alone: its two ports, and what one client can do to its memory."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MOST = 50 * 2**20
 
 @pytest.fixture(scope="module")
 def replica(tmp_path_factory):
-    """A replica without PostgreSQL and MLflow, and its port."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port = listener.getsockname()[1]
+    """A replica without PostgreSQL and MLflow, and its two ports."""
+    port, status_port = free_ports(2)
     environment = os.environ | {
         "STREAMFLOW_HOME": str(tmp_path_factory.mktemp("home")),
         "STREAMFLOW_PREDICT__PORT": str(port),
+        "STREAMFLOW_PREDICT__STATUS_PORT": str(status_port),
         "STREAMFLOW_PREDICT__DRAIN_SECONDS": "0",
         "STREAMFLOW_DATABASE__PORT": "9",
         "STREAMFLOW_MLFLOW__TRACKING_URI": "http://127.0.0.1:9",
@@ -36,10 +36,19 @@ def replica(tmp_path_factory):
         # What only the first requests load.
         for _ in range(200):
             assert b" 200 " in once(port, b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
-        yield psutil.Process(started.pid), port
+        yield psutil.Process(started.pid), port, status_port
     finally:
         started.terminate()
         started.wait(30)
+
+
+def free_ports(number):
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    try:
+        return [listener.getsockname()[1] for listener in listeners]
+    finally:
+        for listener in listeners:
+            listener.close()
 
 
 def wait_for(port):
@@ -66,6 +75,17 @@ def once(port, content):
     return received
 
 
+def test_metrics_are_on_the_status_port_alone(replica):
+    _, port, status_port = replica
+    wait_for(status_port)
+    request = b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+    assert once(port, request).startswith(b"HTTP/1.1 404 ")
+    answer = once(status_port, request)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    # Requests to the other port are counted here.
+    assert b'http_requests_total{handler="/livez"' in answer
+
+
 def pipelined(size):
     request = b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n"
     return request * (size // len(request))
@@ -85,7 +105,7 @@ def many_headers(size):
     ids=["requests sent ahead", "a header without end", "headers without end"],
 )
 def test_one_client_adds_little_to_the_resident_memory(replica, content):
-    process, port = replica
+    process, port, _ = replica
     before = process.memory_info().rss
     for _ in range(3):
         once(port, content)
@@ -94,7 +114,7 @@ def test_one_client_adds_little_to_the_resident_memory(replica, content):
 
 
 def test_many_bodies_at_a_time_add_little_to_the_resident_memory(replica):
-    process, port = replica
+    process, port, _ = replica
     before = process.memory_info().rss
     # Each is held back before its last byte.
     request = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n" + b" " * 999_999
