@@ -21,6 +21,7 @@ ALLOWED_MODULES = {
 ALLOWED_PACKAGES = {
     "feast",
     "kubernetes",
+    "limits",
     "mlflow",
     "numpy",
     "onnx",

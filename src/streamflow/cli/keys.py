@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from streamflow.cli.output import AsJson, print_json
-from streamflow.errors import UsageError
+from streamflow.times import parse_moment
 
 app = typer.Typer(no_args_is_help=True, help="API keys of the predict service.")
 
@@ -42,21 +41,9 @@ def new(
     """
     from streamflow.predict.http.api_keys import new_key
 
-    key, line = new_key(name, scope, expires=_moment(expires), rate=rate)
+    key, line = new_key(name, scope, expires=parse_moment(expires) if expires else None, rate=rate)
     if as_json:
         print_json({"key": key, "line": line})
         return
     typer.echo(f"Key, shown this once:  {key}")
     typer.echo(f"Line for the file:     {line}")
-
-
-def _moment(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            f"'{text}' is not a time.", hint="Write a day or a time in UTC: 2027-01-31, or 2027-01-31T18:00."
-        ) from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -21,6 +21,7 @@ from typing import Any
 from streamflow import log
 from streamflow.errors import UsageError
 from streamflow.predict.problems import Problem
+from streamflow.times import parse_moment
 
 _LOG = log.get(__name__)
 SCOPES = ("predict", "features")
@@ -114,10 +115,9 @@ def _key(found: re.Match[str] | None) -> ApiKey | None:
     expires = None
     if found["expires"]:
         try:
-            moment = datetime.fromisoformat(found["expires"])
-        except ValueError:
+            expires = parse_moment(found["expires"]).timestamp()
+        except UsageError:
             return None
-        expires = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     rate = found["rate"] or ""
     if not scopes <= set(SCOPES) or (rate and not _RATE.fullmatch(rate)):
         return None
