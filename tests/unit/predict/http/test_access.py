@@ -7,6 +7,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 import httptools
+import httpx2
 import pytest
 from fastapi import FastAPI
 from hypothesis import given
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from streamflow.predict.app import create_apps
 from streamflow.predict.http import access
 from streamflow.predict.http.api_keys import new_key
+from streamflow.predict.models.watch import Watch
 from streamflow.predict.problems import Problem
 from streamflow.predict.service import Service
 from streamflow.settings import PredictSettings, Settings
@@ -228,3 +230,43 @@ def test_a_route_that_is_not_listed_does_not_start():
 )
 def test_a_prediction_that_shows_features_needs_the_scope_of_features_too(send, query, shows):
     assert (send("POST", f"/predict?{query}", "predict")[0] == 403) == shows
+
+
+def test_a_revoked_key_is_refused_while_the_watch_of_the_registry_hangs(tmp_path, monkeypatch):
+    key, line = new_key("shop", ["predict"])
+    file = tmp_path / "keys"
+    file.write_text(line)
+    hanging = []
+
+    async def started(self):
+        """Nothing is served."""
+
+    async def hang(self):
+        hanging.append(True)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Watch, "start", started)
+    monkeypatch.setattr(Watch, "run", hang)
+    monkeypatch.setattr("streamflow.predict.app._KEYS_EVERY_SECONDS", 0.05)
+    predictions = create_apps(Settings(predict=PredictSettings(api_keys_file=file))).predictions
+
+    async def scenario():
+        application = predictions._app
+        transport = httpx2.ASGITransport(app=predictions)
+        async with (
+            application.router.lifespan_context(application),
+            httpx2.AsyncClient(transport=transport, base_url="http://predict") as client,
+            asyncio.timeout(30),
+        ):
+
+            async def ask():
+                return (await client.post("/predict", content=BODY, headers={"x-api-key": key})).status_code
+
+            # Without a model the answer is 503, which says that the key was accepted.
+            assert await ask() == 503
+            file.write_text("# revoked\n")
+            while await ask() != 401:
+                await asyncio.sleep(0.05)
+        assert hanging
+
+    asyncio.run(scenario())
