@@ -32,9 +32,8 @@ class CappedProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._in_head = False
         self._unfinished = 0
-        self._head_bytes = 0
+        """Bytes received since the last whole head; 0 between two requests."""
         self._refusal: Problem | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -55,44 +54,33 @@ class CappedProtocol(HttpToolsProtocol):
     def _parse(self, piece: Any) -> None:
         if self._refusal is not None or self.parser is None:
             return
+        before = self.scope
+        self._unfinished += len(piece)
         super().data_received(piece)
-        if self._in_head and self._refusal is None:
-            self._unfinished += len(piece)
-            # The first piece may hold the end of the request before.
-            if self._unfinished > MOST_HEAD_BYTES + _PIECE:
-                self._refuse(_too_large())
-
-    def on_message_begin(self) -> None:
-        """A head begins."""
-        super().on_message_begin()
-        self._in_head = True
-        self._unfinished = self._head_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        """Count the request line."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header."""
-        self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MOST_HEAD_BYTES:
-            self._refusal = _too_large()
-            raise _RefusedError
+        if self.scope is None or (self.cycle is not None and self.cycle.scope is self.scope):
+            self._unfinished = 0
+            return
+        if self.scope is not before:
+            # The head began in this piece, which may also hold the end of the request before.
+            self._unfinished = len(piece)
+        if self._unfinished > MOST_HEAD_BYTES + _PIECE and self._refusal is None:
+            self._refuse(_too_large())
 
     def on_headers_complete(self) -> None:
-        """Start or queue the request, unless too many are queued."""
-        self._in_head = False
+        """Start or queue the request, unless its head is too large or too many requests are queued."""
+        # What arrived at once within the cap is not measured, so that an ordinary request costs nothing more.
+        if self._unfinished > MOST_HEAD_BYTES and self._head_bytes() > MOST_HEAD_BYTES:
+            self._refusal = _too_large()
+            raise _RefusedError
         if len(self.pipeline) >= MOST_QUEUED:
             self._refusal = Problem(
                 "overloaded", f"More than {MOST_QUEUED} requests were sent ahead of the answers."
             )
             raise _RefusedError
         super().on_headers_complete()
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be parsed, or what `_RefusedError` refused."""

@@ -45,6 +45,9 @@ def parse(body: bytes) -> Any:
         ValueError: The body is not JSON.
         RecursionError: It is nested too deeply.
     """
+    # One colon is one member at most, which spares most requests the slower parser.
+    if body.count(b":") <= 1:
+        return json.loads(body)
     return json.loads(body, object_pairs_hook=_once)
 
 

@@ -134,3 +134,9 @@ def test_probes_answer_head(ask, live):
     assert [ask("HEAD", path).status_code for path in ("/livez", "/readyz")] == [200, 200]
     live.served = None
     assert [ask("HEAD", path).status_code for path in ("/livez", "/readyz")] == [200, 503]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32-be"])
+def test_a_member_that_is_given_twice_is_found_in_every_encoding_of_json(ask, encoding):
+    body = '{"user_id":"a","user_id":"b"}'.encode(encoding)
+    assert "is given twice" in ask("POST", "/predict", content=body).text
