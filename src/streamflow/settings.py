@@ -132,9 +132,9 @@ class IngestSettings(_Section):
     max_bad_share: float = Field(0.05, ge=0, le=1)
     """Largest share of quarantined rows in a file; above it the whole drop is refused."""
     chunk_rows: int = Field(50_000, ge=100)
-    """Rows read, checked and copied at a time; bounds memory use."""
+    """Most rows read, checked and copied at a time, fewer if they are wide or long; bounds memory use."""
     inbox: str = "drops"
-    """Folder or object store URL (`s3://…`) in which drops arrive, one folder per date: `2024-01-31/*.csv`."""
+    """Folder or object store URL (`s3://…`) in which drops arrive, one folder per exact date: `2024-01-31/*.csv`."""
 
 
 class BackupSettings(_Section):

@@ -105,3 +105,32 @@ def test_a_store_that_does_not_let_us_in_is_told_with_the_setting(bucket, tmp_pa
 def test_a_url_that_names_no_object_store_is_refused_with_the_setting(tmp_path):
     with pytest.raises(UsageError, match="STREAMFLOW_INGEST__INBOX"):
         inbox.fetch("ftp://inbox/drops", tmp_path, set())
+
+
+def test_what_is_not_of_a_drop_is_not_copied(bucket, tmp_path):
+    for name in ("notes.bin", "users.csv/", "SHA256SUMS", "TABLE.CSV"):
+        bucket.put_object(Bucket="inbox", Key=f"drops/2024-01-31/{name}", Body=b"x")
+    bucket.put_object(Bucket="inbox", Key="drops/2024-02-29/users.csv.part", Body=b"half of it")
+    assert inbox.fetch("s3://inbox/drops", tmp_path, set(), nothing) == ("2024-01-31",)
+    assert sorted(path.name for path in (tmp_path / "2024-01-31").iterdir()) == [
+        "SHA256SUMS",
+        "TABLE.CSV",
+        "labels.csv",
+        "users.csv",
+    ]
+
+
+def test_names_that_no_file_may_have_stop_no_other_drop(bucket, tmp_path):
+    long = "ü" * 200
+    for key in (
+        "2024-3-31/users.csv",
+        f"2024-03-31/{long}.csv",
+        "2024-03-31/..",
+        f"2024-{'0' * 300}/users.csv",
+    ):
+        bucket.put_object(Bucket="inbox", Key=f"drops/{key}", Body=b"x")
+    inbox.fetch("s3://inbox/drops", tmp_path, set(), nothing)
+    drops, problems = inbox.scan(tmp_path)
+    assert [folder.name for _, folder in drops] == ["2024-01-31", "2024-02-29", "2024-03-31"]
+    assert [problem.split(":")[0] for problem in problems] == [f"2024-{'0' * 55}", "2024-3-31"]
+    assert [path.name for path in (tmp_path / "2024-03-31").iterdir()] == ["ü" * 60 + ".csv"]

@@ -167,6 +167,7 @@ def quarantine(
 ) -> None:
     """Show rejected rows: file, line, column, value and what is wrong, the newest drop first."""
     from streamflow.drops import ledger
+    from streamflow.drops.quoting import shown
     from streamflow.postgres.engine import transaction
 
     settings = settings_module.load()
@@ -180,7 +181,9 @@ def quarantine(
     elif not found:
         typer.echo("Nothing is in quarantine.")
     else:
-        rows = [(r.drop_id, f"{r.file}:{r.line}", r.column or "", r.value or "", r.reason) for r in found]
+        rows = [
+            (r.drop_id, f"{r.file}:{r.line}", r.column or "", shown(r.value or ""), r.reason) for r in found
+        ]
         print_table(("drop", "where", "column", "value", "reason"), rows)
 
 
@@ -199,7 +202,8 @@ def check(
     when = as_of or inbox.as_of(folder)
     with _progress(quiet=as_json) as progress:
         repo = definitions.load(settings.feast.repo)
-        examined = load.examine(settings.database, settings.ingest, repo, folder, when, progress=progress)
+        located = inbox.located(folder)
+        examined = load.examine(settings.database, settings.ingest, repo, located, when, progress=progress)
     if as_json:
         print_json({**dataclasses.asdict(examined), "refused": bool(examined.problems)})
     else:

@@ -1,12 +1,15 @@
 """Stage 1: validate and load a drop of CSV files.
 
 inbox    list the drops in a folder or an object store
+raw_file open regular files alone, without following links, and limit their lines
 files    locate the CSV files of a drop and fingerprint their content
 read     split bytes into records with line numbers
 parse    convert text to typed values
 check    validate records against a table's declaration
 stage    copy rows to temporary tables; reject duplicates and unknown entities
 store    append staged rows to ledger, source tables and quarantine
+quoting  quote names and values in messages, cut and printable
+limits   how long and wide files may be
 load     run all of this for a drop, in one transaction
 tables   create and extend the source tables
 ledger   query the ledger and the quarantine

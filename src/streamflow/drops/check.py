@@ -18,7 +18,9 @@ from pandera.errors import SchemaErrors
 
 from streamflow import types
 from streamflow.drops import parse
-from streamflow.drops.read import Chunk, FileError
+from streamflow.drops.quoting import shown, shown_names
+from streamflow.drops.raw_file import FileError
+from streamflow.drops.read import Chunk
 from streamflow.repo.declarations import SourceTable
 
 LINE = "line"
@@ -82,19 +84,17 @@ def header_order(table: SourceTable, header: Sequence[str]) -> tuple[list[int], 
     problems = []
     if missing := [name for key, name in wanted.items() if key not in folded]:
         problems.append(f"lacks the column(s) {', '.join(missing)}")
-    unknown = [name for name in header if name.casefold() not in wanted]
-    if unknown:
-        shown = ", ".join(name or "(no name)" for name in unknown)
-        problems.append(f"has the unknown column(s) {shown}")
+    if unknown := [name for name in header if name.casefold() not in wanted]:
+        problems.append(f"has the unknown column(s) {shown_names(unknown)}")
     if twice := sorted(
-        {name for name in header if folded.count(name.casefold()) > 1 and name not in unknown}
+        {name for name in header if folded.count(name.casefold()) > 1 and name.casefold() in wanted}
     ):
-        problems.append(f"has the column(s) {', '.join(twice)} more than once")
+        problems.append(f"has the column(s) {shown_names(twice)} more than once")
     if problems:
         raise FileError(f"{'; '.join(problems)} (expected: {', '.join(table.column_names)}).")
     order = [folded.index(key) for key in wanted]
     notes = [
-        f"column '{header[at]}' was read as '{name}'"
+        f"column '{shown(header[at])}' was read as '{name}'"
         for at, name in zip(order, wanted.values(), strict=True)
         if header[at] != name
     ]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from streamflow.drops import limits
+from streamflow.drops.quoting import shown, shown_path
+from streamflow.drops.raw_file import BLOCK, FileError, Meter, names, open_file, problem_of
 from streamflow.errors import UsageError
 from streamflow.repo.declarations import SourceTable
-
-_BLOCK = 1 << 20
 
 CHECKSUMS = "SHA256SUMS"
 """Name of an optional checksum file in `sha256sum` format; every CSV file listed there must match."""
@@ -48,49 +49,67 @@ def find(tables: Iterable[SourceTable], folder: Path) -> tuple[list[DropFile], l
 
     Returns:
         The files present, in the order of the tables; and a message for each file that is missing, unknown,
-        unreadable or differs from its checksum.
+        unreadable, not a regular file, beyond the `limits` or different from its checksum.
 
     Raises:
         UsageError: The folder does not exist.
     """
     if not folder.is_dir():
         raise UsageError(
-            f"There is no folder '{folder}'.", hint="Name the folder that holds the drop's CSV files."
+            f"There is no folder '{shown_path(folder)}'.",
+            hint="Name the folder that holds the drop's CSV files.",
         )
+    try:
+        here = names(folder)
+    except (FileError, OSError) as error:
+        return [], [problem_of(folder.name, error)]
     tables = list(tables)
-    wanted = {f"{table.name}.csv" for table in tables}
-    present = {path.name for path in folder.iterdir() if path.suffix.lower() == ".csv"}
-    problems = [f"{name}: this file is missing from the drop." for name in sorted(wanted - present)]
-    problems += [
-        f"{name}: there is no table of this name; remove the file, or declare it in feature_repo/tables.py."
-        for name in sorted(present - wanted)
-    ]
+    problems = _missing_or_unknown([f"{table.name}.csv" for table in tables], here)
     found = []
     for table in tables:
         path = folder / f"{table.name}.csv"
-        if path.name not in present:
+        if path.name not in here:
             continue
         try:
             found.append(_fingerprint(table, path))
-        except OSError as error:
-            problems.append(f"{path.name}: cannot be read ({error.strerror or error}).")
-    return found, problems + _checksum_problems(folder / CHECKSUMS, found)
+        except (FileError, OSError) as error:
+            problems.append(problem_of(path.name, error))
+    if CHECKSUMS in here:
+        problems += _checksum_problems(folder / CHECKSUMS, found)
+    return found, problems
+
+
+def _missing_or_unknown(wanted: list[str], here: list[str]) -> list[str]:
+    present = {name for name in here if Path(name).suffix.lower() == ".csv"}
+    unknown = sorted(present.difference(wanted))
+    problems = [f"{name}: this file is missing from the drop." for name in sorted(set(wanted) - present)]
+    problems += [
+        f"{shown(name)}: there is no table of this name; remove the file, or declare it in"
+        " feature_repo/tables.py."
+        for name in unknown[: limits.SHOWN_NAMES]
+    ]
+    if len(unknown) > limits.SHOWN_NAMES:
+        problems.append(f"{len(unknown) - limits.SHOWN_NAMES:,} more CSV files belong to no table.")
+    return problems
 
 
 def _fingerprint(table: SourceTable, path: Path) -> DropFile:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
-    return DropFile(table, path, digest.hexdigest(), size)
+    with Meter(path, open_file(path)) as meter:
+        while meter.read(BLOCK):
+            pass
+        return DropFile(table, path, meter.digest.hexdigest(), meter.count)
 
 
 def _checksum_problems(path: Path, found: list[DropFile]) -> list[str]:
-    if not path.is_file():
-        return []
+    try:
+        with open_file(path) as file:
+            content = file.read(limits.CHECKSUM_BYTES + 1)
+    except (FileError, OSError) as error:
+        return [problem_of(path.name, error)]
+    if len(content) > limits.CHECKSUM_BYTES:
+        return [f"{path.name} is larger than {limits.CHECKSUM_BYTES:,} bytes; is it a list of checksums?"]
     stated = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in content.decode("utf-8", errors="replace").splitlines():
         # `sha256sum` marks files read in binary mode with '*', and `find` puts './' before names.
         digest, _, name = line.partition(" ")
         stated[name.strip().lstrip("*").removeprefix("./")] = digest.strip().lower()

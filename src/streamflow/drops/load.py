@@ -9,7 +9,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.drops import files, inbox, ledger, stage, store, tables
+from streamflow.drops import files, inbox, ledger, parse, stage, store, tables
+from streamflow.drops.quoting import shown, shown_path
+from streamflow.drops.raw_file import FileError, problem_of
 from streamflow.drops.read import Progress
 from streamflow.errors import DropRefused, UsageError
 from streamflow.postgres import clock, locks
@@ -126,7 +128,7 @@ def load(
         progress: Called after each chunk.
 
     Raises:
-        UsageError: The folder does not exist, or the date is in the future.
+        UsageError: The folder does not exist, or the date is in the future or before all dates that are read.
         DropRefused: The drop has problems, all of which are listed; nothing was stored.
         Refused: Another ingest is running, or the clock is wrong; see `clock.stamp`.
         DependencyDown: PostgreSQL does not answer.
@@ -135,7 +137,7 @@ def load(
     content = files.digest(found)
     with transaction(database) as connection:
         locks.take(connection, locks.INGEST)
-        _refuse_future(connection, as_of)
+        _require_past(connection, as_of)
         known = ledger.newest(connection, as_of)
         # The digest covers declared tables only: an unknown file must be refused even beside known content.
         if known is not None and known.digest == content and not problems:
@@ -152,8 +154,8 @@ def load(
             as_of=as_of,
             sequence=sequence,
             digest=content,
-            loaded_by=loaded_by or _user(),
-            origin=str(folder.resolve()),
+            loaded_by=shown(loaded_by or _user()),
+            origin=shown_path(folder.resolve()),
         )
         loaded_at = store.store(connection, drop, staged, meter.step)
         # In the same transaction, so that rows and their planner statistics become visible together.
@@ -185,24 +187,30 @@ def load_new(
         progress: Called after each chunk.
 
     Raises:
-        UsageError: The folder does not exist.
-        DropRefused: Some drops have problems; the others were stored.
+        UsageError: The folder does not exist or cannot be read.
+        DropRefused: Some drops have problems, or folders are no drops but named almost so; the others were stored.
     """
     with transaction(database) as connection:
         known = ledger.dates(connection)
-    outcomes, problems = [], []
-    for when, folder in inbox.dated_folders(root):
-        if when in known or not inbox.is_complete(folder):
-            continue
+    drops, problems = inbox.scan(root)
+    outcomes = []
+    for when, folder in drops:
+        # Drops are independent: a bad one must not block those after it.
         try:
-            outcomes.append(load(database, rules, repo, folder, when, loaded_by, progress))
+            if when not in known and inbox.is_complete(folder):
+                outcomes.append(load(database, rules, repo, folder, when, loaded_by, progress))
+        except (FileError, OSError) as error:
+            problems.append(problem_of(folder.name, error))
         except DropRefused as refusal:
-            # Drops are independent: a bad one must not block those after it.
-            problems += [f"{folder.name}: {problem}" for problem in refusal.details]
+            problems += [f"{shown(folder.name)}: {problem}" for problem in refusal.details]
+        except UsageError as error:
+            problems.append(f"{shown(folder.name)}: {error.what}")
     if problems:
         stored = ", ".join(outcome.drop_id for outcome in outcomes) or "none"
         raise DropRefused(
-            f"Drops in {root} are refused. Stored: {stored}.", details=tuple(problems), hint=_CORRECT
+            f"Drops in {shown_path(root)} are refused. Stored: {stored}.",
+            details=tuple(problems),
+            hint=_CORRECT,
         )
     return outcomes
 
@@ -251,12 +259,17 @@ def examine(
     )
 
 
-def _refuse_future(connection: sa.Connection, as_of: date) -> None:
+def _require_past(connection: sa.Connection, as_of: date) -> None:
     today = clock.today(connection)
     if as_of > today:
         raise UsageError(
             f"The as-of {as_of} is in the future; the database's date is {today} (UTC).",
             hint="A drop describes the past: correct --as-of or the folder's name.",
+        )
+    if as_of < parse.FIRST_DATE:
+        raise UsageError(
+            f"The as-of {as_of} is before {parse.FIRST_DATE}, the first date that a drop may contain.",
+            hint="Correct --as-of or the folder's name.",
         )
 
 
@@ -277,7 +290,7 @@ def _stage(
 def _refusal(folder: Path, problems: list[str]) -> DropRefused:
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     return DropRefused(
-        f"The drop in {folder} is refused: {count}. Nothing was stored.",
+        f"The drop in {shown_path(folder)} is refused: {count}. Nothing was stored.",
         details=tuple(problems),
         hint=_CORRECT,
     )

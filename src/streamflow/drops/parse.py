@@ -33,7 +33,8 @@ _INT = re.compile(r"[+-]?[0-9]+(\.0*)?", re.ASCII)
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_FIRST_DATE, _LAST_DATE = date(1678, 1, 1), date(2261, 12, 31)  # whole years within datetime64[ns]
+FIRST_DATE, LAST_DATE = date(1678, 1, 1), date(2261, 12, 31)
+"""First and last date that can be read: the whole years within datetime64[ns]."""
 
 # Narrower than what Arrow parses: 18 digits cannot overflow 64 bits, and years stay within datetime64[ns].
 _FAST: dict[ColumnType, str] = {
@@ -124,8 +125,8 @@ def _date(text: str) -> date:
         value = date.fromisoformat(text)
     except ValueError:
         raise _BadCellError("is a date that does not exist") from None
-    if not _FIRST_DATE <= value <= _LAST_DATE:
-        raise _BadCellError(f"is not between {_FIRST_DATE} and {_LAST_DATE}")
+    if not FIRST_DATE <= value <= LAST_DATE:
+        raise _BadCellError(f"is not between {FIRST_DATE} and {LAST_DATE}")
     return value
 
 

@@ -15,9 +15,12 @@ from typing import Any
 import pyarrow.csv
 import sqlalchemy as sa
 
+from streamflow.drops import limits
 from streamflow.drops.check import LINE, Checked, Rejected, RowChecker, header_order
 from streamflow.drops.files import DropFile
-from streamflow.drops.read import CsvReader, FileError, raw_records
+from streamflow.drops.quoting import shown
+from streamflow.drops.raw_file import FileError, problem_of
+from streamflow.drops.read import CsvReader, raw_records
 from streamflow.drops.tables import column_definitions
 from streamflow.postgres.names import quote
 from streamflow.repo.declarations import SourceTable
@@ -113,12 +116,9 @@ def _stage_file(
             if not result.lines:
                 raise FileError("has a header and no rows.")
             # The ledger records the digest taken before; it must be that of the rows read here.
-            if reader.sha256 != file.sha256:
-                raise FileError("changed while it was read; ingest it when it is complete.")
-    except FileError as problem:
-        result.problems.append(f"{file.name} {problem}")
-    except OSError as error:
-        result.problems.append(f"{file.name} cannot be read ({error.strerror or error}).")
+            reader.require(file.sha256)
+    except (FileError, OSError) as error:
+        result.problems.append(problem_of(file.name, error))
     return result
 
 
@@ -214,11 +214,16 @@ def judge(connection: sa.Connection, item: StagedFile, max_bad_share: float) -> 
 
 def described(line: int, column: str | None, value: str | None, reason: str) -> str:
     """Describe a rejected record, for example "line 3: age '200' is not between 0 and 120"."""
-    return f"line {line}: {f'{column} {value!r} ' if column else ''}{reason}"
+    quoted = "" if value is None else f"'{shown(value)}' "
+    shown_reason = shown(reason, limits.SHOWN_REASON_CHARACTERS)
+    return f"line {line}: {f'{column} {quoted}' if column else ''}{shown_reason}"
 
 
 def add_raw_text(connection: sa.Connection, item: StagedFile, chunk_rows: int) -> None:
-    """Add the original text of records rejected inside PostgreSQL, by reading the file again."""
+    """Add the original text of records rejected inside PostgreSQL, by reading the file again.
+
+    A file that changed in the meantime gets a problem instead.
+    """
     lines = set(
         connection.execute(
             sa.text(f"SELECT line FROM {QUARANTINE} WHERE table_name = :table AND raw IS NULL"),
@@ -239,5 +244,9 @@ def add_raw_text(connection: sa.Connection, item: StagedFile, chunk_rows: int) -
 
 
 def _raw_rows(item: StagedFile, lines: set[int], chunk_rows: int) -> Iterator[tuple[str, int, str]]:
-    for line, raw in raw_records(item.file.path, lines, chunk_rows):
-        yield item.file.table.name, line, raw
+    # An exception would abort the COPY and, with it, the transaction that other files still need.
+    try:
+        for line, raw in raw_records(item.file.path, item.file.sha256, lines, chunk_rows):
+            yield item.file.table.name, line, raw
+    except (FileError, OSError) as error:
+        item.problems.append(problem_of(item.file.name, error))

@@ -45,6 +45,7 @@ def ingest_folder(
 ) -> IngestOutcome:
     """Ingest one drop; without `as_of`, the folder's name is its as-of date. See `drops.load.load`."""
     when = as_of or inbox.as_of(folder)
+    folder = inbox.located(folder)
     repo = definitions.load(settings.feast.repo)
     return load.load(settings.database, settings.ingest, repo, folder, when, loaded_by, progress)
 

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamflow.drops import limits
 from streamflow.drops.check import RowChecker, header_order, in_words
-from streamflow.drops.read import Chunk, FileError
+from streamflow.drops.raw_file import FileError
+from streamflow.drops.read import Chunk
 from streamflow.repo.declarations import source_table
 
 TABLE = source_table(
@@ -128,6 +130,14 @@ def test_all_wrong_columns_are_named_at_once():
         "lacks the column(s) share, flag, kind; has the unknown column(s) colour, (no name);"
         " has the column(s) Count, count more than once (expected: key, count, share, flag, kind, day)."
     )
+
+
+def test_many_unknown_columns_are_counted_and_long_names_cut():
+    names = [f"{number}{'x' * 200}\x1b[2J" for number in range(limits.COLUMNS)]
+    with pytest.raises(FileError) as caught:
+        header_order(TABLE, names)
+    assert "xxx…, 1x" in str(caught.value) and " and 1,580 more (expected: key" in str(caught.value)
+    assert len(str(caught.value)) < (limits.SHOWN_NAMES + 5) * (limits.SHOWN_CHARACTERS + 2)
 
 
 def test_a_check_of_ones_own_speaks_for_itself():

@@ -1,10 +1,11 @@
 import hashlib
+import os
 from datetime import date
 from types import SimpleNamespace
 
 import pytest
 
-from streamflow.drops import files
+from streamflow.drops import files, limits
 from streamflow.errors import UsageError
 
 TABLES = [SimpleNamespace(name="users"), SimpleNamespace(name="labels")]
@@ -60,3 +61,65 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 
 def test_a_drop_id_reads_as_date_number_and_content():
     assert files.drop_id(date(2024, 1, 31), 2, "0123456789abcdef") == "2024-01-31.2-0123456789ab"
+
+
+def replace(path, kind, secret):
+    path.unlink(missing_ok=True)
+    if kind == "a symbolic link":
+        path.symlink_to(secret)
+    elif kind == "a FIFO":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+
+
+@pytest.mark.parametrize("name", ["labels.csv", files.CHECKSUMS])
+@pytest.mark.parametrize("kind", ["a symbolic link", "a FIFO", "a folder"])
+def test_every_file_of_a_drop_is_a_regular_file(folder, tmp_path_factory, name, kind):
+    secret = tmp_path_factory.mktemp("outside") / "secret"
+    secret.write_text(f"hunter2,password\n{'0' * 64}  users.csv\n")
+    replace(folder / name, kind, secret)
+    found, problems = files.find(TABLES, folder)
+    assert problems == [f"{name} is {kind} and not a regular file; put the file itself into the drop."]
+    assert name not in [file.name for file in found]
+
+
+def test_a_link_in_place_of_a_drop_shows_nothing_of_where_it_leads(folder, tmp_path_factory):
+    link = tmp_path_factory.mktemp("inbox") / "2024-01-31"
+    link.symlink_to(folder)
+    found, (problem,) = files.find(TABLES, link)
+    assert found == []
+    assert problem.startswith("2024-01-31 cannot be read")
+
+
+def test_a_checksum_file_has_a_largest_size(folder):
+    (folder / files.CHECKSUMS).write_bytes(b"x" * limits.CHECKSUM_BYTES)
+    assert files.find(TABLES, folder)[1] == []
+    (folder / files.CHECKSUMS).write_bytes(b"x" * (limits.CHECKSUM_BYTES + 1))
+    assert files.find(TABLES, folder)[1] == [
+        "SHA256SUMS is larger than 1,048,576 bytes; is it a list of checksums?"
+    ]
+
+
+def test_the_first_unknown_files_are_named_and_the_others_counted(folder):
+    for number in range(limits.SHOWN_NAMES + 7):
+        (folder / f"{number:02d}\x1b[2J{'x' * 200}.csv").touch()
+    _, problems = files.find(TABLES, folder)
+    assert len(problems) == limits.SHOWN_NAMES + 1
+    assert problems[0].startswith("00\\x1b[2Jxxx")
+    assert problems[-1] == "7 more CSV files belong to no table."
+    assert all(len(problem) < 200 and problem.isprintable() for problem in problems)
+
+
+def test_a_name_that_is_not_utf8_can_be_reported(folder):
+    (folder / os.fsdecode(b"caf\xe9.csv")).touch()
+    _, (problem,) = files.find(TABLES, folder)
+    assert problem.startswith("caf\\udce9.csv: there is no table")
+
+
+def test_a_folder_that_cannot_be_listed_is_a_problem_of_the_drop(folder, monkeypatch):
+    monkeypatch.setattr(limits, "ENTRIES", 2)
+    assert files.find(TABLES, folder) == (
+        [],
+        [f"{folder.name} holds more than 2 files; move what is no table's away."],
+    )
