@@ -1,6 +1,6 @@
 """Open a drop's files as bytes: regular files only, never through a link, with lines of limited length.
 
-Whoever may write to the inbox must not make an ingest read a file outside it, wait for a writer of a FIFO, or
+A writer of the inbox must not be able to make an ingest read a file outside it, wait for a writer of a FIFO, or
 fill its memory with one endless line.
 """
 
