@@ -12,9 +12,10 @@ No I/O happens here: `mlflow_api` fetches the files, `predict.models.cache` keep
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,12 +102,28 @@ def check(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
     Raises:
         ReleaseRefused: A check failed; the message says which.
     """
-    try:
+    with _untrusted(pointer):
         return _checked(pointer, files)
+
+
+def verify(pointer: VersionPointer, files: Mapping[str, bytes]) -> None:
+    """Check that the files are those of a model version, which is the first part of `check`.
+
+    Raises:
+        ReleaseRefused: A file is missing, or is not the one that was registered.
+    """
+    with _untrusted(pointer):
+        _check_digests(pointer, files)
+
+
+@contextlib.contextmanager
+def _untrusted(pointer: VersionPointer) -> Iterator[None]:
+    """Any exception that untrusted files cause is a reason to refuse them."""
+    try:
+        yield
     except ReleaseRefused:
         raise
     except Exception as error:
-        # The files are untrusted input: any exception they cause is a reason to refuse them.
         raise refused(pointer, f"it cannot be checked ({type(error).__name__}: {error})") from error
 
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from streamflow import release as releases
+from streamflow import release_check
 from streamflow.errors import DependencyDown, ReleaseRefused, StreamFlowError
 from streamflow.mlflow_api.transport import RegistryClient
 from streamflow.model_version import files as version_files
@@ -47,7 +48,7 @@ def verified_release(client: RegistryClient, model: str, version: Version) -> re
             files[name] = content
     if missing := sorted(set(version_files.SERVED) - set(files)):
         raise _refused(version, f"it has no {', '.join(missing)}")
-    return releases.check(pointer, files)
+    return release_check.check(pointer, files)
 
 
 def _file(client: RegistryClient, version: Version, name: str) -> bytes:

@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from streamflow import log
-from streamflow import release as releases
+from streamflow import log, release_check
 from streamflow.errors import DependencyDown, ReleaseRefused
 from streamflow.mlflow_api.serving_client import ServingClient
 from streamflow.model_version.aliases import CANARY, CHALLENGER, PRODUCTION
@@ -145,7 +144,7 @@ class Watch:
         started = time.perf_counter()
         try:
             files = await self._registry.fetch(pointer)
-            release = await asyncio.to_thread(releases.check, pointer, files)
+            release = await asyncio.to_thread(release_check.check, pointer, files)
             self._check_join_key(release)
         except DependencyDown as error:
             self._registry_is(False, str(error))
@@ -188,7 +187,9 @@ class Watch:
                 and self._clock() - failed.at < _RETRY_REFUSED_SECONDS
             ):
                 return
-            release = await asyncio.to_thread(releases.check, pointer, await self._registry.fetch(pointer))
+            release = await asyncio.to_thread(
+                release_check.check, pointer, await self._registry.fetch(pointer)
+            )
             self._check_join_key(release)
         except DependencyDown as error:
             self._registry_is(False, str(error))
