@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -71,7 +73,7 @@ class ServingClient:
 
         Raises:
             DependencyDown: MLflow does not answer.
-            ReleaseRefused: A file is missing, or MLflow's artifact proxy does not serve the files.
+            ReleaseRefused: A file is missing, the files are too large, or MLflow's artifact proxy does not serve them.
         """
         response = await self._get(
             f"{API}/model-versions/get-download-uri", name=pointer.name, version=str(pointer.version)
@@ -80,21 +82,47 @@ class ServingClient:
         scheme, _, path = uri.partition(":/")
         if scheme != PROXY:
             raise refused(pointer, f"its files are at {scheme}:, not behind MLflow's artifact proxy")
-        files = {}
+        files: dict[str, bytes] = {}
         for name in version_files.SERVED:
-            response = await self._get(f"{ARTIFACTS}/{path.lstrip('/')}/{name}")
+            left = version_files.MOST_SERVED_BYTES - sum(map(len, files.values()))
+            response, content = await self._download(f"{ARTIFACTS}/{path.lstrip('/')}/{name}", left)
             if response.status_code == 404 or error_code(response) == "RESOURCE_DOES_NOT_EXIST":
                 raise refused(pointer, f"it has no {name}")
             if response.status_code != 200:
                 raise DependencyDown(
                     f"MLflow answered {response.status_code} for {name} of version {pointer.version}."
                 )
-            files[name] = response.content
+            if len(content) > left:
+                most = version_files.MOST_SERVED_BYTES // 2**20
+                raise refused(pointer, f"its files are larger than {most} MiB")
+            files[name] = content
         return files
 
+    async def _download(self, path: str, most: int) -> tuple[httpx2.Response, bytes]:
+        """Return the answer and its content, of which no more is read than a little over `most` bytes."""
+        content = b""
+        with self._told():
+            async with self._client.stream("GET", path) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    return response, b""
+                parts = []
+                async for part in response.aiter_bytes():
+                    parts.append(part)
+                    most -= len(part)
+                    if most < 0:
+                        break
+                content = b"".join(parts)
+        return response, content
+
     async def _get(self, path: str, **parameters: str) -> httpx2.Response:
-        try:
+        with self._told():
             return await self._client.get(path, params=parameters)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except httpx2.HTTPError as error:
             raise DependencyDown(
                 f"MLflow at {self._client.base_url} does not answer ({type(error).__name__}).",

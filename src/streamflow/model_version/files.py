@@ -20,6 +20,9 @@ MANIFEST = "manifest.json"
 SERVED = (MANIFEST, CONTRACT, GOLDEN, ONNX)
 """Files that the predict service downloads; it never loads the stored estimator."""
 
+MOST_SERVED_BYTES = 256 * 2**20
+"""Largest size of the files in `SERVED` together."""
+
 TRAINING_SET = "training_set"
 """Folder with the training set, its split and its fingerprint."""
 
