@@ -44,10 +44,9 @@ def ingest_folder(
     progress: Progress | None = None,
 ) -> IngestOutcome:
     """Ingest one drop; without `as_of`, the folder's name is its as-of date. See `drops.load.load`."""
-    when = as_of or inbox.as_of(folder)
-    folder = inbox.located(folder)
+    when, located = as_of or inbox.as_of(folder), inbox.located(folder)
     repo = definitions.load(settings.feast.repo)
-    return load.load(settings.database, settings.ingest, repo, folder, when, loaded_by, progress)
+    return load.load(settings.database, settings.ingest, repo, located, when, loaded_by, progress)
 
 
 def _result(outcome: IngestOutcome) -> IngestedDrop:

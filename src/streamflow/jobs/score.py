@@ -24,8 +24,7 @@ def score(settings: Settings) -> ScoreResult | ScoreSkipped:
     began = time.monotonic()
     release = served_release(settings.mlflow, settings.database)
     with transaction(settings.database) as connection:
-        known = clock.known_now(connection)
-        loaded = ledger.entries(connection, known)
+        loaded = ledger.entries(connection, known := clock.known_now(connection))
         at = newest_as_of([drop.as_of for drop in loaded])
         newest = scoring.newest(connection, release.contract.model)
     if run.is_current(newest, release, at, max(drop.loaded_at for drop in loaded)):
