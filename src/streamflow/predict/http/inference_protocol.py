@@ -98,7 +98,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": InferenceError} for status in statuses}
 
 
-_MODEL_ERRORS = _errors(404, 500, 503)
+_MODEL_ERRORS = _errors(400, 404, 500, 503)
 _INFER_ERRORS = _errors(400, 401, 403, 404, 408, 413, 422, 429, 500, 503)
 
 
