@@ -9,8 +9,8 @@
 {{- end -}}
 
 {{- /*
-Ingress rules of a component: callers reach its port, Prometheus its metrics port. A component without a port has none
-to restrict the rule to. Arguments: root, component, talks (component -> targets), policy (values of its networkPolicy).
+Ingress rules of a component: the components that call it may connect to its port, Prometheus to its metrics port. For a
+component without a port, the rule names no port and allows all. Arguments: root, component, talks (component -> targets), policy (values of its networkPolicy).
 */ -}}
 {{- define "streamflow.ingressRules" -}}
 {{- $facts := include "streamflow.factsOf" . | fromYaml -}}

@@ -63,7 +63,7 @@ checked here: values.schema.json checks the knobs one by one.
 - "predict.pdb.minAvailable and predict.pdb.maxUnavailable exclude each other: set one of them to null."
 {{- end }}
 {{- if and .pdb.enabled (kindIs "invalid" .pdb.minAvailable) (kindIs "invalid" .pdb.maxUnavailable) }}
-- "predict.pdb.minAvailable and predict.pdb.maxUnavailable are both null, so the budget has no limit: set one of them, for example predict.pdb.maxUnavailable=1, or predict.pdb.enabled=false."
+- "predict.pdb.minAvailable and predict.pdb.maxUnavailable are both null: set one of them, for example predict.pdb.maxUnavailable=1, or disable the budget with predict.pdb.enabled=false."
 {{- end }}
 {{- if and .pdb.enabled (not (kindIs "invalid" .pdb.minAvailable)) }}
 {{- $stay := int .pdb.minAvailable -}}
@@ -76,10 +76,10 @@ checked here: values.schema.json checks the knobs one by one.
 - "predict.pdb.maxUnavailable={{ .pdb.maxUnavailable }} blocks every node drain: raise it to at least 1, or set predict.pdb.enabled=false."
 {{- end }}
 {{- if and .ingress.enabled (not .ingress.hosts) }}
-- "predict.ingress.enabled is true, but there is no host: list host names in predict.ingress.hosts."
+- "predict.ingress.enabled is true, but predict.ingress.hosts is empty: add at least one host name."
 {{- end }}
 {{- if and .httpRoute.enabled (not .httpRoute.parentRefs) }}
-- "predict.httpRoute.enabled is true, but there is no Gateway: name one in predict.httpRoute.parentRefs."
+- "predict.httpRoute.enabled is true, but predict.httpRoute.parentRefs is empty: add at least one Gateway."
 {{- end }}
 {{- $needed := addf .preStopSeconds $.Values.settings.predict.drainSeconds -}}
 {{- if ge $needed (float64 .terminationGracePeriodSeconds) }}

@@ -12,9 +12,9 @@
 {{- end -}}
 
 {{- /*
-"yes" if there is a cluster to look passwords up in: `helm template` has none, and `lookup` then returns nothing. Looks only
-into the release's namespace, because the installing user may have no rights elsewhere; Helm itself lists Secrets there. A list
-is an answer even if it is empty or the namespace does not exist yet.
+"yes" if Helm can read Secrets from a cluster; under `helm template`, `lookup` returns nothing. Only the release's namespace is
+searched, because the user may have no rights in others, while Helm itself lists Secrets in this one. A cluster returns a list
+even if it is empty or the namespace does not exist yet.
 */ -}}
 {{- define "streamflow.hasCluster" -}}
 {{- if or (lookup "v1" "Secret" .Release.Namespace (include "streamflow.databaseSecret" .)) (lookup "v1" "Secret" .Release.Namespace "") }}yes{{ end -}}

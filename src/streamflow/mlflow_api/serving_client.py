@@ -100,20 +100,18 @@ class ServingClient:
 
     async def _download(self, path: str, most: int) -> tuple[httpx2.Response, bytes]:
         """Return the answer and its content, of which no more is read than a little over `most` bytes."""
-        content = b""
+        parts = []
         with self._told():
             async with self._client.stream("GET", path) as response:
                 if response.status_code != 200:
                     await response.aread()
                     return response, b""
-                parts = []
                 async for part in response.aiter_bytes():
                     parts.append(part)
                     most -= len(part)
                     if most < 0:
                         break
-                content = b"".join(parts)
-        return response, content
+        return response, b"".join(parts)
 
     async def _get(self, path: str, **parameters: str) -> httpx2.Response:
         with self._told():

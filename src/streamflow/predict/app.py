@@ -86,7 +86,7 @@ def create_apps(settings: Settings, live: LiveModel | None = None) -> Apps:
     app = (
         FastAPI(**_ABOUT, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
         if apart
-        else (FastAPIOffline(**_ABOUT, redoc_url=None, lifespan=lifespan))
+        else FastAPIOffline(**_ABOUT, redoc_url=None, lifespan=lifespan)
     )
     app.router.route_class = CheckedRoute
     add_routes(app, service)

@@ -24,8 +24,6 @@ OPEN: frozenset[str] = frozenset()
 PREDICT = frozenset(("predict",))
 FEATURES = frozenset(("features",))
 
-DOCS = "/static-offline-docs"
-_PREDICTIONS = ("POST", "/predict")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _FALSE = frozenset(("0", "false", "off", "f", "no", "n"))
 """Values of a query parameter that FastAPI reads as false."""
@@ -36,7 +34,7 @@ def needs(join_key: str) -> Needs:
     """What every route needs, by method and path template."""
     model, version = "/v2/models/{model_name}", "/v2/models/{model_name}/versions/{model_version}"
     return {
-        _PREDICTIONS: PREDICT,
+        ("POST", "/predict"): PREDICT,
         ("POST", "/predict/batch"): PREDICT,
         ("GET", f"/features/{{{join_key}}}"): FEATURES,
         ("POST", f"{model}/infer"): PREDICT,
@@ -62,7 +60,7 @@ def needs(join_key: str) -> Needs:
                 ("GET", "/docs/oauth2-redirect"),
                 ("GET", "/openapi.json"),
                 ("HEAD", "/openapi.json"),
-                ("GET", DOCS),
+                ("GET", "/static-offline-docs"),
             ],
             OPEN,
         ),
