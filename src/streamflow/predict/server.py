@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal
 
@@ -15,20 +17,36 @@ import uvicorn
 
 from streamflow import log
 from streamflow import settings as settings_module
-from streamflow.errors import StreamFlowError
+from streamflow.errors import DependencyDown, StreamFlowError
 from streamflow.predict.app import create_apps
 from streamflow.predict.http.connection import capped
-from streamflow.predict.http.receiving import HeaderTimeout
+from streamflow.predict.http.stalled import StalledConnections
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.settings import PredictSettings, Settings
 
 _LOG = log.get(__name__)
 _TICKS_A_SECOND = 10
 """How often uvicorn calls `on_tick`."""
+_MOST_UNREAD_SECONDS = 30.0
+"""Longest time that an answer may wait to be read, in seconds."""
 
 
-class StatusServer(uvicorn.Server):
-    """A uvicorn server that leaves signals to the server beside it."""
+class SweepingServer(uvicorn.Server):
+    """A uvicorn server that closes stalled connections."""
+
+    def __init__(self, config: uvicorn.Config, settings: PredictSettings) -> None:
+        super().__init__(config)
+        self._stalled = StalledConnections(settings.receive_timeout_seconds, _MOST_UNREAD_SECONDS)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Once a second, close stalled connections."""
+        if counter % _TICKS_A_SECOND == 0:
+            self._stalled.sweep(self.server_state.connections, time.monotonic())
+        return await super().on_tick(counter)
+
+
+class StatusServer(SweepingServer):
+    """A server that leaves signals to the server beside it."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -36,8 +54,16 @@ class StatusServer(uvicorn.Server):
         yield
 
 
-class DrainingServer(uvicorn.Server):
-    """A uvicorn server that drains before it shuts down.
+@dataclass(frozen=True)
+class Beside:
+    """A server that runs as long as another one, and its bound socket."""
+
+    server: StatusServer
+    bound: socket.socket
+
+
+class DrainingServer(SweepingServer):
+    """A server that drains before it shuts down.
 
     uvicorn closes its listener at once on SIGTERM. This server keeps answering for a while, adds `Connection: close` to
     every answer and reports that it is not ready, so that no keep-alive connection is closed with a request on it.
@@ -49,38 +75,35 @@ class DrainingServer(uvicorn.Server):
         config: uvicorn.Config,
         live: LiveModel,
         settings: PredictSettings,
-        status: StatusServer | None = None,
+        beside: Beside | None = None,
     ) -> None:
-        super().__init__(config)
+        super().__init__(config, settings)
         self._live = live
-        self._status = status
+        self._beside = beside
         self._drain_seconds = settings.drain_seconds
-        self._header_timeout = HeaderTimeout(settings.receive_timeout_seconds)
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def serve(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal arrives, and the status port as long."""
         self._loop = asyncio.get_running_loop()
-        if self._status is None:
-            await super().serve(sockets)  # type: ignore[arg-type]
+        if self._beside is None:
+            await super().serve(sockets)
             return
-        beside = asyncio.create_task(self._status.serve())
+        status = self._beside.server
+        serving = asyncio.create_task(status.serve([self._beside.bound]))
         try:
-            await super().serve(sockets)  # type: ignore[arg-type]
+            await super().serve(sockets)
         finally:
-            self._status.should_exit = True
-            await beside
-
-    async def on_tick(self, counter: int) -> bool:
-        """Once a second, close connections whose request headers are overdue."""
-        if counter % _TICKS_A_SECOND == 0:
-            self._header_timeout.sweep(self.server_state.connections, time.monotonic())
-        return await super().on_tick(counter)
+            status.should_exit = True
+            status.force_exit = self.force_exit
+            await serving
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain on the first SIGTERM; shut down on any other signal."""
         if sig != signal.SIGTERM or self._live.draining or self._loop is None or not self._drain_seconds:
             super().handle_exit(sig, frame)
+            if self._beside is not None and self._beside.server.should_exit:
+                self._beside.server.force_exit = True
             return
         self._live.draining = True
         _LOG.info("draining", seconds=self._drain_seconds)
@@ -105,16 +128,40 @@ def main() -> int:
 
 
 def run(settings: Settings) -> None:
-    """Serve until a signal arrives."""
+    """Serve until a signal arrives.
+
+    Raises:
+        DependencyDown: A port is in use.
+    """
     live = LiveModel()
     apps = create_apps(settings, live)
-    status = None
+    predict = settings.predict
+    bound = _bind(predict.host, predict.port, "STREAMFLOW_PREDICT__PORT")
+    beside = None
     if apps.status is not None:
-        status = StatusServer(
-            _config(apps.status, settings.predict, settings.predict.status_port or 0, lifespan="off")
+        port = predict.status_port or 0
+        beside = Beside(
+            StatusServer(_config(apps.status, predict, port, lifespan="off"), predict),
+            _bind(predict.host, port, "STREAMFLOW_PREDICT__STATUS_PORT"),
         )
-    config = _config(apps.predictions, settings.predict, settings.predict.port, lifespan="on")
-    DrainingServer(config, live, settings.predict, status).run()
+    config = _config(apps.predictions, predict, predict.port, lifespan="on")
+    server = DrainingServer(config, live, predict, beside)
+    server.run([bound])
+
+
+def _bind(host: str, port: int, setting: str) -> socket.socket:
+    """Bind a socket that does not listen yet, so that nobody connects before the application has started."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise DependencyDown(
+            f"Port {port} of {host} cannot be used ({error.strerror}).",
+            hint=f"Stop the process that listens there, or choose another port with {setting}.",
+        ) from error
+    return bound
 
 
 def _config(
@@ -126,6 +173,7 @@ def _config(
         port=port,
         lifespan=lifespan,
         loop="uvloop",
+        ws="none",
         http=capped(settings.max_connections),
         log_config=None,
         access_log=False,

@@ -99,10 +99,20 @@ def many_headers(size):
     return b"GET /livez HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * (size // 6)
 
 
+def trailers(size):
+    head = b"POST /predict HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    return head + b"0\r\n" + b"x: y\r\n" * (size // 6)
+
+
 @pytest.mark.parametrize(
     "content",
-    [pipelined(14_000_000), endless_header(300_000_000), many_headers(100_000_000)],
-    ids=["requests sent ahead", "a header without end", "headers without end"],
+    [
+        pipelined(14_000_000),
+        endless_header(300_000_000),
+        many_headers(100_000_000),
+        trailers(100_000_000),
+    ],
+    ids=["requests sent ahead", "a header without end", "headers without end", "trailers without end"],
 )
 def test_one_client_adds_little_to_the_resident_memory(replica, content):
     process, port, _ = replica

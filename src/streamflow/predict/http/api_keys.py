@@ -190,7 +190,8 @@ class KeyFile:
         import limits
 
         if self._limiter is None:
-            self._limiter = limits.strategies.MovingWindowRateLimiter(limits.storage.MemoryStorage())
+            # Counts instead of keeping the time of every request, as a moving window would.
+            self._limiter = limits.strategies.SlidingWindowCounterRateLimiter(limits.storage.MemoryStorage())
         rate = limits.parse(key.rate)
         if self._limiter.hit(rate, key.name):
             return None

@@ -1,10 +1,10 @@
-"""Limits on the size of request bodies and on the time that headers and bodies take to arrive."""
+"""Limits on the size of request bodies and on the time that they take to arrive."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from streamflow.predict.problems import Problem, ProblemError
@@ -97,43 +97,3 @@ class BodyReader:
 
 def _too_much_at_once() -> Problem:
     return Problem("overloaded", "Too much is being sent to this replica at a time.", retry_after=1)
-
-
-class HeaderTimeout:
-    """Closes connections whose request line and headers do not arrive; uvicorn itself would wait forever.
-
-    It checks all connections from time to time, so that requests cost nothing more. A connection that is idle between
-    two requests is left to uvicorn's keep-alive timeout.
-    """
-
-    def __init__(self, most_seconds: float) -> None:
-        self._seconds = most_seconds
-        # By connection: its last request, and since when it has been waiting for the next one.
-        self._waiting: dict[Any, tuple[Any, float]] = {}
-
-    def sweep(self, connections: Iterable[Any], now: float) -> None:
-        """Close the connections that have waited too long for headers.
-
-        Args:
-            connections: uvicorn's connections (its httptools protocol).
-            now: Current time by the monotonic clock, in seconds.
-        """
-        waiting: dict[Any, tuple[Any, float]] = {}
-        for connection in tuple(connections):
-            if not _waits_for_head(connection):
-                continue
-            last, since = self._waiting.get(connection, (None, now))
-            if last is not connection.cycle:
-                last, since = connection.cycle, now
-            if now - since > self._seconds:
-                connection.transport.close()
-            else:
-                waiting[connection] = last, since
-        self._waiting = waiting
-
-
-def _waits_for_head(connection: Any) -> bool:
-    if not hasattr(connection, "cycle"):
-        return False
-    done = connection.cycle is None or connection.cycle.response_complete
-    return done and connection.timeout_keep_alive_task is None

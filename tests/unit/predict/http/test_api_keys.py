@@ -1,6 +1,7 @@
 """API keys and their scopes."""
 
 import asyncio
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -108,6 +109,21 @@ def test_a_key_is_used_as_often_as_its_rate_allows(tmp_path):
     assert 1 <= found[-1].retry_after <= 3600
     assert [key_file.over_rate(key_file.find(free)) for _ in range(5)] == [None] * 5
     assert key_file.over_rate(None) is None
+
+
+def test_a_large_rate_takes_no_memory_per_request(tmp_path):
+    path = tmp_path / "keys"
+    key, line = api_keys.new_key("shop", ["predict"], rate="9999999/day")
+    path.write_text(f"{line}\n")
+    key_file = api_keys.KeyFile(path)
+    found = key_file.find(key)
+    key_file.over_rate(found)
+    tracemalloc.start()
+    for _ in range(5000):
+        assert key_file.over_rate(found) is None
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 100_000
 
 
 @pytest.mark.parametrize("rate", ["3", "3/fortnight", "-1/second", "1.5/second"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,11 @@ class Transport:
     def close(self):
         self.closed = True
 
+    abort = close
+
+    def get_write_buffer_size(self):
+        return 0
+
     def is_closing(self):
         return self.closed
 
@@ -43,11 +49,29 @@ class Transport:
 
 
 async def application(scope, receive, send):
-    """Answer 200 once the whole body is there."""
+    """Answer 200 once the whole body is there; the request carries no header that came behind it."""
     while (message := await receive())["type"] == "http.request" and message["more_body"]:
         pass
+    if message["type"] == "http.disconnect":
+        return
+    assert all(name != b"trailer" for name, _ in scope["headers"])
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
+
+
+def opened(config, state):
+    """A connection and what it writes to."""
+    connection = config.http_protocol_class(config=config, server_state=state, app_state={})
+    transport = Transport()
+    connection.connection_made(transport)
+    return connection, transport
+
+
+def busy(config, state):
+    """A connection with a request in progress."""
+    connection, transport = opened(config, state)
+    connection.cycle = SimpleNamespace(response_complete=False)
+    return connection, transport
 
 
 def exchange(*pieces, most_connections=10, others=0):
@@ -55,12 +79,11 @@ def exchange(*pieces, most_connections=10, others=0):
 
     async def scenario():
         state = ServerState()
-        state.connections.update(object() for _ in range(others))
-        config = Config(application, http=capped(most_connections), log_config=None)
+        config = Config(application, http=capped(most_connections), log_config=None, ws="none")
         config.load()
-        connection = config.http_protocol_class(config=config, server_state=state, app_state={})
-        transport = Transport()
-        connection.connection_made(transport)
+        for _ in range(others):
+            busy(config, state)
+        connection, transport = opened(config, state)
         queued = 0
         for piece in pieces:
             if not transport.closed:
@@ -130,6 +153,66 @@ def test_a_body_that_breaks_off_in_its_encoding_is_a_bad_request():
 def test_a_connection_beyond_the_largest_number_is_refused():
     assert exchange(head(), most_connections=10, others=9) == ([200], False)
     assert exchange(head(), most_connections=10, others=10) == ([503], True)
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n"
+"""A request without its last chunk."""
+
+
+def test_trailers_do_not_become_headers():
+    trailers = b"trailer: x\r\nauthorization: Bearer key\r\n"
+    assert exchange(CHUNKED + b"0\r\n" + trailers + b"\r\n", head()) == ([200, 200], False)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"trailer: " + b"y" * 10_000 + b"\r\n", b"y" * 10_000, b"t: y\r\n" * 1000],
+    ids=["long trailers", "one trailer without end", "short trailers"],
+)
+def test_trailers_beyond_the_cap_are_refused(piece):
+    assert exchange(CHUNKED, b"0\r\ntrailer: ", *[piece] * 1000) == ([431], True)
+
+
+def test_the_extension_of_a_chunk_beyond_the_cap_is_refused():
+    assert exchange(CHUNKED, b"2;", *[b"y" * 10_000] * 1000) == ([431], True)
+
+
+def test_a_body_of_many_small_chunks_is_read():
+    assert exchange(CHUNKED, *[b"1\r\nx\r\n"] * 30_000, b"0\r\n\r\n", head()) == ([200, 200], False)
+
+
+@pytest.mark.parametrize("malformed", [b"no http\r\n\r\n", CHUNKED + b"zz\r\n"])
+def test_a_malformed_request_is_not_answered_before_those_that_came_first(malformed):
+    assert exchange(head() * 3 + malformed) == ([200] * 3, True)
+
+
+def test_a_websocket_is_not_opened_and_fills_no_log(caplog):
+    upgrade = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    statuses, _ = exchange(upgrade)
+    assert statuses == [200]
+    assert not caplog.records
+
+
+def test_a_new_connection_takes_the_place_of_the_one_that_was_idle_longest():
+    async def scenario():
+        state = ServerState()
+        config = Config(application, http=capped(3), log_config=None, ws="none")
+        config.load()
+        _, working = busy(config, state)
+        idle = [opened(config, state) for _ in range(2)]
+        # The first has had an answer, so the second, which sends half a head, has waited longer.
+        await asyncio.sleep(0.01)
+        idle[0][0].data_received(head())
+        await asyncio.wait(state.tasks)
+        idle[1][0].data_received(head()[:-2])
+        _, new = opened(config, state)
+        assert [each.closed for each in (working, idle[0][1], idle[1][1], new)] == [False, False, True, False]
+        _, newer = opened(config, state)
+        assert [idle[0][1].closed, new.closed, newer.closed] == [True, False, False]
+        for connection, _ in idle:
+            connection.connection_lost(None)
+
+    asyncio.run(scenario())
 
 
 REQUESTS = st.lists(st.integers(0, 2 * MOST_HEAD_BYTES), max_size=30)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 
-from streamflow.predict.http.receiving import BodyReader, HeaderTimeout
+from streamflow.predict.http.receiving import BodyReader
 from streamflow.predict.problems import ProblemError
 
 SOON = 0.05
@@ -73,34 +72,3 @@ def test_a_cancellation_from_outside_is_not_a_timeout():
             await task
 
     asyncio.run(scenario())
-
-
-class Connection:
-    """The attributes of a uvicorn connection that are read."""
-
-    def __init__(self):
-        self.cycle = None
-        self.timeout_keep_alive_task = None
-        self.closed = False
-        self.transport = SimpleNamespace(close=self.close)
-
-    def close(self):
-        self.closed = True
-
-
-def test_only_connections_with_overdue_headers_are_closed():
-    heads = HeaderTimeout(10.0)
-    connections = [Connection() for _ in range(4)]
-    _, busy, idle, steady = connections
-    busy.cycle = SimpleNamespace(response_complete=False)
-    idle.cycle = SimpleNamespace(response_complete=True)
-    idle.timeout_keep_alive_task = object()
-    for now in range(10):
-        # A new request between any two checks, and half of the next one's headers.
-        steady.cycle = SimpleNamespace(response_complete=True)
-        heads.sweep(connections, float(now))
-    assert not any(connection.closed for connection in connections)
-    for now in range(10, 30):
-        steady.cycle = SimpleNamespace(response_complete=True)
-        heads.sweep(connections, float(now))
-    assert [connection.closed for connection in connections] == [True, False, False, False]
