@@ -91,7 +91,6 @@ def _fill(settings: Settings, folder: Path, tell: Tell) -> tuple[str, int]:
     for alias in ("staging", "production"):
         promote(
             settings.backends,
-            settings.promotion.outside_moves,
             version,
             alias,
             why="benchmark",
@@ -113,7 +112,7 @@ def _sample(settings: Settings) -> tuple[list[str], list[dict[str, Any]]]:
     """Users whom predict accepts, and their features."""
     from streamflow.registry.served import served_release
 
-    contract = served_release(settings.mlflow, settings.database).contract
+    contract = served_release(settings.database, settings.mlflow.registered_model).contract
     key = contract.join_key
     position = {view.name: f"v{i}" for i, view in enumerate(contract.views)}
     names = ", ".join(f'{position[f.view]}."{f.name}"' for f in contract.features)

@@ -32,6 +32,7 @@ TAKES_POD_KEYS = (
     "mlflow",
     "feast",
     "predict",
+    "registrar",
     "exporter",
     "jobDefaults",
     "demo",

@@ -8,16 +8,17 @@ from datetime import date, datetime
 from streamflow.drops import ledger
 from streamflow.features import training_set
 from streamflow.model_version import tags as version_tags
+from streamflow.model_version.training_set import TrainingSet
 from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
-from streamflow.registry import versions
+from streamflow.registry import releases, versions
 from streamflow.repo import definitions
-from streamflow.settings import Settings
+from streamflow.settings import DatabaseSettings, MlflowSettings, Settings
 from streamflow.snapshots import views
 from streamflow.snapshots.as_of import label_as_of, newest_as_of
 from streamflow.times import midnight
 from streamflow.training import fit
-from streamflow.training.record import record
+from streamflow.training.record import Recorded, record
 
 
 @dataclass(frozen=True)
@@ -102,15 +103,7 @@ def train(
     )
     seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= max(at, label_at).date()]
     run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, seen)
-    tags = {
-        **run.lineage,
-        version_tags.MANIFEST_SHA256: run.manifest_sha256,
-        version_tags.FINGERPRINT: data.fingerprint,
-        version_tags.ESTIMATOR: fitted.estimator,
-        version_tags.AS_OF: at.date().isoformat(),
-        version_tags.AUC: f"{fitted.metrics['auc']:.6f}",
-    }
-    version = versions.register(settings.mlflow, run_id=run.run_id, source=run.source, tags=tags)
+    version = _register(settings.database, settings.mlflow, run, data, fitted)
     return Trained(
         run_id=run.run_id,
         version=version,
@@ -127,3 +120,22 @@ def train(
         known_at=known,
         drops=tuple(drop["drop_id"] for drop in seen),
     )
+
+
+def _register(
+    database: DatabaseSettings, mlflow: MlflowSettings, run: Recorded, data: TrainingSet, fitted: fit.Fitted
+) -> int:
+    """Record that the model was trained here, then register it; what nobody trained here cannot be promoted."""
+    with transaction(database) as connection:
+        releases.record_trained(
+            connection, mlflow.registered_model, run.manifest_sha256, run.run_id, fitted.split.digest
+        )
+    tags = {
+        **run.lineage,
+        version_tags.MANIFEST_SHA256: run.manifest_sha256,
+        version_tags.FINGERPRINT: data.fingerprint,
+        version_tags.ESTIMATOR: fitted.estimator,
+        version_tags.AS_OF: data.as_of.date().isoformat(),
+        version_tags.AUC: f"{fitted.metrics['auc']:.6f}",
+    }
+    return versions.register(mlflow, run_id=run.run_id, source=run.source, tags=tags)

@@ -194,8 +194,6 @@ class PredictSettings(_Section):
     """Name of the entity's key in requests; must equal the join key of the served model."""
     poll_seconds: float = Field(2.0, gt=0)
     """Interval between two checks for a newly promoted version, in seconds."""
-    cache_dir: Path | None = None
-    """Folder that caches the last good release, so that the service can start without MLflow; empty disables it."""
     deadline_seconds: float = Field(2.0, gt=0)
     """Longest time of a request before it is answered with 503, in seconds."""
     max_queue: int = Field(1024, ge=1)
@@ -236,7 +234,7 @@ class PredictSettings(_Section):
         return f"http://{host}:{self.port}"
 
 
-OutsideMoves = Literal["accept", "revert"]
+OutsideMoves = Literal["gate", "accept", "revert"]
 
 
 class PromotionSettings(_Section):
@@ -244,8 +242,15 @@ class PromotionSettings(_Section):
 
     policy: Literal["automatic", "manual"] = "automatic"
     """Whether a scheduled training that passes the gate is promoted to production or waits in staging."""
-    outside_moves: OutsideMoves = "accept"
-    """Whether an alias changed directly in MLflow is accepted or reverted; either way it is recorded."""
+    outside_moves: OutsideMoves = "gate"
+    """What happens to an alias or a stage that was moved in MLflow: it is judged by the gate, accepted or reverted.
+    Either way it is recorded; versions that were not trained here are always refused."""
+    look_seconds: float = Field(2.0, gt=0)
+    """Interval between two looks of the registrar at MLflow, in seconds."""
+    registrar_port: int = Field(9101, ge=1, le=65535)
+    """TCP port of the registrar's metrics and health."""
+    keep_releases: int = Field(10, ge=2)
+    """Number of former production releases whose files stay in PostgreSQL, for rollbacks."""
     improvement: Literal["minimum", "fresher"] = "minimum"
     """Whether a challenger must be better by `min_improvement`, or may be equal if trained on newer data."""
     min_improvement: float = Field(0.01, ge=0, le=1)

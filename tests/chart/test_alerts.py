@@ -57,7 +57,7 @@ def test_every_rendered_alert_is_limited_to_its_namespace_and_release():
         selectors = re.findall(r"\b(?:streamflow|http|kubelet)_\w+|\bup\b", rule["expr"])
         scoped = re.findall(
             r"(?:\b(?:streamflow|http|kubelet)_\w+|\bup)\{namespace=\"churn\", "
-            r"(?:pod=~\"streamflow-(?:predict|exporter)-\.\*\"|persistentvolumeclaim=~\"[a-z|-]+\")",
+            r"(?:pod=~\"streamflow-(?:predict|exporter|registrar)-\.\*\"|persistentvolumeclaim=~\"[a-z|-]+\")",
             rule["expr"],
         )
         assert len(selectors) == len(scoped) > 0, rule["alert"]

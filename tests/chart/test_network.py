@@ -14,7 +14,8 @@ MAY_CONNECT = {
     "postgresql": set(),
     "mlflow": {"postgresql"},
     "feast": {"postgresql"},
-    "predict": {"postgresql", "mlflow"},
+    "predict": {"postgresql"},
+    "registrar": {"postgresql", "mlflow"},
     "exporter": {"postgresql"},
     "migrate": {"postgresql"},
     "test": {"postgresql", "predict"},
@@ -23,11 +24,11 @@ MAY_CONNECT = {
     "materialize": {"postgresql"},
     "monitor": {"postgresql"},
     "train": {"postgresql", "mlflow"},
-    "score": {"postgresql", "mlflow"},
+    "score": {"postgresql"},
     "audit": {"postgresql", "mlflow"},
     "backup": {"postgresql", "mlflow"},
     "restore": {"postgresql", "mlflow"},
-    "parity": {"postgresql", "mlflow", "predict"},
+    "parity": {"postgresql", "predict"},
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from render import configuration, pick, pod_specs, render
 
 JOBS = ("ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup", "restore")
-COMPONENTS = ("postgresql", "mlflow", "feast", "predict", "exporter", "migrate", "test")
+COMPONENTS = ("postgresql", "mlflow", "feast", "predict", "registrar", "exporter", "migrate", "test")
 
 
 def named(objects, prefix):
@@ -24,8 +24,8 @@ DEFAULT = (
     every("CronJob", JOBS)
     | every("ServiceAccount", (*JOBS, *COMPONENTS))
     | every("NetworkPolicy", (*JOBS, *COMPONENTS, "default-deny"))
-    | every("Deployment", ("mlflow", "feast", "predict", "exporter"))
-    | every("Service", ("postgresql", "mlflow", "feast", "predict", "exporter"))
+    | every("Deployment", ("mlflow", "feast", "predict", "registrar", "exporter"))
+    | every("Service", ("postgresql", "mlflow", "feast", "predict", "registrar", "exporter"))
     | every("PersistentVolumeClaim", ("postgresql", "mlflow", "drops", "backups"))
     | {
         "ConfigMap settings",
@@ -48,7 +48,7 @@ EVERY_KNOB = (
     (DEFAULT | DEMO)
     - {f"{kind} score" for kind in ("CronJob", "ServiceAccount", "NetworkPolicy")}
     - {"PersistentVolumeClaim mlflow", "PersistentVolumeClaim drops", "ServiceAccount predict"}
-    | every("ServiceMonitor", ("mlflow", "feast", "predict", "exporter"))
+    | every("ServiceMonitor", ("mlflow", "feast", "predict", "registrar", "exporter"))
     | {"PrometheusRule alerts", "ConfigMap dashboard", "Ingress predict", "HTTPRoute predict"}
     | {"Certificate postgresql", "ConfigMap postgresql"}
     | {"ConfigMap streamflow-extra"}

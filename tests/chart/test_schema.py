@@ -47,10 +47,10 @@ DERIVED = {
     "parity.api_key_file",
     "parity.url",
     "predict.api_keys_file",
-    "predict.cache_dir",
     "predict.host",
     "predict.port",
     "predict.status_port",
+    "promotion.registrar_port",
 }
 
 

@@ -22,6 +22,7 @@ MATRIX = {
     "ingest":       ("rw", "", "rw", "rw", "", ""),
     "materialize":  ("r", "", "rw", "r", "rw", "r"),
     "train":        ("r", "rw", "rw", "r", "", "r"),
+    "registrar":    ("", "rw", "", "r", "", "r"),
     "score":        ("r", "r", "rw", "r", "r", "r"),
     "monitor":      ("r", "r", "rw", "r", "r", "r"),
     "exporter":     ("r", "r", "r", "r", "r", ""),

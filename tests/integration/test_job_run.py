@@ -16,7 +16,7 @@ from streamflow.postgres.job_results import AuditResult
 
 pytestmark = pytest.mark.postgres
 
-DONE = AuditResult(chain_ok=True, problems=(), outside=0)
+DONE = AuditResult(chain_ok=True, problems=())
 
 
 def outcomes(settings):
@@ -29,7 +29,7 @@ def outcomes(settings):
 
 def test_a_finished_job_records_its_result(settings):
     assert run(settings, "audit", lambda s: DONE) == 0
-    facts = {"chain_ok": True, "problems": [], "outside": 0, "result_version": 2}
+    facts = {"chain_ok": True, "problems": [], "result_version": 2}
     assert outcomes(settings) == [("audit", "done", "", facts)]
 
 
@@ -42,7 +42,7 @@ def test_the_newest_result_is_that_of_the_last_run_that_had_something_to_do(sett
             return job_results.newest(connection, AuditResult)
 
     assert newest() is None
-    broken = AuditResult(chain_ok=False, problems=("row 3 was changed",), outside=0)
+    broken = AuditResult(chain_ok=False, problems=("row 3 was changed",))
     for recipe in (lambda s: broken, lambda s: DONE, idle, lambda s: 1 / 0):
         run(settings, "audit", recipe)
     assert newest() == DONE

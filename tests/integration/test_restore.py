@@ -49,7 +49,7 @@ def source(module_settings, mlflow_server, tmp_path_factory):
     materialize(made)
     version = train(made, drop.as_of, estimator="logistic_regression").version
     for alias in ("staging", "production"):
-        promote(made.backends, made.promotion.outside_moves, version, alias, why="a test", by="tests")
+        promote(made.backends, version, alias, why="a test", by="tests")
     score_as_of(made)
     prepare.stamp(made.database, made.feast.repo)
     return made
@@ -97,7 +97,7 @@ def rows(settings, name):
 
 
 def release_of(settings):
-    return served_release(settings.mlflow, settings.database)
+    return served_release(settings.database, settings.mlflow.registered_model)
 
 
 def both(settings):
@@ -148,7 +148,7 @@ def golden_of(settings):
     from streamflow.registry import versions
 
     with registry(settings.mlflow) as client:
-        return client.file(versions.get(settings.mlflow, 1).source, "golden.json")
+        return client.file(versions.get(settings.mlflow, 1).source, "golden.json", 2**20)
 
 
 def test_a_database_with_drops_is_replaced_only_with_replace(source, backed_up, target):

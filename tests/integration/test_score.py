@@ -30,7 +30,7 @@ def promoted(world):
 
     version = train(world, JANUARY, estimator="logistic_regression").version
     for alias in ("staging", "production"):
-        promote(world.backends, world.promotion.outside_moves, version, alias, why="a test", by="tests")
+        promote(world.backends, version, alias, why="a test", by="tests")
     return world
 
 
@@ -48,7 +48,7 @@ def test_scores_are_those_of_the_training_sets_rows_to_the_last_bit(promoted, as
     scored = score_as_of(promoted, as_of)
     assert (scored.scored, scored.refused, scored.features) == (7043, {}, {})
     assert scored.version == by_alias(promoted.mlflow, "production")
-    release = served_release(promoted.mlflow, promoted.database)
+    release = served_release(promoted.database, promoted.mlflow.registered_model)
     assert scored.fingerprint == release.contract.fingerprint
     moment = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC)
     repo = definitions.load(promoted.feast.repo)
@@ -142,7 +142,7 @@ def test_the_schedule_scores_again_when_another_version_was_promoted(promoted):
     first = score(promoted)
     version = train(promoted, FEBRUARY, estimator="logistic_regression").version
     for alias in ("staging", "production"):
-        promote(promoted.backends, promoted.promotion.outside_moves, version, alias, why="a test", by="tests")
+        promote(promoted.backends, version, alias, why="a test", by="tests")
     second = score(promoted)
     assert isinstance(second, ScoreResult)
     assert second.version == version != first.version

@@ -273,4 +273,4 @@ def _logged(asked: Question, release: Release | None) -> Logged | None:
 
 def _release(mlflow: MlflowSettings, version: int) -> Release:
     with registry(mlflow) as client:
-        return artifacts.verified_release(client, mlflow.registered_model, versions.get(mlflow, version))
+        return artifacts.verified(client, mlflow.registered_model, versions.get(mlflow, version)).release

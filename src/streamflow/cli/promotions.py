@@ -34,7 +34,7 @@ def promote(
     Example: streamflow models promote 2 --to staging --why "trained on February"
     """
     from streamflow.gate.decision import promote_through_gate
-    from streamflow.registry import versions
+    from streamflow.registry import trail
     from streamflow.settings import load
 
     settings = load()
@@ -47,7 +47,9 @@ def promote(
             why=why,
             by=by or me(),
             # The caller decides upon what the alias points at now; a concurrent promotion is a conflict.
-            expected=versions.by_alias(settings.mlflow, to) if expected is None else expected,
+            expected=trail.targets(settings.database, settings.mlflow.registered_model)[to]
+            if expected is None
+            else expected,
             despite_gate=despite_gate,
         )
     _show_move(move, as_json)
@@ -98,17 +100,16 @@ def rollback(
 
     Example: streamflow rollback --why "complaints since this morning"
     """
-    from streamflow.registry import versions
+    from streamflow.registry import trail
     from streamflow.registry.promote import rollback as roll_back
     from streamflow.settings import load
 
     settings = load()
     # The caller wants to leave the version that is in production now: a second, concurrent rollback is a conflict.
-    expected = versions.by_alias(settings.mlflow, PRODUCTION)
+    expected = trail.targets(settings.database, settings.mlflow.registered_model)[PRODUCTION]
     _show_move(
         roll_back(
             settings.backends,
-            settings.promotion.outside_moves,
             why=why,
             by=by or me(),
             to=to,
@@ -132,21 +133,20 @@ def history(
     Example: streamflow models history
     """
     from streamflow.errors import DependencyDown
-    from streamflow.registry import chain, moves, reconcile, trail
+    from streamflow.registry import chain, moves, trail
+    from streamflow.registry.acknowledge import acknowledge as record_loss
     from streamflow.settings import load
 
     settings = load()
     if acknowledge is not None:
-        reconcile.acknowledge(settings.backends, settings.promotion.outside_moves, why=acknowledge, by=me())
+        record_loss(settings.database, settings.mlflow, why=acknowledge, by=me())
     note, anchor = "", ""
     try:
-        # Read first, because every row that is written moves the anchor.
         anchor = moves.anchor(settings.mlflow)
         if not anchor and trail.history(settings.database, settings.mlflow.registered_model):
             note = "MLflow names no newest row, so rows cut off at the end would not be noticed."
-        reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
     except DependencyDown as error:
-        note = f"{error.what} External changes since the last command are not listed."
+        note = f"{error.what} Rows cut off at the end would not be noticed."
     rows = trail.history(settings.database, settings.mlflow.registered_model)
     if not as_json:
         print_table(
@@ -185,16 +185,11 @@ def at(
 
     Example: streamflow models at 2024-03-01T12:00
     """
-    from streamflow.errors import DependencyDown
-    from streamflow.registry import reconcile, trail, transitions
+    from streamflow.registry import trail, transitions
     from streamflow.settings import load
     from streamflow.times import parse_moment
 
     settings, when = load(), parse_moment(moment)
-    try:
-        reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
-    except DependencyDown as error:
-        typer.echo(f"{error.what} External changes since the last command are not known.", err=True)
     move = trail.at(settings.database, settings.mlflow.registered_model, when)
     if perhaps := trail.uncertain(trail.history(settings.database, settings.mlflow.registered_model), when):
         typer.echo(

@@ -67,6 +67,25 @@ def feast(
 
 
 @app.command()
+def registrar(
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(help="TCP port of metrics and health; STREAMFLOW_PROMOTION__REGISTRAR_PORT by default."),
+    ] = None,
+) -> None:
+    """Answer what is moved in MLflow through the gate, and keep MLflow in line with the ledger of promotions.
+
+    Example: streamflow serve registrar --host 0.0.0.0
+    """
+    from streamflow.registrar import serve
+
+    settings = settings_module.load()
+    log.configure(settings.log)
+    serve.serve(settings.backends, settings.promotion, host, port or settings.promotion.registrar_port)
+
+
+@app.command()
 def exporter(
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(help="TCP port to listen on.")] = 9100,

@@ -35,9 +35,7 @@ def start(
     from streamflow.settings import load
 
     settings = load()
-    move = trial.start(
-        settings.backends, settings.promotion.outside_moves, version, alias, why=why, by=by or me()
-    )
+    move = trial.start(settings.backends, version, alias, why=why, by=by or me())
     if as_json:
         print_json(move)
         return
@@ -57,7 +55,7 @@ def stop(*, alias: _Alias, why: Why, by: By = None, as_json: AsJson = False) -> 
     from streamflow.settings import load
 
     settings = load()
-    move = trial.stop(settings.backends, settings.promotion.outside_moves, alias, why=why, by=by or me())
+    move = trial.stop(settings.backends, alias, why=why, by=by or me())
     if as_json:
         print_json(move)
         return

@@ -159,14 +159,14 @@ class Model:
         served: The served version, if any.
         refused: The version behind the alias that failed a check, if any.
         trials: Version on trial behind each alias, such as `canary`.
-        registry_up: Whether MLflow answered last.
+        ledger_up: Whether the ledger of promotions could be read last.
         document: The whole answer as received.
     """
 
     served: ServedModel | None
     refused: RefusedModel | None
     trials: Mapping[str, ModelVersion]
-    registry_up: bool
+    ledger_up: bool
     document: Mapping[str, Any] = field(repr=False)
 
 
@@ -176,7 +176,7 @@ class Health:
 
     status: Literal["ok", "degraded", "unavailable"]
     model: ModelVersion | None
-    registry_up: bool
+    ledger_up: bool
     feature_store_up: bool
     draining: bool
 
@@ -252,7 +252,7 @@ def read_model(document: dict[str, Any]) -> Model:
         if refused is None
         else RefusedModel(refused["version"], refused["why"], datetime.fromisoformat(refused["at"])),
         trials={alias: _label(item) for alias, item in document["trials"].items()},
-        registry_up=document["registry_up"],
+        ledger_up=document["ledger_up"],
         document=document,
     )
 
@@ -277,7 +277,7 @@ def read_health(document: dict[str, Any]) -> Health:
     return Health(
         document["status"],
         None if model is None else _label(model),
-        document["registry_up"],
+        document["ledger_up"],
         document["feature_store_up"],
         document["draining"],
     )

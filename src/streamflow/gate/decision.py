@@ -10,8 +10,8 @@ from streamflow.gate.page import page
 from streamflow.gate.report import GateReport, report_on
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import tags
-from streamflow.model_version.aliases import PRODUCTION, PROMOTION_ALIASES, STAGING, PromotionAlias
-from streamflow.registry import versions
+from streamflow.model_version.aliases import PRODUCTION, STAGING, PromotionAlias
+from streamflow.registry import trail, versions
 from streamflow.registry.promote import promote
 from streamflow.registry.trail import Move
 from streamflow.registry.transitions import UNCHECKED, Expected, Unchecked, check_step
@@ -30,7 +30,7 @@ def decide(backends: Backends, promotion: PromotionSettings, version: int) -> Ga
     from streamflow.gate.gather import gather
 
     target = versions.get(backends.mlflow, version)
-    champion = versions.by_alias(backends.mlflow, PRODUCTION)
+    champion = trail.targets(backends.database, backends.mlflow.registered_model)[PRODUCTION]
     if champion == version:
         raise Refused(
             f"Version {version} is in production itself; there is nothing to judge it against.",
@@ -57,7 +57,7 @@ def promote_through_gate(
 
     Args:
         backends: Where PostgreSQL, MLflow and the feature repo are.
-        promotion: Rules of the gate, and what to do about moves outside StreamFlow.
+        promotion: Rules of the gate.
         version: Number of the version.
         alias: Where it goes.
         why: The reason, for the trail.
@@ -72,20 +72,15 @@ def promote_through_gate(
         ReleaseRefused: A file of the version fails its digest, or its golden rows do not reproduce.
     """
     if alias == STAGING:
-        return promote(backends, promotion.outside_moves, version, alias, why=why, by=by, expected=expected)
+        return promote(backends, version, alias, why=why, by=by, expected=expected)
     versions.get(backends.mlflow, version)
     # Before the gate, which works for seconds.
-    check_step({name: versions.by_alias(backends.mlflow, name) for name in PROMOTION_ALIASES}, version, alias)
+    check_step(trail.targets(backends.database, backends.mlflow.registered_model), version, alias)
     report = decide(backends, promotion, version)
     if not report.passed and not despite_gate:
-        raise Refused(
-            f"The gate refuses version {version}.",
-            details=report.failures,
-            hint=f"See 'streamflow gate {version}'. Train a better version, or promote with --despite-gate.",
-        )
+        raise refusal(report)
     return promote(
         backends,
-        promotion.outside_moves,
         version,
         alias,
         why=why,
@@ -93,6 +88,15 @@ def promote_through_gate(
         # The version judged against is the one replaced: a champion that changed meanwhile is a conflict.
         expected=report.champion if isinstance(expected, Unchecked) else expected,
         gate=report.summary(despite=not report.passed),
+    )
+
+
+def refusal(report: GateReport) -> Refused:
+    """The error that says why the gate refuses a version."""
+    return Refused(
+        f"The gate refuses version {report.version}.",
+        details=report.failures,
+        hint=f"See 'streamflow gate {report.version}'. Train a better version, or promote with --despite-gate.",
     )
 
 

@@ -95,9 +95,8 @@ class _Archive:
 
     def load(self, version: Version) -> _Judged:
         """A version with every file verified."""
-        return _Judged(
-            version, artifacts.verified_release(self.client, self.mlflow.registered_model, version)
-        )
+        model = self.mlflow.registered_model
+        return _Judged(version, artifacts.verified(self.client, model, version).release)
 
     def training_set(self, judged: _Judged) -> StoredRows:
         """A version's training set and its split, checked against its contract and its run."""

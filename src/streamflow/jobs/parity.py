@@ -20,7 +20,7 @@ def parity(settings: Settings) -> ParityResult:
         DependencyDown: PostgreSQL, MLflow or predict does not answer.
     """
     repo = definitions.load(settings.feast.repo)
-    release = served_release(settings.mlflow, settings.database)
+    release = served_release(settings.database, settings.mlflow.registered_model)
     with transaction(settings.database) as connection:
         as_of, known_at = comparison.materialized(connection, release.contract)
         entities = comparison.sample(connection, release.contract, settings.parity.sample)

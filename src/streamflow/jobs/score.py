@@ -22,7 +22,7 @@ from streamflow.snapshots.as_of import newest_as_of
 def score(settings: Settings) -> ScoreResult | ScoreSkipped:
     """Score the newest drop, unless the same version has already scored the same data; see `score_as_of`."""
     began = time.monotonic()
-    release = served_release(settings.mlflow, settings.database)
+    release = served_release(settings.database, settings.mlflow.registered_model)
     with transaction(settings.database) as connection:
         loaded = ledger.entries(connection, known := clock.known_now(connection))
         at = newest_as_of([drop.as_of for drop in loaded])
@@ -45,7 +45,7 @@ def score_as_of(
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     began = time.monotonic()
-    release = served_release(settings.mlflow, settings.database)
+    release = served_release(settings.database, settings.mlflow.registered_model)
     with transaction(settings.database) as connection:
         known = clock.known_until(connection, known_at)
         at = newest_as_of([drop.as_of for drop in ledger.entries(connection, known)], as_of)

@@ -10,7 +10,6 @@ from streamflow.model_version.aliases import PRODUCTION, STAGING
 from streamflow.postgres import clock, job_results
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import TrainResult
-from streamflow.registry import reconcile
 from streamflow.registry.promote import promote
 from streamflow.settings import Settings
 
@@ -26,19 +25,17 @@ def train(settings: Settings) -> TrainResult:
     Raises:
         NotYet: No drop has been ingested.
     """
-    backends, outside_moves = settings.backends, settings.promotion.outside_moves
+    backends = settings.backends
     with transaction(settings.database) as connection:
         drops = tuple(drop.drop_id for drop in ledger.entries(connection, clock.known_now(connection)))
         last = job_results.newest(connection, TrainResult)
     if not drops:
         raise NotYet("There is no drop to train on.", hint="Put one into the inbox and run the job 'ingest'.")
-    # Before the early return: the job runs daily, so external changes are recorded even if nobody promotes.
-    reconcile.reconcile(backends, outside_moves)
     if last is not None and set(drops) <= set(last.drops):
         return TrainResult(None, promoted=False, why="no drop is new since the last training", drops=drops)
     trained = challenger.train(settings)
     version = trained.version
-    promote(backends, outside_moves, version, STAGING, why=f"trained as of {trained.as_of:%Y-%m-%d}", by=_BY)
+    promote(backends, version, STAGING, why=f"trained as of {trained.as_of:%Y-%m-%d}", by=_BY)
     report = decision.decide(backends, settings.promotion, version)
     promoted, why = policy.takes_over(report, settings.promotion.policy)
     if promoted:
@@ -46,7 +43,6 @@ def train(settings: Settings) -> TrainResult:
         expected, gate = report.champion, report.summary()
         promote(
             backends,
-            outside_moves,
             version,
             PRODUCTION,
             why=why,

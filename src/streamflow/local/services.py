@@ -19,8 +19,8 @@ from streamflow.client import PredictClient
 from streamflow.local.home import LOOPBACK
 from streamflow.settings import Settings
 
-POSTGRES, MLFLOW, FEAST, PREDICT = "postgres", "mlflow", "feast", "predict"
-NAMES = (POSTGRES, MLFLOW, FEAST, PREDICT)
+POSTGRES, MLFLOW, FEAST, PREDICT, REGISTRAR = "postgres", "mlflow", "feast", "predict", "registrar"
+NAMES = (POSTGRES, MLFLOW, REGISTRAR, FEAST, PREDICT)
 """All services, in the order in which they are listed."""
 
 _DATABASE = "STREAMFLOW_DATABASE__"
@@ -60,6 +60,7 @@ def preferred_ports(settings: Settings) -> dict[str, int]:
         MLFLOW: urlsplit(settings.mlflow.tracking_uri).port or 5000,
         FEAST: urlsplit(settings.feast.server_url).port or 6566,
         PREDICT: settings.predict.port,
+        REGISTRAR: settings.promotion.registrar_port,
     }
 
 
@@ -82,6 +83,7 @@ def stack_settings(base: Settings, home: Path, ports: Mapping[str, int], passwor
             "server_url": f"http://{LOOPBACK}:{ports[FEAST]}",
         },
         predict={"host": LOOPBACK, "port": ports[PREDICT]},
+        promotion={"registrar_port": ports[REGISTRAR]},
     )
 
 
@@ -95,6 +97,7 @@ def addresses(settings: Settings) -> dict[str, str]:
         "STREAMFLOW_FEAST__SERVER_URL": settings.feast.server_url,
         "STREAMFLOW_PREDICT__HOST": settings.predict.host,
         "STREAMFLOW_PREDICT__PORT": str(settings.predict.port),
+        "STREAMFLOW_PROMOTION__REGISTRAR_PORT": str(settings.promotion.registrar_port),
         # For notebooks and MLflow's own commands.
         "MLFLOW_TRACKING_URI": settings.mlflow.tracking_uri,
     }
@@ -144,13 +147,20 @@ def http_services(settings: Settings) -> dict[str, Service]:
             feast,
             "/health",
         ),
+        REGISTRAR: Service(
+            REGISTRAR,
+            (sys.executable, "-m", "streamflow", "serve", "registrar"),
+            {name: value for name, value in os.environ.items() if name.startswith("STREAMFLOW_PROMOTION__")}
+            | addresses(settings),
+            f"http://{LOOPBACK}:{settings.promotion.registrar_port}",
+            "/healthz",
+        ),
         PREDICT: Service(
             PREDICT,
             (sys.executable, "-m", "streamflow", "serve", "predict"),
             # No load balancer sends requests here, so predict need not drain before it stops.
             {
                 "STREAMFLOW_PREDICT__DRAIN_SECONDS": "0",
-                "STREAMFLOW_PREDICT__CACHE_DIR": str(settings.home / "predict"),
                 **own,
                 **addresses(settings),
             },

@@ -19,7 +19,7 @@ from streamflow.errors import DependencyDown, StreamFlowError
 from streamflow.local import home as homes
 from streamflow.local import postgres, processes, services
 from streamflow.local.processes import Running
-from streamflow.local.services import FEAST, MLFLOW, NAMES, POSTGRES, PREDICT, Service
+from streamflow.local.services import FEAST, MLFLOW, NAMES, POSTGRES, PREDICT, REGISTRAR, Service
 from streamflow.repo.folder import check_folder
 from streamflow.settings import Settings
 
@@ -75,8 +75,8 @@ def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Setti
         homes.write_addresses(home, services.addresses(settings))
         _start_postgres(settings, tell)
         wanted = services.http_services(settings)
-        # MLflow and predict start while the feature repo is applied; Feast's server needs its registry.
-        started = [_start(settings, wanted[name], tell) for name in (MLFLOW, PREDICT)]
+        # MLflow, predict and the registrar start while the feature repo is applied; Feast's server needs its registry.
+        started = [_start(settings, wanted[name], tell) for name in (MLFLOW, PREDICT, REGISTRAR)]
         _apply(settings, tell)
         started.append(_start(settings, wanted[FEAST], tell))
         _wait(settings, [service for service in started if service], tell)
@@ -99,7 +99,7 @@ def _check_room(home: Path) -> None:
 
 def _clear(home: Path) -> None:
     """Stop what killed services left behind: MLflow's worker outlives its parent and keeps the port open."""
-    for name in (PREDICT, FEAST, MLFLOW):
+    for name in (PREDICT, FEAST, REGISTRAR, MLFLOW):
         if _file(home, name).is_file() and _running(home, name) is None:
             _stop(home, name)
 
@@ -263,7 +263,7 @@ def down(home: Path) -> list[str]:
     with homes.exclusive(home):
         before = [name for name in NAMES if _running(home, name)]
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda name: _stop(home, name), (PREDICT, FEAST, MLFLOW)))
+            list(pool.map(lambda name: _stop(home, name), (PREDICT, FEAST, REGISTRAR, MLFLOW)))
         _stop(home, POSTGRES)
     return before
 
@@ -285,7 +285,12 @@ def status(settings: Settings) -> list[Status]:
     preferred = services.preferred_ports(settings)
     # No user and password in the URL, because people paste this output.
     urls = {POSTGRES: f"postgresql://{homes.LOOPBACK}:{{}}/{settings.database.name}"}
-    checks: Mapping[str, str] = {MLFLOW: "/health", FEAST: "/health", PREDICT: "/livez"}
+    checks: Mapping[str, str] = {
+        MLFLOW: "/health",
+        FEAST: "/health",
+        PREDICT: "/livez",
+        REGISTRAR: "/healthz",
+    }
     found = []
     for name in NAMES:
         process = _running(home, name)

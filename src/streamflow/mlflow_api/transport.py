@@ -61,6 +61,12 @@ class RegistryClient:
         )
         return int(found["model_version"]["version"]) if found else None
 
+    def aliases(self, model: str) -> dict[str, int]:
+        """Return the version that each alias of a model points at; empty if the model does not exist."""
+        found = self._ask("GET", "registered-models/get", absent=_ABSENT, name=model)
+        items = found["registered_model"].get("aliases", []) if found else []
+        return {item["alias"]: int(item["version"]) for item in items}
+
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Point an alias at a version."""
         self._ask("POST", "registered-models/alias", name=model, alias=alias, version=str(version))
@@ -141,21 +147,31 @@ class RegistryClient:
         data: dict[str, Any] = (found or {})["run"]["data"]
         return data
 
-    def file(self, source: str, name: str) -> bytes | None:
+    def file(self, source: str, name: str, most_bytes: int) -> bytes | None:
         """Return the content of a file, or None if it does not exist.
 
         Args:
             source: URI of the folder that contains the file.
             name: Path of the file in the folder.
+            most_bytes: Largest file that is read, in bytes.
 
         Raises:
-            StreamFlowError: MLflow's artifact proxy does not serve the folder.
+            StreamFlowError: MLflow's artifact proxy does not serve the folder, or the file is larger.
         """
-        response = self._send("GET", _address(f"{_below_root(source)}/{name}"), {})
-        if response.status_code == 404 or error_code(response) in _ABSENT:
-            return None
-        self._check(response)
-        return response.content
+        path = _address(f"{_below_root(source)}/{name}")
+        parts, size = [], 0
+        with self._told(), self._http.stream("GET", path) as response:
+            if response.status_code != 200:
+                response.read()
+            if response.status_code == 404 or error_code(response) in _ABSENT:
+                return None
+            self._check(response)
+            for part in response.iter_bytes():
+                parts.append(part)
+                size += len(part)
+                if size > most_bytes:
+                    raise StreamFlowError(f"it is larger than {most_bytes // 2**20} MiB")
+        return b"".join(parts)
 
     def listed(self, folder: str) -> list[str]:
         """Return the sorted paths of all files below a folder of the artifact proxy; empty if there are none."""

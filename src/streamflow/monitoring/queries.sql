@@ -25,8 +25,8 @@ FROM streamflow.drop_files
 GROUP BY table_name;
 
 -- name: external_changes
--- Number of external changes of each alias of a model; the trail stores them as 'outside'.
-SELECT alias, count(*) FILTER (WHERE action = 'outside') AS changes
+-- Number of moves of each alias of a model that were asked for in MLflow, done or refused.
+SELECT alias, count(*) FILTER (WHERE action = 'outside' OR facts ? 'detected') AS changes
 FROM streamflow.promotions
 WHERE model = :model
 GROUP BY alias;

@@ -261,14 +261,12 @@ class AuditResult(JobResult):
     Attributes:
         chain_ok: Whether the audit trail is complete and unmodified.
         problems: Descriptions of what is wrong with its hash chain.
-        outside: Number of external changes that this run recorded.
     """
 
     JOB: ClassVar[str] = "audit"
 
     chain_ok: bool
     problems: tuple[str, ...]
-    outside: int
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,11 @@ def of_promotions(model: str) -> str:
     return f"promote:{model}"
 
 
+def of_registrar(model: str) -> str:
+    """Return the name of the lock that the leading registrar of a model holds."""
+    return f"registrar:{model}"
+
+
 def key(name: str) -> int:
     """Return the number of a lock: the same in every process and release.
 

@@ -21,6 +21,7 @@ from streamflow.predict.http.middleware import RequestMiddleware
 from streamflow.predict.http.openapi import complete_document
 from streamflow.predict.http.routes import add_routes
 from streamflow.predict.http.status import add_health_routes, add_report_routes
+from streamflow.predict.models.ledger import Ledger
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.predict.models.watch import Watch
 from streamflow.predict.observe import metrics
@@ -65,7 +66,8 @@ def create_apps(settings: Settings, live: LiveModel | None = None) -> Apps:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        watch = Watch(settings.predict, settings.mlflow, live, connections)
+        ledger = Ledger(settings.database, settings.mlflow.registered_model)
+        watch = Watch(settings.predict, ledger, live, connections)
         await watch.start()
         tasks = [asyncio.create_task(watch.run())]
         if key_file is not None:
@@ -80,7 +82,7 @@ def create_apps(settings: Settings, live: LiveModel | None = None) -> Apps:
             await asyncio.gather(*tasks, return_exceptions=True)
             # Writes the remaining answers if the database accepts them.
             await service.log.end(logging)
-            await watch.close()
+            watch.close()
             connections.close()
 
     app = (

@@ -26,3 +26,17 @@ FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::int[], $6
 -- name: forget_predictions
 -- Delete the rows that are older than a number of days.
 SELECT streamflow.keep_prediction_log($1);
+
+-- name: current_releases
+-- Alias, version and digest of each release that the ledger of promotions names for a model.
+SELECT alias, version, coalesce(manifest_sha256, '')
+FROM streamflow.current_releases
+WHERE model = $1 AND version IS NOT NULL;
+
+-- name: release_bytes
+-- Size of the files of a release; no row if they are not stored.
+SELECT bytes FROM streamflow.releases WHERE manifest_sha256 = $1;
+
+-- name: release_pieces
+-- The files of a release, piece by piece.
+SELECT file, content FROM streamflow.release_pieces WHERE manifest_sha256 = $1 ORDER BY file, piece;

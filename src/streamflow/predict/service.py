@@ -290,12 +290,13 @@ def _overloaded() -> ProblemError:
 def _no_model(live: LiveModel) -> Problem:
     if live.refused is not None:
         detail = live.refused.why
-    elif not live.registry_up:
+    elif not live.ledger_up:
         detail = (
-            "MLflow does not answer and no release is cached. Start MLflow; the service retries by itself."
+            "PostgreSQL does not answer, so it is not known which version is in production."
+            " The service tries again by itself."
         )
-    elif live.alias_set is False:
-        detail = 'No version is promoted. Promote one: streamflow models promote VERSION --to production --why "…".'
+    elif live.in_production is False:
+        detail = 'No version is in production. Promote one: streamflow models promote VERSION --to production --why "…".'
     else:
         detail = "The model is being loaded."
     return Problem("model_unavailable", detail, retry_after=2)

@@ -7,14 +7,18 @@ from typing import Final
 PROMOTE: Final = "promote"
 ROLLBACK: Final = "rollback"
 
+DEMOTE: Final = "demote"
+"""The alias stands for no version since."""
+
 EXTERNAL: Final = "outside"
-"""An external change: the alias or a stage was moved in MLflow, not through StreamFlow."""
+"""A request made in MLflow, by moving the alias or a stage there, was refused. In rows of earlier releases: it was
+moved there, and that was accepted."""
 
 REVERT: Final = "revert"
-"""An external change was undone."""
+"""In rows of earlier releases: an external change was undone."""
 
 ABANDON: Final = "abandon"
-"""A move was announced and never done."""
+"""In rows of earlier releases: a move was announced and never done."""
 
 START_TRIAL: Final = "trial"
 END_TRIAL: Final = "end trial"
@@ -22,8 +26,14 @@ END_TRIAL: Final = "end trial"
 ACKNOWLEDGE: Final = "acknowledge"
 """Rows of the trail were lost, and somebody gave the reason."""
 
-REVERT_TO: Final = "take_back_to"
-"""Fact of an external change that is to be reverted: the version that the alias is to point at again."""
+ASKED_BY: Final = "detected"
+"""Fact of a move that was asked for in MLflow: whether the alias was moved there, or a stage."""
+
+REQUESTED: Final = "requested"
+"""Fact of a refused request: the version that was asked for; None to take away the one that is there."""
+
+REFUSED: Final = "refused"
+"""Fact of a refused request: why."""
 
 NOT_BEFORE: Final = "not_before"
-"""Fact of an external change: it was made after this time, that of the last reconciliation."""
+"""Fact of an external change in rows of earlier releases: it was made after this time, that of the last look."""

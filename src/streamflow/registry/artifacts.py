@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from streamflow import release as releases
@@ -13,34 +15,68 @@ from streamflow.mlflow_api.transport import RegistryClient
 from streamflow.model_version import files as version_files
 from streamflow.model_version import tags
 from streamflow.model_version.contract import Contract
+from streamflow.postgres.engine import transaction
+from streamflow.registry import releases as stored
 from streamflow.registry.versions import Version
+from streamflow.settings import DatabaseSettings
 
 
-def verified(client: RegistryClient, model: str, version: Version) -> dict[str, Any]:
-    """Check every file of a version.
+@dataclass(frozen=True)
+class Verified:
+    """A version whose every file was checked.
 
-    Returns:
-        The release record.
+    Attributes:
+        version: The version.
+        release: The release that it is.
+        files: Content of each file that serving needs, by name.
+    """
+
+    version: Version
+    release: releases.Release
+    files: Mapping[str, bytes]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the ledger says of the release."""
+        return record(self.version, self.release.contract)
+
+    def store(self, database: DatabaseSettings) -> None:
+        """Store the files that serving needs, unless they are stored already."""
+        with transaction(database) as connection:
+            stored.store(connection, self.release.pointer, self.files)
+
+
+def pointer_of(model: str, version: Version) -> releases.VersionPointer:
+    """The version with the digest that pins its files. Pure."""
+    return releases.VersionPointer(model, version.version, version.tags.get(tags.MANIFEST_SHA256, ""))
+
+
+def trained_here(
+    database: DatabaseSettings, client: RegistryClient, model: str, version: Version
+) -> Verified:
+    """Verify a version that was trained here.
 
     Raises:
-        ReleaseRefused: see `verified_release`.
+        ReleaseRefused: It was not trained here, or see `verified`.
     """
-    return record(version, verified_release(client, model, version).contract)
+    with transaction(database) as connection:
+        stored.check_trained(connection, pointer_of(model, version))
+    return verified(client, model, version)
 
 
-def verified_release(client: RegistryClient, model: str, version: Version) -> releases.Release:
+def verified(client: RegistryClient, model: str, version: Version) -> Verified:
     """Fetch every file of a version, check it as the predict service would, and more: all digests of the manifest.
 
     Raises:
         ReleaseRefused: a file is missing or not the one that was registered, or the model does not reproduce its
             golden rows; says which.
     """
-    pointer = releases.VersionPointer(model, version.version, version.tags.get(tags.MANIFEST_SHA256, ""))
+    pointer = pointer_of(model, version)
     manifest = _file(client, version, version_files.MANIFEST)
     if hashlib.sha256(manifest).hexdigest() != pointer.manifest_sha256:
         raise _refused(version, f"{version_files.MANIFEST} is not the one that was registered")
     files = {version_files.MANIFEST: manifest}
-    for name, digest in json.loads(manifest)["files"].items():
+    for name, digest in _pinned(version, manifest).items():
         content = _file(client, version, name)
         if hashlib.sha256(content).hexdigest() != digest:
             raise _refused(version, f"{name} is not the one that was registered")
@@ -48,12 +84,20 @@ def verified_release(client: RegistryClient, model: str, version: Version) -> re
             files[name] = content
     if missing := sorted(set(version_files.SERVED) - set(files)):
         raise _refused(version, f"it has no {', '.join(missing)}")
-    return release_check.check(pointer, files)
+    return Verified(version, release_check.check(pointer, files), files)
+
+
+def _pinned(version: Version, manifest: bytes) -> dict[str, str]:
+    try:
+        found = json.loads(manifest)["files"]
+        return {str(name): str(digest) for name, digest in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _refused(version, f"{version_files.MANIFEST} lists no files") from error
 
 
 def _file(client: RegistryClient, version: Version, name: str) -> bytes:
     try:
-        content = client.file(version.source, name)
+        content = client.file(version.source, name, version_files.MOST_SERVED_BYTES)
     except DependencyDown:
         raise
     except StreamFlowError as error:

@@ -1,4 +1,4 @@
-"""Move one alias: announced before and recorded after, so that a crash in between is noticed and completed."""
+"""Move an alias: the ledger's row decides, then MLflow is brought in line; what fails there is done later."""
 
 from __future__ import annotations
 
@@ -6,45 +6,49 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
+from streamflow import log
 from streamflow.errors import StreamFlowError
 from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version import tags
-from streamflow.model_version.aliases import PRODUCTION, STAGING, TRIAL_ALIASES
+from streamflow.model_version.aliases import ALL_ALIASES, TRIAL_ALIASES
 from streamflow.postgres import locks, statements
-from streamflow.registry import actions, chain, trail, versions
+from streamflow.registry import actions, alignment, chain, trail, transitions, versions
+from streamflow.registry.alignment import Request, SetStage, Shown, Targets, Write
 from streamflow.registry.trail import Change, Move
 from streamflow.registry.versions import Version
 from streamflow.settings import DatabaseSettings, MlflowSettings
 
-STAGES: dict[str, str] = {PRODUCTION: "Production", STAGING: "Staging"}
-"""MLflow stage that mirrors an alias."""
-
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
-_ARCHIVED = "Archived"
+_LOG = log.get(__name__)
 _WAIT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class LockedRegistry:
-    """The registered model's aliases and their audit trail, while this process holds the promotion lock.
+    """The ledger of a model and MLflow's registry, while this process holds the promotion lock.
 
     Attributes:
         model: Registered model.
+        database: Where the ledger is.
         connection: Connection that holds the lock and commits each statement.
         client: Client of MLflow's registry.
     """
 
     model: str
+    database: DatabaseSettings
     connection: sa.Connection
     client: RegistryClient
 
     def history(self) -> list[Move]:
-        """Every row of the trail about the model, oldest first."""
+        """Every row of the ledger about the model, oldest first."""
         return trail.read(self.connection, self.model)
+
+    def targets(self) -> Targets:
+        """The version that each alias stands for by the ledger."""
+        return transitions.recorded(self.history())
 
     def version(self, number: int) -> Version:
         """One version of the model.
@@ -54,23 +58,18 @@ class LockedRegistry:
         """
         return versions.read(self.client, self.model, number)
 
-    def target(self, alias: str) -> int | None:
-        """Version that an alias points at in MLflow; None when it is unset."""
-        return self.client.alias(self.model, alias)
-
     def move(self, change: Change) -> Move:
-        """Announce a change, make it, record it. The next command completes what fails after the announcement."""
-        announcement = sa.text(_SQL["announce_move"])
-        intent_id: int = self.connection.execute(announcement, change.parameters(self.model)).scalar_one()
-        self.point(change.alias, change.to_version)
-        row = trail.append(self.connection, self.model, change, intent_id=intent_id)
-        self.anchor(row)
-        return row
+        """Write the row that moves an alias, then bring MLflow in line.
 
-    def record(self, change: Change) -> Move:
-        """Write a row about a change that was made already."""
+        What MLflow does not take now, the registrar does later.
+        """
         row = trail.append(self.connection, self.model, change)
-        self.anchor(row)
+        try:
+            self.follow({change.alias})
+        except StreamFlowError as error:
+            _LOG.warning("MLflow is not in line with the ledger yet", why=error.what)
+        else:
+            self.anchor(row)
         return row
 
     def end_trials(
@@ -79,7 +78,7 @@ class LockedRegistry:
         """End the trials of versions that enter or leave production.
 
         Args:
-            targets: Version that each alias points at.
+            targets: Version that each alias stands for.
             versions: The versions whose trials end.
             by: Who ends them.
             why: The reason given.
@@ -89,65 +88,67 @@ class LockedRegistry:
             if version is not None and version in versions:
                 self.move(Change(alias, version, None, actions.END_TRIAL, by, why))
 
-    def open_intents(self) -> list[Any]:
-        """Announcements without a row in the trail, oldest first."""
-        return list(self.connection.execute(sa.text(_SQL["open_announcements"]), {"model": self.model}))
-
-    def complete(self, intent: Any) -> Move:
-        """Complete a move that was interrupted: record it when its alias was moved, else record that it was not."""
-        moved = self.target(intent.alias) == intent.to_version
-        if moved:
-            # The alias may have been moved without the stages that mirror it.
-            self.point(intent.alias, intent.to_version)
-        row = trail.append(
-            self.connection,
-            self.model,
-            Change(
-                alias=intent.alias,
-                from_version=intent.from_version,
-                to_version=intent.to_version if moved else intent.from_version,
-                action=intent.action if moved else actions.ABANDON,
-                by=intent.begun_by,
-                why=intent.why,
-                facts={**intent.facts, "recovered": True, "intended": intent.to_version},
-                release=intent.release if moved else {},
-                gate=intent.gate,
-            ),
-            intent_id=intent.intent_id,
-            moved_at=intent.begun_at,
-        )
+    def record(self, change: Change) -> Move:
+        """Write a row that moves nothing."""
+        row = trail.append(self.connection, self.model, change)
         self.anchor(row)
         return row
 
-    def point(self, alias: str, version: int | None) -> None:
-        """Set an alias (None unsets it) and mirror it in the stages; may be repeated."""
-        if version is None:
-            self.client.delete_alias(self.model, alias)
-        else:
-            self.client.set_alias(self.model, alias, version)
-            if alias == PRODUCTION and self.target(STAGING) == version:
-                self.client.delete_alias(self.model, STAGING)
-        self.mirror_stages()
+    def follow(self, forced: Collection[str] = ()) -> list[Request]:
+        """Write to MLflow what the ledger says; may be repeated.
 
-    def mirror_stages(self) -> list[str]:
-        """Set MLflow's stages by the aliases, so that readers of `models:/NAME/Production` see the same version.
+        Args:
+            forced: Aliases that are written although somebody moved them in MLflow.
 
         Returns:
-            What had to be changed, a sentence each.
+            What somebody asks for in MLflow and was not answered yet.
+
+        Raises:
+            DependencyDown: MLflow does not answer.
         """
-        wanted = {at: STAGES[alias] for alias in reversed(STAGES) if (at := self.target(alias))}
-        changed = []
-        # Versions that an alias names come first, so that the stage Production is at no time empty.
-        for item in sorted(
-            self.client.versions(self.model), key=lambda item: int(item["version"]) not in wanted
-        ):
-            version, stage = int(item["version"]), str(item.get("current_stage", "None"))
-            should = wanted.get(version)
-            if should == stage or (should is None and stage not in STAGES.values()):
-                continue
-            self.client.set_stage(self.model, version, should or _ARCHIVED)
-            changed.append(f"version {version} was in stage {stage}, which is now {should or _ARCHIVED}")
-        return changed
+        past, line = self.history(), self._in_line()
+        ours = transitions.recorded(past)
+        base = transitions.recorded([move for move in past if move.promotion_id <= line])
+        shown = self.shown()
+        asked = alignment.requests(base, ours, shown)
+        # A refused request that MLflow still shows: it was not put back before the process ended.
+        refused = {
+            (move.alias, move.facts[actions.REQUESTED])
+            for move in past
+            if move.promotion_id > line and actions.REQUESTED in move.facts
+        }
+        answered = {each.alias for each in asked if (each.alias, each.version) in refused} | set(forced)
+        for write in alignment.writes(base, ours, shown, answered):
+            self._write(write)
+        if past and past[-1].promotion_id > line:
+            newest = {"model": self.model, "promotion_id": past[-1].promotion_id}
+            self.connection.execute(sa.text(_SQL["set_in_line"]), newest)
+        return [each for each in asked if each.alias not in answered]
+
+    def _in_line(self) -> int:
+        found = self.connection.execute(sa.text(_SQL["in_line"]), {"model": self.model}).scalar()
+        return int(found or 0)
+
+    def shown(self) -> Shown:
+        """What MLflow shows of the model.
+
+        Raises:
+            DependencyDown: MLflow does not answer.
+        """
+        aliases = self.client.aliases(self.model)
+        stages = {
+            int(item["version"]): str(item.get("current_stage") or "None")
+            for item in self.client.versions(self.model)
+        }
+        return Shown({alias: aliases[alias] for alias in ALL_ALIASES if alias in aliases}, stages)
+
+    def _write(self, write: Write) -> None:
+        if isinstance(write, SetStage):
+            self.client.set_stage(self.model, write.version, write.stage)
+        elif write.version is None:
+            self.client.delete_alias(self.model, write.alias)
+        else:
+            self.client.set_alias(self.model, write.alias, write.version)
 
     def anchor(self, row: Move, *, acknowledged: bool = False) -> None:
         """Tag MLflow with the newest hash to detect truncation; best effort.
@@ -167,12 +168,12 @@ class LockedRegistry:
 
 @contextlib.contextmanager
 def promotion_lock(database: DatabaseSettings, mlflow: MlflowSettings) -> Iterator[LockedRegistry]:
-    """Hold the promotion lock; yield the registry, connected to PostgreSQL and MLflow.
+    """Hold the promotion lock; yield the ledger and MLflow's registry.
 
     A second caller waits here, and then sees what the first one did.
 
     Raises:
-        DependencyDown: PostgreSQL or MLflow does not answer.
+        DependencyDown: PostgreSQL does not answer.
         Refused: Another process held the lock for too long.
     """
     model = mlflow.registered_model
@@ -180,11 +181,11 @@ def promotion_lock(database: DatabaseSettings, mlflow: MlflowSettings) -> Iterat
         locks.held(database, locks.of_promotions(model), _WAIT_SECONDS) as connection,
         registry(mlflow) as client,
     ):
-        yield LockedRegistry(model, connection, client)
+        yield LockedRegistry(model, database, connection, client)
 
 
 def anchor(mlflow: MlflowSettings) -> str:
-    """The row that MLflow names as the trail's newest, as "number:hash"; "" when it names none."""
+    """The row that MLflow names as the ledger's newest, as "number:hash"; "" when it names none."""
     with registry(mlflow) as client:
         return _anchor(client, mlflow.registered_model)
 

@@ -24,23 +24,14 @@ VALUES (
 RETURNING promotion_id, moved_at, moved_by, model, alias, from_version, to_version, action, why, facts,
   login, recorded_at, intent_id, release, gate, hash;
 
--- name: announce_move
--- Announce a move before it is made.
-INSERT INTO streamflow.promotion_intents
-  (begun_by, model, alias, from_version, to_version, action, why, facts, release, gate)
-VALUES (
-  :by, :model, :alias, :from_version, :to_version, :action, :why,
-  CAST(:facts AS jsonb), CAST(:release AS jsonb), CAST(:gate AS jsonb)
-)
-RETURNING intent_id;
+-- name: in_line
+-- The newest row that MLflow was brought in line with.
+SELECT max(promotion_id) FROM streamflow.mlflow_in_line WHERE model = :model;
 
--- name: open_announcements
--- Announcements without a row in the trail, oldest first: their moves were interrupted.
-SELECT i.*
-FROM streamflow.promotion_intents i
-LEFT JOIN streamflow.promotions p USING (intent_id)
-WHERE i.model = :model AND p.intent_id IS NULL
-ORDER BY i.intent_id;
+-- name: set_in_line
+-- MLflow shows now what the ledger says up to a row.
+INSERT INTO streamflow.mlflow_in_line (model, promotion_id) VALUES (:model, :promotion_id)
+ON CONFLICT DO NOTHING;
 
 -- name: hash_of_row
 -- Hash of one row.

@@ -15,7 +15,7 @@ from streamflow.errors import NotFound
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.postgres import statements
 from streamflow.postgres.engine import transaction
-from streamflow.registry import actions
+from streamflow.registry import actions, transitions
 from streamflow.settings import DatabaseSettings
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
@@ -138,6 +138,11 @@ def history(database: DatabaseSettings, model: str) -> list[Move]:
     """Every move of the model's aliases, oldest first."""
     with transaction(database) as connection:
         return read(connection, model)
+
+
+def targets(database: DatabaseSettings, model: str) -> dict[str, int | None]:
+    """The version that each alias stands for by the ledger."""
+    return transitions.recorded(history(database, model))
 
 
 def in_production(moves: Sequence[Move], moment: datetime) -> Move | None:

@@ -9,12 +9,11 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from streamflow.errors import NotFound, PromotionConflict, Refused, ReleaseRefused
+from streamflow.errors import NotFound, PromotionConflict, Refused
 from streamflow.model_version.aliases import (
     ALL_ALIASES,
     PRODUCTION,
     STAGING,
-    TRIAL_ALIASES,
     PromotionAlias,
 )
 from streamflow.registry import actions
@@ -108,34 +107,6 @@ def recorded(moves: Sequence[Moved]) -> dict[str, int | None]:
     return state
 
 
-def awaiting_revert(moves: Sequence[Moved], alias: str) -> Moved | None:
-    """Latest external change awaiting revert; None when there is none. An attempt may have been abandoned."""
-    newest = next(
-        (move for move in reversed(moves) if move.alias == alias and move.action != actions.ABANDON), None
-    )
-    if newest is None or newest.action != actions.EXTERNAL or actions.REVERT_TO not in newest.facts:
-        return None
-    return newest
-
-
-def overtaken(moves: Sequence[Moved]) -> dict[str, int]:
-    """Trials, by alias, whose version entered or left production since they began; oldest row first."""
-    state: dict[str, int | None] = dict.fromkeys(ALL_ALIASES)
-    over: set[str] = set()
-    for move in moves:
-        if move.action == actions.ABANDON:
-            continue
-        state[move.alias] = move.to_version
-        if move.alias in TRIAL_ALIASES:
-            over.discard(move.alias)
-        elif move.alias == PRODUCTION and move.from_version != move.to_version:
-            ends = {move.from_version, move.to_version}
-            over |= {alias for alias in TRIAL_ALIASES if state[alias] in ends}
-    # A trial of the version in production, set in MLflow itself, compares nothing.
-    over |= {alias for alias in TRIAL_ALIASES if state[alias] == state[PRODUCTION]}
-    return {alias: version for alias in sorted(over) if (version := state[alias]) is not None}
-
-
 def previous(moves: Sequence[Moved], current: int | None) -> int | None:
     """The version before the current one: a promotion pushes onto a stack, a rollback pops.
 
@@ -186,30 +157,6 @@ def rollback_target(moves: Sequence[Moved], current: int | None, to: int | None)
             hint=f"Promote it: streamflow models promote {target} --to staging --why …",
         )
     return target
-
-
-def check_same_model(moves: Sequence[Moved], version: int, manifest_sha256: str | None) -> None:
-    """Check that a number still means the model that was in production: an emptied registry counts from 1 again.
-
-    Args:
-        moves: The trail of the alias, oldest row first.
-        version: Number of the version.
-        manifest_sha256: Digest of the manifest that the version has now; None when it has none.
-
-    Raises:
-        ReleaseRefused: It is another model.
-    """
-    digests = [
-        str(move.release["manifest_sha256"])
-        for move in moves
-        if move.to_version == version and move.release.get("manifest_sha256")
-    ]
-    if digests and digests[-1] != manifest_sha256:
-        raise ReleaseRefused(
-            f"Version {version} is not the one that was in production under this number: its manifest differs.",
-            hint="Restore MLflow from a backup, or promote it as a new one: streamflow models promote"
-            f" {version} --to staging --why …",
-        )
 
 
 def named(version: int | None) -> str:

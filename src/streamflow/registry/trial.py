@@ -6,23 +6,25 @@ as promotions, because a canary answers users.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from streamflow.errors import NotFound, Refused
 from streamflow.mlflow_api.transport import registry
 from streamflow.model_version.aliases import PRODUCTION, TrialAlias
 from streamflow.registry import actions, artifacts, moves, online_schema, versions
-from streamflow.registry.reconcile import reconcile_locked
 from streamflow.registry.trail import Change, Move
-from streamflow.settings import Backends, OutsideMoves
+from streamflow.settings import Backends
 
 
 def start(
     backends: Backends,
-    outside_moves: OutsideMoves,
     version: int,
     alias: TrialAlias,
     *,
     why: str,
     by: str,
+    facts: Mapping[str, Any] | None = None,
 ) -> Move:
     """Point `alias` at `version`; predict follows within seconds. Needs another version in production to compare with.
 
@@ -33,12 +35,14 @@ def start(
             cannot serve it.
     """
     _check_reason(why)
+    registered = versions.get(backends.mlflow, version)
+    model = backends.mlflow.registered_model
     with registry(backends.mlflow) as client:
-        registered = versions.get(backends.mlflow, version)
-        contract = artifacts.verified_release(client, backends.mlflow.registered_model, registered).contract
-    online_schema.check(backends.database, version, contract)
+        verified = artifacts.trained_here(backends.database, client, model, registered)
+    online_schema.check(backends.database, version, verified.release.contract)
+    verified.store(backends.database)
     with moves.promotion_lock(backends.database, backends.mlflow) as locked:
-        current = reconcile_locked(outside_moves, locked)
+        current = locked.targets()
         production = current[PRODUCTION]
         if production in (None, version):
             reason = (
@@ -50,13 +54,23 @@ def start(
                 f"Version {version} cannot be on trial: it {reason}.",
                 hint="Trials compare a version with another one in production.",
             )
-        release = artifacts.record(registered, contract)
         return locked.move(
-            Change(alias, current[alias], version, actions.START_TRIAL, by, why.strip(), release=release)
+            Change(
+                alias,
+                current[alias],
+                version,
+                actions.START_TRIAL,
+                by,
+                why.strip(),
+                facts=facts or {},
+                release=verified.record,
+            )
         )
 
 
-def stop(backends: Backends, outside_moves: OutsideMoves, alias: TrialAlias, *, why: str, by: str) -> Move:
+def stop(
+    backends: Backends, alias: TrialAlias, *, why: str, by: str, facts: Mapping[str, Any] | None = None
+) -> Move:
     """Unset `alias`; production answers everybody within seconds.
 
     Raises:
@@ -65,10 +79,12 @@ def stop(backends: Backends, outside_moves: OutsideMoves, alias: TrialAlias, *, 
     """
     _check_reason(why)
     with moves.promotion_lock(backends.database, backends.mlflow) as locked:
-        current = reconcile_locked(outside_moves, locked)[alias]
+        current = locked.targets()[alias]
         if current is None:
             raise NotFound(f"Nothing is on trial as '{alias}'.", hint="See 'streamflow models history'.")
-        return locked.move(Change(alias, current, None, actions.END_TRIAL, by, why.strip()))
+        return locked.move(
+            Change(alias, current, None, actions.END_TRIAL, by, why.strip(), facts=facts or {})
+        )
 
 
 def _check_reason(why: str) -> None:

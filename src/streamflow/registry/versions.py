@@ -133,7 +133,7 @@ def drops_of(mlflow: MlflowSettings, version: Version, digest: str | None) -> li
     source = f"{version.source.rsplit('/', 1)[0]}/{files.TRAINING_SET}"
     try:
         with registry(mlflow) as client:
-            content = client.file(source, files.FINGERPRINT)
+            content = client.file(source, files.FINGERPRINT, files.MOST_SERVED_BYTES)
         found = json.loads(content or b"")["drops"]
         drops = [{"drop_id": str(item["drop_id"]), "digest": str(item["digest"])} for item in found]
     except DependencyDown:

@@ -61,6 +61,13 @@ _WAIT: tuple[Grant, ...] = (*_use(PLATFORM), ("SELECT", PLATFORM, ("alembic_vers
 _JOB: tuple[Grant, ...] = (*_WAIT, ("SELECT, INSERT", PLATFORM, ("job_runs",)))
 _DROPS: tuple[Grant, ...] = (("SELECT", PLATFORM, ("drops", "drop_files")),)
 
+# The ledger of promotions, and what a promotion writes beside it.
+_RELEASES = ("current_releases", "releases", "release_pieces")
+_PROMOTE: tuple[Grant, ...] = (
+    ("SELECT, INSERT", PLATFORM, ("promotions", "releases", "release_pieces", "mlflow_in_line")),
+    ("SELECT", PLATFORM, ("current_releases", "trained_models")),
+)
+
 OWNER, APPLY, MATERIALIZE, MLFLOW = "owner", "feast_apply", "materialize", "mlflow"
 
 ROLES: Mapping[str, Role] = {
@@ -75,7 +82,12 @@ ROLES: Mapping[str, Role] = {
     "feast_serve": Role("Feast's feature server", (*_WAIT, *_read(FEAST, ONLINE))),
     "predict": Role(
         "the predict service; adds to the log of predictions and cannot read it",
-        (*_WAIT, *_read(ONLINE), ("INSERT", PLATFORM, ("predictions",))),
+        (
+            *_WAIT,
+            *_read(ONLINE),
+            ("SELECT", PLATFORM, _RELEASES),
+            ("INSERT", PLATFORM, ("predictions",)),
+        ),
     ),
     "ingest": Role(
         "ingest",
@@ -104,8 +116,14 @@ ROLES: Mapping[str, Role] = {
             *_JOB,
             *_DROPS,
             *_read(SOURCE, FEATURES, FEAST),
-            ("SELECT, INSERT", PLATFORM, ("promotions", "promotion_intents")),
+            *_PROMOTE,
+            ("INSERT", PLATFORM, ("trained_models",)),
         ),
+        database=("TEMPORARY", "CREATE"),
+    ),
+    "registrar": Role(
+        "the registrar; answers what is moved in MLflow, and makes a schema `known_*` of views when it judges",
+        (*_WAIT, *_read(SOURCE, FEATURES, FEAST), *_PROMOTE),
         database=("TEMPORARY", "CREATE"),
     ),
     "score": Role(
@@ -115,7 +133,7 @@ ROLES: Mapping[str, Role] = {
             *_DROPS,
             *_read(SOURCE, FEATURES, FEAST, ONLINE),
             ("SELECT, INSERT", PLATFORM, ("scorings", "scores", "scoring_refusals")),
-            ("SELECT", PLATFORM, ("promotions",)),
+            ("SELECT", PLATFORM, ("promotions", *_RELEASES)),
         ),
         database=("TEMPORARY", "CREATE"),
     ),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from streamflow.errors import Refused
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import files, run_record
 from streamflow.model_version import tags as version_tags
@@ -65,6 +66,7 @@ def record(
 
     Raises:
         DependencyDown: MLflow does not answer.
+        Refused: The model is too large to be served.
         StreamFlowError: The compiled classifier does not reproduce the estimator, or MLflow refuses a request.
     """
     with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, sdk.client(mlflow) as client:
@@ -76,6 +78,7 @@ def record(
             make_contract(mlflow.registered_model, training.threshold, repo, data, fitted, drops),
             golden_rows=training.golden_rows,
         )
+        _check_size(folder / files.MODEL)
         _write_artifacts(folder, training.threshold, repo, data, fitted, contract, drops)
         made_by = lineage(repo.path, build)
         experiment = sdk.experiment_id(client, mlflow.experiment)
@@ -98,6 +101,16 @@ def record(
             contract=contract,
             manifest_sha256=package.manifest_sha256(folder / files.MODEL),
             lineage=made_by,
+        )
+
+
+def _check_size(folder: Path) -> None:
+    """Refuse a model that could not be served, before a run records it."""
+    size = sum((folder / name).stat().st_size for name in files.SERVED)
+    if size > files.MOST_SERVED_BYTES:
+        raise Refused(
+            f"The model's files have {size // 2**20} MiB; a release may have {files.MOST_SERVED_BYTES // 2**20} MiB.",
+            hint="Choose a smaller estimator in feature_repo/estimator.py, for example fewer or shallower trees.",
         )
 
 

@@ -15,7 +15,8 @@ import pytest
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Feature, View
 from streamflow.model_version.training_set import LABEL, TrainingSet
-from streamflow.registry import versions
+from streamflow.postgres.engine import transaction
+from streamflow.registry import releases, versions
 from streamflow.repo import definitions
 from streamflow.settings import Settings
 from streamflow.training import fit
@@ -59,6 +60,14 @@ def register_small(settings: Settings) -> int:
         estimator="logistic_regression",
     )
     run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, [])
+    with transaction(settings.database) as connection:
+        releases.record_trained(
+            connection,
+            settings.mlflow.registered_model,
+            run.manifest_sha256,
+            run.run_id,
+            fitted.split.digest,
+        )
     return copy(settings, run.run_id, run.source, run.manifest_sha256)
 
 

@@ -25,19 +25,20 @@ from streamflow.errors import (
 )
 from streamflow.gate.decision import promote_through_gate
 from streamflow.mlflow_api import sdk
-from streamflow.mlflow_api.transport import registry
 from streamflow.model_version import tags
 from streamflow.postgres import locks
 from streamflow.postgres.engine import engine, transaction
-from streamflow.registry import chain, moves, reconcile, trail, versions
+from streamflow.registrar.look import look
+from streamflow.registry import chain, moves, trail, versions
 from streamflow.registry.promote import promote, rollback
+from streamflow.registry.served import served_release
 
 WHO = {"why": "a test", "by": "ada"}
 
 
 def into_production(settings, version):
-    promote(settings.backends, settings.promotion.outside_moves, version, "staging", **WHO)
-    return promote(settings.backends, settings.promotion.outside_moves, version, "production", **WHO)
+    promote(settings.backends, version, "staging", **WHO)
+    return promote(settings.backends, version, "production", **WHO)
 
 
 def stages(settings):
@@ -60,16 +61,16 @@ def rows(settings):
 def test_a_version_goes_to_staging_then_to_production_and_no_other_way(settings, make):
     first, second = make(2)
     with pytest.raises(Refused, match="not at staging"):
-        promote(settings.backends, settings.promotion.outside_moves, first, "production", **WHO)
-    promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO)
+        promote(settings.backends, first, "production", **WHO)
+    promote(settings.backends, first, "staging", **WHO)
     assert stages(settings) == {first: "Staging", second: "None"}
     with pytest.raises(Refused, match="already"):
-        promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO)
-    move = promote(settings.backends, settings.promotion.outside_moves, first, "production", **WHO)
+        promote(settings.backends, first, "staging", **WHO)
+    move = promote(settings.backends, first, "production", **WHO)
     assert stages(settings) == {first: "Production", second: "None"}
     assert versions.by_alias(settings.mlflow, "staging") is None
     with pytest.raises(Refused, match="in production already"):
-        promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO)
+        promote(settings.backends, first, "staging", **WHO)
     into_production(settings, second)
     assert stages(settings) == {first: "Archived", second: "Production"}
     assert (move.moved_by, move.login, move.from_version, move.to_version) == (
@@ -95,7 +96,7 @@ def test_a_promotion_records_the_whole_release(settings, make):
 def test_a_promotion_needs_a_reason(settings, make):
     (version,) = make(1)
     with pytest.raises(Refused, match="reason"):
-        promote(settings.backends, settings.promotion.outside_moves, version, "staging", why="  ", by="ada")
+        promote(settings.backends, version, "staging", why="  ", by="ada")
     assert rows(settings) == []
 
 
@@ -111,7 +112,6 @@ def test_of_two_concurrent_promotions_one_wins_and_the_other_is_a_conflict_fifty
                 pool.submit(
                     promote,
                     settings.backends,
-                    settings.promotion.outside_moves,
                     version,
                     "staging",
                     expected=before,
@@ -142,17 +142,14 @@ def test_rollback_goes_back_one_promotion_at_a_time(settings, make):
     first, second, third = make(3)
     for version in (first, second, third):
         into_production(settings, version)
-    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == second
-    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == first
+    assert rollback(settings.backends, **WHO).to_version == second
+    assert rollback(settings.backends, **WHO).to_version == first
     assert stages(settings) == {first: "Production", second: "Archived", third: "Archived"}
     with pytest.raises(NotFound, match="no earlier version"):
-        rollback(settings.backends, settings.promotion.outside_moves, **WHO)
-    assert (
-        rollback(settings.backends, settings.promotion.outside_moves, to=third, **WHO).release["version"]
-        == third
-    )
+        rollback(settings.backends, **WHO)
+    assert rollback(settings.backends, to=third, **WHO).release["version"] == third
     with pytest.raises(Refused, match="in production already"):
-        rollback(settings.backends, settings.promotion.outside_moves, to=third, **WHO)
+        rollback(settings.backends, to=third, **WHO)
 
 
 def test_a_rollback_needs_nothing_that_training_needs(settings, make, tmp_path):
@@ -165,14 +162,14 @@ def test_a_rollback_needs_nothing_that_training_needs(settings, make, tmp_path):
         train(broken)
     # A training that hangs holds its lock forever.
     with locks.exclusive(settings.database, locks.of_job("train")):
-        assert rollback(broken.backends, broken.promotion.outside_moves, **WHO).to_version == first
+        assert rollback(broken.backends, **WHO).to_version == first
 
 
 def test_only_what_was_in_production_is_rolled_back_to(settings, make):
     first, second = make(2)
     into_production(settings, first)
     with pytest.raises(Refused, match="never in production"):
-        rollback(settings.backends, settings.promotion.outside_moves, to=second, **WHO)
+        rollback(settings.backends, to=second, **WHO)
 
 
 def flip_a_byte(settings, version, name):
@@ -187,20 +184,20 @@ def flip_a_byte(settings, version, name):
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.skops", "golden.json"])
-def test_promotion_and_rollback_refuse_a_version_with_a_flipped_byte(settings, make, name):
+def test_a_flipped_byte_in_mlflow_is_refused_by_a_promotion_and_does_not_reach_a_rollback(
+    settings, make, name
+):
     (first,) = make(1)
     (second,) = make(1)
     into_production(settings, first)
     into_production(settings, second)
     flip_a_byte(settings, first, name)
-    for attempt in (
-        lambda: rollback(settings.backends, settings.promotion.outside_moves, **WHO),
-        lambda: promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO),
-    ):
-        with pytest.raises(ReleaseRefused, match=f"{name} is not the one that was registered"):
-            attempt()
-    assert versions.by_alias(settings.mlflow, "production") == second
-    assert len(trail.history(settings.database, settings.mlflow.registered_model)) == 4
+    with pytest.raises(ReleaseRefused, match=f"{name} is not the one that was registered"):
+        promote(settings.backends, first, "staging", **WHO)
+    assert rollback(settings.backends, **WHO).to_version == first
+    # The files in PostgreSQL are those that were promoted.
+    served_release(settings.database, settings.mlflow.registered_model)
+    assert len(trail.history(settings.database, settings.mlflow.registered_model)) == 5
 
 
 def killed_before(settings, version, function):
@@ -212,74 +209,86 @@ def killed_before(settings, version, function):
         owner = trail if "{function}" == "append" else moves.LockedRegistry
         setattr(owner, "{function}", lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL))
         settings = s.load()
-        promote.promote(settings.backends, "accept", {version}, "production", why="cut short", by="eve")
+        promote.promote(settings.backends, {version}, "production", why="cut short", by="eve")
     """)
     done = subprocess.run([sys.executable, "-c", script], env=os.environ, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL
 
 
-def test_the_next_command_completes_a_move_interrupted_before_its_audit_row(settings, make):
+@pytest.mark.parametrize("function", ["follow", "_write", "anchor"])
+def test_a_move_that_was_recorded_reaches_mlflow_although_its_process_was_killed(settings, make, function):
     first, second = make(2)
     into_production(settings, first)
-    promote(settings.backends, settings.promotion.outside_moves, second, "staging", **WHO)
-    killed_before(settings, second, "append")
-    assert versions.by_alias(settings.mlflow, "production") == second
-    assert len(rows(settings)) == 3
+    promote(settings.backends, second, "staging", **WHO)
+    killed_before(settings, second, function)
+    assert rows(settings)[-1] == ("promote", "production", first, second)
 
-    (ended,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
-    assert (ended.action, ended.to_version, ended.moved_by, ended.why) == (
-        "promote",
-        second,
-        "eve",
-        "cut short",
-    )
-    assert ended.facts["recovered"] is True
-    assert ended.release["version"] == second
+    assert look(settings.backends, settings.promotion) == []
+    assert versions.by_alias(settings.mlflow, "production") == second
+    assert versions.by_alias(settings.mlflow, "staging") is None
     assert stages(settings) == {first: "Archived", second: "Production"}
-    assert reconcile.reconcile(settings.backends, settings.promotion.outside_moves) == []
-    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == first
+    assert look(settings.backends, settings.promotion) == []
+    assert rollback(settings.backends, **WHO).to_version == first
     chain.verify(settings.database)
 
 
-def test_a_move_interrupted_before_the_alias_moved_is_recorded_as_abandoned(settings, make):
+def test_a_move_whose_process_was_killed_before_its_row_did_not_happen(settings, make):
     (first,) = make(1)
-    promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO)
-    killed_before(settings, first, "point")
-    (ended,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
-    assert (ended.action, ended.to_version, ended.facts["intended"]) == ("abandon", None, first)
-    assert (
-        promote(settings.backends, settings.promotion.outside_moves, first, "production", **WHO).to_version
-        == first
-    )
+    promote(settings.backends, first, "staging", **WHO)
+    killed_before(settings, first, "append")
+    assert look(settings.backends, settings.promotion) == []
+    assert stages(settings) == {first: "Staging"}
+    assert promote(settings.backends, first, "production", **WHO).to_version == first
     with pytest.raises(NotFound, match="no earlier version"):
-        rollback(settings.backends, settings.promotion.outside_moves, **WHO)
+        rollback(settings.backends, **WHO)
 
 
-def test_a_promotion_while_mlflow_is_down_changes_nothing_and_the_next_one_succeeds(
-    settings, make, monkeypatch
-):
+def without_mlflow(settings):
+    nowhere = settings.mlflow.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
+    return settings.model_copy(update={"mlflow": nowhere})
+
+
+def test_a_promotion_while_mlflow_is_down_changes_nothing(settings, make):
     (first,) = make(1)
-    down = settings.model_copy(
-        update={"mlflow": settings.mlflow.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})}
-    )
     with pytest.raises(DependencyDown, match="does not answer"):
-        promote(down.backends, down.promotion.outside_moves, first, "staging", **WHO)
+        promote(without_mlflow(settings).backends, first, "staging", **WHO)
     assert rows(settings) == []
 
-    # It goes down after the move was announced.
-    def cut(*arguments):
-        with registry(down.mlflow) as client:
-            client.set_alias(settings.mlflow.registered_model, "staging", first)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(moves.LockedRegistry, "point", cut)
-        with pytest.raises(DependencyDown):
-            promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO)
-    assert (
-        promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO).to_version
-        == first
+def test_a_rollback_needs_no_mlflow_which_follows_later(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    into_production(settings, second)
+    move = rollback(without_mlflow(settings).backends, **WHO)
+    assert (move.to_version, move.release["version"]) == (first, first)
+    assert trail.targets(settings.database, settings.mlflow.registered_model)["production"] == first
+    assert versions.by_alias(settings.mlflow, "production") == second
+
+    assert look(settings.backends, settings.promotion) == []
+    assert versions.by_alias(settings.mlflow, "production") == first
+    assert stages(settings) == {first: "Production", second: "Archived"}
+
+
+def test_a_version_that_was_not_trained_here_is_not_promoted(settings, make):
+    (first,) = make(1)
+    into_production(settings, first)
+    held = versions.get(settings.mlflow, first)
+    forged = versions.register(
+        settings.mlflow,
+        run_id=held.run_id,
+        source=held.source,
+        tags={**held.tags, tags.MANIFEST_SHA256: "0" * 64},
     )
-    assert [row[0] for row in rows(settings)] == ["abandon", "promote"]
+    with pytest.raises(ReleaseRefused, match="no training of StreamFlow made it"):
+        promote(settings.backends, forged, "staging", **WHO)
+    for mode in ("accept", "gate"):
+        change_production_in_mlflow(settings, forged)
+        (answered,) = look(settings.backends, with_promotion(settings, outside_moves=mode).promotion)
+        assert (answered.action, answered.from_version, answered.to_version) == ("outside", first, first)
+        assert answered.facts["requested"] == forged
+        assert "no training of StreamFlow made it" in answered.facts["refused"][0]
+        assert versions.by_alias(settings.mlflow, "production") == first
+    assert stages(settings) == {first: "Production", forged: "None"}
 
 
 def change_production_in_mlflow(settings, version):
@@ -287,43 +296,79 @@ def change_production_in_mlflow(settings, version):
         client.set_registered_model_alias(settings.mlflow.registered_model, "production", str(version))
 
 
-def test_an_external_change_is_recorded_and_accepted(settings, make):
+def move_stage(settings, version, stage, **how):
+    with sdk.client(settings.mlflow) as client:
+        client.transition_model_version_stage(settings.mlflow.registered_model, str(version), stage, **how)
+
+
+def test_a_move_in_mlflow_is_a_request_for_both_steps(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    promote(settings.backends, settings.promotion.outside_moves, second, "staging", **WHO)
     change_production_in_mlflow(settings, second)
-    (seen,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
-    assert (seen.action, seen.from_version, seen.to_version) == ("outside", first, second)
+    accepting = with_promotion(settings, outside_moves="accept")
+    (answered,) = look(accepting.backends, accepting.promotion)
+    assert rows(settings)[-2:] == [
+        ("promote", "staging", None, second),
+        ("promote", "production", first, second),
+    ]
     assert versions.by_alias(settings.mlflow, "staging") is None
-    assert seen.moved_by == "unknown"
-    assert seen.release["version"] == second
+    assert (answered.moved_by, answered.facts["detected"]) == ("unknown", "alias")
+    assert answered.release["version"] == second
     assert stages(settings) == {first: "Archived", second: "Production"}
-    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == first
+    assert look(accepting.backends, accepting.promotion) == []
+    assert rollback(settings.backends, **WHO).to_version == first
 
 
-def test_an_external_change_is_recorded_and_reverted_when_the_settings_say_so(settings, make):
+def test_a_move_in_mlflow_is_refused_and_put_back_when_the_settings_say_so(settings, make):
     first, second = make(2)
     into_production(settings, first)
     change_production_in_mlflow(settings, second)
     strict = with_promotion(settings, outside_moves="revert")
-    seen, back = reconcile.reconcile(strict.backends, strict.promotion.outside_moves)
-    assert (seen.action, seen.to_version) == ("outside", second)
-    assert (back.action, back.from_version, back.to_version) == ("revert", second, first)
-    assert back.release["version"] == first
+    (answered,) = look(strict.backends, strict.promotion)
+    assert (answered.action, answered.from_version, answered.to_version) == ("outside", first, first)
+    assert answered.facts["requested"] == second
     assert versions.by_alias(settings.mlflow, "production") == first
+    assert look(strict.backends, strict.promotion) == []
     with pytest.raises(NotFound, match="no earlier version"):
-        rollback(strict.backends, strict.promotion.outside_moves, **WHO)
+        rollback(strict.backends, **WHO)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_an_external_change_of_a_stage_is_undone_and_recorded(settings, make):
+@pytest.mark.parametrize("archive", [False, True])
+def test_a_stage_moved_in_mlflow_is_a_request_too(settings, make, archive):
     first, second = make(2)
     into_production(settings, first)
+    move_stage(settings, second, "Production", archive_existing_versions=archive)
+    accepting = with_promotion(settings, outside_moves="accept")
+    (answered,) = look(accepting.backends, accepting.promotion)
+    assert (answered.action, answered.to_version, answered.facts["detected"]) == ("promote", second, "stage")
+    assert stages(settings) == {first: "Archived", second: "Production"}
+    assert versions.by_alias(settings.mlflow, "production") == second
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("stage", ["Archived", "None", "Staging"])
+def test_a_version_whose_stage_leaves_production_is_demoted(settings, make, stage):
+    (first,) = make(1)
+    into_production(settings, first)
+    move_stage(settings, first, stage)
+    look(settings.backends, settings.promotion)
+    assert ("demote", "production", first, None) in rows(settings)
+    targets = trail.targets(settings.database, settings.mlflow.registered_model)
+    assert targets["production"] is None
+    assert targets["staging"] == (first if stage == "Staging" else None)
+    assert stages(settings) == {first: stage}
+    assert rollback(settings.backends, **WHO).to_version == first
+    assert stages(settings) == {first: "Production"}
+
+
+def test_an_emptied_registry_ends_nothing(settings, make):
+    (first,) = make(1)
+    into_production(settings, first)
     with sdk.client(settings.mlflow) as client:
-        client.transition_model_version_stage(settings.mlflow.registered_model, str(second), "Production")
-    (seen,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
-    assert (seen.action, seen.facts["detected"]) == ("outside", "a stage")
-    assert stages(settings) == {first: "Production", second: "Archived"}
+        client.delete_registered_model(settings.mlflow.registered_model)
+    assert look(settings.backends, settings.promotion) == []
+    assert trail.targets(settings.database, settings.mlflow.registered_model)["production"] == first
 
 
 def test_what_was_in_production_at_a_time(settings, make):
@@ -332,7 +377,7 @@ def test_what_was_in_production_at_a_time(settings, make):
     for version in (first, second):
         into_production(settings, version)
         moments.append(datetime.now(UTC))
-    rollback(settings.backends, settings.promotion.outside_moves, **WHO)
+    rollback(settings.backends, **WHO)
     with pytest.raises(NotFound, match="Nothing was in production"):
         trail.at(settings.database, settings.mlflow.registered_model, moments[0])
     assert trail.at(settings.database, settings.mlflow.registered_model, moments[1]).to_version == first

@@ -3,7 +3,6 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -19,22 +18,28 @@ from streamflow.model_version import tags
 from streamflow.model_version.aliases import TRIAL_ALIASES
 from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.postgres.engine import transaction
-from streamflow.registry import moves, reconcile, trail, transitions, trial, versions
-from streamflow.registry.promote import promote, rollback
+from streamflow.registrar.look import look
+from streamflow.registry import moves, trail, transitions, trial, versions
+from streamflow.registry.acknowledge import acknowledge
+from streamflow.registry.promote import demote, promote, rollback
 from streamflow.registry.trail import Change
 
 WHO = {"why": "a test", "by": "ada"}
 
 
 def into_production(settings, version):
-    promote(settings.backends, settings.promotion.outside_moves, version, "staging", **WHO)
-    return promote(settings.backends, settings.promotion.outside_moves, version, "production", **WHO)
+    promote(settings.backends, version, "staging", **WHO)
+    return promote(settings.backends, version, "production", **WHO)
 
 
 def on_trial(settings):
     """The versions on trial according to the trail."""
     targets = transitions.recorded(trail.history(settings.database, settings.mlflow.registered_model))
     return {alias: targets[alias] for alias in TRIAL_ALIASES if targets[alias] is not None}
+
+
+def accepting(settings):
+    return settings.promotion.model_copy(update={"outside_moves": "accept"})
 
 
 def rows(settings):
@@ -76,12 +81,11 @@ def test_rows_cut_off_at_the_end_are_reported_until_they_are_acknowledged(settin
     into_production(settings, second)
     as_an_administrator(settings, f"DELETE FROM streamflow.promotions WHERE promotion_id > {4 - lost}")
     for _ in range(2):
-        # `history` itself adds rows for external changes, and so does a rollback.
         code, _, error = command("models", "history")
         assert code == 1
         assert isinstance(error, StreamFlowError)
         assert "tampered" in error.what
-    rollback(settings.backends, settings.promotion.outside_moves, to=first, **WHO)
+    demote(settings.backends, "production", **WHO)
     assert command("models", "history")[0] == 1
 
     assert command("models", "history", "--acknowledge", "restored from Monday's backup")[0] == 0
@@ -94,7 +98,7 @@ def test_rows_cut_off_at_the_end_are_reported_until_they_are_acknowledged(settin
     assert [move.why for move in acknowledged] == ["restored from Monday's backup"]
     assert acknowledged[0].facts["problems"]
     with pytest.raises(Refused, match="nothing to acknowledge"):
-        reconcile.acknowledge(settings.backends, settings.promotion.outside_moves, **WHO)
+        acknowledge(settings.database, settings.mlflow, **WHO)
 
 
 def test_a_missing_anchor_is_reported(settings, make):
@@ -110,38 +114,43 @@ def test_a_missing_anchor_is_reported(settings, make):
 def test_promoting_a_canary_ends_its_trial_and_rolling_it_back_leaves_it_no_users(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    trial.start(settings.backends, settings.promotion.outside_moves, second, "canary", **WHO)
+    trial.start(settings.backends, second, "canary", **WHO)
     into_production(settings, second)
     assert versions.by_alias(settings.mlflow, "canary") is None
-    # Pointed there in MLflow, so that both aliases name the version.
+    # A version in production is not put on trial.
     point_in_mlflow(settings, "challenger", second)
-    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == first
+    (refused,) = look(settings.backends, settings.promotion)
+    assert "is in production itself" in refused.facts["refused"][0]
+    assert rollback(settings.backends, **WHO).to_version == first
     assert on_trial(settings) == {}
     assert [versions.by_alias(settings.mlflow, alias) for alias in ("canary", "challenger")] == [None, None]
     ends = [row for row in rows(settings) if row[0] == "end trial"]
-    assert ends == [("end trial", "canary", second, None), ("end trial", "challenger", second, None)]
+    assert ends == [("end trial", "canary", second, None)]
 
 
 def test_a_rollback_leaves_trials_of_other_versions_alone(settings, make):
     first, second, third = make(3)
     for version in (first, second):
         into_production(settings, version)
-    trial.start(settings.backends, settings.promotion.outside_moves, third, "challenger", **WHO)
-    rollback(settings.backends, settings.promotion.outside_moves, **WHO)
+    trial.start(settings.backends, third, "challenger", **WHO)
+    rollback(settings.backends, **WHO)
     assert on_trial(settings) == {"challenger": third}
-    trial.start(settings.backends, settings.promotion.outside_moves, second, "canary", **WHO)
-    assert reconcile.reconcile(settings.backends, settings.promotion.outside_moves) == []
+    trial.start(settings.backends, second, "canary", **WHO)
+    assert look(settings.backends, settings.promotion) == []
     assert on_trial(settings) == {"canary": second, "challenger": third}
 
 
-def test_an_external_change_to_production_ends_the_trial_of_the_version(settings, make):
+def test_a_move_to_production_in_mlflow_ends_the_trial_of_the_version(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    trial.start(settings.backends, settings.promotion.outside_moves, second, "canary", **WHO)
+    trial.start(settings.backends, second, "canary", **WHO)
     point_in_mlflow(settings, "production", second)
-    reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
+    look(settings.backends, accepting(settings))
     assert versions.by_alias(settings.mlflow, "canary") is None
-    assert rows(settings)[-1] == ("end trial", "canary", second, None)
+    assert rows(settings)[-2:] == [
+        ("end trial", "canary", second, None),
+        ("promote", "production", first, second),
+    ]
 
 
 def test_of_two_concurrent_rollbacks_the_second_is_a_conflict(settings, make):
@@ -149,10 +158,7 @@ def test_of_two_concurrent_rollbacks_the_second_is_a_conflict(settings, make):
     for version in (first, second, third):
         into_production(settings, version)
     with ThreadPoolExecutor(2) as pool:
-        tries = [
-            pool.submit(rollback, settings.backends, settings.promotion.outside_moves, expected=third, **WHO)
-            for _ in range(2)
-        ]
+        tries = [pool.submit(rollback, settings.backends, expected=third, **WHO) for _ in range(2)]
         errors = [item.exception() for item in tries]
     assert sorted(type(error) for error in errors if error) == [PromotionConflict]
     assert versions.by_alias(settings.mlflow, "production") == second
@@ -189,30 +195,30 @@ def wait_until_somebody_waits_for_the_lock(settings):
 
 
 @pytest.mark.parametrize("failing", [1, 2])
-def test_an_external_change_is_reverted_although_mlflow_failed_in_between(
+def test_a_refused_move_is_put_back_and_recorded_once_although_mlflow_failed_in_between(
     settings, make, monkeypatch, failing
 ):
     first, second = make(2)
     into_production(settings, first)
     point_in_mlflow(settings, "production", second)
+    strict = settings.promotion.model_copy(update={"outside_moves": "revert"})
 
     def fails(*arguments):
         raise DependencyDown("MLflow does not answer.")
 
-    for _ in range(failing):
-        with monkeypatch.context() as patch:
-            patch.setattr(RegistryClient, "set_alias", fails)
+    with monkeypatch.context() as patch:
+        patch.setattr(RegistryClient, "set_alias", fails)
+        look(settings.backends, strict)
+        for _ in range(failing - 1):
             with pytest.raises(DependencyDown):
-                reconcile.reconcile(settings.backends, "revert")
-    reconcile.reconcile(settings.backends, "revert")
+                look(settings.backends, strict)
+    assert look(settings.backends, strict) == []
     assert versions.by_alias(settings.mlflow, "production") == first
     assert stages(settings) == {first: "Production", second: "None"}
-    assert rows(settings)[2:] == [
-        ("outside", "production", first, second),
-        *[("abandon", "production", second, second)] * failing,
-        ("revert", "production", second, first),
-    ]
-    assert reconcile.reconcile(settings.backends, "revert") == []
+    assert rows(settings)[2:] == [("outside", "production", first, first)]
+    # The same request made again is a new one.
+    point_in_mlflow(settings, "production", second)
+    assert len(look(settings.backends, strict)) == 1
 
 
 @pytest.mark.parametrize("alias", ["canary", "challenger"])
@@ -220,65 +226,51 @@ def test_a_trial_started_and_ended_in_mlflow_is_recorded(settings, make, alias):
     first, second = make(2)
     into_production(settings, first)
     point_in_mlflow(settings, alias, second)
-    (seen,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
-    assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, None, second)
+    (seen,) = look(settings.backends, settings.promotion)
+    assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("trial", alias, None, second)
+    assert seen.facts == {"detected": "alias"}
     assert on_trial(settings) == {alias: second}
     point_in_mlflow(settings, alias, None)
-    (seen,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
-    assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, second, None)
+    (seen,) = look(settings.backends, settings.promotion)
+    assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("end trial", alias, second, None)
 
     point_in_mlflow(settings, alias, second)
-    seen, back = reconcile.reconcile(settings.backends, "revert")
-    assert (back.action, back.alias, back.from_version, back.to_version) == ("revert", alias, second, None)
+    (seen,) = look(settings.backends, settings.promotion.model_copy(update={"outside_moves": "revert"}))
+    assert (seen.action, seen.alias, seen.from_version, seen.to_version) == ("outside", alias, None, None)
     assert versions.by_alias(settings.mlflow, alias) is None
 
 
-def test_a_rollback_refuses_another_model_under_the_same_number(settings, make):
+def test_a_rollback_serves_what_was_in_production_whatever_mlflow_has_under_its_number(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    into_production(settings, second)
+    digest = into_production(settings, second).release["manifest_sha256"]
     model = settings.mlflow.registered_model
     with sdk.client(settings.mlflow) as client:
         client.set_model_version_tag(model, str(first), tags.MANIFEST_SHA256, "0" * 64)
-    with pytest.raises(ReleaseRefused, match="not the one that was in production under this number"):
-        rollback(settings.backends, settings.promotion.outside_moves, **WHO)
+    assert rollback(settings.backends, **WHO).release["manifest_sha256"] == digest
+    into_production(settings, second)
+    with transaction(settings.database) as connection:
+        connection.execute(sa.text("DELETE FROM streamflow.releases"))
+    # Its files are only in MLflow now, where it is another model.
+    with pytest.raises(ReleaseRefused, match=r"not the one"):
+        rollback(settings.backends, **WHO)
     assert versions.by_alias(settings.mlflow, "production") == second
 
 
-@pytest.mark.parametrize("change", ["accept", "revert"])
-def test_a_rollback_after_production_was_unset_restores_the_last_version(settings, make, change):
+def test_an_alias_taken_away_in_mlflow_is_a_demotion(settings, make):
     first, second = make(2)
     into_production(settings, first)
     into_production(settings, second)
     point_in_mlflow(settings, "production", None)
-    if change == "accept":
-        reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
-        assert stages(settings) == {first: "Archived", second: "Archived"}
-        assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == second
-    else:
-        reconcile.reconcile(settings.backends, "revert")
-        assert rollback(settings.backends, "revert", **WHO).to_version == first
-    assert not [
-        move
-        for move in trail.history(settings.database, settings.mlflow.registered_model)
-        if move.facts.get("detected") == "a stage"
-    ]
-
-
-def test_looking_up_a_time_considers_external_changes(settings, make):
-    first, second = make(2)
-    before = into_production(settings, first)
-    meanwhile = datetime.now(UTC)
-    point_in_mlflow(settings, "production", second)
-    code, output, _ = command("models", "at", (datetime.now(UTC) + timedelta(days=1)).isoformat())
-    assert code == 0
-    assert f"Version {second} was in production" in output
-    assert f"done after {before.recorded_at:%Y-%m-%d %H:%M:%S} UTC" in output
-    seen = trail.history(settings.database, settings.mlflow.registered_model)[-1]
-    assert datetime.fromisoformat(seen.facts["not_before"]) == before.recorded_at
-    _, output, _ = command("models", "at", meanwhile.isoformat())
-    assert f"Version {first} was in production" in output
-    assert f"Perhaps version {second} was there already" in output
+    (seen,) = look(settings.backends, settings.promotion)
+    assert (seen.action, seen.from_version, seen.to_version) == ("demote", second, None)
+    assert stages(settings) == {first: "Archived", second: "Archived"}
+    assert rollback(settings.backends, **WHO).to_version == second
+    point_in_mlflow(settings, "production", None)
+    strict = settings.promotion.model_copy(update={"outside_moves": "revert"})
+    (refused,) = look(settings.backends, strict)
+    assert (refused.action, refused.to_version) == ("outside", second)
+    assert versions.by_alias(settings.mlflow, "production") == second
 
 
 def test_looking_up_a_time_works_while_mlflow_is_down(settings, make, monkeypatch):
@@ -287,18 +279,7 @@ def test_looking_up_a_time_works_while_mlflow_is_down(settings, make, monkeypatc
     monkeypatch.setenv("STREAMFLOW_MLFLOW__TRACKING_URI", "http://127.0.0.1:9")
     code, output, _ = command("models", "at", "2100-01-01")
     assert code == 0
-    assert "does not answer" in output
     assert f"Version {first} was in production" in output
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_an_external_change_of_a_stage_is_undone_when_nothing_is_in_production(settings, make):
-    (first,) = make(1)
-    with sdk.client(settings.mlflow) as client:
-        client.transition_model_version_stage(settings.mlflow.registered_model, str(first), "Production")
-    (seen,) = reconcile.reconcile(settings.backends, settings.promotion.outside_moves)
-    assert seen.facts["detected"] == "a stage"
-    assert stages(settings) == {first: "Archived"}
 
 
 def online_tables(settings, *statements):
@@ -317,8 +298,8 @@ def test_rollback_and_trial_refuse_a_version_that_the_online_store_cannot_serve(
         "CREATE TABLE online.usage_agg_30d_fv (user_id text)",
     )
     for attempt in (
-        lambda: rollback(settings.backends, settings.promotion.outside_moves, **WHO),
-        lambda: trial.start(settings.backends, settings.promotion.outside_moves, third, "canary", **WHO),
+        lambda: rollback(settings.backends, **WHO),
+        lambda: trial.start(settings.backends, third, "canary", **WHO),
     ):
         with pytest.raises(
             ReleaseRefused, match=r"'usage_agg_30d_fv' has no column 'skips_7d'.*features apply"
@@ -326,8 +307,8 @@ def test_rollback_and_trial_refuse_a_version_that_the_online_store_cannot_serve(
             attempt()
     assert versions.by_alias(settings.mlflow, "production") == second
     online_tables(settings, "ALTER TABLE online.usage_agg_30d_fv ADD COLUMN skips_7d bigint")
-    trial.start(settings.backends, settings.promotion.outside_moves, third, "canary", **WHO)
-    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == first
+    trial.start(settings.backends, third, "canary", **WHO)
+    assert rollback(settings.backends, **WHO).to_version == first
 
 
 def test_the_stage_production_is_never_empty(settings, make, monkeypatch):
@@ -342,22 +323,23 @@ def test_the_stage_production_is_never_empty(settings, make, monkeypatch):
 
     monkeypatch.setattr(RegistryClient, "set_stage", watched)
     into_production(settings, second)
-    rollback(settings.backends, settings.promotion.outside_moves, **WHO)
+    rollback(settings.backends, **WHO)
     assert len(seen) == 5
     assert all("Production" in found for found in seen)
 
 
-def test_the_job_audit_notices_external_changes_and_a_truncated_trail(settings, make):
+def test_the_job_audit_notices_a_truncated_trail(settings, make):
     first, second = make(2)
     into_production(settings, first)
     into_production(settings, second)
     assert (catalog.recipe("audit")(settings).chain_ok, len(rows(settings))) == (True, 4)
     point_in_mlflow(settings, "production", first)
+    look(settings.backends, accepting(settings))
     assert run.run(settings, "audit", catalog.recipe("audit")) == 0
     metrics = generate_latest(exported(settings)).decode()
     assert "streamflow_audit_chain_ok 1.0" in metrics
     assert 'streamflow_outside_moves_total{alias="production"} 1.0' in metrics
-    as_an_administrator(settings, "DELETE FROM streamflow.promotions WHERE promotion_id = 5")
+    as_an_administrator(settings, "DELETE FROM streamflow.promotions WHERE promotion_id = 6")
     assert run.run(settings, "audit", catalog.recipe("audit")) == 0
     assert "streamflow_audit_chain_ok 0.0" in generate_latest(exported(settings)).decode()
 

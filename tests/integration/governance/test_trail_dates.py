@@ -13,8 +13,8 @@ WHO = {"why": "a test", "by": "ada"}
 
 
 def into_production(settings, version):
-    promote(settings.backends, settings.promotion.outside_moves, version, "staging", **WHO)
-    return promote(settings.backends, settings.promotion.outside_moves, version, "production", **WHO)
+    promote(settings.backends, version, "staging", **WHO)
+    return promote(settings.backends, version, "production", **WHO)
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def test_a_rollback_works_after_the_clock_was_set_back(settings, make):
         connection.exec_driver_sql(
             "UPDATE streamflow.promotions SET moved_at = moved_at + interval '1 hour' WHERE promotion_id = 4"
         )
-    assert rollback(settings.backends, settings.promotion.outside_moves, **WHO).to_version == first
+    assert rollback(settings.backends, **WHO).to_version == first

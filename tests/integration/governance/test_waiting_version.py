@@ -17,7 +17,7 @@ def listed():
 def test_a_version_that_waits_at_staging_is_reported(settings, make):
     (first,) = make(1)
     assert "waits" not in listed()
-    promote(settings.backends, settings.promotion.outside_moves, first, "staging", **WHO)
+    promote(settings.backends, first, "staging", **WHO)
     assert f"Version {first} waits at staging: not judged yet" in listed()
     with sdk.client(settings.mlflow) as client:
         client.set_model_version_tag(settings.mlflow.registered_model, str(first), tags.GATE, "passed")

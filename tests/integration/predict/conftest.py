@@ -18,7 +18,9 @@ import httpx2
 import pytest
 
 from streamflow.local import home, processes
-from streamflow.registry import versions
+from streamflow.model_version import tags as version_tags
+from streamflow.postgres.engine import transaction
+from streamflow.registry import releases, trail, versions
 from streamflow.registry.promote import promote
 from streamflow.settings import Settings
 
@@ -106,10 +108,10 @@ def production() -> Callable[[Settings, int], None]:
     """Promote a version to production unless it is there."""
 
     def move(settings: Settings, version: int) -> None:
-        if versions.by_alias(settings.mlflow, "production") != version:
+        targets = trail.targets(settings.database, settings.mlflow.registered_model)
+        if targets["production"] != version:
             promote(
                 settings.backends,
-                settings.promotion.outside_moves,
                 version,
                 "staging",
                 why="a test",
@@ -117,7 +119,6 @@ def production() -> Callable[[Settings, int], None]:
             )
             promote(
                 settings.backends,
-                settings.promotion.outside_moves,
                 version,
                 "production",
                 why="a test",
@@ -230,8 +231,6 @@ def users(simulated: Settings) -> list[str]:
     """Keys of users with complete features, in order."""
     import sqlalchemy as sa
 
-    from streamflow.postgres.engine import transaction
-
     statement = """
         SELECT user_id
         FROM online.subs_profile_fv s
@@ -263,15 +262,17 @@ def copy_of(simulated: Settings, tmp_path: Path) -> Callable[[int, Callable[[Pat
         folder = tmp_path / "copy"
         folder.mkdir()
         with sdk.client(simulated.mlflow) as client:
-            for name in ("manifest.json", "contract.json", "golden.json", "model.onnx"):
-                mlflow.artifacts.download_artifacts(
-                    f"{source.source}/{name}",
-                    dst_path=str(folder),
-                    tracking_uri=simulated.mlflow.tracking_uri,
-                )
+            mlflow.artifacts.download_artifacts(
+                source.source, dst_path=str(folder), tracking_uri=simulated.mlflow.tracking_uri
+            )
+            folder /= "model"
             tags = spoil(folder, dict(source.tags))
             run = client.create_run(client.get_run(source.run_id).info.experiment_id)
             client.log_artifacts(run.info.run_id, str(folder), "model")
+        if digest := tags.get(version_tags.MANIFEST_SHA256):
+            with transaction(simulated.database) as connection:
+                model = simulated.mlflow.registered_model
+                releases.record_trained(connection, model, digest, run.info.run_id, "")
         return versions.register(
             simulated.mlflow, run_id=run.info.run_id, source=f"{run.info.artifact_uri}/model", tags=tags
         )

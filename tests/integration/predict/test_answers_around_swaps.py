@@ -114,9 +114,9 @@ def test_every_answer_is_replayed_from_the_materialization_that_it_read(small, s
         for row in sorted(rows, key=lambda row: abs(row.answered_at - swap))[:_NEAREST]
     }
     with registry(small.mlflow) as client:
-        release = artifacts.verified_release(
+        release = artifacts.verified(
             client, small.mlflow.registered_model, versions.get(small.mlflow, version)
-        )
+        ).release
     repo = definitions.load(small.feast.repo)
 
     def again(row):

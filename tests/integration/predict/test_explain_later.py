@@ -15,8 +15,8 @@ from streamflow.jobs.materialize import materialize
 from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres.engine import transaction
-from streamflow.registry import artifacts, reconcile, trial, versions
-from streamflow.registry.promote import promote, rollback
+from streamflow.registry import artifacts, trial, versions
+from streamflow.registry.promote import demote, promote, rollback
 from streamflow.repo import definitions
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
@@ -25,8 +25,8 @@ USERS = ("7590-VHVEG", "5575-GNVDE", "3668-QPYBK")
 
 
 def into_production(settings, version):
-    promote(settings.backends, settings.promotion.outside_moves, version, "staging", **WHO)
-    promote(settings.backends, settings.promotion.outside_moves, version, "production", **WHO)
+    promote(settings.backends, version, "staging", **WHO)
+    promote(settings.backends, version, "production", **WHO)
 
 
 def ask(settings, service, version):
@@ -75,7 +75,7 @@ def past(world, start, realdata, tmp_path_factory):
         moments.append(ask(world, service, second))
 
         materialize(world, FEBRUARY)
-        rollback(world.backends, world.promotion.outside_moves, **WHO)
+        rollback(world.backends, **WHO)
         newest = datetime(2024, 2, 29, tzinfo=UTC).timestamp()
         service.until(lambda: service.metric("streamflow_newest_as_of_timestamp_seconds") == newest)
         moments.append(ask(world, service, first))
@@ -148,17 +148,17 @@ def output_of(settings, monkeypatch, *words):
 def test_a_canary_of_that_time_is_shown_with_its_answer(world, past, monkeypatch):
     _, second, _ = past
     before = datetime.now(UTC)
-    trial.start(world.backends, world.promotion.outside_moves, second, "canary", **WHO)
+    trial.start(world.backends, second, "canary", **WHO)
     during = datetime.now(UTC)
-    trial.stop(world.backends, world.promotion.outside_moves, "canary", **WHO)
+    trial.stop(world.backends, "canary", **WHO)
     assert replay(world.backends, world.predict, UNASKED, before).canary is None
     assert replay(world.backends, world.predict, UNASKED, datetime.now(UTC)).canary is None
     everybody = world.model_copy(update={"predict": world.predict.model_copy(update={"canary_share": 1.0})})
     found = replay(everybody.backends, everybody.predict, UNASKED, during)
     with registry(world.mlflow) as client:
-        release = artifacts.verified_release(
+        release = artifacts.verified(
             client, world.mlflow.registered_model, versions.get(world.mlflow, second)
-        )
+        ).release
     said = answer(
         Question(world.backends, world.predict, definitions.load(world.feast.repo), UNASKED, during), release
     )
@@ -174,9 +174,7 @@ def test_a_canary_of_that_time_is_shown_with_its_answer(world, past, monkeypatch
 
 def test_a_logged_answer_is_shown_even_if_nothing_is_in_production(world, past, monkeypatch):
     first, _, _ = past
-    with sdk.client(world.mlflow) as client:
-        client.delete_registered_model_alias(world.mlflow.registered_model, "production")
-    reconcile.reconcile(world.backends, world.promotion.outside_moves)
+    demote(world.backends, "production", why="a test", by="tests")
     moment = datetime.now(UTC)
     found = replay(world.backends, world.predict, USERS[0], moment)
     assert (found.release, found.answer) == ({}, None)

@@ -191,14 +191,13 @@ def test_a_valid_request_id_is_kept_and_any_other_is_replaced(predict, users):
 def test_the_status_routes_show_what_is_served(predict):
     assert predict.client.get("/health").json()["status"] == "ok"
     served = predict.client.get("/model").json()["served"]
-    assert (served["version"], served["source"], served["estimator"]) == (
+    assert (served["version"], served["estimator"]) == (
         1,
-        "registry",
         "logistic_regression",
     )
     assert len(served["features"]) == 14
     assert predict.metric("streamflow_model_info", version="1") == 1
-    assert predict.metric("streamflow_model_registry_up") == 1
+    assert predict.metric("streamflow_ledger_read_timestamp_seconds") > 0
 
 
 def test_the_metrics_have_their_usual_names(simulated, predict, users):

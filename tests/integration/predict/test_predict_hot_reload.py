@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import time
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -18,6 +17,9 @@ from streamflow.local import processes
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import tags as version_tags
 from streamflow.postgres.engine import transaction
+from streamflow.registrar.look import look
+from streamflow.registry import versions
+from streamflow.registry.promote import rollback
 from streamflow.settings import PredictSettings
 
 
@@ -93,12 +95,36 @@ def test_a_rollback_reaches_every_replica_within_ten_seconds_while_training_is_b
         assert processes.alive(other.process)
 
 
-def test_an_alias_changed_directly_in_mlflow_is_served(simulated, predict):
-    with sdk.client(simulated.mlflow) as client:
-        client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "2")
-        predict.until(lambda: predict.version() == 2)
-        client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "1")
+def ask_in_mlflow(settings, version):
+    """Move the alias in MLflow, and let the registrar look once; return its answer."""
+    with sdk.client(settings.mlflow) as client:
+        model = settings.mlflow.registered_model
+        if version is None:
+            client.delete_registered_model_alias(model, "production")
+        else:
+            client.set_registered_model_alias(model, "production", str(version))
+    accepting = settings.promotion.model_copy(update={"outside_moves": "accept"})
+    (answer,) = look(settings.backends, accepting)
+    return answer
+
+
+def test_an_alias_moved_in_mlflow_is_served_once_the_registrar_has_seen_it(simulated, predict):
+    ask_in_mlflow(simulated, 2)
+    predict.until(lambda: predict.version() == 2)
+    ask_in_mlflow(simulated, 1)
     predict.until(lambda: predict.version() == 1)
+
+
+def test_a_demotion_leaves_nothing_to_serve_until_the_next_promotion(simulated, predict, users):
+    assert ask_in_mlflow(simulated, None).action == "demote"
+    predict.until(lambda: predict.version() is None)
+    answer = predict.predict(users[0])
+    assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
+    assert "No version is in production" in answer.json()["detail"]
+    assert predict.client.get("/readyz").status_code == 503
+    rollback(simulated.backends, why="a test", by="tests")
+    predict.until(lambda: predict.version() == 1)
+    assert predict.predict(users[0]).status_code == 200
 
 
 def _flip_a_byte(folder, tags):
@@ -123,7 +149,7 @@ def _forget(golden):
 
 SPOILT = [
     (_flip_a_byte, "model.onnx"),
-    (_no_tag, "nothing pins"),
+    (_no_tag, "no training of StreamFlow"),
     (changed("golden.json", edited(_move_the_first)), "golden rows"),
     (changed("golden.json", edited(_forget)), "no golden rows"),
     (
@@ -138,124 +164,89 @@ SPOILT = [
 
 
 @pytest.mark.parametrize(("spoil", "says"), SPOILT)
-def test_a_version_that_fails_a_check_is_refused_and_the_former_one_stays_in_service(
+def test_a_version_that_fails_a_check_never_reaches_the_ledger(
     simulated, predict, users, copy_of, spoil, says
 ):
     bad = copy_of(1, spoil)
-    with sdk.client(simulated.mlflow) as client:
-        client.set_registered_model_alias(simulated.mlflow.registered_model, "production", str(bad))
-        try:
-            refused = predict.until(lambda: predict.client.get("/model").json()["refused"])
-            assert refused["version"] == bad
-            assert says in refused["why"]
-            assert predict.version() == 1
-            assert predict.predict(users[0]).json()["model"]["version"] == 1
-            assert predict.metric("streamflow_model_reload_total", result="refused") >= 1
-            assert "release refused" in predict.log.read_text()
-        finally:
-            client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "1")
+    answer = ask_in_mlflow(simulated, bad)
+    assert (answer.action, answer.to_version, answer.facts["requested"]) == ("outside", 1, bad)
+    assert says in answer.facts["refused"][0]
+    assert versions.by_alias(simulated.mlflow, "production") == 1
+    assert predict.version() == 1
+    assert predict.predict(users[0]).json()["model"]["version"] == 1
+
+
+def stored(settings, statement, version):
+    """Change the stored files of a version."""
+    digest = versions.get(settings.mlflow, version).tags[version_tags.MANIFEST_SHA256]
+    with transaction(settings.database) as connection:
+        connection.execute(sa.text(statement), {"digest": digest})
+
+
+FLIP = """
+    UPDATE streamflow.release_pieces SET content = set_byte(content, 100, 255 - get_byte(content, 100))
+    WHERE manifest_sha256 = :digest AND file = 'model.onnx' AND piece = 0
+"""
+
+
+def test_a_stored_release_that_was_damaged_is_refused_and_the_former_one_stays_in_service(
+    simulated, start, predict, users, production
+):
+    production(simulated, 2)
+    production(simulated, 1)
+    predict.until(lambda: predict.version() == 1)
+    stored(simulated, FLIP, 2)
+    try:
+        production(simulated, 2)
+        refused = predict.until(lambda: predict.client.get("/model").json()["refused"])
+        assert refused["version"] == 2
+        assert "model.onnx is not the one" in refused["why"]
+        assert predict.predict(users[0]).json()["model"]["version"] == 1
+        assert predict.metric("streamflow_model_reload_total", result="refused") >= 1
+        assert "release refused" in predict.log.read_text()
+        with start(simulated) as service:
+            answer = service.predict(users[0])
+            assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
+            assert "Version 2" in answer.json()["detail"]
+    finally:
+        stored(simulated, FLIP, 2)
+    production(simulated, 1)
     predict.until(lambda: predict.client.get("/model").json()["refused"] is None)
 
 
-def test_a_start_at_a_refused_version_serves_the_last_good_release(
-    simulated, start, users, copy_of, tmp_path, production
-):
+def test_it_starts_and_serves_without_mlflow(simulated, start, users, production):
     production(simulated, 1)
-    cached = {"STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path)}
-    with start(simulated, path="/readyz", **cached) as service:
-        service.until(lambda: list(tmp_path.glob("release.json")))
-    bad = copy_of(1, changed("golden.json", lambda _: "no JSON"))
-    with sdk.client(simulated.mlflow) as client:
-        client.set_registered_model_alias(simulated.mlflow.registered_model, "production", str(bad))
-        try:
-            with start(simulated, path="/readyz", **cached) as service:
-                document = service.client.get("/model").json()
-                assert (document["served"]["version"], document["served"]["source"]) == (1, "cache")
-                assert document["refused"]["version"] == bad
-                assert service.predict(users[0]).status_code == 200
-            with start(simulated) as service:
-                answer = service.predict(users[0])
-                assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
-                assert f"Version {bad}" in answer.json()["detail"]
-        finally:
-            client.set_registered_model_alias(simulated.mlflow.registered_model, "production", "1")
+    nowhere = {"STREAMFLOW_MLFLOW__TRACKING_URI": "http://127.0.0.1:9"}
+    with start(simulated, path="/readyz", **nowhere) as service:
+        assert service.predict(users[0]).status_code == 200
+        assert service.client.get("/health").json()["status"] == "ok"
+        production(simulated, 2)
+        service.until(lambda: service.version() == 2)
+    production(simulated, 1)
 
 
-def test_without_mlflow_it_keeps_serving_and_starts_from_the_cached_release(
-    simulated, start, switch, users, tmp_path, production
-):
+def test_it_says_that_the_ledger_cannot_be_read(simulated, start, switch, users, production):
     production(simulated, 1)
-    mlflow = switch(urlsplit(simulated.mlflow.tracking_uri).port)
-    address = {"STREAMFLOW_MLFLOW__TRACKING_URI": f"http://127.0.0.1:{mlflow.port}"}
-    cached = {**address, "STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path / "cached")}
-    with start(simulated, path="/readyz", **cached) as service:
-        assert service.client.get("/model").json()["served"]["source"] == "registry"
-        mlflow.cut()
-        service.until(lambda: service.client.get("/health").json()["status"] == "degraded")
-        assert service.predict(users[0]).status_code == 200
-    with start(simulated, path="/readyz", **cached) as service:
-        document = service.client.get("/model").json()
-        assert (document["served"]["source"], document["registry_up"]) == ("cache", False)
-        assert service.predict(users[0]).status_code == 200
-        mlflow.mend()
+    database = switch(simulated.database.port)
+    address = {"STREAMFLOW_DATABASE__PORT": str(database.port)}
+    with start(simulated, path="/readyz", **address) as service:
+        read = service.metric("streamflow_ledger_read_timestamp_seconds")
+        assert abs(read - time.time()) < 10
+        database.cut()
+        service.until(lambda: service.client.get("/health").json()["ledger_up"] is False)
+        assert service.client.get("/health").json()["status"] == "degraded"
+        assert service.version() == 1
+        assert "the ledger cannot be read; still serving" in service.log.read_text()
+        database.mend()
         service.until(lambda: service.client.get("/health").json()["status"] == "ok")
-    mlflow.cut()
+    database.cut()
     with start(simulated, **address) as service:
         answer = service.predict(users[0])
         assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
-        assert "MLflow" in answer.json()["detail"]
-        assert answer.headers["retry-after"]
+        assert "PostgreSQL does not answer" in answer.json()["detail"]
         assert service.client.get("/readyz").status_code == 503
-        mlflow.mend()
+        database.mend()
         service.until(lambda: service.predict(users[0]).status_code == 200)
-
-
-NOWHERE = {"STREAMFLOW_MLFLOW__TRACKING_URI": "http://127.0.0.1:9"}
-
-
-def test_a_corrupt_cached_release_is_not_served_and_is_replaced_from_the_registry(
-    simulated, start, tmp_path, production
-):
-    production(simulated, 1)
-    cached = {"STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path)}
-    with start(simulated, path="/readyz", **cached) as service:
-        service.until(lambda: list(tmp_path.glob("release.json")))
-    (model,) = tmp_path.glob("*/model.onnx")
-    good = model.read_bytes()
-    model.write_bytes(good[:100] + bytes([good[100] ^ 1]) + good[101:])
-    with start(simulated, **cached, **NOWHERE) as service:
-        assert service.client.get("/readyz").status_code == 503
-        assert "model.onnx is not the one" in service.client.get("/model").json()["refused"]["why"]
-    with start(simulated, path="/readyz", **cached) as service:
-        service.until(lambda: model.read_bytes() == good)
-    with start(simulated, path="/readyz", **cached, **NOWHERE) as service:
-        assert service.client.get("/model").json()["served"]["source"] == "cache"
-
-
-@pytest.mark.parametrize("pointer", ["", "null", "[]", "{}", '{"name": "streamflow_churn", "version": "x"}'])
-def test_a_corrupt_cache_pointer_is_ignored_at_start(simulated, start, tmp_path, production, pointer):
-    production(simulated, 1)
-    (tmp_path / "release.json").write_text(pointer)
-    with start(simulated, path="/readyz", STREAMFLOW_PREDICT__CACHE_DIR=str(tmp_path)) as service:
-        assert service.version() == 1
-
-
-def test_a_cached_release_is_served_while_mlflow_hangs(simulated, start, switch, tmp_path, production, users):
-    production(simulated, 1)
-    mlflow = switch(urlsplit(simulated.mlflow.tracking_uri).port)
-    variables = {
-        "STREAMFLOW_MLFLOW__TRACKING_URI": f"http://127.0.0.1:{mlflow.port}",
-        "STREAMFLOW_MLFLOW__TIMEOUT_SECONDS": "600",
-        "STREAMFLOW_PREDICT__CACHE_DIR": str(tmp_path),
-    }
-    with start(simulated, path="/readyz", **variables) as service:
-        service.until(lambda: list(tmp_path.glob("release.json")))
-    mlflow.freeze()
-    with start(simulated, path="/readyz", **variables) as service:
-        assert service.client.get("/model").json()["served"]["source"] == "cache"
-        assert service.predict(users[0]).status_code == 200
-        # Shutdown must not wait for the registry either.
-        mlflow.cut()
 
 
 def test_no_request_fails_when_postgresql_closes_connections(simulated, predict, users):
@@ -287,30 +278,36 @@ def test_postgresql_down_is_a_503_until_it_is_back(simulated, start, switch, use
         assert [service.predict(user).status_code for user in users[:20]] == [200] * 20
 
 
-def test_stale_features_are_refused_right_after_a_start_without_postgresql(
-    simulated, start, switch, users, production
+def test_stale_features_are_refused_although_the_start_could_not_read_the_newest_as_of(
+    simulated, start, users, production
 ):
     """There is no poll after the one at the start, so the first request has to read the newest as-of."""
     production(simulated, 1)
-    database = switch(simulated.database.port)
-    database.cut()
-    variables = {
-        "STREAMFLOW_DATABASE__PORT": str(database.port),
-        "STREAMFLOW_PREDICT__POLL_SECONDS": "3600",
-    }
     with transaction(simulated.database) as connection:
         old = connection.execute(
             sa.text(
                 "SELECT user_id FROM online.subs_profile_fv WHERE event_timestamp < '2024-02-29' ORDER BY 1 LIMIT 1"
             )
         ).scalar_one()
-    with start(simulated, path="/readyz", **variables) as service:
-        assert service.predict(old).status_code == 503
-        database.mend()
-        answer = service.until(lambda: (it := service.predict(old)).status_code != 503 and it)
-        assert (answer.status_code, answer.json()["code"]) == (422, "stale_features")
-        assert service.predict("nobody").json()["reason"] == "unknown_entity"
-        assert service.predict(users[0]).status_code == 200
+
+    def rename(before, after):
+        with transaction(simulated.database) as connection:
+            connection.execute(sa.text(f"ALTER TABLE online.{before} RENAME TO {after}"))
+
+    rename("materializations", "materializations_away")
+    away = True
+    try:
+        with start(simulated, path="/readyz", STREAMFLOW_PREDICT__POLL_SECONDS="3600") as service:
+            assert service.predict(old).status_code == 503
+            rename("materializations_away", "materializations")
+            away = False
+            answer = service.until(lambda: (it := service.predict(old)).status_code != 503 and it)
+            assert (answer.status_code, answer.json()["code"]) == (422, "stale_features")
+            assert service.predict("nobody").json()["reason"] == "unknown_entity"
+            assert service.predict(users[0]).status_code == 200
+    finally:
+        if away:
+            rename("materializations_away", "materializations")
 
 
 def test_without_a_promoted_version_the_answer_says_how_to_promote(simulated, start):

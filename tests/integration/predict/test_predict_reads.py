@@ -15,9 +15,9 @@ from streamflow.registry import artifacts, versions
 
 def test_a_batch_is_read_by_index_even_where_scans_look_cheaper(simulated, users):
     with registry(simulated.mlflow) as client:
-        release = artifacts.verified_release(
+        release = artifacts.verified(
             client, simulated.mlflow.registered_model, versions.get(simulated.mlflow, 1)
-        )
+        ).release
     plan = ReadPlan(release.contract)
     asked = (users * 256)[:256]
 

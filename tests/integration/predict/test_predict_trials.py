@@ -11,22 +11,28 @@ from spoilt import changed, edited
 
 from streamflow.canary import in_canary
 from streamflow.errors import NotFound, Refused
-from streamflow.mlflow_api import sdk
+from streamflow.mlflow_api.transport import registry
+from streamflow.model_version import tags as version_tags
 from streamflow.model_version.aliases import TRIAL_ALIASES
 from streamflow.postgres.engine import transaction
-from streamflow.registry import chain, trail, transitions, trial
+from streamflow.registry import artifacts, chain, moves, trail, transitions, trial, versions
+from streamflow.registry.trail import Change
 
 
 @contextlib.contextmanager
 def alias(settings, name: str, version: int):
-    """Set an alias for the duration of the block."""
-    model = settings.mlflow.registered_model
-    with sdk.client(settings.mlflow) as client:
-        client.set_registered_model_alias(model, name, str(version))
-        try:
-            yield
-        finally:
-            client.delete_registered_model_alias(model, name)
+    """Put a version on trial for the duration of the block, whatever the rules say of it."""
+    with registry(settings.mlflow) as client:
+        model = settings.mlflow.registered_model
+        verified = artifacts.verified(client, model, versions.get(settings.mlflow, version))
+    verified.store(settings.database)
+    with moves.promotion_lock(settings.database, settings.mlflow) as locked:
+        locked.move(Change(name, None, version, "trial", "tests", "a test", release=verified.record))
+    try:
+        yield
+    finally:
+        with moves.promotion_lock(settings.database, settings.mlflow) as locked:
+            locked.move(Change(name, version, None, "end trial", "tests", "a test"))
 
 
 def on_trial(settings):
@@ -67,13 +73,11 @@ def test_the_command_starts_and_ends_a_trial_and_the_history_records_it(simulate
 
 def test_a_trial_needs_a_reason_and_another_version_than_the_one_in_production(simulated, predict):
     with pytest.raises(Refused, match="reason"):
-        trial.start(simulated.backends, simulated.promotion.outside_moves, 2, "canary", why=" ", by="tests")
+        trial.start(simulated.backends, 2, "canary", why=" ", by="tests")
     with pytest.raises(Refused, match="in production itself"):
-        trial.start(
-            simulated.backends, simulated.promotion.outside_moves, 1, "canary", why="a test", by="tests"
-        )
+        trial.start(simulated.backends, 1, "canary", why="a test", by="tests")
     with pytest.raises(NotFound, match="Nothing is on trial"):
-        trial.stop(simulated.backends, simulated.promotion.outside_moves, "canary", why="a test", by="tests")
+        trial.stop(simulated.backends, "canary", why="a test", by="tests")
 
 
 def test_a_challenger_is_scored_in_shadow_and_never_answered(simulated, predict, users):
@@ -137,17 +141,24 @@ def test_production_answers_every_user_if_the_canary_needs_a_missing_feature(
         assert service.metric("streamflow_canary_fell_back_total", version=str(number)) == 1
 
 
-def test_a_trial_that_fails_its_checks_is_reported_and_harmless(simulated, predict, users):
-    with sdk.client(simulated.mlflow) as client:
-        source = client.get_model_version(simulated.mlflow.registered_model, "2")
-        bare = client.create_model_version(
-            simulated.mlflow.registered_model, source=source.source, run_id=source.run_id
+def test_a_trial_that_fails_its_checks_is_reported_and_harmless(simulated, predict, users, copy_of):
+    number = copy_of(2, changed("contract.json", edited(lambda contract: contract.update(estimator="other"))))
+    with alias(simulated, "challenger", number):
+        predict.until(lambda: _trials(predict) == {"challenger": number})
+    predict.until(lambda: _trials(predict) == {})
+    with transaction(simulated.database) as connection:
+        connection.execute(
+            sa.text("DELETE FROM streamflow.releases WHERE manifest_sha256 = :digest"),
+            {"digest": versions.get(simulated.mlflow, number).tags[version_tags.MANIFEST_SHA256]},
         )
-    with alias(simulated, "challenger", int(bare.version)):
-        refused = predict.until(lambda: predict.client.get("/model").json()["refused_trials"])
-        assert "nothing pins" in refused["challenger"]["why"]
-        assert _trials(predict) == {}
-        assert predict.predict(users[0]).status_code == 200
+    with moves.promotion_lock(simulated.database, simulated.mlflow) as locked:
+        release = trail.read(locked.connection, locked.model)[-2].release
+        locked.move(Change("challenger", None, number, "trial", "tests", "a test", release=release))
+    refused = predict.until(lambda: predict.client.get("/model").json()["refused_trials"])
+    assert "not in PostgreSQL" in refused["challenger"]["why"]
+    assert _trials(predict) == {}
+    assert predict.predict(users[0]).status_code == 200
+    trial.stop(simulated.backends, "challenger", why="a test", by="tests")
     predict.until(lambda: not predict.client.get("/model").json()["refused_trials"])
 
 

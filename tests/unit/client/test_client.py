@@ -268,10 +268,10 @@ def test_readiness_is_asked_once(prepared, client, status, expected):
 
 
 def test_health_is_read_from_a_503_too(prepared, client):
-    health = {"status": "unavailable", "model": None, "registry_up": False, "feature_store_up": True}
+    health = {"status": "unavailable", "model": None, "ledger_up": False, "feature_store_up": True}
     prepared.answer(503, {**health, "draining": False})
     answer = client.health()
-    assert (answer.status, answer.model, answer.registry_up) == ("unavailable", None, False)
+    assert (answer.status, answer.model, answer.ledger_up) == ("unavailable", None, False)
 
 
 @pytest.mark.parametrize("ask", [PredictClient.health, PredictClient.ready])
@@ -284,7 +284,7 @@ def test_status_of_another_server_is_unexpected(prepared, client, ask: Callable[
 def test_a_refused_version_and_trials_are_in_the_model(prepared, client):
     refused = {"version": 4, "why": "A digest differs.", "at": "2024-04-01T00:00:00+00:00"}
     trials = {"canary": {"name": "m", "version": 5}}
-    prepared.answer(200, {"served": None, "refused": refused, "trials": trials, "registry_up": True})
+    prepared.answer(200, {"served": None, "refused": refused, "trials": trials, "ledger_up": True})
     model = client.model()
     assert (model.served, model.trials) == (None, {"canary": ModelVersion("m", 5)})
     assert model.refused is not None

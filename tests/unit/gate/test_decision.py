@@ -23,6 +23,7 @@ def report(facts):
     found = report_on(facts, PromotionSettings(), "churn", datetime(2024, 3, 1, tzinfo=UTC))
     kept = tuple(rule for rule in found.rules if rule.name != "improvement")
     return SimpleNamespace(
+        version=found.version,
         champion=found.champion,
         passed=all(rule.passed for rule in kept),
         failures=tuple(f"{rule.name}: {rule.reason}" for rule in kept if not rule.passed),
@@ -39,7 +40,7 @@ def registry(monkeypatch):
         state.judged.append(version)
         return report(state.facts)
 
-    def promote(backends, outside_moves, version, alias, **arguments):
+    def promote(backends, version, alias, **arguments):
         state.promoted.append((version, alias, arguments))
         return "moved"
 
@@ -51,7 +52,11 @@ def registry(monkeypatch):
     monkeypatch.setattr(decision, "decide", judge)
     monkeypatch.setattr(decision, "promote", promote)
     monkeypatch.setattr(decision.versions, "get", get)
-    monkeypatch.setattr(decision.versions, "by_alias", lambda mlflow, alias: getattr(state, alias))
+    monkeypatch.setattr(
+        decision.trail,
+        "targets",
+        lambda database, model: {"production": state.production, "staging": state.staging},
+    )
     return state
 
 
@@ -111,7 +116,7 @@ def test_a_step_that_is_not_allowed_does_not_reach_the_gate(registry, version, e
 
 def test_the_version_in_production_is_not_judged(monkeypatch):
     monkeypatch.setattr(decision.versions, "get", lambda mlflow, version: SimpleNamespace(run_id="r"))
-    monkeypatch.setattr(decision.versions, "by_alias", lambda mlflow, alias: 3)
+    monkeypatch.setattr(decision.trail, "targets", lambda database, model: {"production": 3})
     with pytest.raises(Refused) as raised:
         decide(BACKENDS, PromotionSettings(), 3)
     assert raised.value.what == "Version 3 is in production itself; there is nothing to judge it against."

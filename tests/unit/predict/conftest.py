@@ -39,7 +39,7 @@ def live() -> LiveModel:
     """Version 1 of the model `m`, without its files."""
     release: Any = SimpleNamespace(pointer=VersionPointer("m", 1, "0" * 64), contract=CONTRACT)
     columns = {"bills": {"fee": "double precision"}}
-    served = Served(release, ReadPlan(CONTRACT), "registry", 0.0)
+    served = Served(release, ReadPlan(CONTRACT), 0.0)
     return LiveModel(served=served, online=OnlineFacts(newest={}, columns=columns))
 
 

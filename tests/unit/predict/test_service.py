@@ -64,7 +64,7 @@ def test_a_swap_between_two_reads_of_a_request_does_not_change_its_version(live:
         task = asyncio.ensure_future(one.many(list("abcde")))
         await settled()
         assert store.reads == [["a", "b"]]
-        live.served = Served(before.release, before.plan, "registry", 1.0)
+        live.served = Served(before.release, before.plan, 1.0)
         store.open.set()
         outcomes = await task
         assert [outcome.served is before for outcome in outcomes] == [True] * 5

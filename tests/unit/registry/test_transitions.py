@@ -4,16 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streamflow.errors import NotFound, PromotionConflict, Refused, ReleaseRefused
+from streamflow.errors import NotFound, PromotionConflict, Refused
 from streamflow.registry.trail import Move
 from streamflow.registry.transitions import (
     UNCHECKED,
-    awaiting_revert,
     check_expected,
-    check_same_model,
     check_step,
     named,
-    overtaken,
     previous,
     recorded,
     rollback_target,
@@ -208,111 +205,10 @@ def test_a_rollback_to_what_was_never_in_production_is_refused():
     assert raised.value.hint == "Promote it: streamflow models promote 3 --to staging --why …"
 
 
-def released(version, manifest_sha256):
-    return Move(
-        *_WHEN, "production", None, version, "promote", "", {}, release={"manifest_sha256": manifest_sha256}
-    )
-
-
-def test_a_number_that_means_the_same_model_may_come_back():
-    check_same_model([released(1, "a"), released(2, "b")], 1, "a")
-    check_same_model([released(1, "a"), released(1, "b")], 1, "b")
-
-
-def test_a_model_without_a_recorded_manifest_may_come_back():
-    check_same_model([], 1, "a")
-    check_same_model([move("promote", 1), released(1, ""), released(2, "b")], 1, "a")
-
-
-@pytest.mark.parametrize("now", ["a", "", None])
-def test_another_model_under_the_same_number_may_not_come_back(now):
-    with pytest.raises(ReleaseRefused) as raised:
-        check_same_model([released(1, "a"), released(1, "b"), released(2, "c"), move("promote", 1)], 1, now)
-    assert raised.value.what == (
-        "Version 1 is not the one that was in production under this number: its manifest differs."
-    )
-    assert raised.value.hint == (
-        "Restore MLflow from a backup, or promote it as a new one:"
-        " streamflow models promote 1 --to staging --why …"
-    )
-
-
-# Trials.
-
-
-def test_a_trial_is_overtaken_when_its_version_enters_or_leaves_production():
-    assert overtaken([trial("canary", 2), move("promote", 2, 1)]) == {"canary": 2}
-    assert overtaken([trial("canary", 2), move("rollback", 1, 2)]) == {"canary": 2}
-    assert overtaken([trial("canary", 3), move("promote", 2, 1)]) == {}
-
-
-def test_both_trials_may_be_overtaken_at_once():
-    moves = [trial("challenger", 1), trial("canary", 2), move("promote", 2, 1)]
-    assert overtaken(moves) == {"canary": 2, "challenger": 1}
-
-
-def test_a_trial_that_began_after_the_move_or_has_ended_is_not_overtaken():
-    assert overtaken([move("rollback", 1, 2), trial("canary", 2)]) == {}
-    assert overtaken([trial("canary", 2), move("promote", 2, 1), trial("canary", None, "end trial")]) == {}
-
-
-def test_a_row_about_production_that_moves_nothing_overtakes_no_trial():
-    assert (
-        overtaken([move("promote", 1), trial("canary", 2), move("outside", 2, 2), move("promote", 1, 1)])
-        == {}
-    )
-    assert overtaken([trial("canary", 2), move("promote", 2, 1, alias="staging")]) == {}
-
-
-def test_a_trial_that_failed_to_end_is_still_overtaken():
-    cut = trial("canary", 2, "abandon")
-    assert overtaken([trial("canary", 2), move("promote", 2, 1), cut]) == {"canary": 2}
-
-
-def test_an_abandoned_move_overtakes_no_trial():
-    assert overtaken([trial("canary", 2), move("abandon", 2, 1)]) == {}
-    assert overtaken([trial("canary", 2), move("abandon", 3, 1), move("promote", 2, 1)]) == {"canary": 2}
-
-
-def test_a_trial_of_the_version_in_production_is_overtaken():
-    assert overtaken([move("promote", 2, 1), trial("challenger", 2, "outside")]) == {"challenger": 2}
-
-
-def test_aliases_that_are_unset_are_not_overtaken():
-    assert overtaken([]) == {}
-    assert overtaken([move("outside", None, 1), trial("canary", None, "end trial")]) == {}
-
-
-# External changes.
-
-
-def test_an_external_change_awaits_its_revert_until_it_is_reverted():
-    external = move("outside", 2, 1, take_back_to=1)
-    assert awaiting_revert([move("promote", 1), external, move("abandon", 2, 2)], "production") == external
-    assert awaiting_revert([external, trial("canary", 3)], "production") == external
-    assert awaiting_revert([external, move("revert", 1, 2)], "production") is None
-
-
-def test_an_external_change_that_was_accepted_awaits_nothing():
-    assert awaiting_revert([move("outside", 2, 1)], "production") is None
-    assert awaiting_revert([move("outside", 2, 1, take_back_to=1)], "staging") is None
-    assert awaiting_revert([move("promote", 2, 1, take_back_to=1)], "production") is None
-    assert awaiting_revert([], "production") is None
-
-
 def test_a_version_in_words():
     assert named(None) == "no version"
     assert named(4) == "version 4"
 
 
-def test_a_trial_stays_overtaken_whatever_happens_to_the_other_one():
-    moves = [trial("canary", 2), trial("challenger", 3), move("promote", 2, 1), move("promote", 3, 2)]
-    moves.append(move("promote", 4, 3))
-    assert overtaken(moves) == {"canary": 2, "challenger": 3}
-    assert overtaken(
-        [trial("canary", 2), move("promote", 2, 1), move("promote", 3, 2), move("promote", 4, 3)]
-    ) == {"canary": 2}
-
-
 def test_an_alias_that_was_unset_for_a_while_does_not_end_the_history():
-    assert previous([move("promote", 1), move("outside", None, 1), move("promote", 2)], 2) == 1
+    assert previous([move("promote", 1), move("demote", None, 1), move("promote", 2)], 2) == 1

@@ -64,7 +64,7 @@ def features(outcome: Outcome, live: LiveModel, settings: PredictSettings) -> di
 
 def model(live: LiveModel) -> dict[str, Any]:
     """What is served and since when, and which version was refused."""
-    document: dict[str, Any] = {"registry_up": live.registry_up, "served": None, "refused": None}
+    document: dict[str, Any] = {"ledger_up": live.ledger_up, "served": None, "refused": None}
     document["trials"] = {alias: served.label for alias, served in live.trials.items()}
     document["refused_trials"] = {alias: _refused(item) for alias, item in live.refused_trials.items()}
     if live.served is not None:
@@ -74,7 +74,6 @@ def model(live: LiveModel) -> dict[str, Any]:
             "name": release.pointer.name,
             "version": release.pointer.version,
             "manifest_sha256": release.pointer.manifest_sha256,
-            "source": live.served.source,
             "loaded_at": iso(live.served.loaded_at),
             "estimator": contract.estimator,
             "as_of": contract.as_of,

@@ -40,7 +40,7 @@ _PROBLEM = {
 _HEALTH = {
     "status": "ok",
     "model": _LABEL,
-    "registry_up": True,
+    "ledger_up": True,
     "feature_store_up": True,
     "draining": False,
 }
@@ -108,7 +108,7 @@ class Health(BaseModel):
         description="`ok`, `degraded` (it answers, but a dependency is down) or `unavailable`."
     )
     model: ModelLabel | None
-    registry_up: bool
+    ledger_up: bool
     feature_store_up: bool
     draining: bool
 

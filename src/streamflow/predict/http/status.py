@@ -32,11 +32,11 @@ def _add_health(app: FastAPI, live: LiveModel) -> None:
         store_up = bool(metrics.STORE_UP._value.get())
         served = live.served
         able = served is not None and not live.draining
-        status = "unavailable" if not able else "ok" if live.registry_up and store_up else "degraded"
+        status = "unavailable" if not able else "ok" if live.ledger_up and store_up else "degraded"
         document = {
             "status": status,
             "model": served.label if served else None,
-            "registry_up": live.registry_up,
+            "ledger_up": live.ledger_up,
             "feature_store_up": store_up,
             "draining": live.draining,
         }

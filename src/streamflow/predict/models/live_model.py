@@ -1,17 +1,15 @@
-"""The release that is served, and the last known state of the registry and the online store."""
+"""The release that is served, and the last known state of the ledger and the online store."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from streamflow.predict.features.online_facts import OnlineFacts
 from streamflow.predict.features.read_plan import ReadPlan
 from streamflow.release import Release, VersionPointer
-
-Source = Literal["registry", "cache"]
 
 
 @dataclass(frozen=True)
@@ -21,13 +19,11 @@ class Served:
     Attributes:
         release: The verified model.
         plan: Reads its features.
-        source: Where its files come from.
         loaded_at: When it was swapped in, in seconds since 1970.
     """
 
     release: Release
     plan: ReadPlan
-    source: Source
     loaded_at: float
 
     @property
@@ -44,13 +40,11 @@ class RefusedVersion:
         pointer: The version.
         why: Sentence about the failed check.
         at: Time of the check, in seconds since 1970.
-        source: Where its files come from.
     """
 
     pointer: VersionPointer
     why: str
     at: float
-    source: Source = "registry"
 
 
 @dataclass
@@ -59,29 +53,34 @@ class LiveModel:
 
     Attributes:
         served: The current release; None until one was loaded.
-        refused: The version behind the alias, if it failed a check.
-        registry_up: Whether MLflow answered the last request.
-        alias_set: Whether the alias is set; None until MLflow has answered.
+        refused: The version in production by the ledger, if it failed a check.
+        ledger_up: Whether the ledger could be read at the last look.
+        in_production: Whether the ledger has a version in production; None until it was read.
         draining: Whether the process is shutting down.
         online: Last known facts about the online store; None until it has answered once.
-        trials: Release behind each of the aliases `challenger` (shadow) and `canary` that is set.
+        trials: Release on trial as `challenger` (shadow) and as `canary`, where there is one.
         refused_trials: Version on trial that failed a check, by alias.
     """
 
     served: Served | None = None
     refused: RefusedVersion | None = None
-    registry_up: bool = False
-    alias_set: bool | None = None
+    ledger_up: bool = False
+    in_production: bool | None = None
     draining: bool = False
     online: OnlineFacts | None = None
     trials: dict[str, Served] = field(default_factory=dict)
     refused_trials: dict[str, RefusedVersion] = field(default_factory=dict)
 
-    def swap(self, release: Release, source: Source) -> None:
+    def swap(self, release: Release) -> None:
         """Serve another release from now on; requests in progress finish with the old one."""
-        self.served = make_served(release, source)
-        if source == "registry":
-            self.refused = None
+        self.served = make_served(release)
+        self.refused = None
+
+    def unload(self) -> None:
+        """Serve nothing from now on; requests in progress finish with the old release."""
+        self.served = self.refused = None
+        self.trials.clear()
+        self.refused_trials.clear()
 
     @property
     def newest(self) -> Mapping[str, float]:
@@ -94,6 +93,6 @@ class LiveModel:
         return self.served is not None and not self.draining
 
 
-def make_served(release: Release, source: Source) -> Served:
+def make_served(release: Release) -> Served:
     """Prepare a release to be served."""
-    return Served(release, ReadPlan(release.contract), source, time.time())
+    return Served(release, ReadPlan(release.contract), time.time())

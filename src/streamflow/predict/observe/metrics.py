@@ -108,7 +108,7 @@ MODEL_INFO = Gauge("streamflow_model_info", "The served release", ["name", "vers
 MODEL_LOADED = Gauge("streamflow_model_loaded_timestamp_seconds", "When the served release was swapped in")
 MODEL_AGE = Gauge("streamflow_model_age_seconds", "Time since the served release was swapped in")
 MODEL_RELOAD = Counter("streamflow_model_reload", "Attempts to swap a release in", ["result", "reason"])
-REGISTRY_UP = Gauge("streamflow_model_registry_up", "Whether the registry answered the last request")
+LEDGER_READ = Gauge("streamflow_ledger_read_timestamp_seconds", "When the ledger of promotions was last read")
 STORE_UP = Gauge("streamflow_feature_store_up", "Whether the online store answered the last request")
 NEWEST_AS_OF = Gauge(
     "streamflow_newest_as_of_timestamp_seconds", "Newest materialized as-of", ["feature_view"]
@@ -170,6 +170,13 @@ def reloaded(pointer: VersionPointer) -> None:
     since = time.time()
     MODEL_LOADED.set(since)
     MODEL_AGE.set_function(lambda: time.time() - since)
+
+
+def unloaded() -> None:
+    """Record that nothing is served any more."""
+    MODEL_INFO.clear()
+    MODEL_LOADED.set(0)
+    MODEL_AGE.set_function(lambda: 0.0)
 
 
 def show_trials(trials: Mapping[str, VersionPointer]) -> None:

@@ -1,0 +1,107 @@
+"""Answer a request that somebody made in MLflow: through the gate, by the policy, with a row in the ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamflow import log
+from streamflow.errors import DependencyDown, PromotionConflict, Refused, StreamFlowError
+from streamflow.gate import decision
+from streamflow.model_version.aliases import CANARY, CHALLENGER, PRODUCTION, STAGING, TrialAlias
+from streamflow.postgres.engine import transaction
+from streamflow.registry import actions, artifacts, moves, promote, releases, trial, versions
+from streamflow.registry.alignment import Request, Targets
+from streamflow.registry.trail import Change, Move
+from streamflow.settings import Backends, PromotionSettings
+
+_LOG = log.get(__name__)
+NOBODY = "unknown"
+_TRIALS: tuple[TrialAlias, ...] = (CANARY, CHALLENGER)
+
+
+def answer(backends: Backends, promotion: PromotionSettings, request: Request, targets: Targets) -> Move:
+    """Do what a request asks for, or refuse it; either way the ledger says so, and MLflow shows the outcome.
+
+    Args:
+        backends: Where PostgreSQL, MLflow and the feature repo are.
+        promotion: Rules of the gate, and what to do about moves in MLflow.
+        request: The request.
+        targets: What each alias stood for when the request was seen.
+
+    Raises:
+        DependencyDown: PostgreSQL or MLflow does not answer; the request stays open.
+        PromotionConflict: Another move came first; the request stays open.
+    """
+    try:
+        if promotion.outside_moves == "revert":
+            raise Refused("Moves in MLflow are not accepted: promotion.outside_moves is 'revert'.")
+        if request.version is not None:
+            _check_trained(backends, request.version)
+        return _done(backends, promotion, request, targets)
+    except (DependencyDown, PromotionConflict):
+        # The request stays open: the next look sees it again, beside whatever came first.
+        raise
+    except StreamFlowError as error:
+        return _refuse(backends, request, error)
+
+
+def _done(backends: Backends, promotion: PromotionSettings, request: Request, targets: Targets) -> Move:
+    alias, version = request.alias, request.version
+    said: dict[str, Any] = {"why": _why(request), "by": NOBODY, "facts": {actions.ASKED_BY: request.by}}
+    for trial_alias in _TRIALS:
+        if alias == trial_alias and version is None:
+            return trial.stop(backends, trial_alias, **said)
+        if alias == trial_alias and version is not None:
+            return trial.start(backends, version, trial_alias, **said)
+    if alias == STAGING:
+        if version is None:
+            return promote.demote(backends, STAGING, expected=targets[STAGING], **said)
+        return promote.promote(backends, version, STAGING, expected=targets[STAGING], **said)
+    if version is None:
+        return promote.demote(backends, PRODUCTION, expected=targets[PRODUCTION], **said)
+    return _to_production(backends, promotion, version, targets, said)
+
+
+def _to_production(
+    backends: Backends,
+    promotion: PromotionSettings,
+    version: int,
+    targets: Targets,
+    said: dict[str, Any],
+) -> Move:
+    """Both steps at once; the gate comes first, so that a version it refuses does not reach staging either."""
+    gate = None
+    if promotion.outside_moves == "gate":
+        report = decision.decide(backends, promotion, version)
+        if not report.passed:
+            raise decision.refusal(report)
+        gate = report.summary()
+    if targets[STAGING] != version:
+        promote.promote(backends, version, STAGING, expected=targets[STAGING], **said)
+    return promote.promote(backends, version, PRODUCTION, expected=targets[PRODUCTION], gate=gate, **said)
+
+
+def _check_trained(backends: Backends, version: int) -> None:
+    """Refuse what was not trained here before anything looks into its files."""
+    pointer = artifacts.pointer_of(backends.mlflow.registered_model, versions.get(backends.mlflow, version))
+    with transaction(backends.database) as connection:
+        releases.check_trained(connection, pointer)
+
+
+def _why(request: Request) -> str:
+    if request.version is None:
+        return f"the {request.by} was taken away in MLflow"
+    return f"the {request.by} was moved in MLflow"
+
+
+def _refuse(backends: Backends, request: Request, error: StreamFlowError) -> Move:
+    _LOG.warning("request refused", alias=request.alias, version=request.version, why=error.what)
+    with moves.promotion_lock(backends.database, backends.mlflow) as locked:
+        current = locked.targets()[request.alias]
+        facts = {
+            actions.ASKED_BY: request.by,
+            actions.REQUESTED: request.version,
+            actions.REFUSED: [error.what, *error.details],
+        }
+        change = Change(request.alias, current, current, actions.EXTERNAL, NOBODY, _why(request), facts=facts)
+        return locked.move(change)

@@ -1,0 +1,65 @@
+"""One look of the registrar: bring MLflow in line, answer what is asked for there, store what is missing."""
+
+from __future__ import annotations
+
+from streamflow import log
+from streamflow.errors import DependencyDown, StreamFlowError
+from streamflow.model_version.aliases import PRODUCTION, TRIAL_ALIASES
+from streamflow.postgres.engine import transaction
+from streamflow.registrar.answers import answer
+from streamflow.registry import artifacts, moves, releases, transitions
+from streamflow.registry.moves import LockedRegistry
+from streamflow.registry.trail import Move
+from streamflow.settings import Backends, PromotionSettings
+
+_LOG = log.get(__name__)
+
+
+def look(backends: Backends, promotion: PromotionSettings) -> list[Move]:
+    """Look at MLflow once. It may end at any point: the next look goes on from there.
+
+    Returns:
+        The rows that this added to the ledger.
+
+    Raises:
+        DependencyDown: PostgreSQL or MLflow does not answer.
+        Refused: Another process held the promotion lock for too long.
+    """
+    with moves.promotion_lock(backends.database, backends.mlflow) as locked:
+        requests = locked.follow()
+        targets = locked.targets()
+        _store_missing(locked)
+    # Without the lock: the gate works for seconds, and a rollback must not wait for it.
+    return [answer(backends, promotion, request, targets) for request in requests]
+
+
+def forget(backends: Backends, keep: int) -> None:
+    """Delete the files of old releases.
+
+    Args:
+        backends: Where PostgreSQL is.
+        keep: How many of the releases that were in production are kept.
+    """
+    with transaction(backends.database) as connection:
+        number = releases.forget(connection, keep)
+    if number:
+        _LOG.info("old releases deleted", releases=number)
+
+
+def _store_missing(locked: LockedRegistry) -> None:
+    """Store the releases that may be asked for and are not in PostgreSQL: after an upgrade, and after a restore."""
+    past = locked.history()
+    targets = transitions.recorded(past)
+    previous = transitions.previous([m for m in past if m.alias == PRODUCTION], targets[PRODUCTION])
+    current = [targets[alias] for alias in (PRODUCTION, *TRIAL_ALIASES)]
+    wanted = [version for version in (*current, previous) if version is not None]
+    for pointer in releases.missing(locked.connection, locked.model, wanted):
+        try:
+            found = artifacts.verified(locked.client, locked.model, locked.version(pointer.version))
+        except DependencyDown:
+            raise
+        except StreamFlowError as error:
+            _LOG.error("release not stored", version=pointer.version, why=error.what)
+            continue
+        if found.release.pointer == pointer:
+            found.store(locked.database)

@@ -1,0 +1,158 @@
+"""MLflow's aliases and stages compared with the ledger: what somebody asks for there, and what MLflow lacks. Pure.
+
+Three states are compared, as in a merge of two branches:
+
+    base    what the ledger said when MLflow was last brought in line
+    ours    what the ledger says now
+    shown   what MLflow shows
+
+What MLflow shows and neither `base` nor `ours` explains, somebody moved there: that is a request. What `ours` says and
+MLflow does not show yet is written to MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from streamflow.model_version.aliases import ALL_ALIASES, PRODUCTION, STAGING
+
+Targets = Mapping[str, int | None]
+"""The version that each alias stands for; None when it stands for none."""
+
+STAGES: Mapping[str, str] = {PRODUCTION: "Production", STAGING: "Staging"}
+"""MLflow's stage that mirrors an alias."""
+
+ARCHIVED = "Archived"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What MLflow shows of a registered model.
+
+    Attributes:
+        aliases: Version that each alias points at; without those that are not set.
+        stages: Stage of each version.
+    """
+
+    aliases: Mapping[str, int]
+    stages: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A move that somebody made in MLflow, which asks for the same move of the ledger.
+
+    Attributes:
+        alias: The alias.
+        version: The version asked for; None asks that the alias stands for none.
+        by: What was moved in MLflow: "alias" or "stage".
+    """
+
+    alias: str
+    version: int | None
+    by: str
+
+
+@dataclass(frozen=True)
+class SetAlias:
+    """An alias that MLflow is to point at a version; None takes the alias away."""
+
+    alias: str
+    version: int | None
+
+
+@dataclass(frozen=True)
+class SetStage:
+    """A stage that MLflow is to show of a version."""
+
+    version: int
+    stage: str
+
+
+Write = SetAlias | SetStage
+
+
+def stages_of(targets: Targets) -> dict[int, str]:
+    """The stage of each version that an alias with a stage stands for; production counts before staging."""
+    found = {}
+    for alias in (STAGING, PRODUCTION):
+        version = targets[alias]
+        if version is not None:
+            found[version] = STAGES[alias]
+    return found
+
+
+def requests(base: Targets, ours: Targets, shown: Shown) -> list[Request]:
+    """What somebody asks for in MLflow, at most one request an alias; production comes first.
+
+    Where an alias and a stage ask for different versions, the alias counts. A version that MLflow has lost asks for
+    nothing: an emptied registry must not end what is served.
+    """
+    found = []
+    for alias in ALL_ALIASES:
+        request = _by_alias(alias, base, ours, shown)
+        if request is None and alias in STAGES:
+            request = _by_stage(alias, base, ours, shown)
+        if request is not None:
+            found.append(request)
+    return found
+
+
+def _by_alias(alias: str, base: Targets, ours: Targets, shown: Shown) -> Request | None:
+    at = shown.aliases.get(alias)
+    if at in (base[alias], ours[alias]):
+        return None
+    if at is None and ours[alias] not in shown.stages:
+        return None
+    return Request(alias, at, "alias")
+
+
+def _by_stage(alias: str, base: Targets, ours: Targets, shown: Shown) -> Request | None:
+    stage = STAGES[alias]
+    known = (base[alias], ours[alias])
+    there = [version for version, at in shown.stages.items() if at == stage and version not in known]
+    if there:
+        return Request(alias, max(there), "stage")
+    current = ours[alias]
+    if current is None or base[alias] != current or current not in shown.stages:
+        return None
+    # A version on its way from staging to production asks for production, not to leave staging.
+    left = shown.stages[current] not in (stage, STAGES[PRODUCTION])
+    return Request(alias, None, "stage") if left else None
+
+
+def writes(base: Targets, ours: Targets, shown: Shown, forced: Collection[str] = ()) -> list[Write]:
+    """What has to be written to MLflow so that it shows what the ledger says.
+
+    Args:
+        base: What the ledger said when MLflow was last brought in line.
+        ours: What the ledger says now.
+        shown: What MLflow shows.
+        forced: Aliases that are written although somebody moved them in MLflow: their requests were answered.
+    """
+    open_requests = [each for each in requests(base, ours, shown) if each.alias not in forced]
+    found: list[Write] = [
+        *_alias_writes(ours, shown, {each.alias for each in open_requests if each.by == "alias"})
+    ]
+    # The stages that an open request is about are left as they are: its version's, and that of the one it replaces.
+    about = [each for each in open_requests if each.by == "stage"]
+    left = {each.version for each in about} | {ours[each.alias] for each in about}
+    wanted = stages_of(ours)
+    # Versions that an alias stands for come first, so that the stage Production is at no time empty.
+    for version in sorted(shown.stages, key=lambda version: (version not in wanted, -version)):
+        stage, should = shown.stages[version], wanted.get(version)
+        if version in left or stage == should or (should is None and stage not in STAGES.values()):
+            continue
+        found.append(SetStage(version, should or ARCHIVED))
+    return found
+
+
+def _alias_writes(ours: Targets, shown: Shown, left: Collection[str]) -> list[SetAlias]:
+    return [
+        SetAlias(alias, ours[alias])
+        for alias in ALL_ALIASES
+        if alias not in left
+        and shown.aliases.get(alias) != ours[alias]
+        and (ours[alias] is None or ours[alias] in shown.stages)
+    ]
