@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from streamflow.drops import inbox, ledger, limits
+from streamflow.drops import complete, ledger, limits
 from streamflow.errors import DropRefused, StreamFlowError
 from streamflow.jobs import ingest as job
 from streamflow.jobs.run import run
@@ -107,14 +107,14 @@ def test_a_folder_that_cannot_be_read_stops_no_other(settings, tmp_path, monkeyp
     for name in ("2024-01-31", "2024-02-29"):
         drop(tmp_path / name)
     age(tmp_path)
-    names = inbox.names
+    names = complete.names
 
     def denied(folder):
         if folder.name == "2024-01-31":
             raise PermissionError(13, "Permission denied")
         return names(folder)
 
-    monkeypatch.setattr(inbox, "names", denied)
+    monkeypatch.setattr(complete, "names", denied)
     with pytest.raises(DropRefused) as refused:
         job.ingest_folders(settings, tmp_path)
     assert refused.value.details == ("2024-01-31 cannot be read (Permission denied).",)

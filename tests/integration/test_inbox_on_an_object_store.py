@@ -7,8 +7,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from streamflow.drops import inbox
-from streamflow.drops.inbox import QUIET_SECONDS
+from streamflow.drops import inbox, object_store
+from streamflow.drops.complete import QUIET_SECONDS
 from streamflow.errors import DependencyDown, UsageError
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
@@ -56,7 +56,7 @@ def nothing(_seconds):
 
 @pytest.mark.parametrize("url", ["s3://inbox/drops", "s3://inbox/drops/"])
 def test_every_drop_is_copied_with_its_time_and_nothing_else(bucket, tmp_path, url):
-    assert inbox.fetch(url, tmp_path, set(), nothing) == ("2024-01-31", "2024-02-29")
+    assert object_store.fetch(url, tmp_path, set(), nothing) == ("2024-01-31", "2024-02-29")
     copied = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.*")}
     assert copied == {
         f"{month}/{name}": f"{month} {name}"
@@ -71,8 +71,8 @@ def test_every_drop_is_copied_with_its_time_and_nothing_else(bucket, tmp_path, u
 
 
 def test_a_date_that_was_taken_is_not_copied_again(bucket, tmp_path):
-    assert inbox.fetch("s3://inbox/drops", tmp_path, {JANUARY}, nothing) == ("2024-02-29",)
-    assert inbox.fetch("s3://inbox/drops", tmp_path / "again", {JANUARY, FEBRUARY}, nothing) == ()
+    assert object_store.fetch("s3://inbox/drops", tmp_path, {JANUARY}, nothing) == ("2024-02-29",)
+    assert object_store.fetch("s3://inbox/drops", tmp_path / "again", {JANUARY, FEBRUARY}, nothing) == ()
 
 
 def test_a_drop_that_is_still_being_uploaded_is_left_for_the_next_time(bucket, tmp_path):
@@ -82,36 +82,36 @@ def test_a_drop_that_is_still_being_uploaded_is_left_for_the_next_time(bucket, t
         waited.append(seconds)
         bucket.put_object(Bucket="inbox", Key="drops/2024-02-29/subscriptions.csv", Body=b"late")
 
-    assert inbox.fetch("s3://inbox/drops", tmp_path, set(), upload) == ("2024-01-31",)
+    assert object_store.fetch("s3://inbox/drops", tmp_path, set(), upload) == ("2024-01-31",)
     assert waited == [QUIET_SECONDS]
 
 
 def test_a_drop_of_long_ago_is_not_waited_for(bucket, tmp_path, monkeypatch):
     now = time.time()
-    monkeypatch.setattr(inbox.time, "time", lambda: now + 60)
+    monkeypatch.setattr(object_store.time, "time", lambda: now + 60)
 
     def refuse(seconds):
         raise AssertionError(f"waited {seconds} s")
 
-    assert len(inbox.fetch("s3://inbox/drops", tmp_path, set(), refuse)) == 2
+    assert len(object_store.fetch("s3://inbox/drops", tmp_path, set(), refuse)) == 2
 
 
 def test_a_store_that_does_not_let_us_in_is_told_with_the_setting(bucket, tmp_path):
     with pytest.raises(DependencyDown, match="s3://elsewhere/drops") as refused:
-        inbox.fetch("s3://elsewhere/drops", tmp_path, set())
+        object_store.fetch("s3://elsewhere/drops", tmp_path, set())
     assert "STREAMFLOW_INGEST__INBOX" in str(refused.value)
 
 
 def test_a_url_that_names_no_object_store_is_refused_with_the_setting(tmp_path):
     with pytest.raises(UsageError, match="STREAMFLOW_INGEST__INBOX"):
-        inbox.fetch("ftp://inbox/drops", tmp_path, set())
+        object_store.fetch("ftp://inbox/drops", tmp_path, set())
 
 
 def test_what_is_not_of_a_drop_is_not_copied(bucket, tmp_path):
     for name in ("notes.bin", "users.csv/", "SHA256SUMS", "TABLE.CSV"):
         bucket.put_object(Bucket="inbox", Key=f"drops/2024-01-31/{name}", Body=b"x")
     bucket.put_object(Bucket="inbox", Key="drops/2024-02-29/users.csv.part", Body=b"half of it")
-    assert inbox.fetch("s3://inbox/drops", tmp_path, set(), nothing) == ("2024-01-31",)
+    assert object_store.fetch("s3://inbox/drops", tmp_path, set(), nothing) == ("2024-01-31",)
     assert sorted(path.name for path in (tmp_path / "2024-01-31").iterdir()) == [
         "SHA256SUMS",
         "TABLE.CSV",
@@ -129,7 +129,7 @@ def test_names_that_no_file_may_have_stop_no_other_drop(bucket, tmp_path):
         f"2024-{'0' * 300}/users.csv",
     ):
         bucket.put_object(Bucket="inbox", Key=f"drops/{key}", Body=b"x")
-    inbox.fetch("s3://inbox/drops", tmp_path, set(), nothing)
+    object_store.fetch("s3://inbox/drops", tmp_path, set(), nothing)
     drops, problems = inbox.scan(tmp_path)
     assert [folder.name for _, folder in drops] == ["2024-01-31", "2024-02-29", "2024-03-31"]
     assert [problem.split(":")[0] for problem in problems] == [f"2024-{'0' * 55}", "2024-3-31"]

@@ -1,6 +1,9 @@
 """Stage 1: validate and load a drop of CSV files.
 
-inbox    list the drops in a folder or an object store
+inbox    open the inbox and list the drops in its folder
+object_store copy the drops of an inbox in an object store to a folder
+complete tell complete drops from those that are still being delivered
+dates    read a drop's date from the name of its folder
 raw_file open regular files alone, without following links, and limit their lines
 files    locate the CSV files of a drop and fingerprint their content
 read     split bytes into records with line numbers

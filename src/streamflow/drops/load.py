@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.drops import files, inbox, ledger, parse, stage, store, tables
+from streamflow.drops import complete, files, inbox, ledger, parse, stage, store, tables
 from streamflow.drops.quoting import shown, shown_path
 from streamflow.drops.raw_file import FileError, problem_of
 from streamflow.drops.read import Progress
@@ -197,7 +197,7 @@ def load_new(
     for when, folder in drops:
         # Drops are independent: a bad one must not block those after it.
         try:
-            if when not in known and inbox.is_complete(folder):
+            if when not in known and complete.is_complete(folder):
                 outcomes.append(load(database, rules, repo, folder, when, loaded_by, progress))
         except (FileError, OSError) as error:
             problems.append(problem_of(folder.name, error))

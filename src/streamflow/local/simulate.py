@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from streamflow.drops.inbox import FIRST_AS_OF, month_later
+from streamflow.drops.dates import FIRST_AS_OF, month_later
 from streamflow.errors import UsageError
 from streamflow.repo import definitions
 

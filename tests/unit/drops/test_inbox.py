@@ -1,38 +1,10 @@
-import os
-import time
-from datetime import date, timedelta
+from datetime import date
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from streamflow.drops.inbox import (
-    QUIET_SECONDS,
-    as_of,
-    date_of,
-    dated_folders,
-    is_complete,
-    month_later,
-    opened,
-    scan,
-)
+from streamflow.drops.inbox import as_of, dated_folders, opened, scan
 from streamflow.drops.quoting import shown
 from streamflow.errors import UsageError
-
-FOLDER = st.from_regex(r"(month_)?[0-9 ]{0,4}[-_.]?[0-9]{0,2}-?[0-9]{0,2}", fullmatch=True) | st.text(
-    max_size=12
-)
-DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
-
-
-@given(DAYS, st.integers(0, 120))
-def test_month_ends_stay_month_ends_and_other_days_themselves(day, months):
-    later = month_later(day, months)
-    assert (later.year - day.year) * 12 + later.month - day.month == months
-    if (day + timedelta(days=1)).day == 1:
-        assert (later + timedelta(days=1)).day == 1
-    else:
-        assert later.day == day.day or (later.day < day.day and (later + timedelta(days=1)).day == 1)
 
 
 def test_numbered_folders_are_months_after_the_first(tmp_path):
@@ -110,12 +82,6 @@ def test_two_folders_of_one_date_are_both_left_out(tmp_path):
     ]
 
 
-@given(name=FOLDER)
-def test_a_folder_is_a_drop_under_its_exact_date_alone(name):
-    when = date_of(name)
-    assert when is None or when.isoformat() == name or name.startswith("month_")
-
-
 def test_an_inbox_that_is_no_folder_is_named(tmp_path):
     (tmp_path / "file").touch()
     for root in (tmp_path / "nowhere", tmp_path / "file"):
@@ -136,72 +102,3 @@ def test_a_folder_without_a_date_needs_one(tmp_path):
     for folder in (tmp_path, tmp_path / "2024-1-31"):
         with pytest.raises(UsageError, match="is not the date"):
             as_of(folder)
-
-
-def aged(folder, seconds):
-    then = time.time() - seconds
-    for path in (*folder.iterdir(), folder):
-        os.utime(path, (then, then))
-
-
-def refuse_to_wait(seconds):
-    raise AssertionError(f"waited {seconds} s")
-
-
-def test_a_drop_that_was_left_alone_is_taken_at_once(tmp_path):
-    (tmp_path / "users.csv").touch()
-    aged(tmp_path, QUIET_SECONDS + 1)
-    assert is_complete(tmp_path, pause=refuse_to_wait)
-
-
-def test_a_drop_that_changed_a_moment_ago_is_waited_for(tmp_path):
-    (tmp_path / "users.csv").touch()
-    waits = []
-
-    def pause(seconds):
-        waits.append(seconds)
-        aged(tmp_path, QUIET_SECONDS + 1)
-
-    assert is_complete(tmp_path, pause=pause)
-    assert len(waits) == 1
-    assert 0 < waits[0] <= QUIET_SECONDS
-
-
-def test_a_drop_that_goes_on_changing_is_left_for_the_next_time(tmp_path):
-    waits = []
-
-    def pause(seconds):
-        waits.append(seconds)
-        (tmp_path / f"{len(waits)}.csv").touch()
-
-    assert not is_complete(tmp_path, patience=30, pause=pause)
-    assert sum(waits) <= 30
-
-
-def test_a_drop_of_the_future_is_left_alone(tmp_path):
-    (tmp_path / "users.csv").touch()
-    aged(tmp_path, -3600)
-    assert not is_complete(tmp_path, pause=refuse_to_wait)
-
-
-@pytest.mark.parametrize("marker", ["_INCOMPLETE", "labels.csv.part", "labels.csv.tmp"])
-def test_a_drop_that_is_marked_as_incomplete_is_left_alone(tmp_path, marker):
-    (tmp_path / marker).touch()
-    aged(tmp_path, QUIET_SECONDS + 1)
-    assert not is_complete(tmp_path, pause=refuse_to_wait)
-
-
-def test_a_marker_counts_whatever_it_is_and_is_not_opened(tmp_path):
-    (tmp_path / "_INCOMPLETE").symlink_to(tmp_path / "nowhere")
-    os.utime(tmp_path, (1, 1))
-    assert not is_complete(tmp_path, pause=refuse_to_wait)
-    (tmp_path / "_INCOMPLETE").unlink()
-    os.mkfifo(tmp_path / "labels.csv.part")
-    assert not is_complete(tmp_path, pause=refuse_to_wait)
-
-
-def test_a_link_to_nothing_leaves_a_drop_complete(tmp_path):
-    (tmp_path / "labels.csv").symlink_to(tmp_path / "nowhere")
-    os.utime(tmp_path / "labels.csv", (1, 1), follow_symlinks=False)
-    os.utime(tmp_path, (1, 1))
-    assert is_complete(tmp_path, pause=refuse_to_wait)
