@@ -133,6 +133,10 @@ class IngestSettings(_Section):
     """Largest share of quarantined rows in a file; above it the whole drop is refused."""
     chunk_rows: int = Field(50_000, ge=100)
     """Most rows read, checked and copied at a time, fewer if they are wide or long; bounds memory use."""
+    max_file_bytes: int = Field(8 * 1024**3, ge=1)
+    """Largest CSV file of a drop, in bytes; a drop with a larger one is refused before the file is read."""
+    max_fetch_bytes: int = Field(768 * 1024**2, ge=1)
+    """Most bytes of a drop to copy from an object store; they must fit into the temporary folder (`tmpSize`)."""
     inbox: str = "drops"
     """Folder or object store URL (`s3://…`) in which drops arrive, one folder per exact date: `2024-01-31/*.csv`."""
 

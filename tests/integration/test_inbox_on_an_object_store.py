@@ -1,7 +1,9 @@
 """The inbox on an object store, over the S3 protocol."""
 
+import shutil
 import time
 from datetime import date
+from pathlib import Path
 
 import boto3
 import pytest
@@ -9,8 +11,12 @@ from moto.server import ThreadedMotoServer
 
 from streamflow.drops import inbox, object_store
 from streamflow.drops.complete import QUIET_SECONDS
-from streamflow.errors import DependencyDown, UsageError
+from streamflow.drops.raw_file import FileError
+from streamflow.errors import DependencyDown, DropRefused, UsageError
+from streamflow.jobs import ingest as job
+from streamflow.settings import IngestSettings
 
+GOOD = Path(__file__).parents[1] / "drops" / "good"
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 
 
@@ -54,9 +60,23 @@ def nothing(_seconds):
     """Replace the wait for recent uploads; the uploads of a test are always recent."""
 
 
+def fetch(url, folder, known, pause=time.sleep, **limits):
+    """Copy each drop, as an ingest does one by one, and keep the copies; return the names of the folders."""
+    rules = IngestSettings(inbox=url, **limits)
+    drops = object_store.RemoteDrops(rules, folder, known, pause)
+    names = tuple(sorted(path.name for path in folder.iterdir())) if folder.exists() else ()
+    for name in names:
+        with drops.copied(folder / name):
+            shutil.copytree(folder / name, folder / "kept" / name)
+    for path in (folder / "kept").glob("*"):
+        path.rename(folder / path.name)
+    shutil.rmtree(folder / "kept", ignore_errors=True)
+    return names
+
+
 @pytest.mark.parametrize("url", ["s3://inbox/drops", "s3://inbox/drops/"])
 def test_every_drop_is_copied_with_its_time_and_nothing_else(bucket, tmp_path, url):
-    assert object_store.fetch(url, tmp_path, set(), nothing) == ("2024-01-31", "2024-02-29")
+    assert fetch(url, tmp_path, set(), nothing) == ("2024-01-31", "2024-02-29")
     copied = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.*")}
     assert copied == {
         f"{month}/{name}": f"{month} {name}"
@@ -71,8 +91,8 @@ def test_every_drop_is_copied_with_its_time_and_nothing_else(bucket, tmp_path, u
 
 
 def test_a_date_that_was_taken_is_not_copied_again(bucket, tmp_path):
-    assert object_store.fetch("s3://inbox/drops", tmp_path, {JANUARY}, nothing) == ("2024-02-29",)
-    assert object_store.fetch("s3://inbox/drops", tmp_path / "again", {JANUARY, FEBRUARY}, nothing) == ()
+    assert fetch("s3://inbox/drops", tmp_path, {JANUARY}, nothing) == ("2024-02-29",)
+    assert fetch("s3://inbox/drops", tmp_path / "again", {JANUARY, FEBRUARY}, nothing) == ()
 
 
 def test_a_drop_that_is_still_being_uploaded_is_left_for_the_next_time(bucket, tmp_path):
@@ -82,7 +102,7 @@ def test_a_drop_that_is_still_being_uploaded_is_left_for_the_next_time(bucket, t
         waited.append(seconds)
         bucket.put_object(Bucket="inbox", Key="drops/2024-02-29/subscriptions.csv", Body=b"late")
 
-    assert object_store.fetch("s3://inbox/drops", tmp_path, set(), upload) == ("2024-01-31",)
+    assert fetch("s3://inbox/drops", tmp_path, set(), upload) == ("2024-01-31",)
     assert waited == [QUIET_SECONDS]
 
 
@@ -93,25 +113,25 @@ def test_a_drop_of_long_ago_is_not_waited_for(bucket, tmp_path, monkeypatch):
     def refuse(seconds):
         raise AssertionError(f"waited {seconds} s")
 
-    assert len(object_store.fetch("s3://inbox/drops", tmp_path, set(), refuse)) == 2
+    assert len(fetch("s3://inbox/drops", tmp_path, set(), refuse)) == 2
 
 
 def test_a_store_that_does_not_let_us_in_is_told_with_the_setting(bucket, tmp_path):
     with pytest.raises(DependencyDown, match="s3://elsewhere/drops") as refused:
-        object_store.fetch("s3://elsewhere/drops", tmp_path, set())
+        fetch("s3://elsewhere/drops", tmp_path, set())
     assert "STREAMFLOW_INGEST__INBOX" in str(refused.value)
 
 
 def test_a_url_that_names_no_object_store_is_refused_with_the_setting(tmp_path):
     with pytest.raises(UsageError, match="STREAMFLOW_INGEST__INBOX"):
-        object_store.fetch("ftp://inbox/drops", tmp_path, set())
+        fetch("ftp://inbox/drops", tmp_path, set())
 
 
 def test_what_is_not_of_a_drop_is_not_copied(bucket, tmp_path):
     for name in ("notes.bin", "users.csv/", "SHA256SUMS", "TABLE.CSV"):
         bucket.put_object(Bucket="inbox", Key=f"drops/2024-01-31/{name}", Body=b"x")
     bucket.put_object(Bucket="inbox", Key="drops/2024-02-29/users.csv.part", Body=b"half of it")
-    assert object_store.fetch("s3://inbox/drops", tmp_path, set(), nothing) == ("2024-01-31",)
+    assert fetch("s3://inbox/drops", tmp_path, set(), nothing) == ("2024-01-31",)
     assert sorted(path.name for path in (tmp_path / "2024-01-31").iterdir()) == [
         "SHA256SUMS",
         "TABLE.CSV",
@@ -129,8 +149,65 @@ def test_names_that_no_file_may_have_stop_no_other_drop(bucket, tmp_path):
         f"2024-{'0' * 300}/users.csv",
     ):
         bucket.put_object(Bucket="inbox", Key=f"drops/{key}", Body=b"x")
-    object_store.fetch("s3://inbox/drops", tmp_path, set(), nothing)
+    fetch("s3://inbox/drops", tmp_path, set(), nothing)
     drops, problems = inbox.scan(tmp_path)
     assert [folder.name for _, folder in drops] == ["2024-01-31", "2024-02-29", "2024-03-31"]
     assert [problem.split(":")[0] for problem in problems] == [f"2024-{'0' * 55}", "2024-3-31"]
     assert [path.name for path in (tmp_path / "2024-03-31").iterdir()] == ["ü" * 60 + ".csv"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"max_file_bytes": 99}, "holds labels.csv, which has 100 bytes, more than the 99 allowed by"),
+        ({"max_fetch_bytes": 119}, "has 120 bytes, 100 of them in labels.csv: more than the 119 allowed by"),
+    ],
+)
+def test_a_drop_that_is_too_large_is_refused_by_its_listed_size(bucket, tmp_path, monkeypatch, limits, words):
+    bucket.put_object(Bucket="inbox", Key="drops/2024-01-31/labels.csv", Body=b"x" * 100)
+    monkeypatch.setattr(object_store, "_copy", lambda *_: pytest.fail("an object was read"))
+    with pytest.raises(FileError) as refused:
+        fetch("s3://inbox/drops", tmp_path, {FEBRUARY}, nothing, **limits)
+    setting = f"STREAMFLOW_INGEST__{next(iter(limits)).upper()}"
+    assert words in str(refused.value) and setting in str(refused.value)
+
+
+def test_a_drop_as_large_as_allowed_is_copied(bucket, tmp_path):
+    bucket.put_object(Bucket="inbox", Key="drops/2024-01-31/labels.csv", Body=b"x" * 100)
+    limits = {"max_file_bytes": 100, "max_fetch_bytes": 120}
+    assert fetch("s3://inbox/drops", tmp_path, {FEBRUARY}, nothing, **limits) == ("2024-01-31",)
+    assert (tmp_path / "2024-01-31" / "labels.csv").stat().st_size == 100
+
+
+@pytest.mark.parametrize("size", [3, 5 << 20])
+def test_an_object_that_changed_since_it_was_listed_is_read_no_further(bucket, tmp_path, size, monkeypatch):
+    rules = IngestSettings(inbox="s3://inbox/drops")
+    drops = object_store.RemoteDrops(rules, tmp_path, {FEBRUARY}, nothing)
+    bucket.put_object(Bucket="inbox", Key="drops/2024-01-31/users.csv", Body=b"x" * size)
+    copy, copied = object_store._copy, []
+    monkeypatch.setattr(object_store, "_copy", lambda *given: copied.append(copy(*given)) or copied[-1])
+    with (
+        pytest.raises(FileError, match=r"users\.csv, which had 20 bytes"),
+        drops.copied(tmp_path / "2024-01-31"),
+    ):
+        pytest.fail("the drop counts as copied")
+    assert max(copied) <= 21
+    assert not (tmp_path / "2024-01-31").exists()
+
+
+@pytest.mark.postgres
+def test_one_drop_that_is_too_large_stops_no_other(settings, bucket, monkeypatch):
+    for month in ("2024-01-31", "2024-02-29"):
+        for path in GOOD.glob("*.csv"):
+            bucket.put_object(Bucket="inbox", Key=f"drops/{month}/{path.name}", Body=path.read_bytes())
+    bucket.put_object(Bucket="inbox", Key="drops/2024-01-31/labels.csv", Body=b"x" * 200_000)
+    now = time.time()
+    monkeypatch.setattr(object_store.time, "time", lambda: now + 60)
+    rules = IngestSettings(inbox="s3://inbox/drops", max_file_bytes=100_000)
+    with pytest.raises(DropRefused) as refused:
+        job.ingest(settings.model_copy(update={"ingest": rules}))
+    (problem,) = refused.value.details
+    assert problem.startswith(
+        "2024-01-31 holds labels.csv, which has 200,000 bytes, more than the 100,000 allowed"
+    )
+    assert "Stored: 2024-02-29.1-" in str(refused.value)

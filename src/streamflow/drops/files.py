@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -40,16 +41,17 @@ class DropFile:
         return self.path.name
 
 
-def find(tables: Iterable[SourceTable], folder: Path) -> tuple[list[DropFile], list[str]]:
+def find(tables: Iterable[SourceTable], folder: Path, max_bytes: int) -> tuple[list[DropFile], list[str]]:
     """Fingerprint the CSV file of each table.
 
     Args:
         tables: Declared source tables; each needs a file NAME.csv.
         folder: Folder of the drop.
+        max_bytes: Largest size of a file.
 
     Returns:
         The files present, in the order of the tables; and a message for each file that is missing, unknown,
-        unreadable, not a regular file, beyond the `limits` or different from its checksum.
+        unreadable, too large, not a regular file, beyond the `limits` or different from its checksum.
 
     Raises:
         UsageError: The folder does not exist.
@@ -71,7 +73,7 @@ def find(tables: Iterable[SourceTable], folder: Path) -> tuple[list[DropFile], l
         if path.name not in here:
             continue
         try:
-            found.append(_fingerprint(table, path))
+            found.append(_fingerprint(table, path, max_bytes))
         except (FileError, OSError) as error:
             problems.append(problem_of(path.name, error))
     if CHECKSUMS in here:
@@ -93,10 +95,23 @@ def _missing_or_unknown(wanted: list[str], here: list[str]) -> list[str]:
     return problems
 
 
-def _fingerprint(table: SourceTable, path: Path) -> DropFile:
-    with Meter(path, open_file(path)) as meter:
-        while meter.read(BLOCK):
+def too_large(size: int, most: int) -> str:
+    """Say that a file has more bytes than the setting allows, for the report of the drop."""
+    return (
+        f"has {size:,} bytes, more than the {most:,} allowed by STREAMFLOW_INGEST__MAX_FILE_BYTES; check that it is"
+        " the right file, or raise the setting."
+    )
+
+
+def _fingerprint(table: SourceTable, path: Path, most: int) -> DropFile:
+    file = open_file(path)
+    with Meter(path, file, most) as meter:
+        # Refused before a byte is read; the meter stops a file that grows meanwhile.
+        size = os.fstat(file.fileno()).st_size
+        while size <= most and meter.read(BLOCK):
             pass
+        if max(size, meter.count) > most:
+            raise FileError(too_large(max(size, meter.count), most))
         return DropFile(table, path, meter.digest.hexdigest(), meter.count)
 
 

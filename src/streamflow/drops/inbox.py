@@ -6,39 +6,48 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from streamflow.drops.dates import FIRST_AS_OF, date_of, exact_date, resembles_a_date
-from streamflow.drops.object_store import fetch
+from streamflow.drops.object_store import RemoteDrops
 from streamflow.drops.quoting import shown, shown_names, shown_path
 from streamflow.errors import UsageError
+from streamflow.settings import IngestSettings
+
+Provided = Callable[[Path], AbstractContextManager[object]]
+"""Has the files of a drop in its folder while it is entered."""
 
 
 @contextlib.contextmanager
-def opened(inbox: str, known: Collection[date]) -> Iterator[Path]:
-    """Open the inbox as a local folder, copying drops from an object store to a temporary folder.
+def opened(rules: IngestSettings, known: Collection[date]) -> Iterator[tuple[Path, Provided]]:
+    """Open the inbox as a local folder; that of an object store is a temporary one.
 
     Args:
-        inbox: Path of a folder, or URL of an object store.
-        known: As-of dates to skip when copying.
+        rules: Where the inbox is, and limits on what is copied from an object store.
+        known: As-of dates of an object store to skip.
+
+    Yields:
+        The folder that contains the drops' folders; and what puts the files of a drop into its folder, while it is
+        entered.
 
     Raises:
         UsageError: The URL does not name an object store.
         DependencyDown: The object store does not answer, or denies access.
     """
+    inbox = rules.inbox
     if "://" not in inbox:
-        yield Path(inbox)
+        yield Path(inbox), contextlib.nullcontext
         return
     if inbox.startswith("file:"):
         # The general way would copy what links point to; a local folder's files are opened without following.
-        yield Path(unquote(urlsplit(inbox).path))
+        yield Path(unquote(urlsplit(inbox).path)), contextlib.nullcontext
         return
     with tempfile.TemporaryDirectory() as folder:
-        fetch(inbox, Path(folder), known)
-        yield Path(folder)
+        yield Path(folder), RemoteDrops(rules, Path(folder), known).copied
 
 
 def dated_folders(root: Path, first_as_of: date = FIRST_AS_OF) -> list[tuple[date, Path]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -120,7 +122,7 @@ def load(
 
     Args:
         database: Connection settings.
-        rules: Share of bad rows allowed in a file, and number of rows to read at a time.
+        rules: Limits on files and on bad rows, and number of rows to read at a time.
         repo: Feature repo that declares the source tables.
         folder: Folder of the drop.
         as_of: Date that the drop describes.
@@ -133,7 +135,7 @@ def load(
         Refused: Another ingest is running, or the clock is wrong; see `clock.stamp`.
         DependencyDown: PostgreSQL does not answer.
     """
-    found, problems = files.find(repo.tables, folder)
+    found, problems = files.find(repo.tables, folder, rules.max_file_bytes)
     content = files.digest(found)
     with transaction(database) as connection:
         locks.take(connection, locks.INGEST)
@@ -172,6 +174,7 @@ def load_new(
     root: Path,
     loaded_by: str | None = None,
     progress: Progress | None = None,
+    provided: Callable[[Path], AbstractContextManager[object]] = nullcontext,
 ) -> list[IngestOutcome]:
     """Store each complete drop below `root` whose date is not in the ledger yet, oldest first.
 
@@ -180,11 +183,12 @@ def load_new(
 
     Args:
         database: Connection settings.
-        rules: Share of bad rows allowed in a file, and number of rows to read at a time.
+        rules: Limits on files and on bad rows, and number of rows to read at a time.
         repo: Feature repo that declares the source tables.
         root: Folder that contains the drops' folders.
         loaded_by: User or job to record in the ledger; default: the user of this process.
         progress: Called after each chunk.
+        provided: Puts the files of a drop into its folder while it is loaded; default: they are there.
 
     Raises:
         UsageError: The folder does not exist or cannot be read.
@@ -197,8 +201,11 @@ def load_new(
     for when, folder in drops:
         # Drops are independent: a bad one must not block those after it.
         try:
-            if when not in known and complete.is_complete(folder):
-                outcomes.append(load(database, rules, repo, folder, when, loaded_by, progress))
+            if when in known:
+                continue
+            with provided(folder):
+                if complete.is_complete(folder):
+                    outcomes.append(load(database, rules, repo, folder, when, loaded_by, progress))
         except (FileError, OSError) as error:
             problems.append(problem_of(folder.name, error))
         except DropRefused as refusal:
@@ -228,7 +235,7 @@ def examine(
 
     Args:
         database: Connection settings; duplicates and unknown entities are searched in temporary tables.
-        rules: Share of bad rows allowed in a file, and number of rows to read at a time.
+        rules: Limits on files and on bad rows, and number of rows to read at a time.
         repo: Feature repo that declares the source tables.
         folder: Folder of the drop.
         as_of: Date that the drop describes.
@@ -237,7 +244,7 @@ def examine(
     Raises:
         UsageError: The folder does not exist.
     """
-    found, problems = files.find(repo.tables, folder)
+    found, problems = files.find(repo.tables, folder, rules.max_file_bytes)
     with transaction(database) as connection:
         meter = _Meter(progress, sum(file.size for file in found))
         staged = _stage(connection, rules, found, as_of, meter)

@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -105,12 +106,14 @@ def _require_regular(status: os.stat_result) -> None:
 class Meter(io.RawIOBase):
     """A raw stream of a file that counts and digests the bytes read through it, and remembers the last one.
 
-    Reading raises FileError at a zero byte and at a line that is longer than `limits` allow.
+    Reading raises FileError at a zero byte and at a line that is longer than `limits` allow. It ends one byte after
+    `most`, so that a file that grows has an end, and its reader sees that there is more.
     """
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: BinaryIO, most: int = sys.maxsize - 1) -> None:
         self._path = path
         self._file = file
+        self._most = most
         self._line = 0
         self._longest = limits.HEADER_BYTES
         self.digest = hashlib.sha256()
@@ -128,7 +131,7 @@ class Meter(io.RawIOBase):
             FileError: A line is too long, or there is a zero byte.
         """
         # A line within one block is not measured, so a block may not be longer than a line.
-        block = self._file.read(min(len(buffer), limits.RECORD_BYTES))
+        block = self._file.read(min(len(buffer), limits.RECORD_BYTES, self._most + 1 - self.count))
         if block:
             self._measure(block)
             # A zero byte is valid UTF-8, but PostgreSQL does not store it in text; it mostly means UTF-16.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +15,7 @@ from typing import Self
 from streamflow.drops import limits
 from streamflow.drops.raw_file import BLOCK, FileError, Meter, open_file, undecodable
 
+_CHANGED = "changed while it was read; ingest it when it is complete."
 _LINE_BREAK = 2
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
@@ -46,9 +48,16 @@ class Chunk:
 class CsvReader:
     """Reads a comma-separated UTF-8 file, with or without a byte order mark and with any line endings."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size: int = sys.maxsize - 1) -> None:
+        """Open a file.
+
+        Args:
+            path: Path of the file.
+            size: Its size when it was fingerprinted; a file that grew is refused, and read no further.
+        """
         self.path = path
-        self._meter = Meter(path, open_file(path))
+        self._size = size
+        self._meter = Meter(path, open_file(path), size)
         buffered = io.BufferedReader(self._meter, BLOCK)
         # newline="" leaves line breaks inside quoted fields as they are.
         self._file = io.TextIOWrapper(buffered, encoding="utf-8-sig", newline="")
@@ -83,7 +92,7 @@ class CsvReader:
             FileError: They have another one.
         """
         if self.sha256 != sha256:
-            raise FileError("changed while it was read; ingest it when it is complete.")
+            raise FileError(_CHANGED)
 
     def _lines(self) -> Iterator[str]:
         length = 0
@@ -122,10 +131,12 @@ class CsvReader:
 
         Raises:
             FileError: The file has undecodable bytes, an unclosed quote or too long a line or record, or lacks a
-                final line break.
+                final line break; or the file grew.
         """
         while (chunk := self._take(rows)).fields:
             yield chunk
+        if self.bytes_read > self._size:
+            raise FileError(_CHANGED)
         # Without a final line break, 29.8 may be a complete value or 29.85 cut short.
         if self._meter.last not in {b"\n", b"\r"}:
             raise FileError(
@@ -179,13 +190,13 @@ class CsvReader:
             )
 
 
-def raw_records(path: Path, sha256: str, lines: set[int], rows: int) -> Iterator[tuple[int, str]]:
+def raw_records(path: Path, size: int, sha256: str, lines: set[int], rows: int) -> Iterator[tuple[int, str]]:
     """Yield line number and original text of the records that begin on `lines`, in file order.
 
     Raises:
-        FileError: The file is unusable, or its content is no longer that of `sha256`.
+        FileError: The file is unusable, or its content is no longer that of `size` and `sha256`.
     """
-    with CsvReader(path) as reader:
+    with CsvReader(path, size) as reader:
         reader.header()
         for chunk in reader.chunks(rows):
             for index, line in enumerate(chunk.starts):

@@ -106,7 +106,7 @@ def _stage_file(
         " ON COMMIT DROP"
     )
     try:
-        with CsvReader(file.path) as reader:
+        with CsvReader(file.path, file.size) as reader:
             order, result.notes = header_order(file.table, reader.header())
             checker, seen = RowChecker(file.table, order, as_of), 0
             for chunk in reader.chunks(chunk_rows):
@@ -246,7 +246,7 @@ def add_raw_text(connection: sa.Connection, item: StagedFile, chunk_rows: int) -
 def _raw_rows(item: StagedFile, lines: set[int], chunk_rows: int) -> Iterator[tuple[str, int, str]]:
     # An exception would abort the COPY and, with it, the transaction that other files still need.
     try:
-        for line, raw in raw_records(item.file.path, item.file.sha256, lines, chunk_rows):
+        for line, raw in raw_records(item.file.path, item.file.size, item.file.sha256, lines, chunk_rows):
             yield item.file.table.name, line, raw
     except (FileError, OSError) as error:
         item.problems.append(problem_of(item.file.name, error))

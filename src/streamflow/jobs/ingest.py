@@ -23,8 +23,11 @@ def ingest(settings: Settings) -> IngestResult:
     """
     with transaction(settings.database) as connection:
         known = ledger.dates(connection)
-    with inbox.opened(settings.ingest.inbox, known) as folder:
-        outcomes = ingest_folders(settings, folder, "job ingest")
+    repo = definitions.load(settings.feast.repo)
+    with inbox.opened(settings.ingest, known) as (root, provided):
+        outcomes = load.load_new(
+            settings.database, settings.ingest, repo, root, "job ingest", provided=provided
+        )
     return IngestResult(tuple(_result(outcome) for outcome in outcomes))
 
 

@@ -5,6 +5,7 @@ import pytest
 from streamflow.drops.inbox import as_of, dated_folders, opened, scan
 from streamflow.drops.quoting import shown
 from streamflow.errors import UsageError
+from streamflow.settings import IngestSettings
 
 
 def test_numbered_folders_are_months_after_the_first(tmp_path):
@@ -91,7 +92,8 @@ def test_an_inbox_that_is_no_folder_is_named(tmp_path):
 
 def test_an_inbox_may_be_a_file_url(tmp_path):
     (tmp_path / "a b").mkdir()
-    with opened((tmp_path / "a b").as_uri(), set()) as folder:
+    rules = IngestSettings(inbox=(tmp_path / "a b").as_uri())
+    with opened(rules, set()) as (folder, _):
         assert folder == tmp_path / "a b"
 
 

@@ -79,13 +79,16 @@ def test_broken_quoting_costs_one_record_and_not_the_next(tmp_path):
 def test_the_text_of_chosen_records_is_found_again(tmp_path):
     path = write(tmp_path, 'a,b\n1,"x\ny"\n2,z\n3,"w\n"\n')
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert list(raw_records(path, digest, {2, 5}, 1)) == [(2, '1,"x\ny"'), (5, '3,"w\n"')]
+    assert list(raw_records(path, path.stat().st_size, digest, {2, 5}, 1)) == [
+        (2, '1,"x\ny"'),
+        (5, '3,"w\n"'),
+    ]
 
 
 def test_the_text_of_a_file_that_changed_is_refused(tmp_path):
     path = write(tmp_path, "a,b\n1,2\n")
     with pytest.raises(FileError, match="changed while it was read"):
-        list(raw_records(path, "0" * 64, {2}, 10))
+        list(raw_records(path, path.stat().st_size, "0" * 64, {2}, 10))
 
 
 @pytest.mark.parametrize(
@@ -189,3 +192,15 @@ def test_the_documentation_states_the_limits():
             limits.SHOWN_PATH_CHARACTERS,
         ]
     )
+
+
+def test_a_file_that_grew_since_it_was_fingerprinted_is_read_no_further(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(b"user_id\na\n")
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes() + b"b\n" * 1_000)
+    with CsvReader(path, size) as reader:
+        reader.header()
+        with pytest.raises(FileError, match="changed while it was read"):
+            list(reader.chunks(10))
+        assert reader.bytes_read == size + 1
