@@ -238,15 +238,12 @@ class PredictSettings(_Section):
         return f"http://{host}:{self.port}"
 
 
-OutsideMoves = Literal["gate", "accept", "revert"]
-
-
 class PromotionSettings(_Section):
     """Which versions may be promoted."""
 
     policy: Literal["automatic", "manual"] = "automatic"
     """Whether a scheduled training that passes the gate is promoted to production or waits in staging."""
-    outside_moves: OutsideMoves = "gate"
+    outside_moves: Literal["gate", "accept", "revert"] = "gate"
     """What happens to an alias or a stage that was moved in MLflow: it is judged by the gate, accepted or reverted.
     Either way it is recorded; versions that were not trained here are always refused."""
     look_seconds: float = Field(2.0, gt=0)
