@@ -17,7 +17,7 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 
 
 # These alerts fire because a series is absent, so series of another release or namespace do not matter.
-OF_ABSENCE = {"ExporterDown", "PredictUnreachable"}
+OF_ABSENCE = {"ExporterDown", "PredictUnreachable", "RegistrarStalled"}
 
 
 def rendered(*sets):

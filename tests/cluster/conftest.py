@@ -149,7 +149,7 @@ def way(cluster, current):
     """The chart without drops and with all schedules suspended."""
     release = stand(current, Release("streamflow-way"))
     release.chart("install", "demo.enabled=false", "jobDefaults.suspend=true", wait=False)
-    for name in ("mlflow", "feast", "exporter"):
+    for name in ("mlflow", "feast", "registrar", "exporter"):
         release.kubectl(
             "rollout", "status", f"deployment/{release.name}-{name}", "--timeout=600s", timeout=660
         )

@@ -17,6 +17,7 @@ def test_every_pod_is_ready_without_a_restart(demo, figures):
         "mlflow",
         "feast",
         "predict",
+        "registrar",
         "exporter",
     }
     figures(f"helm install --wait took {demo.seconds_to_install:.0f} s,")

@@ -99,7 +99,10 @@ def test_a_stranger_in_the_namespace_reaches_predict_alone(demo, addresses):
 
 @pytest.mark.parametrize(
     ("namespace", "expected"),
-    [("clients", {"predict"}), ("monitoring", {"predict", "mlflow", "exporter", "feast metrics"})],
+    [
+        ("clients", {"predict"}),
+        ("monitoring", {"predict", "mlflow", "registrar", "exporter", "feast metrics"}),
+    ],
 )
 def test_another_namespace_reaches_predict_and_monitoring_the_metrics(
     cluster, addresses, namespace, expected

@@ -141,7 +141,8 @@ def test_every_component_is_found_by_its_annotations_and_scraped(prometheus):
     def scraped():
         targets = prometheus("targets")["activeTargets"]
         held = {(item["labels"]["component"], item["health"]) for item in targets}
-        return held == {(name, "up") for name in ("predict", "mlflow", "feast", "exporter")} and targets
+        scraping = ("predict", "mlflow", "feast", "registrar", "exporter")
+        return held == {(name, "up") for name in scraping} and targets
 
     targets = wait_for(scraped, "every target is up", timeout=120)
     assert len([item for item in targets if item["labels"]["component"] == "predict"]) >= 2
@@ -167,7 +168,9 @@ def test_every_alert_loads_and_is_evaluated_without_an_error(prometheus):
         "streamflow_features_newest_as_of_timestamp_seconds",
         "streamflow_model_age_seconds > 0",
         "streamflow_database_up == 1",
-        "streamflow_model_registry_up == 1",
+        'streamflow_model_registry_up{component="registrar"} == 1',
+        "time() - streamflow_registrar_look_timestamp_seconds < 300",
+        'time() - streamflow_ledger_read_timestamp_seconds{component="predict"} < 60',
         "streamflow_parity_differences == 0",
         'http_requests_total{component="predict"}',
         'http_request_duration_seconds_count{component="predict"}',

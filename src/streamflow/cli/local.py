@@ -71,7 +71,7 @@ def status(as_json: AsJson = False) -> None:
     from streamflow import settings as settings_module
     from streamflow.errors import StreamFlowError
     from streamflow.local import services, stack
-    from streamflow.registry import versions
+    from streamflow.registry import automation, versions
 
     settings = settings_module.load()
     found = stack.status(settings)
@@ -79,7 +79,11 @@ def status(as_json: AsJson = False) -> None:
     if not as_json and any(item.name == services.MLFLOW and item.state == "running" for item in found):
         # The registry has its own error where it belongs, at the commands that need it.
         with contextlib.suppress(StreamFlowError):
-            if notice := versions.waiting(versions.list_versions(settings.mlflow)):
+            notices = (
+                automation.paused(settings.database, settings.mlflow.registered_model),
+                versions.waiting(versions.list_versions(settings.mlflow)),
+            )
+            for notice in filter(None, notices):
                 typer.echo(notice)
     if any(service.state != "running" for service in found):
         if not as_json:

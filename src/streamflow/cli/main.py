@@ -60,6 +60,7 @@ COMMANDS = {
     "gate": Command("promotions:gate", "Judge a version against the one in production.", MODELS),
     "promote": Command("promotions:promote", "The same as 'models promote'.", MODELS),
     "rollback": Command("promotions:rollback", "The same as 'models rollback'.", MODELS),
+    "promotion": Command("automation:app", "Automatic promotion: resume it after a rollback.", MODELS),
     "reproduce": Command("reproduce:reproduce", "Train a run again; say whether it is the same.", MODELS),
     "trial": Command("trials:app", "Versions on trial beside production: canary, challenger.", MODELS),
     "predict": Command("predictions:predict", "Ask the predict service for users.", MODELS),

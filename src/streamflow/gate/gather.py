@@ -26,7 +26,7 @@ from streamflow.model_version.contract import Contract, Feature
 from streamflow.model_version.run_record import RunRecord
 from streamflow.model_version.training_set import LABEL
 from streamflow.postgres.engine import transaction
-from streamflow.registry import artifacts, online_schema, versions
+from streamflow.registry import artifacts, online_schema, releases, versions
 from streamflow.registry.versions import Version
 from streamflow.release import Release
 from streamflow.repo import definitions
@@ -83,12 +83,14 @@ class _Archive:
 
     Attributes:
         mlflow: Where MLflow is, and the registered model.
+        database: Where the digests of what was trained are.
         client: Client that fetches the files of a version.
         runs: Client of MLflow's SDK, which reads runs.
         folder: Folder that files are downloaded to.
     """
 
     mlflow: MlflowSettings
+    database: DatabaseSettings
     client: RegistryClient
     runs: Any
     folder: Path
@@ -103,16 +105,24 @@ class _Archive:
         version = judged.version
         target = self.folder / str(version.version)
         target.mkdir(exist_ok=True)
-        parameters = self.runs.get_run(version.run_id).data.params
-        try:
-            digest = RunRecord.from_parameters(parameters).split_digest
-        except ValueError as error:
-            raise NotStoredError(f"its run is not a training of StreamFlow: {error}") from error
+        # Of PostgreSQL, not of the run: whoever reaches MLflow could name another run, with a holdout of their choice.
+        with transaction(self.database) as connection:
+            digest = releases.split_digest(connection, judged.release.pointer)
+        if not digest:
+            digest = self._digest_of_run(version)
         return stored.rows_and_split(
             lambda path: str(self.runs.download_artifacts(version.run_id, path, str(target))),
             judged.contract,
             digest,
         )
+
+    def _digest_of_run(self, version: Version) -> str:
+        """Digest of the split as the run recorded it, for models that were trained before PostgreSQL had it."""
+        parameters = self.runs.get_run(version.run_id).data.params
+        try:
+            return RunRecord.from_parameters(parameters).split_digest
+        except ValueError as error:
+            raise NotStoredError(f"its run is not a training of StreamFlow: {error}") from error
 
     def trained_on(self, champion: _Judged, challenger: _Judged) -> set[str]:
         """Keys whose label the champion has learnt: its training rows, when both have labels of one date."""
@@ -138,13 +148,13 @@ class _Archive:
 
 
 @contextlib.contextmanager
-def _archive(mlflow: MlflowSettings) -> Iterator[_Archive]:
+def _archive(mlflow: MlflowSettings, database: DatabaseSettings) -> Iterator[_Archive]:
     with (
         sdk.client(mlflow) as runs,
         registry(mlflow) as client,
         tempfile.TemporaryDirectory(prefix="streamflow-gate-") as folder,
     ):
-        yield _Archive(mlflow, client, runs, Path(folder))
+        yield _Archive(mlflow, database, client, runs, Path(folder))
 
 
 def gather(backends: Backends, target: Version, champion_number: int | None) -> Facts:
@@ -159,7 +169,7 @@ def gather(backends: Backends, target: Version, champion_number: int | None) -> 
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     repo = definitions.load(backends.feast.repo)
-    with _archive(backends.mlflow) as archive:
+    with _archive(backends.mlflow, backends.database) as archive:
         try:
             challenger = archive.load(target)
         except ReleaseRefused as error:

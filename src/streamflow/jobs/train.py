@@ -10,6 +10,7 @@ from streamflow.model_version.aliases import PRODUCTION, STAGING
 from streamflow.postgres import clock, job_results
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import TrainResult
+from streamflow.registry import automation
 from streamflow.registry.promote import promote
 from streamflow.settings import Settings
 
@@ -37,7 +38,11 @@ def train(settings: Settings) -> TrainResult:
     version = trained.version
     promote(backends, version, STAGING, why=f"trained as of {trained.as_of:%Y-%m-%d}", by=_BY)
     report = decision.decide(backends, settings.promotion, version)
-    promoted, why = policy.takes_over(report, settings.promotion.policy)
+    promoted, why = policy.takes_over(
+        report,
+        settings.promotion.policy,
+        automation.paused(settings.database, settings.mlflow.registered_model),
+    )
     if promoted:
         # The promotion fails if the gate's champion is no longer the version in production.
         expected, gate = report.champion, report.summary()

@@ -128,6 +128,10 @@ class RegistryClient:
             archive_existing_versions=False,
         )
 
+    def set_description(self, model: str, version: int, text: str) -> None:
+        """Set the description of a version."""
+        self._ask("PATCH", "model-versions/update", name=model, version=str(version), description=text)
+
     def set_model_tag(self, model: str, key: str, value: str) -> None:
         """Set a tag of a registered model."""
         self._ask("POST", "registered-models/set-tag", name=model, key=key, value=value)
@@ -212,7 +216,7 @@ class RegistryClient:
 
     def _ask(
         self,
-        method: Literal["GET", "POST", "DELETE"],
+        method: Literal["GET", "POST", "PATCH", "DELETE"],
         path: str,
         *,
         absent: tuple[str, ...] = (),

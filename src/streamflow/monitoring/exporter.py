@@ -8,6 +8,8 @@ Prometheus sets `job` itself.
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -251,6 +253,8 @@ def serve(database: DatabaseSettings, model: str, host: str, port: int, schedule
         port: TCP port to listen on.
         scheduled: Names of the scheduled jobs.
     """
+    # As the first process of a container, Python would ignore SIGTERM.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     with make_server(host, port, application(database, model, scheduled), _Server, _QuietHandler) as server:
         log.get("streamflow.exporter").info("serving", host=host, port=port)
         server.serve_forever()

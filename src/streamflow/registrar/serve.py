@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import threading
 import time
 from http.server import ThreadingHTTPServer
@@ -117,6 +118,8 @@ def serve(backends: Backends, promotion: PromotionSettings, host: str, port: int
         port: TCP port of these.
     """
     registrar = Registrar(backends, promotion)
+    # As the first process of a container, Python would ignore SIGTERM.
+    signal.signal(signal.SIGTERM, lambda number, frame: registrar.stop())
     with ThreadingHTTPServer((host, port), _handler(registrar.metrics)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         _LOG.info("serving", host=host, port=port)

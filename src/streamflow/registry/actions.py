@@ -10,6 +10,9 @@ ROLLBACK: Final = "rollback"
 DEMOTE: Final = "demote"
 """The alias stands for no version since."""
 
+RESUME: Final = "resume"
+"""Scheduled trainings may promote again, after a rollback or a demotion had paused that."""
+
 EXTERNAL: Final = "outside"
 """A request made in MLflow, by moving the alias or a stage there, was refused. In rows of earlier releases: it was
 moved there, and that was accepted."""

@@ -15,7 +15,7 @@ from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version import tags
 from streamflow.model_version.aliases import ALL_ALIASES, TRIAL_ALIASES
 from streamflow.postgres import locks, statements
-from streamflow.registry import actions, alignment, chain, trail, transitions, versions
+from streamflow.registry import actions, alignment, chain, describe, trail, transitions, versions
 from streamflow.registry.alignment import Request, SetStage, Shown, Targets, Write
 from streamflow.registry.trail import Change, Move
 from streamflow.registry.versions import Version
@@ -120,6 +120,9 @@ class LockedRegistry:
         answered = {each.alias for each in asked if (each.alias, each.version) in refused} | set(forced)
         for write in alignment.writes(base, ours, shown, answered):
             self._write(write)
+        for version, text in describe.descriptions([m for m in past if m.promotion_id > line]).items():
+            if version in shown.stages:
+                self.client.set_description(self.model, version, text)
         if past and past[-1].promotion_id > line:
             newest = {"model": self.model, "promotion_id": past[-1].promotion_id}
             self.connection.execute(sa.text(_SQL["set_in_line"]), newest)

@@ -52,6 +52,12 @@ def check_trained(connection: sa.Connection, pointer: VersionPointer) -> None:
         )
 
 
+def split_digest(connection: sa.Connection, pointer: VersionPointer) -> str:
+    """Digest of the split that a trained model was trained with; "" for a model of an earlier release."""
+    values = {"model": pointer.name, "manifest_sha256": pointer.manifest_sha256}
+    return str(connection.execute(sa.text(_SQL["split_of"]), values).scalar() or "")
+
+
 def store(connection: sa.Connection, pointer: VersionPointer, files: Mapping[str, bytes]) -> None:
     """Store the files of a release, which have been verified, unless they are stored already.
 

@@ -12,9 +12,9 @@ SELECT EXISTS (
   SELECT FROM streamflow.trained_models WHERE model = :model AND manifest_sha256 = :manifest_sha256
 );
 
--- name: is_stored
--- Whether the files of a release are stored.
-SELECT EXISTS (SELECT FROM streamflow.releases WHERE manifest_sha256 = :manifest_sha256);
+-- name: split_of
+-- Digest of a trained model's split into training rows and holdout; "" if it was not recorded.
+SELECT split_digest FROM streamflow.trained_models WHERE model = :model AND manifest_sha256 = :manifest_sha256;
 
 -- name: store
 -- A release; its pieces follow in the same transaction. Returns no row if it is there already.

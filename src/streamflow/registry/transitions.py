@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from streamflow.errors import NotFound, PromotionConflict, Refused
 from streamflow.model_version.aliases import (
@@ -63,6 +63,9 @@ class Moved(Protocol):
         """The release behind the alias since."""
 
 
+AnyMove = TypeVar("AnyMove", bound=Moved)
+
+
 def check_expected(alias: str, current: int | None, expected: Expected) -> None:
     """Check that an alias still points at the version that the caller decided upon.
 
@@ -105,6 +108,22 @@ def recorded(moves: Sequence[Moved]) -> dict[str, int | None]:
         if move.alias == PRODUCTION and state[STAGING] == move.to_version:
             state[STAGING] = None
     return state
+
+
+def pause(moves: Sequence[AnyMove]) -> AnyMove | None:
+    """The rollback or demotion since which scheduled trainings promote nothing; None when they may.
+
+    Otherwise the next drop would bring back what somebody took away.
+
+    Args:
+        moves: The trail, oldest row first.
+    """
+    for move in reversed(moves):
+        if move.action == actions.RESUME:
+            return None
+        if move.alias == PRODUCTION and move.action in (actions.ROLLBACK, actions.DEMOTE):
+            return move
+    return None
 
 
 def previous(moves: Sequence[Moved], current: int | None) -> int | None:

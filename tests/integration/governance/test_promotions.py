@@ -1,5 +1,6 @@
 """Promotion, rollback and their audit trail, on a real PostgreSQL and a real MLflow."""
 
+import contextlib
 import itertools
 import os
 import signal
@@ -25,11 +26,12 @@ from streamflow.errors import (
 )
 from streamflow.gate.decision import promote_through_gate
 from streamflow.mlflow_api import sdk
+from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version import tags
 from streamflow.postgres import locks
 from streamflow.postgres.engine import engine, transaction
 from streamflow.registrar.look import look
-from streamflow.registry import chain, moves, trail, versions
+from streamflow.registry import automation, chain, moves, trail, versions
 from streamflow.registry.promote import promote, rollback
 from streamflow.registry.served import served_release
 
@@ -267,6 +269,97 @@ def test_a_rollback_needs_no_mlflow_which_follows_later(settings, make):
     assert look(settings.backends, settings.promotion) == []
     assert versions.by_alias(settings.mlflow, "production") == first
     assert stages(settings) == {first: "Production", second: "Archived"}
+
+
+def test_a_rollback_pauses_automatic_promotion_until_it_is_resumed(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    into_production(settings, second)
+    model = settings.mlflow.registered_model
+    assert automation.paused(settings.database, model) == ""
+    with pytest.raises(Refused, match="is not paused"):
+        automation.resume(settings.database, settings.mlflow, **WHO)
+    rollback(settings.backends, **WHO)
+    assert "paused since the rollback of" in automation.paused(settings.database, model)
+    automation.resume(settings.database, settings.mlflow, **WHO)
+    assert automation.paused(settings.database, model) == ""
+    assert rows(settings)[-1] == ("resume", "production", first, first)
+    assert look(settings.backends, settings.promotion) == []
+
+
+def test_mlflow_describes_where_a_version_went_and_why(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    into_production(settings, second)
+    with registry(settings.mlflow) as client:
+        found = {
+            int(item["version"]): item["description"]
+            for item in client.versions(settings.mlflow.registered_model)
+        }
+    assert found[first].startswith("Left production at ")
+    assert found[second].startswith("At production since ")
+    assert "by ada: a test" in found[second]
+
+
+CALLS = (
+    "set_alias",
+    "delete_alias",
+    "set_stage",
+    "set_description",
+    "set_model_tag",
+    "aliases",
+    "versions",
+    "file",
+)
+
+
+def test_the_registrar_killed_at_any_call_leaves_nothing_that_the_next_look_does_not_mend(
+    settings, make, monkeypatch
+):
+    now, then = make(2)
+    into_production(settings, now)
+    accepting = with_promotion(settings, outside_moves="accept").promotion
+    for step in range(1, 25):
+        change_production_in_mlflow(settings, then)
+        with monkeypatch.context() as patch:
+            killed_at_call(patch, step)
+            with contextlib.suppress(Killed):
+                look(settings.backends, accepting)
+        look(settings.backends, accepting)
+        assert look(settings.backends, accepting) == []
+        targets = trail.targets(settings.database, settings.mlflow.registered_model)
+        assert (targets["production"], targets["staging"]) == (then, None), step
+        assert versions.by_alias(settings.mlflow, "production") == then
+        assert versions.by_alias(settings.mlflow, "staging") is None
+        assert stages(settings) == {now: "Archived", then: "Production"}
+        now, then = then, now
+    moved = [row[2:] for row in rows(settings) if row[1] == "production"]
+    assert moved[0] == (None, now)
+    assert all(later[0] == earlier[1] for earlier, later in itertools.pairwise(moved))
+    assert len(moved) == 25
+    chain.verify(settings.database)
+
+
+class Killed(BaseException):
+    """Ends a process in the middle; nothing catches it."""
+
+
+def killed_at_call(patch, step):
+    """Let the given call of MLflow's client, or of the ledger, be the last thing that is done."""
+    left = [step]
+
+    def dying(original):
+        def call(*arguments, **named):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+            return original(*arguments, **named)
+
+        return call
+
+    for name in CALLS:
+        patch.setattr(RegistryClient, name, dying(getattr(RegistryClient, name)))
+    patch.setattr(trail, "append", dying(trail.append))
 
 
 def test_a_version_that_was_not_trained_here_is_not_promoted(settings, make):

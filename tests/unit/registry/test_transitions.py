@@ -11,6 +11,7 @@ from streamflow.registry.transitions import (
     check_expected,
     check_step,
     named,
+    pause,
     previous,
     recorded,
     rollback_target,
@@ -212,3 +213,22 @@ def test_a_version_in_words():
 
 def test_an_alias_that_was_unset_for_a_while_does_not_end_the_history():
     assert previous([move("promote", 1), move("demote", None, 1), move("promote", 2)], 2) == 1
+
+
+# Automatic promotion.
+
+
+@pytest.mark.parametrize("action", ["rollback", "demote"])
+def test_a_rollback_and_a_demotion_pause_automatic_promotion_until_it_is_resumed(action):
+    away = move(action, 1, 2)
+    assert pause([move("promote", 2), away]) == away
+    assert pause([away, move("promote", 3), trial("canary", 2)]) == away
+    assert pause([away, move("resume", 3)]) is None
+    assert pause([away, move("resume", 3), away]) == away
+
+
+def test_other_moves_pause_nothing():
+    assert pause([]) is None
+    assert (
+        pause([move("promote", 1), move("outside", 1, 1), move("demote", None, 2, alias="staging")]) is None
+    )

@@ -67,7 +67,9 @@ SELECT model, max(promotion_id) FROM streamflow.promotions GROUP BY model;
 
 ALTER TABLE streamflow.promotions DROP CONSTRAINT promotions_action_check;
 ALTER TABLE streamflow.promotions ADD CONSTRAINT promotions_action_check CHECK (
-    action IN ('promote', 'rollback', 'outside', 'revert', 'abandon', 'trial', 'end trial', 'acknowledge', 'demote')
+    action IN (
+        'promote', 'rollback', 'outside', 'revert', 'abandon', 'trial', 'end trial', 'acknowledge', 'demote', 'resume'
+    )
 );
 
 -- Deletes the files of releases that nobody will ask for: neither those that an alias stands for, nor the newest ones that

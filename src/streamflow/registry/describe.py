@@ -1,0 +1,31 @@
+"""What MLflow shows as the description of a version: where it went, when, by whom and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamflow.registry import actions
+from streamflow.registry.trail import Move
+
+
+def descriptions(moves: Sequence[Move]) -> dict[int, str]:
+    """The description of each version that rows of the ledger are about; the newest row counts.
+
+    Args:
+        moves: Rows of the ledger, oldest first.
+    """
+    found = {}
+    for move in moves:
+        when = f"{move.moved_at:%Y-%m-%d %H:%M} UTC by {move.moved_by}: {move.why}"
+        row = f"(row {move.promotion_id} of the ledger)"
+        requested = move.facts.get(actions.REQUESTED)
+        if requested is not None:
+            reasons = "; ".join(move.facts.get(actions.REFUSED, ()))
+            found[int(requested)] = f"Refused for {move.alias} at {when}. {reasons} {row}"
+        elif move.from_version != move.to_version:
+            if move.from_version is not None:
+                found[move.from_version] = f"Left {move.alias} at {when} {row}"
+            if move.to_version is not None:
+                verdict = f" The gate: {move.gate['verdict']}." if "verdict" in move.gate else ""
+                found[move.to_version] = f"At {move.alias} since {when}.{verdict} {row}"
+    return found

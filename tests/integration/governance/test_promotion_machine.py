@@ -1,0 +1,149 @@
+"""Whatever people and processes do: the ledger decides, and MLflow shows it once the registrar has looked."""
+
+from __future__ import annotations
+
+import hypothesis
+import sqlalchemy as sa
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from streamflow.errors import NotFound, Refused
+from streamflow.mlflow_api import sdk
+from streamflow.mlflow_api.transport import registry
+from streamflow.model_version.aliases import PRODUCTION, TRIAL_ALIASES
+from streamflow.postgres.engine import transaction
+from streamflow.registrar.look import look
+from streamflow.registry import alignment, chain, moves, trail, trial
+from streamflow.registry.moves import LockedRegistry
+from streamflow.registry.promote import demote, promote, rollback
+
+WHO = {"why": "a test", "by": "ada"}
+VERSION = st.integers(0, 2)
+
+
+class Killed(BaseException):
+    """Ends a process right after its row of the ledger."""
+
+
+class Promotions(RuleBasedStateMachine):
+    """People at the command line and in MLflow, a registrar, and processes that are killed."""
+
+    def __init__(self, settings, made):
+        super().__init__()
+        self.settings = settings
+        self.made = made
+        self.model = settings.mlflow.registered_model
+        self.accepting = settings.promotion.model_copy(update={"outside_moves": "accept"})
+        self.looked = True
+        self.look()
+
+    def targets(self):
+        return trail.targets(self.settings.database, self.model)
+
+    def allowed(self, action, *arguments, **named):
+        """Do what the rules may refuse."""
+        before = self.targets()
+        try:
+            action(*arguments, **named, **WHO)
+        except (Refused, NotFound):
+            assert self.targets() == before
+
+    @rule(index=VERSION, alias=st.sampled_from(["staging", "production"]))
+    def promote(self, index, alias):
+        self.allowed(promote, self.settings.backends, self.made[index], alias)
+
+    @rule()
+    def roll_back(self):
+        self.allowed(rollback, self.settings.backends)
+
+    @rule(alias=st.sampled_from(["staging", "production"]))
+    def demote(self, alias):
+        self.allowed(demote, self.settings.backends, alias)
+
+    @rule(index=VERSION, alias=st.sampled_from(TRIAL_ALIASES))
+    def start_trial(self, index, alias):
+        self.allowed(trial.start, self.settings.backends, self.made[index], alias)
+
+    @rule(index=VERSION)
+    def promote_and_be_killed(self, index):
+        follow = LockedRegistry.follow
+
+        def killed(*arguments):
+            raise Killed
+
+        LockedRegistry.follow = killed
+        try:
+            self.allowed(promote, self.settings.backends, self.made[index], "staging")
+        except Killed:
+            self.looked = False
+        finally:
+            LockedRegistry.follow = follow
+
+    @rule(index=st.none() | VERSION, alias=st.sampled_from(["production", "staging", "canary"]))
+    def move_an_alias_in_mlflow(self, index, alias):
+        with registry(self.settings.mlflow) as client:
+            if index is None:
+                client.delete_alias(self.model, alias)
+            else:
+                client.set_alias(self.model, alias, self.made[index])
+        self.looked = False
+
+    @rule(index=VERSION, stage=st.sampled_from(["None", "Staging", "Production", "Archived"]))
+    def move_a_stage_in_mlflow(self, index, stage):
+        with sdk.client(self.settings.mlflow), registry(self.settings.mlflow) as client:
+            client.set_stage(self.model, self.made[index], stage)
+        self.looked = False
+
+    @rule()
+    def look(self):
+        """The registrar looks until nothing is asked for; two looks are enough, because nobody asks meanwhile."""
+        look(self.settings.backends, self.accepting)
+        look(self.settings.backends, self.accepting)
+        assert look(self.settings.backends, self.accepting) == []
+        self.looked = True
+
+    @invariant()
+    def mlflow_shows_the_ledger_once_the_registrar_has_looked(self):
+        if not self.looked:
+            return
+        targets = self.targets()
+        with moves.promotion_lock(self.settings.database, self.settings.mlflow) as locked:
+            shown = locked.shown()
+        assert shown.aliases == {alias: at for alias, at in targets.items() if at is not None}
+        standing = {v: s for v, s in shown.stages.items() if s in alignment.STAGES.values()}
+        assert standing == alignment.stages_of(targets)
+
+    @invariant()
+    def what_may_be_served_is_stored_and_the_chain_holds(self):
+        chain.verify(self.settings.database)
+        with transaction(self.settings.database) as connection:
+            missing = connection.execute(
+                sa.text(
+                    "SELECT alias FROM streamflow.current_releases c"
+                    " WHERE version IS NOT NULL AND alias <> 'staging' AND NOT EXISTS ("
+                    " SELECT FROM streamflow.releases r WHERE r.manifest_sha256 = c.manifest_sha256)"
+                )
+            ).all()
+        assert missing == []
+
+    @invariant()
+    def no_version_is_on_trial_against_itself(self):
+        targets = self.targets()
+        assert not [
+            alias
+            for alias in TRIAL_ALIASES
+            if targets[alias] is not None and targets[alias] == targets[PRODUCTION]
+        ]
+
+
+def test_the_ledger_and_mlflow_agree_whatever_happens(settings, make):
+    made = make(3)
+    run_state_machine_as_test(
+        lambda: Promotions(settings, made),
+        settings=hypothesis.settings(
+            max_examples=5,
+            stateful_step_count=12,
+            deadline=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        ),
+    )
