@@ -71,21 +71,22 @@ WITHOUT_A_STACK = [
     Case("materialize", *POSTGRES),
     Case("train", *POSTGRES),
     Case("models gate 1", *MLFLOW),
-    Case("models promote 1 --why x", *MLFLOW),
-    Case("models rollback --why x", *MLFLOW),
+    Case("models promote 1 --why x", *POSTGRES),
+    Case("models rollback --why x", *POSTGRES),
     Case("models history", *POSTGRES),
     Case("models at 2024-01-31", *POSTGRES),
     Case("models list", *MLFLOW),
     Case("models show 1", *MLFLOW),
     Case("gate 1", *MLFLOW),
-    Case("promote 1 --why x", *MLFLOW),
-    Case("rollback --why x", *MLFLOW),
+    Case("promote 1 --why x", *POSTGRES),
+    Case("rollback --why x", *POSTGRES),
+    Case("promotion resume --why x", *POSTGRES),
     Case("reproduce 1", *MLFLOW),
     Case("trial start 1 --as canary --why x", *MLFLOW),
     Case("trial stop --as canary --why x", *POSTGRES),
     Case("predict somebody", *PREDICT),
     Case("explain somebody", *POSTGRES),
-    Case("score", *MLFLOW),
+    Case("score", *POSTGRES),
     Case("db migrate", *POSTGRES),
     Case("db upgrade-mlflow", *POSTGRES),
     Case("db prepare --passwords EMPTY --timeout 0.1", "PostgreSQL at 127.0.0.1:9", "migration Job", 4),
@@ -101,7 +102,7 @@ WITHOUT_A_STACK = [
     Case("jobs exec train", "PostgreSQL at 127.0.0.1:9", "Check that the server is up", 4),
 ]
 NEEDS_NO_STACK = {"up", "down", "demo", "simulate", "keys new", "db roles", "settings show"} | {
-    f"serve {server}" for server in ("predict", "mlflow", "feast", "exporter")
+    f"serve {server}" for server in ("predict", "mlflow", "feast", "registrar", "exporter")
 }
 
 WRONG_ARGUMENTS = [
