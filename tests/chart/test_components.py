@@ -8,7 +8,7 @@ import yaml
 from render import CHART, FACTS, JOBS, ROOT, RefusedError, containers, pod_specs, render
 
 from streamflow.cli import serve
-from streamflow.schema.roles import ROLES
+from streamflow.schema.roles import LOGINS
 from streamflow.settings import Settings
 
 TEMPLATES = {
@@ -54,7 +54,7 @@ def test_processes_listen_on_the_same_ports_without_the_chart():
 def test_every_component_and_job_logs_in_as_a_role_that_the_database_has():
     """Conversely, every role is used: migrations log in as the owner."""
     used = {own["databaseRole"] for own in (*FACTS.values(), *JOBS.values()) if "databaseRole" in own}
-    assert used | {"owner"} == {*ROLES, "admin"}
+    assert used | {"owner"} == {*LOGINS, "admin"}
 
 
 @pytest.mark.parametrize("name", [name for name, own in FACTS.items() if "databaseRole" in own])
@@ -107,10 +107,10 @@ def test_the_budget_of_connections_counts_every_pool():
 def test_the_documented_roles_are_those_of_the_database():
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
     described = re.search(r"The roles: ([\w,#\s]+?)\.", text).group(1)
-    assert set(re.findall(r"\w+", described)) == set(ROLES)
+    assert set(re.findall(r"\w+", described)) == set(LOGINS)
     example = (CHART / "examples" / "cloudnative-pg.yaml").read_text(encoding="utf-8")
     listed = re.search(r"for role in ([\w#\\\s]+?);", example).group(1)
-    assert set(re.findall(r"\w+", listed)) == set(ROLES)
+    assert set(re.findall(r"\w+", listed)) == set(LOGINS)
 
 
 def test_components_yaml_describes_every_fact():

@@ -69,13 +69,13 @@ def test_the_exact_set_of_objects(name, prefix, expected):
 
 
 def test_without_an_existing_secret_the_chart_creates_one_with_a_password_per_role():
-    from streamflow.schema.roles import ROLES
+    from streamflow.schema.roles import LOGINS
 
     secrets = [
         o for o in render("database.existingSecret=", "secrets.generate=always") if o["kind"] == "Secret"
     ]
     assert [o["metadata"]["name"] for o in secrets] == ["streamflow-database"]
-    assert set(secrets[0]["data"]) == {f"{role}-password" for role in ("admin", *ROLES)}
+    assert set(secrets[0]["data"]) == {f"{role}-password" for role in ("admin", *LOGINS)}
     assert len(set(secrets[0]["data"].values())) == len(secrets[0]["data"])
     assert secrets[0]["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 

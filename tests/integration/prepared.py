@@ -72,7 +72,7 @@ def as_role(settings, passwords, role, name=None):
 def remove(admin, passwords):
     """Drop the databases and the roles."""
     database = admin.database
-    for role in roles.ROLES:
+    for role in roles.LOGINS:
         name = database.mlflow_name if role == "mlflow" else None
         engine(as_role(admin, passwords, role, name=name).database).dispose()
     engine(admin.database).dispose()

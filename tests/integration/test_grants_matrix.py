@@ -3,13 +3,14 @@
 import prepared
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from streamflow.errors import DependencyDown, UsageError
 from streamflow.postgres.engine import engine, transaction
 from streamflow.postgres.names import quote
 from streamflow.schema import prepare, roles
 
-PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}
+PASSWORDS = {name: f"secret-of-{name}" for name in roles.LOGINS}
 READ, WRITE = "r", "w"
 
 # Privileges of each role on each kind of table: r for SELECT, w for INSERT.
@@ -23,6 +24,7 @@ MATRIX = {
     "materialize":  ("r", "", "rw", "r", "rw", "r"),
     "train":        ("r", "rw", "rw", "r", "", "r"),
     "registrar":    ("", "rw", "", "r", "", "r"),
+    "promote":      ("", "rw", "", "r", "", "r"),
     "score":        ("r", "r", "rw", "r", "r", "r"),
     "monitor":      ("r", "r", "rw", "r", "r", "r"),
     "exporter":     ("r", "r", "r", "r", "r", ""),
@@ -136,6 +138,41 @@ def test_no_role_but_the_owner_changes_the_platforms_tables(either, role):
 
 
 @pytest.mark.postgres
+def test_a_person_who_promotes_has_a_login_of_their_own_which_the_ledger_names(server):
+    group, person = server.database.role_prefix + "promote", f"{server.database.role_prefix}ada"
+    with transaction(as_role(server, "owner").database) as connection:
+        owner = connection.execute(sa.text("SELECT session_user")).scalar_one()
+    with prepare.autocommit(server.database, "postgres") as connection:
+        connection.exec_driver_sql(
+            f"CREATE ROLE {quote(person)} LOGIN PASSWORD 'hers' IN ROLE {quote(group)}"
+        )
+    try:
+        login = server.database.model_copy(update={"user": person, "password": SecretStr("hers")})
+        with transaction(login) as connection:
+            found = connection.execute(
+                sa.text(
+                    "INSERT INTO streamflow.promotions (moved_by, model, alias, to_version, action, why)"
+                    " VALUES ('Ada', 'm', 'staging', 1, 'promote', 'a test') RETURNING login"
+                )
+            ).scalar_one()
+        assert found == person != owner
+        for statement in (
+            "INSERT INTO streamflow.trained_models (model, manifest_sha256, run_id) VALUES ('m', repeat('0', 64), '')",
+            "INSERT INTO source.things DEFAULT VALUES",
+            "UPDATE streamflow.promotions SET why = 'another'",
+        ):
+            with (
+                pytest.raises(sa.exc.DBAPIError, match="permission denied"),
+                transaction(login) as connection,
+            ):
+                connection.exec_driver_sql(statement)
+    finally:
+        engine(login).dispose()
+        with prepare.autocommit(server.database, "postgres") as connection:
+            connection.exec_driver_sql(f"DROP ROLE {quote(person)}")
+
+
+@pytest.mark.postgres
 def test_history_is_append_only_even_for_its_owner(server):
     refused(server, "owner", "TRUNCATE streamflow.promotions")
 
@@ -234,7 +271,7 @@ def test_a_right_that_was_taken_out_of_the_table_is_revoked(server):
 
 @pytest.mark.postgres
 def test_everybody_waits_for_the_feature_repo_however_roles_were_made(either):
-    for role in sorted(set(roles.ROLES) - {"mlflow"}):
+    for role in sorted(set(roles.LOGINS) - {"mlflow"}):
         prepare.wait(as_role(either, role).database, either.feast.repo, "applied", 0)
 
 

@@ -15,7 +15,7 @@ from streamflow.schema import roles
 from streamflow.settings import BackupSettings, IngestSettings, MlflowSettings
 
 pytestmark = [pytest.mark.stack, pytest.mark.postgres]
-PASSWORDS = {name: f"{name}-{uuid.uuid4().hex}" for name in roles.ROLES}
+PASSWORDS = {name: f"{name}-{uuid.uuid4().hex}" for name in roles.LOGINS}
 
 
 @pytest.fixture(params=[prepared.by_the_job, prepared.by_hand], ids=["roles by the Job", "roles by hand"])

@@ -22,7 +22,7 @@ from streamflow.schema import prepare, roles
 from streamflow.settings import BackupSettings, MlflowSettings
 
 pytestmark = [pytest.mark.postgres, pytest.mark.stack]
-PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}
+PASSWORDS = {name: f"secret-of-{name}" for name in roles.LOGINS}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from streamflow.schema import roles
 from streamflow.scoring.score import forget
 
 pytestmark = pytest.mark.postgres
-PASSWORDS = {name: f"secret-of-{name}" for name in roles.ROLES}
+PASSWORDS = {name: f"secret-of-{name}" for name in roles.LOGINS}
 
 
 @pytest.fixture

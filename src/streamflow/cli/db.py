@@ -123,7 +123,7 @@ def show_roles(
         ["-- Once, as an administrator: streamflow db roles --print | psql postgres"],
         _ended(role_table.role_statements(plan, set())),
         ["-- A password for each, the same as in the Secret with a key ROLE-password per role:"],
-        [f"-- ALTER ROLE {plan.role(name)} PASSWORD '...';" for name in role_table.ROLES],
+        [f"-- ALTER ROLE {plan.role(name)} PASSWORD '...';" for name in role_table.LOGINS],
         _ended(role_table.database_statements(plan, set())),
         [f"\\connect {quote(database.name)}"],
         _ended(role_table.schema_statements(plan)),

@@ -32,12 +32,12 @@ def passwords_in(folder: Path) -> dict[str, str]:
     """
     found = {
         name: (folder / f"{name}-password").read_text(encoding="utf-8").strip()
-        for name in roles.ROLES
+        for name in roles.LOGINS
         if (folder / f"{name}-password").is_file()
     }
     if not found:
         raise UsageError(
-            f"{folder} holds no file ROLE-password.", hint=f"The roles are: {', '.join(roles.ROLES)}."
+            f"{folder} holds no file ROLE-password.", hint=f"The roles are: {', '.join(roles.LOGINS)}."
         )
     return found
 

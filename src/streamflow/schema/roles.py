@@ -38,6 +38,7 @@ class Role:
         creates: Schemas in which the role creates, and so owns, tables and views.
         acts_as: Other StreamFlow roles that this role is a member of; it shares their ownership of tables.
         member_of: Predefined PostgreSQL roles that this role is a member of.
+        login: Whether a component logs in with it; False for a group of personal logins.
     """
 
     summary: str
@@ -46,6 +47,7 @@ class Role:
     creates: tuple[str, ...] = ()
     acts_as: tuple[str, ...] = ()
     member_of: tuple[str, ...] = ()
+    login: bool = True
 
 
 def _use(*schemas: str) -> tuple[Grant, ...]:
@@ -142,8 +144,16 @@ ROLES: Mapping[str, Role] = {
     "backup": Role(
         "backup; reads everything, in MLflow's database too", _JOB, member_of=("pg_read_all_data",)
     ),
+    "promote": Role(
+        "group of the personal logins of people who promote, roll back and judge",
+        (*_WAIT, *_read(SOURCE, FEATURES, FEAST), *_PROMOTE),
+        database=("TEMPORARY", "CREATE"),
+        login=False,
+    ),
     MLFLOW: Role("the MLflow server, in a database of its own"),
 }
+LOGINS = tuple(name for name, role in ROLES.items() if role.login)
+"""The roles that components log in with; each has a password."""
 
 _MAINTAIN_SINCE = 170000
 
@@ -184,7 +194,7 @@ def role_statements(plan: Plan, existing: set[str]) -> list[str]:
         statements.append("SET createrole_self_grant = 'set, inherit'")
     for name, role in ROLES.items():
         if plan.prefix + name not in existing:
-            statements.append(f"CREATE ROLE {plan.role(name)} LOGIN")
+            statements.append(f"CREATE ROLE {plan.role(name)} {'LOGIN' if role.login else 'NOLOGIN'}")
         if name in plan.passwords:
             statements.append(f"ALTER ROLE {plan.role(name)} PASSWORD {literal(plan.passwords[name])}")
         statements += [f"GRANT {group} TO {plan.role(name)}" for group in role.member_of]

@@ -14,6 +14,7 @@ CREATE ROLE "sf_monitor" LOGIN;
 CREATE ROLE "sf_exporter" LOGIN;
 CREATE ROLE "sf_backup" LOGIN;
 GRANT pg_read_all_data TO "sf_backup";
+CREATE ROLE "sf_promote" NOLOGIN;
 CREATE ROLE "sf_mlflow" LOGIN;
 GRANT "sf_materialize" TO "sf_feast_apply";
 -- databases
@@ -35,6 +36,7 @@ GRANT CONNECT, TEMPORARY, CREATE ON DATABASE "churn" TO "sf_score";
 GRANT CONNECT ON DATABASE "churn" TO "sf_monitor";
 GRANT CONNECT ON DATABASE "churn" TO "sf_exporter";
 GRANT CONNECT ON DATABASE "churn" TO "sf_backup";
+GRANT CONNECT, TEMPORARY, CREATE ON DATABASE "churn" TO "sf_promote";
 GRANT CONNECT ON DATABASE "churn_mlflow" TO "sf_mlflow";
 GRANT CONNECT ON DATABASE "churn_mlflow" TO "sf_backup";
 -- schemas
@@ -148,6 +150,16 @@ ALTER DEFAULT PRIVILEGES FOR ROLE "sf_owner" IN SCHEMA "online" GRANT SELECT ON 
 ALTER DEFAULT PRIVILEGES FOR ROLE "sf_feast_apply" IN SCHEMA "online" GRANT SELECT ON TABLES TO "sf_exporter";
 ALTER DEFAULT PRIVILEGES FOR ROLE "sf_materialize" IN SCHEMA "online" GRANT SELECT ON TABLES TO "sf_exporter";
 GRANT USAGE ON SCHEMA "streamflow" TO "sf_backup";
+GRANT USAGE ON SCHEMA "streamflow" TO "sf_promote";
+GRANT USAGE ON SCHEMA "source" TO "sf_promote";
+GRANT USAGE ON SCHEMA "features" TO "sf_promote";
+GRANT USAGE ON SCHEMA "feast" TO "sf_promote";
+ALTER DEFAULT PRIVILEGES FOR ROLE "sf_owner" IN SCHEMA "source" GRANT SELECT ON TABLES TO "sf_promote";
+ALTER DEFAULT PRIVILEGES FOR ROLE "sf_feast_apply" IN SCHEMA "source" GRANT SELECT ON TABLES TO "sf_promote";
+ALTER DEFAULT PRIVILEGES FOR ROLE "sf_owner" IN SCHEMA "features" GRANT SELECT ON TABLES TO "sf_promote";
+ALTER DEFAULT PRIVILEGES FOR ROLE "sf_feast_apply" IN SCHEMA "features" GRANT SELECT ON TABLES TO "sf_promote";
+ALTER DEFAULT PRIVILEGES FOR ROLE "sf_owner" IN SCHEMA "feast" GRANT SELECT ON TABLES TO "sf_promote";
+ALTER DEFAULT PRIVILEGES FOR ROLE "sf_feast_apply" IN SCHEMA "feast" GRANT SELECT ON TABLES TO "sf_promote";
 -- tables
 ALTER TABLE "online"."usage_fv" OWNER TO "sf_materialize";
 GRANT SELECT ON "streamflow"."drops" TO "sf_feast_apply";
@@ -233,6 +245,14 @@ REVOKE ALL ON "online"."materializations", "online"."usage_fv" FROM "sf_backup";
 REVOKE ALL ON "source"."users" FROM "sf_backup";
 REVOKE ALL ON "streamflow"."drops", "streamflow"."job_runs" FROM "sf_backup";
 GRANT SELECT, INSERT ON "streamflow"."job_runs" TO "sf_backup";
+REVOKE ALL ON "feast"."projects" FROM "sf_promote";
+REVOKE ALL ON "features"."users_snapshots" FROM "sf_promote";
+REVOKE ALL ON "online"."materializations", "online"."usage_fv" FROM "sf_promote";
+REVOKE ALL ON "source"."users" FROM "sf_promote";
+REVOKE ALL ON "streamflow"."drops", "streamflow"."job_runs" FROM "sf_promote";
+GRANT SELECT ON "source"."users" TO "sf_promote";
+GRANT SELECT ON "features"."users_snapshots" TO "sf_promote";
+GRANT SELECT ON "feast"."projects" TO "sf_promote";
 REVOKE ALL ON "feast"."projects" FROM "sf_mlflow";
 REVOKE ALL ON "features"."users_snapshots" FROM "sf_mlflow";
 REVOKE ALL ON "online"."materializations", "online"."usage_fv" FROM "sf_mlflow";
