@@ -60,6 +60,7 @@ def test_up_returns_when_everything_answers(stack):
     assert {service["name"]: service["state"] for service in stack.up["services"]} == {
         "postgres": "running",
         "mlflow": "running",
+        "registrar": "running",
         "feast": "running",
         "predict": "running",
     }

@@ -170,7 +170,7 @@ def test_a_known_at_in_the_future_of_the_newest_stamp_is_refused(clocks, setting
 def test_runs_of_jobs_are_in_order_and_never_longer_than_they_were(clocks, settings):
     for now in (NOON, NOON - HOUR, NOON + HOUR, NOON):
         clocks.set(now)
-        assert run(settings, "audit", lambda s: AuditResult(True, (), 0)) == 0
+        assert run(settings, "audit", lambda s: AuditResult(True, ())) == 0
     rows = job_runs(settings)
     ended = [row.ended_at for row in rows]
     assert ended == sorted(set(ended))

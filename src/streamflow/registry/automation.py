@@ -31,7 +31,8 @@ def paused(database: DatabaseSettings, model: str) -> str:
     since = transitions.pause(trail.history(database, model))
     if since is None:
         return ""
+    what = "rollback" if since.action == actions.ROLLBACK else "demotion"
     return (
-        f"Automatic promotion is paused since the {since.action} of {since.moved_at:%Y-%m-%d %H:%M} UTC by"
+        f"Automatic promotion is paused since the {what} of {since.moved_at:%Y-%m-%d %H:%M} UTC by"
         f' {since.moved_by} ({since.why}). Resume it: streamflow promotion resume --why "…"'
     )
