@@ -225,6 +225,15 @@ def test_it_starts_and_serves_without_mlflow(simulated, start, users, production
     production(simulated, 1)
 
 
+def test_a_promotion_is_followed_at_once_although_the_next_poll_is_far_away(simulated, start, production):
+    production(simulated, 1)
+    with start(simulated, path="/readyz", STREAMFLOW_PREDICT__POLL_SECONDS="3600") as service:
+        production(simulated, 2)
+        service.until(lambda: service.version() == 2)
+        production(simulated, 1)
+        service.until(lambda: service.version() == 1)
+
+
 def test_it_says_that_the_ledger_cannot_be_read(simulated, start, switch, users, production):
     production(simulated, 1)
     database = switch(simulated.database.port)

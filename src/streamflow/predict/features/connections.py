@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncpg
@@ -37,6 +37,7 @@ class Connection:
     def __init__(self, database: DatabaseSettings) -> None:
         self._database = database
         self._connection: asyncpg.Connection[Any] | None = None
+        self._listening: asyncpg.Connection[Any] | None = None
         self._ended = False
 
     async def fetch(self, statement: str, *arguments: Any, timeout: float) -> list[Any]:
@@ -67,6 +68,27 @@ class Connection:
             raise _unavailable(why) from error
         finally:
             ending.cancel()
+
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> bool:
+        """Hear of notifications on a channel for as long as the present connection lasts.
+
+        Args:
+            channel: Name of the channel.
+            heard: Called with each payload.
+
+        Returns:
+            Whether it listens from now on; False if it did already, or there is no connection.
+        """
+        connection = self._connection
+        if connection is None or connection is self._listening:
+            return False
+        try:
+            await connection.add_listener(channel, lambda *arguments: heard(str(arguments[-1])))
+        except (*_LOST, asyncpg.PostgresError):
+            # The next statement finds out.
+            return False
+        self._listening = connection
+        return True
 
     def _end(self) -> None:
         """Fail whatever waits on the connection."""

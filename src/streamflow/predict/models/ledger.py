@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from streamflow.release import VersionPointer, refused
 from streamflow.settings import DatabaseSettings
 
 _SQL = statements.load(Path(__file__).parents[1] / "queries.sql")
+_CHANNEL = "streamflow_promotions"
 _LOOK_SECONDS = 5.0
 _FETCH_SECONDS = 60.0
 
@@ -30,6 +33,7 @@ class Ledger:
     def __init__(self, database: DatabaseSettings, model: str) -> None:
         self._connection = Connection(database)
         self._model = model
+        self._moved = asyncio.Event()
 
     async def current(self) -> Mapping[str, VersionPointer]:
         """The release that each alias stands for; an alias that stands for none is left out.
@@ -38,7 +42,21 @@ class Ledger:
             DependencyDown: PostgreSQL does not answer.
         """
         rows = await self._fetch("current_releases", self._model, seconds=_LOOK_SECONDS)
+        if await self._connection.listen(_CHANNEL, self._hear):
+            # Once more, so that nothing is missed in between.
+            rows = await self._fetch("current_releases", self._model, seconds=_LOOK_SECONDS)
         return {alias: VersionPointer(self._model, version, sha256) for alias, version, sha256 in rows}
+
+    async def moved(self, seconds: float) -> None:
+        """Wait until the ledger has a new row about the model, or for some seconds: a notification may be lost."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._moved.wait()
+        self._moved.clear()
+
+    def _hear(self, model: str) -> None:
+        if model == self._model:
+            self._moved.set()
 
     async def files(self, pointer: VersionPointer) -> dict[str, bytes]:
         """The files of a release, by name.

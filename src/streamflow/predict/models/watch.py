@@ -58,9 +58,9 @@ class Watch:
             _LOG.exception("first poll failed")
 
     async def run(self) -> None:
-        """Poll until cancelled; a poll that fails is logged."""
+        """Poll until cancelled, at once when the ledger has a new row; a poll that fails is logged."""
         while True:
-            await asyncio.sleep(self._settings.poll_seconds)
+            await self._ledger.moved(self._settings.poll_seconds)
             try:
                 await self.poll()
             except Exception:
