@@ -5,6 +5,7 @@
     ├── Refused                     exit 3   http 422   bad data, or the gate refused; nothing was changed
     │   ├── DropRefused                                 a drop has problems, so none of it was loaded
     │   ├── ReleaseRefused                              a model version may not be served
+    │   │   └── ReleaseMissing                          its files are not in PostgreSQL yet
     │   └── PromotionConflict                http 409   another promotion came first
     ├── NotFound                    exit 3   http 404   the named thing does not exist
     │   └── NotYet                                      nothing of its kind exists yet; a scheduled job does not fail
@@ -69,6 +70,10 @@ class ReleaseRefused(Refused):
     """A model version failed a check and cannot be served; the former one stays in service."""
 
     code = "release_refused"
+
+
+class ReleaseMissing(ReleaseRefused):
+    """The files of a release are not in PostgreSQL yet; the registrar stores them."""
 
 
 class PromotionConflict(Refused):

@@ -24,7 +24,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from streamflow.encoding import Encoder
-from streamflow.errors import ReleaseRefused
+from streamflow.errors import ReleaseMissing, ReleaseRefused
 from streamflow.model_version import files as version_files
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract
@@ -176,6 +176,14 @@ def _check_golden(release: Release, content: bytes) -> None:
     # Not "any difference is larger", which is false for NaN.
     if not bool((np.abs(served - expected) <= GOLDEN_TOLERANCE).all()):
         raise refused(release.pointer, "its golden rows do not reproduce")
+
+
+def missing(pointer: VersionPointer) -> ReleaseMissing:
+    """The error that says that the files of a version are not in PostgreSQL."""
+    return ReleaseMissing(
+        f"Version {pointer.version} of {pointer.name} is not served yet: its files are not in PostgreSQL.",
+        hint="The registrar stores them as soon as MLflow answers.",
+    )
 
 
 def refused(pointer: VersionPointer, why: str) -> ReleaseRefused:

@@ -11,7 +11,8 @@ from streamflow.errors import ReleaseRefused
 from streamflow.model_version import files as version_files
 from streamflow.model_version import run_record
 from streamflow.postgres import statements
-from streamflow.release import VersionPointer, refused
+from streamflow.release import VersionPointer
+from streamflow.release import missing as missing_files
 
 _SQL = statements.load(Path(__file__).with_name("releases.sql"))
 _PIECE_BYTES = 2**20
@@ -100,13 +101,11 @@ def read(connection: sa.Connection, pointer: VersionPointer) -> dict[str, bytes]
     """Read the files of a release.
 
     Raises:
-        ReleaseRefused: They are not stored.
+        ReleaseMissing: They are not stored.
     """
     files = find(connection, pointer)
     if files is None:
-        raise refused(
-            pointer, "its files are not in PostgreSQL; the registrar stores them once MLflow answers"
-        )
+        raise missing_files(pointer)
     return files
 
 

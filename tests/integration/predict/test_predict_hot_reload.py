@@ -214,6 +214,22 @@ def test_a_stored_release_that_was_damaged_is_refused_and_the_former_one_stays_i
     predict.until(lambda: predict.client.get("/model").json()["refused"] is None)
 
 
+def test_a_release_that_is_not_stored_yet_is_served_as_soon_as_the_registrar_has_stored_it(
+    simulated, start, users, production
+):
+    """As after an upgrade from a release that kept the files in MLflow alone."""
+    production(simulated, 1)
+    stored(simulated, "DELETE FROM streamflow.releases WHERE manifest_sha256 = :digest", 1)
+    with start(simulated) as service:
+        answer = service.predict(users[0])
+        assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
+        assert "its files are not in PostgreSQL" in answer.json()["detail"]
+        assert look(simulated.backends, simulated.promotion) == []
+        began = time.monotonic()
+        service.until(lambda: service.predict(users[0]).status_code == 200)
+        assert time.monotonic() - began < 20
+
+
 def test_it_starts_and_serves_without_mlflow(simulated, start, users, production):
     production(simulated, 1)
     nowhere = {"STREAMFLOW_MLFLOW__TRACKING_URI": "http://127.0.0.1:9"}

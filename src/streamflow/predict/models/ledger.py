@@ -13,7 +13,7 @@ from streamflow.model_version import files as version_files
 from streamflow.postgres import statements
 from streamflow.predict.features.connections import Connection
 from streamflow.predict.problems import ProblemError
-from streamflow.release import VersionPointer, refused
+from streamflow.release import VersionPointer, missing, refused
 from streamflow.settings import DatabaseSettings
 
 _SQL = statements.load(Path(__file__).parents[1] / "queries.sql")
@@ -62,12 +62,13 @@ class Ledger:
         """The files of a release, by name.
 
         Raises:
-            ReleaseRefused: They are not in PostgreSQL, or are too large.
+            ReleaseMissing: They are not in PostgreSQL.
+            ReleaseRefused: They are too large, or not complete.
             DependencyDown: PostgreSQL does not answer.
         """
         sizes = await self._fetch("release_bytes", pointer.manifest_sha256, seconds=_LOOK_SECONDS)
         if not sizes:
-            raise refused(pointer, "its files are not in PostgreSQL")
+            raise missing(pointer)
         if sizes[0][0] > version_files.MOST_SERVED_BYTES:
             most = version_files.MOST_SERVED_BYTES // 2**20
             raise refused(pointer, f"its files are larger than {most} MiB")
@@ -76,9 +77,8 @@ class Ledger:
         for name, content in rows:
             pieces.setdefault(name, []).append(content)
         files = {name: b"".join(parts) for name, parts in pieces.items()}
-        missing = sorted(set(version_files.SERVED) - set(files))
-        if missing:
-            raise refused(pointer, f"it has no {', '.join(missing)}")
+        if absent := sorted(set(version_files.SERVED) - set(files)):
+            raise refused(pointer, f"it has no {', '.join(absent)}")
         return files
 
     async def _fetch(self, statement: str, argument: str, *, seconds: float) -> list[Any]:

@@ -40,11 +40,13 @@ class RefusedVersion:
         pointer: The version.
         why: Sentence about the failed check.
         at: Time of the check, in seconds since 1970.
+        missing: Whether its files are not stored yet, so that every poll tries again.
     """
 
     pointer: VersionPointer
     why: str
     at: float
+    missing: bool = False
 
 
 @dataclass

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from streamflow import log, release_check
-from streamflow.errors import DependencyDown, ReleaseRefused
+from streamflow.errors import DependencyDown, ReleaseMissing, ReleaseRefused
 from streamflow.model_version.aliases import PRODUCTION, TRIAL_ALIASES
 from streamflow.predict.features import online_facts
 from streamflow.predict.features.connections import Connections
@@ -119,6 +119,12 @@ class Watch:
         started = time.perf_counter()
         try:
             release = await self._load(pointer)
+        except ReleaseMissing as error:
+            # After an upgrade: the registrar stores them within seconds, so the next poll tries again.
+            if self._live.refused is None or self._live.refused.pointer != pointer:
+                _LOG.warning("release is not stored yet", version=pointer.version)
+            self._live.refused = RefusedVersion(pointer, error.what, self._clock(), missing=True)
+            return
         except ReleaseRefused as error:
             self._live.refused = RefusedVersion(pointer, error.what, self._clock())
             metrics.MODEL_RELOAD.labels("refused", "check_failed").inc()
@@ -139,7 +145,7 @@ class Watch:
         return True
 
     def _is_refused(self, refused: RefusedVersion | None, pointer: VersionPointer) -> bool:
-        if refused is None or refused.pointer != pointer:
+        if refused is None or refused.pointer != pointer or refused.missing:
             return False
         return self._clock() - refused.at < _RETRY_REFUSED_SECONDS
 
