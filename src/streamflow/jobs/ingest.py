@@ -52,12 +52,6 @@ def ingest_folder(
     return load.load(settings.database, settings.ingest, repo, located, when, loaded_by, progress)
 
 
-def _result(outcome: IngestOutcome) -> IngestedDrop:
-    return IngestedDrop(
-        drop_id=outcome.drop_id,
-        as_of=outcome.as_of,
-        changed=outcome.changed,
-        loaded_at=outcome.loaded_at,
-        accepted=outcome.accepted,
-        quarantined=outcome.quarantined,
-    )
+def _result(done: IngestOutcome) -> IngestedDrop:
+    rows = (done.accepted, done.quarantined)
+    return IngestedDrop(done.drop_id, done.as_of, done.changed, done.loaded_at, *rows)
