@@ -19,7 +19,9 @@ NOBODY = "unknown"
 _TRIALS: tuple[TrialAlias, ...] = (CANARY, CHALLENGER)
 
 
-def answer(backends: Backends, promotion: PromotionSettings, request: Request, targets: Targets) -> Move:
+def answer(
+    backends: Backends, promotion: PromotionSettings, request: Request, targets: Targets
+) -> Move | None:
     """Do what a request asks for, or refuse it; either way the ledger says so, and MLflow shows the outcome.
 
     Args:
@@ -27,6 +29,9 @@ def answer(backends: Backends, promotion: PromotionSettings, request: Request, t
         promotion: Rules of the gate, and what to do about moves in MLflow.
         request: The request.
         targets: What each alias stood for when the request was seen.
+
+    Returns:
+        The row that answers it; None if somebody else did meanwhile what it asks for.
 
     Raises:
         DependencyDown: PostgreSQL or MLflow does not answer; the request stays open.
@@ -94,10 +99,12 @@ def _why(request: Request) -> str:
     return f"the {request.by} was moved in MLflow"
 
 
-def _refuse(backends: Backends, request: Request, error: StreamFlowError) -> Move:
-    _LOG.warning("request refused", alias=request.alias, version=request.version, why=error.what)
+def _refuse(backends: Backends, request: Request, error: StreamFlowError) -> Move | None:
     with moves.promotion_lock(backends.database, backends.mlflow) as locked:
         current = locked.targets()[request.alias]
+        if current == request.version:
+            return None
+        _LOG.warning("request refused", alias=request.alias, version=request.version, why=error.what)
         facts = {
             actions.ASKED_BY: request.by,
             actions.REQUESTED: request.version,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streamflow import log
 from streamflow.errors import DependencyDown, StreamFlowError
+from streamflow.mlflow_api.transport import registry
 from streamflow.model_version.aliases import PRODUCTION, TRIAL_ALIASES
 from streamflow.postgres.engine import transaction
 from streamflow.registrar.answers import answer
@@ -25,12 +26,16 @@ def look(backends: Backends, promotion: PromotionSettings) -> list[Move]:
         DependencyDown: PostgreSQL or MLflow does not answer.
         Refused: Another process held the promotion lock for too long.
     """
+    with registry(backends.mlflow) as client:
+        # Without the lock first: a rollback must not wait for an MLflow that hangs.
+        client.aliases(backends.mlflow.registered_model)
     with moves.promotion_lock(backends.database, backends.mlflow) as locked:
         requests = locked.follow()
         targets = locked.targets()
         _store_missing(locked)
     # Without the lock: the gate works for seconds, and a rollback must not wait for it.
-    return [answer(backends, promotion, request, targets) for request in requests]
+    rows = [answer(backends, promotion, request, targets) for request in requests]
+    return [row for row in rows if row is not None]
 
 
 def forget(backends: Backends, keep: int) -> None:

@@ -75,7 +75,7 @@ class LockedRegistry:
     def end_trials(
         self, targets: Mapping[str, int | None], versions: Collection[int | None], *, by: str, why: str
     ) -> None:
-        """End the trials of versions that enter or leave production.
+        """End the trials of versions that enter or leave production; the move that follows brings MLflow in line.
 
         Args:
             targets: Version that each alias stands for.
@@ -86,7 +86,9 @@ class LockedRegistry:
         for alias in TRIAL_ALIASES:
             version = targets.get(alias)
             if version is not None and version in versions:
-                self.move(Change(alias, version, None, actions.END_TRIAL, by, why))
+                trail.append(
+                    self.connection, self.model, Change(alias, version, None, actions.END_TRIAL, by, why)
+                )
 
     def record(self, change: Change) -> Move:
         """Write a row that moves nothing."""

@@ -30,6 +30,7 @@ from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version import tags
 from streamflow.postgres import locks
 from streamflow.postgres.engine import engine, transaction
+from streamflow.registrar import answers
 from streamflow.registrar.look import look
 from streamflow.registry import automation, chain, moves, trail, versions
 from streamflow.registry.promote import promote, rollback
@@ -424,6 +425,26 @@ def test_a_move_in_mlflow_is_refused_and_put_back_when_the_settings_say_so(setti
     assert look(strict.backends, strict.promotion) == []
     with pytest.raises(NotFound, match="no earlier version"):
         rollback(strict.backends, **WHO)
+
+
+def test_a_request_that_a_command_has_fulfilled_meanwhile_is_not_refused(settings, make, monkeypatch):
+    first, second = make(2)
+    into_production(settings, first)
+    change_production_in_mlflow(settings, second)
+    check = answers._check_trained
+
+    def meanwhile(*arguments):
+        check(*arguments)
+        into_production(settings, second)
+
+    monkeypatch.setattr(answers, "_check_trained", meanwhile)
+    before = len(rows(settings))
+    accepting = with_promotion(settings, outside_moves="accept")
+    with contextlib.suppress(PromotionConflict):
+        assert look(accepting.backends, accepting.promotion) == []
+    assert len(rows(settings)) == before + 2
+    assert look(accepting.backends, accepting.promotion) == []
+    assert stages(settings) == {first: "Archived", second: "Production"}
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
