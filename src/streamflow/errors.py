@@ -6,6 +6,7 @@
     │   ├── DropRefused                                 a drop has problems, so none of it was loaded
     │   ├── ReleaseRefused                              a model version may not be served
     │   │   └── ReleaseMissing                          its files are not in PostgreSQL yet
+    │   ├── Busy                                        another process holds a lock for too long
     │   └── PromotionConflict                http 409   another promotion came first
     ├── NotFound                    exit 3   http 404   the named thing does not exist
     │   └── NotYet                                      nothing of its kind exists yet; a scheduled job does not fail
@@ -74,6 +75,10 @@ class ReleaseRefused(Refused):
 
 class ReleaseMissing(ReleaseRefused):
     """The files of a release are not in PostgreSQL yet; the registrar stores them."""
+
+
+class Busy(Refused):
+    """Another process holds a lock for too long; the same call may succeed later."""
 
 
 class PromotionConflict(Refused):

@@ -7,7 +7,8 @@ The rules, in this order; the first that fails refuses the version, and nothing 
     model         ONNX Runtime loads it
     golden rows   the recorded probabilities come out again, within GOLDEN_TOLERANCE
 
-No I/O happens here: `mlflow_api` fetches the files, `predict.models.cache` keeps a copy on disk.
+No I/O happens here: `registry.artifacts` fetches the files from MLflow, `registry.releases` and `predict.models.ledger`
+read them in PostgreSQL.
 """
 
 from __future__ import annotations

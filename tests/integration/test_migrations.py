@@ -31,7 +31,8 @@ def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
         for function in ("server_clock()", "microseconds", "read_clock", "next_stamp"):
             connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("DROP TRIGGER promotions_told ON streamflow.promotions"))
-        for function in ("tell_of_promotion", "keep_releases"):
+        connection.execute(sa.text("DROP TRIGGER promotions_trained ON streamflow.promotions"))
+        for function in ("tell_of_promotion", "keep_releases", "refuse_untrained"):
             connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("DROP VIEW streamflow.current_releases"))
         for table in ("release_pieces", "releases", "trained_models", "mlflow_in_line"):

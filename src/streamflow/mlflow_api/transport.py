@@ -21,6 +21,8 @@ PROXY = "mlflow-artifacts"
 API = "/api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+_BUSY = (429, 502, 503, 504)
+"""Statuses of a server, or of a proxy before it, that may answer the same request later."""
 _PAGE = 1000
 """Versions per page of a search."""
 _PIECE = 1 << 20
@@ -227,7 +229,12 @@ class RegistryClient:
         if error_code(response) in absent:
             return None
         self._check(response)
-        found: dict[str, Any] = response.json()
+        try:
+            found: dict[str, Any] = response.json()
+        except ValueError as error:
+            raise DependencyDown(
+                f"What answers at {self._uri} is not MLflow.", hint="Check STREAMFLOW_MLFLOW__TRACKING_URI."
+            ) from error
         return found
 
     def _send(self, method: str, path: str, fields: dict[str, Any]) -> httpx2.Response:
@@ -249,6 +256,11 @@ class RegistryClient:
     def _check(self, response: httpx2.Response) -> None:
         if response.status_code == 200:
             return
+        if response.status_code in _BUSY:
+            raise DependencyDown(
+                f"MLflow at {self._uri} does not work at the moment ({response.status_code}).",
+                hint="Try again later, or look at the log of the MLflow server.",
+            )
         code = error_code(response)
         if code in _ABSENT:
             raise NotFound(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from streamflow.errors import Refused
+from streamflow.errors import Busy, Refused
 from streamflow.postgres import engine as engines
 from streamflow.settings import DatabaseSettings
 
@@ -97,7 +97,7 @@ def held(database: DatabaseSettings, name: str, wait_seconds: float) -> Iterator
 
     Raises:
         DependencyDown: PostgreSQL does not answer.
-        Refused: The lock did not become free within `wait_seconds`.
+        Busy: The lock did not become free within `wait_seconds`.
     """
     with _session(database) as connection:
         with engines.translated(database):
@@ -111,7 +111,7 @@ def held(database: DatabaseSettings, name: str, wait_seconds: float) -> Iterator
             except sa.exc.OperationalError as error:
                 if "lock timeout" not in str(error.orig):
                     raise
-                raise Refused(
+                raise Busy(
                     f"Another '{name}' is at work for more than {wait_seconds:.0f} s.",
                     hint="Try again later.",
                 ) from error

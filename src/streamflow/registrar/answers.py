@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streamflow import log
-from streamflow.errors import DependencyDown, PromotionConflict, Refused, StreamFlowError
+from streamflow.errors import Busy, NotFound, PromotionConflict, Refused, StreamFlowError, UsageError
 from streamflow.gate import decision
 from streamflow.model_version.aliases import CANARY, CHALLENGER, PRODUCTION, STAGING, TrialAlias
 from streamflow.postgres.engine import transaction
@@ -36,6 +36,7 @@ def answer(
     Raises:
         DependencyDown: PostgreSQL or MLflow does not answer; the request stays open.
         PromotionConflict: Another move came first; the request stays open.
+        Busy: Another process held the promotion lock for too long; the request stays open.
     """
     try:
         if promotion.outside_moves == "revert":
@@ -43,10 +44,10 @@ def answer(
         if request.version is not None:
             _check_trained(backends, request.version)
         return _done(backends, promotion, request, targets)
-    except (DependencyDown, PromotionConflict):
+    except (Busy, PromotionConflict):
         # The request stays open: the next look sees it again, beside whatever came first.
         raise
-    except StreamFlowError as error:
+    except (Refused, NotFound, UsageError) as error:
         return _refuse(backends, request, error)
 
 

@@ -8,8 +8,7 @@ from streamflow.mlflow_api.transport import registry
 from streamflow.model_version.aliases import PRODUCTION, TRIAL_ALIASES
 from streamflow.postgres.engine import transaction
 from streamflow.registrar.answers import answer
-from streamflow.registry import artifacts, moves, releases, transitions
-from streamflow.registry.moves import LockedRegistry
+from streamflow.registry import artifacts, moves, releases, trail, transitions, versions
 from streamflow.registry.trail import Move
 from streamflow.settings import Backends, PromotionSettings
 
@@ -32,8 +31,8 @@ def look(backends: Backends, promotion: PromotionSettings) -> list[Move]:
     with moves.promotion_lock(backends.database, backends.mlflow) as locked:
         requests = locked.follow()
         targets = locked.targets()
-        _store_missing(locked)
-    # Without the lock: the gate works for seconds, and a rollback must not wait for it.
+    # Without the lock: downloads and the gate take seconds, and a rollback must not wait for them.
+    _store_missing(backends)
     rows = [answer(backends, promotion, request, targets) for request in requests]
     return [row for row in rows if row is not None]
 
@@ -45,26 +44,31 @@ def forget(backends: Backends, keep: int) -> None:
         backends: Where PostgreSQL is.
         keep: How many of the releases that were in production are kept.
     """
-    with transaction(backends.database) as connection:
-        number = releases.forget(connection, keep)
+    # With the lock: a rollback that has found the files of a release must find them when it has moved.
+    with moves.promotion_lock(backends.database, backends.mlflow) as locked:
+        number = releases.forget(locked.connection, keep)
     if number:
         _LOG.info("old releases deleted", releases=number)
 
 
-def _store_missing(locked: LockedRegistry) -> None:
+def _store_missing(backends: Backends) -> None:
     """Store the releases that may be asked for and are not in PostgreSQL: after an upgrade, and after a restore."""
-    past = locked.history()
+    database, model = backends.database, backends.mlflow.registered_model
+    past = trail.history(database, model)
     targets = transitions.recorded(past)
     previous = transitions.previous([m for m in past if m.alias == PRODUCTION], targets[PRODUCTION])
     current = [targets[alias] for alias in (PRODUCTION, *TRIAL_ALIASES)]
     wanted = [version for version in (*current, previous) if version is not None]
-    for pointer in releases.missing(locked.connection, locked.model, wanted):
+    with transaction(database) as connection:
+        missing = releases.missing(connection, model, wanted)
+    for pointer in missing:
         try:
-            found = artifacts.verified(locked.client, locked.model, locked.version(pointer.version))
+            with registry(backends.mlflow) as client:
+                found = artifacts.verified(client, model, versions.get(backends.mlflow, pointer.version))
         except DependencyDown:
             raise
         except StreamFlowError as error:
             _LOG.error("release not stored", version=pointer.version, why=error.what)
             continue
         if found.release.pointer == pointer:
-            found.store(locked.database)
+            found.store(database)

@@ -12,13 +12,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import MetricsHandler
 
 from streamflow import log
-from streamflow.errors import DependencyDown, StreamFlowError
+from streamflow.errors import Busy, DependencyDown, PromotionConflict, StreamFlowError
 from streamflow.postgres import locks
 from streamflow.registrar.look import forget, look
 from streamflow.settings import Backends, PromotionSettings
 
 _LOG = log.get(__name__)
 _FORGET_SECONDS = 3600.0
+_FAILED_TIMES = 15
 _LEADER_SECONDS = 5.0
 """Time between two tries to become the leader, in seconds."""
 
@@ -80,10 +81,12 @@ class Registrar:
             target=importlib.import_module, args=("streamflow.gate.gather",), daemon=True
         ).start()
         while not self._stopped.is_set():
-            self._look()
-            self._stopped.wait(self._promotion.look_seconds)
+            pause = self._promotion.look_seconds
+            # What failed for a reason of its own would fail again at once, after seconds of work.
+            self._stopped.wait(pause if self._look() else _FAILED_TIMES * pause)
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Look once; return whether that worked, or only a server was away."""
         try:
             for move in look(self._backends, self._promotion):
                 refused = "refused" if "refused" in move.facts else "done"
@@ -96,10 +99,15 @@ class Registrar:
                 self._forgotten = time.monotonic()
         except DependencyDown as error:
             self._mlflow_is(False, error.what)
+        except (Busy, PromotionConflict) as error:
+            _LOG.info("another move came first", why=error.what)
         except StreamFlowError as error:
             _LOG.error("look failed", why=error.what)
+            return False
         except Exception:
             _LOG.exception("look failed")
+            return False
+        return True
 
     def _mlflow_is(self, up: bool, why: str) -> None:
         self._up.set(up)

@@ -1,18 +1,17 @@
 """MLflow's aliases and stages compared with the ledger: what somebody asks for there, and what MLflow lacks. Pure.
 
-Three states are compared, as in a merge of two branches:
+What is compared, as in a merge of two branches:
 
-    base    what the ledger said when MLflow was last brought in line
-    ours    what the ledger says now
+    states  what the ledger said when MLflow was last brought in line, after each row since then, and what it says now
     shown   what MLflow shows
 
-What MLflow shows and neither `base` nor `ours` explains, somebody moved there: that is a request. What `ours` says and
-MLflow does not show yet is written to MLflow.
+What MLflow shows and no state of the ledger explains, somebody moved there: that is a request. What the ledger says now
+and MLflow does not show yet is written to MLflow. All states since then count: each may have been written in part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from streamflow.model_version.aliases import ALL_ALIASES, PRODUCTION, STAGING
@@ -32,7 +31,7 @@ class Shown:
 
     Attributes:
         aliases: Version that each alias points at; without those that are not set.
-        stages: Stage of each version.
+        stages: Stage of each version, without those that are not what the ledger means by their number.
     """
 
     aliases: Mapping[str, int]
@@ -83,55 +82,57 @@ def stages_of(targets: Targets) -> dict[int, str]:
     return found
 
 
-def requests(base: Targets, ours: Targets, shown: Shown) -> list[Request]:
+def requests(states: Sequence[Targets], shown: Shown) -> list[Request]:
     """What somebody asks for in MLflow, at most one request an alias; production comes first.
 
     Where an alias and a stage ask for different versions, the alias counts. A version that MLflow has lost asks for
     nothing: an emptied registry must not end what is served.
+
+    Args:
+        states: The ledger since MLflow was last brought in line, oldest first; the last is the present one.
+        shown: What MLflow shows.
     """
     found = []
     for alias in ALL_ALIASES:
-        request = _by_alias(alias, base, ours, shown)
+        known = [state[alias] for state in states]
+        request = _by_alias(alias, known, shown)
         if request is None and alias in STAGES:
-            request = _by_stage(alias, base, ours, shown)
+            request = _by_stage(alias, known, shown)
         if request is not None:
             found.append(request)
     return found
 
 
-def _by_alias(alias: str, base: Targets, ours: Targets, shown: Shown) -> Request | None:
+def _by_alias(alias: str, known: Sequence[int | None], shown: Shown) -> Request | None:
     at = shown.aliases.get(alias)
-    if at in (base[alias], ours[alias]):
-        return None
-    if at is None and ours[alias] not in shown.stages:
+    if at in known or (at is None and known[-1] not in shown.stages):
         return None
     return Request(alias, at, "alias")
 
 
-def _by_stage(alias: str, base: Targets, ours: Targets, shown: Shown) -> Request | None:
+def _by_stage(alias: str, known: Sequence[int | None], shown: Shown) -> Request | None:
     stage = STAGES[alias]
-    known = (base[alias], ours[alias])
     there = [version for version, at in shown.stages.items() if at == stage and version not in known]
     if there:
         return Request(alias, max(there), "stage")
-    current = ours[alias]
-    if current is None or base[alias] != current or current not in shown.stages:
+    current = known[-1]
+    if current is None or set(known) != {current} or current not in shown.stages:
         return None
     # A version on its way from staging to production asks for production, not to leave staging.
     left = shown.stages[current] not in (stage, STAGES[PRODUCTION])
     return Request(alias, None, "stage") if left else None
 
 
-def writes(base: Targets, ours: Targets, shown: Shown, forced: Collection[str] = ()) -> list[Write]:
+def writes(states: Sequence[Targets], shown: Shown, forced: Collection[str] = ()) -> list[Write]:
     """What has to be written to MLflow so that it shows what the ledger says.
 
     Args:
-        base: What the ledger said when MLflow was last brought in line.
-        ours: What the ledger says now.
+        states: The ledger since MLflow was last brought in line, oldest first; the last is the present one.
         shown: What MLflow shows.
         forced: Aliases that are written although somebody moved them in MLflow: their requests were answered.
     """
-    open_requests = [each for each in requests(base, ours, shown) if each.alias not in forced]
+    ours = states[-1]
+    open_requests = [each for each in requests(states, shown) if each.alias not in forced]
     found: list[Write] = [
         *_alias_writes(ours, shown, {each.alias for each in open_requests if each.by == "alias"})
     ]
@@ -149,10 +150,10 @@ def writes(base: Targets, ours: Targets, shown: Shown, forced: Collection[str] =
 
 
 def _alias_writes(ours: Targets, shown: Shown, left: Collection[str]) -> list[SetAlias]:
-    return [
-        SetAlias(alias, ours[alias])
-        for alias in ALL_ALIASES
-        if alias not in left
-        and shown.aliases.get(alias) != ours[alias]
-        and (ours[alias] is None or ours[alias] in shown.stages)
-    ]
+    found = []
+    for alias in ALL_ALIASES:
+        # An alias cannot point at a version that MLflow has lost, and must not point at another one.
+        goal = ours[alias] if ours[alias] in shown.stages else None
+        if alias not in left and shown.aliases.get(alias) != goal:
+            found.append(SetAlias(alias, goal))
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from streamflow.settings import DatabaseSettings
 GENESIS = "0" * 64
 """The previous hash of the first row."""
 
+# Whoever reaches MLflow can write anything there.
+_ANCHOR = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 
@@ -46,10 +49,11 @@ def read(connection: sa.Connection) -> list[Link]:
 
 def has_row(connection: sa.Connection, anchor: str) -> bool:
     """Whether the chain still has the row that an anchor names; true for an anchor that names none."""
-    number, _, expected = anchor.partition(":")
-    if not number.isdigit():
+    named = _ANCHOR.fullmatch(anchor)
+    if named is None:
         return True
-    parameters = {"promotion_id": int(number)}
+    number, expected = int(named[1]), named[2]
+    parameters = {"promotion_id": number}
     actual = connection.execute(sa.text(_SQL["hash_of_row"]), parameters).scalar()
     return bool(actual == expected)
 
@@ -80,9 +84,9 @@ def broken(links: Sequence[Link], anchor: str = "") -> tuple[str, ...]:
         if link_hash(link) != link.hash:
             problems.append(f"Row {number} was changed after it was written.")
         before = link.hash
-    number_text, _, expected = anchor.partition(":")
-    if number_text.isdigit():
-        number = int(number_text)
+    named = _ANCHOR.fullmatch(anchor)
+    if named is not None:
+        number, expected = int(named[1]), named[2]
         if number > len(links):
             problems.append(f"Rows {len(links) + 1} to {number} are missing at the end.")
         elif links[number - 1].hash != expected:

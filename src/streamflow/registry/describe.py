@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from streamflow.registry import actions
 from streamflow.registry.trail import Move
 
+_MOST_CHARACTERS = 2000
+"""MLflow's column has 5,000."""
+
 
 def descriptions(moves: Sequence[Move]) -> dict[int, str]:
     """The description of each version that rows of the ledger are about; the newest row counts.
@@ -28,4 +31,4 @@ def descriptions(moves: Sequence[Move]) -> dict[int, str]:
             if move.to_version is not None:
                 verdict = f" The gate: {move.gate['verdict']}." if "verdict" in move.gate else ""
                 found[move.to_version] = f"At {move.alias} since {when}.{verdict} {row}"
-    return found
+    return {version: text[:_MOST_CHARACTERS] for version, text in found.items()}

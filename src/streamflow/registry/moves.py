@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from streamflow import log
 from streamflow.errors import StreamFlowError
-from streamflow.mlflow_api.transport import RegistryClient, registry
+from streamflow.mlflow_api.transport import RegistryClient, registry, tags_of
 from streamflow.model_version import tags
 from streamflow.model_version.aliases import ALL_ALIASES, TRIAL_ALIASES
 from streamflow.postgres import locks, statements
@@ -66,10 +66,9 @@ class LockedRegistry:
         row = trail.append(self.connection, self.model, change)
         try:
             self.follow({change.alias})
-        except StreamFlowError as error:
-            _LOG.warning("MLflow is not in line with the ledger yet", why=error.what)
-        else:
-            self.anchor(row)
+        except Exception as error:
+            # The move is made. A caller who took this for a failure would make it twice.
+            _LOG.warning("MLflow is not in line with the ledger yet", why=str(error))
         return row
 
     def end_trials(
@@ -109,42 +108,58 @@ class LockedRegistry:
             DependencyDown: MLflow does not answer.
         """
         past, line = self.history(), self._in_line()
-        ours = transitions.recorded(past)
-        base = transitions.recorded([move for move in past if move.promotion_id <= line])
-        shown = self.shown()
-        asked = alignment.requests(base, ours, shown)
+        states = transitions.states(past, sum(move.promotion_id <= line for move in past))
+        shown = self.shown(past)
+        asked = alignment.requests(states, shown)
+        later = [move for move in past if move.promotion_id > line]
         # A refused request that MLflow still shows: it was not put back before the process ended.
         refused = {
-            (move.alias, move.facts[actions.REQUESTED])
-            for move in past
-            if move.promotion_id > line and actions.REQUESTED in move.facts
+            (move.alias, move.facts[actions.REQUESTED]) for move in later if actions.REQUESTED in move.facts
         }
         answered = {each.alias for each in asked if (each.alias, each.version) in refused} | set(forced)
-        for write in alignment.writes(base, ours, shown, answered):
+        for write in alignment.writes(states, shown, answered):
             self._write(write)
-        for version, text in describe.descriptions([m for m in past if m.promotion_id > line]).items():
-            if version in shown.stages:
-                self.client.set_description(self.model, version, text)
-        if past and past[-1].promotion_id > line:
-            newest = {"model": self.model, "promotion_id": past[-1].promotion_id}
+        self._describe(later, shown)
+        if later:
+            newest = {"model": self.model, "promotion_id": later[-1].promotion_id}
             self.connection.execute(sa.text(_SQL["set_in_line"]), newest)
+            self.anchor(later[-1])
         return [each for each in asked if each.alias not in answered]
+
+    def _describe(self, later: list[Move], shown: Shown) -> None:
+        """Describe the versions that rows are about; best effort."""
+        for version, text in describe.descriptions(later).items():
+            if version in shown.stages:
+                with contextlib.suppress(StreamFlowError):
+                    self.client.set_description(self.model, version, text)
 
     def _in_line(self) -> int:
         found = self.connection.execute(sa.text(_SQL["in_line"]), {"model": self.model}).scalar()
         return int(found or 0)
 
-    def shown(self) -> Shown:
+    def shown(self, past: Sequence[Move]) -> Shown:
         """What MLflow shows of the model.
+
+        A number whose manifest is not the one that the ledger knows is another model: a registry that was emptied counts
+        from 1 again. Such a version is left out, as one that MLflow has lost.
+
+        Args:
+            past: Every row of the ledger about the model.
 
         Raises:
             DependencyDown: MLflow does not answer.
         """
         aliases = self.client.aliases(self.model)
-        stages = {
-            int(item["version"]): str(item.get("current_stage") or "None")
-            for item in self.client.versions(self.model)
+        stages = {}
+        digests = {
+            move.to_version: str(move.release["manifest_sha256"])
+            for move in past
+            if move.release.get("manifest_sha256")
         }
+        for item in self.client.versions(self.model):
+            version = int(item["version"])
+            if digests.get(version) in (None, tags_of(item).get(tags.MANIFEST_SHA256)):
+                stages[version] = str(item.get("current_stage") or "None")
         return Shown({alias: aliases[alias] for alias in ALL_ALIASES if alias in aliases}, stages)
 
     def _write(self, write: Write) -> None:

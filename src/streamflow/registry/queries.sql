@@ -1,4 +1,4 @@
--- Statements about the audit trail of promotions: its rows, the announcements of moves, and its hash chain.
+-- Statements about the audit trail of promotions: its rows, how far MLflow follows them, and its hash chain.
 
 -- name: rows_of_model
 -- Every row about a model, oldest first.
@@ -12,14 +12,14 @@ ORDER BY promotion_id;
 -- Write a row. Triggers number, date and link it. A row is never dated before the newest one of its model, which the
 -- database would refuse: its clock may have been set back.
 INSERT INTO streamflow.promotions
-  (moved_at, moved_by, model, alias, from_version, to_version, action, why, facts, release, gate, intent_id)
+  (moved_at, moved_by, model, alias, from_version, to_version, action, why, facts, release, gate)
 VALUES (
   greatest(
-    coalesce(:moved_at, clock_timestamp()),
+    clock_timestamp(),
     (SELECT max(moved_at) FROM streamflow.promotions WHERE model = :model)
   ),
   :by, :model, :alias, :from_version, :to_version, :action, :why,
-  CAST(:facts AS jsonb), CAST(:release AS jsonb), CAST(:gate AS jsonb), :intent_id
+  CAST(:facts AS jsonb), CAST(:release AS jsonb), CAST(:gate AS jsonb)
 )
 RETURNING promotion_id, moved_at, moved_by, model, alias, from_version, to_version, action, why, facts,
   login, recorded_at, intent_id, release, gate, hash;

@@ -23,7 +23,7 @@ _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
 @dataclass(frozen=True)
 class Change:
-    """One change of an alias: its announcement and its row of the trail are both written from it.
+    """One change of an alias, from which its row of the trail is written.
 
     Attributes:
         alias: The alias.
@@ -80,7 +80,7 @@ class Move:
         model: Registered model.
         login: Who moved it, as PostgreSQL authenticated them.
         recorded_at: When the row was written, by the database's clock.
-        intent_id: Announcement of the move; None if it was not announced.
+        intent_id: In rows of earlier releases: announcement of the move.
         release: The release behind the alias since, as one record.
         gate: What the gate said.
         hash: Hash of the row and of the one before it.
@@ -114,9 +114,6 @@ def append(
     connection: sa.Connection,
     model: str,
     change: Change,
-    *,
-    intent_id: int | None = None,
-    moved_at: datetime | None = None,
 ) -> Move:
     """Write one row; the database numbers it, dates it and links it to the one before.
 
@@ -124,12 +121,10 @@ def append(
         connection: Connection to write on.
         model: Registered model.
         change: What was done.
-        intent_id: Announcement of the change; None if it was not announced.
-        moved_at: When it was done; default: now.
     """
     row = connection.execute(
         sa.text(_SQL["append_row"]),
-        {**change.parameters(model), "moved_at": moved_at, "intent_id": intent_id},
+        change.parameters(model),
     ).one()
     return Move(**row._mapping)
 

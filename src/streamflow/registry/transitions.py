@@ -63,6 +63,16 @@ class Moved(Protocol):
         """The release behind the alias since."""
 
 
+def states(moves: Sequence[Moved], start: int) -> list[dict[str, int | None]]:
+    """The ledger after its first `start` rows, and after each row since then.
+
+    Args:
+        moves: The trail, oldest row first.
+        start: Number of rows that the first state knows.
+    """
+    return [recorded(moves[:count]) for count in range(start, len(moves) + 1)]
+
+
 AnyMove = TypeVar("AnyMove", bound=Moved)
 
 

@@ -108,7 +108,7 @@ class Promotions(RuleBasedStateMachine):
             return
         targets = self.targets()
         with moves.promotion_lock(self.settings.database, self.settings.mlflow) as locked:
-            shown = locked.shown()
+            shown = locked.shown(locked.history())
         assert shown.aliases == {alias: at for alias, at in targets.items() if at is not None}
         standing = {v: s for v, s in shown.stages.items() if s in alignment.STAGES.values()}
         assert standing == alignment.stages_of(targets)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from streamflow.challenger import train
 from streamflow.errors import (
+    Busy,
     DependencyDown,
     NotFound,
     PromotionConflict,
@@ -339,6 +340,89 @@ def test_the_registrar_killed_at_any_call_leaves_nothing_that_the_next_look_does
     assert all(later[0] == earlier[1] for earlier, later in itertools.pairwise(moved))
     assert len(moved) == 25
     chain.verify(settings.database)
+
+
+def test_a_promotion_that_mlflow_took_in_part_does_not_come_back_after_a_rollback(
+    settings, make, monkeypatch
+):
+    first, second = make(2)
+    into_production(settings, first)
+    promote(settings.backends, second, "staging", **WHO)
+
+    def fails(*arguments):
+        raise DependencyDown("MLflow does not answer.")
+
+    with monkeypatch.context() as patch:
+        # The alias is set, the stage is not.
+        patch.setattr(RegistryClient, "set_stage", fails)
+        promote(settings.backends, second, "production", **WHO)
+    assert versions.by_alias(settings.mlflow, "production") == second
+    assert rollback(without_mlflow(settings).backends, **WHO).to_version == first
+    accepting = with_promotion(settings, outside_moves="accept")
+    assert look(accepting.backends, accepting.promotion) == []
+    assert versions.by_alias(settings.mlflow, "production") == first
+    assert stages(settings)[first] == "Production"
+
+
+def test_another_model_under_the_number_in_production_demotes_nothing(settings, make):
+    (first,) = make(1)
+    into_production(settings, first)
+    held = versions.get(settings.mlflow, first)
+    with sdk.client(settings.mlflow) as client:
+        client.delete_registered_model(settings.mlflow.registered_model)
+    other = versions.register(
+        settings.mlflow, run_id=held.run_id, source=held.source, tags={tags.MANIFEST_SHA256: "1" * 64}
+    )
+    assert other == first
+    assert look(settings.backends, settings.promotion) == []
+    assert trail.targets(settings.database, settings.mlflow.registered_model)["production"] == first
+
+
+def test_a_move_away_from_a_version_that_was_deleted_is_refused_once(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    with sdk.client(settings.mlflow) as client:
+        client.delete_registered_model_alias(settings.mlflow.registered_model, "production")
+        client.delete_model_version(settings.mlflow.registered_model, str(first))
+    change_production_in_mlflow(settings, second)
+    strict = with_promotion(settings, outside_moves="revert")
+    assert len(look(strict.backends, strict.promotion)) == 1
+    for _ in range(2):
+        assert look(strict.backends, strict.promotion) == []
+    assert versions.by_alias(settings.mlflow, "production") is None
+    assert trail.targets(settings.database, settings.mlflow.registered_model)["production"] == first
+
+
+def test_what_mlflow_cannot_describe_or_was_made_to_say_stops_no_move(settings, make):
+    first, second = make(2)
+    into_production(settings, first)
+    promote(settings.backends, second, "staging", why="x" * 10_000, by="ada")
+    assert look(settings.backends, settings.promotion) == []
+    with registry(settings.mlflow) as client:
+        client.set_model_tag(settings.mlflow.registered_model, tags.AUDIT, "²:x")
+    promote(settings.backends, second, "production", **WHO)
+    assert rollback(settings.backends, **WHO).to_version == first
+    assert chain.verify(settings.database, moves.anchor(settings.mlflow))
+
+
+@pytest.mark.parametrize("error", [Busy("The lock is held."), StreamFlowError("MLflow answered 500.")])
+def test_a_request_that_could_not_be_judged_stays_open(settings, make, monkeypatch, error):
+    first, second = make(2)
+    into_production(settings, first)
+    change_production_in_mlflow(settings, second)
+    accepting = with_promotion(settings, outside_moves="accept")
+    before = rows(settings)
+
+    def fails(*arguments):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(answers, "_check_trained", fails)
+        with pytest.raises(type(error)):
+            look(accepting.backends, accepting.promotion)
+    assert rows(settings) == before
+    (answered,) = look(accepting.backends, accepting.promotion)
+    assert (answered.action, answered.to_version) == ("promote", second)
 
 
 class Killed(BaseException):

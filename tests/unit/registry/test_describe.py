@@ -38,3 +38,8 @@ def test_a_refused_request_is_described_at_the_version_that_was_asked_for():
 def test_rows_that_move_nothing_describe_nothing():
     asked_away = row(2, "outside", 1, 1, facts={"requested": None, "refused": ["No."]})
     assert descriptions([row(1, "acknowledge", 1, 1), asked_away]) == {}
+
+
+def test_a_long_reason_fits_into_mlflows_column():
+    long = Move(WHEN, "ada", "production", None, 2, "promote", "x" * 10_000, {})
+    assert len(descriptions([long])[2]) <= 5000

@@ -32,23 +32,24 @@ def locked(client, rows=None):
     return LockedRegistry("churn", None, found, client)
 
 
-ROW = Move(None, "me", "production", 1, 2, "promote", "", {}, promotion_id=7, hash="new")
+OLD, NEW = "0" * 64, "1" * 64
+ROW = Move(None, "me", "production", 1, 2, "promote", "", {}, promotion_id=7, hash=NEW)
 
 
-@pytest.mark.parametrize("anchor", ["", "unreadable", "6:old"])
+@pytest.mark.parametrize("anchor", ["", "unreadable", "²:x", "6:old", f"{10**30}:{OLD}", f"6:{OLD}"])
 def test_the_anchor_moves_to_the_newest_row(anchor):
     client = Registry(anchor)
-    locked(client, {6: "old"}).anchor(ROW)
-    assert locked(client).read_anchor() == "7:new"
+    locked(client, {6: OLD}).anchor(ROW)
+    assert locked(client).read_anchor() == f"7:{NEW}"
 
 
 @pytest.mark.parametrize("rows", [{}, {6: "forged"}])
 def test_the_anchor_stays_when_the_trail_lost_its_row_until_that_is_acknowledged(rows):
-    client = Registry("6:old")
+    client = Registry(f"6:{OLD}")
     locked(client, rows).anchor(ROW)
-    assert locked(client).read_anchor() == "6:old"
+    assert locked(client).read_anchor() == f"6:{OLD}"
     locked(client, rows).anchor(ROW, acknowledged=True)
-    assert locked(client).read_anchor() == "7:new"
+    assert locked(client).read_anchor() == f"7:{NEW}"
 
 
 def test_a_move_does_not_fail_for_its_anchor():

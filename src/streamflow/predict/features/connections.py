@@ -28,6 +28,7 @@ _PLANS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
 """Every statement is prepared once and looks entities up by key. With a new plan for each batch, which PostgreSQL prefers
 for arrays, planning takes longer than reading, and larger batches scan whole tables."""
 
+_LISTEN_SECONDS = 5.0
 _MISSING = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError)
 
 
@@ -83,8 +84,9 @@ class Connection:
         if connection is None or connection is self._listening:
             return False
         try:
-            await connection.add_listener(channel, lambda *arguments: heard(str(arguments[-1])))
-        except (*_LOST, asyncpg.PostgresError):
+            async with asyncio.timeout(_LISTEN_SECONDS):
+                await connection.add_listener(channel, lambda *arguments: heard(str(arguments[-1])))
+        except (*_LOST, asyncpg.PostgresError, TimeoutError):
             # The next statement finds out.
             return False
         self._listening = connection

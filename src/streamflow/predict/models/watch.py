@@ -174,7 +174,8 @@ class Watch:
         except ReleaseRefused as error:
             # The former version is no longer on trial either: the alias has left it.
             trials.pop(alias, None)
-            refused[alias] = RefusedVersion(pointer, error.what, self._clock())
+            missing = isinstance(error, ReleaseMissing)
+            refused[alias] = RefusedVersion(pointer, error.what, self._clock(), missing)
             _show_trials(trials)
             _LOG.error("trial refused", alias=alias, why=error.what)
             return

@@ -22,6 +22,21 @@ FROM streamflow.promotions
 WHERE release ->> 'manifest_sha256' ~ '^[0-9a-f]{64}$'
 ORDER BY model, release ->> 'manifest_sha256', promotion_id;
 
+-- A row of the ledger names no other release, whoever adds it. Rows that move nothing, or to nothing, name none.
+CREATE FUNCTION streamflow.refuse_untrained() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.release ->> 'manifest_sha256' <> '' AND NOT EXISTS (
+        SELECT FROM streamflow.trained_models t
+        WHERE t.model = NEW.model AND t.manifest_sha256 = NEW.release ->> 'manifest_sha256'
+    ) THEN
+        RAISE EXCEPTION 'version % of % was not trained here', NEW.to_version, NEW.model USING ERRCODE = '42501';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER promotions_trained BEFORE INSERT ON streamflow.promotions
+    FOR EACH ROW EXECUTE FUNCTION streamflow.refuse_untrained();
+
 -- The files of releases: manifest, contract, golden rows and model, in pieces. A release has a row here once all of its
 -- pieces are there.
 CREATE TABLE streamflow.releases (
