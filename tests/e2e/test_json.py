@@ -28,6 +28,7 @@ ELSEWHERE = {
     # Other tests in this folder read the documents of these commands.
     *("up", "down", "status", "doctor", "simulate", "ingest", "drops list", "features get", "materialize"),
     *("train", "models promote", "models history", "models list", "predict", "score", "backup", "restore"),
+    "promotion resume",
     # Aliases of other commands, or commands that print the same document as a promotion.
     *("models gate", "promote", "rollback", "models rollback"),
     # Need a cluster: tests/cluster.
