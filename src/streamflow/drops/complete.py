@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 30.0
 def is_complete(
     folder: Path, patience: float = PATIENCE_SECONDS, pause: Callable[[float], None] = time.sleep
 ) -> bool:
-    """Whether a drop has no incomplete marker and has been unchanged for `QUIET_SECONDS`.
+    """Whether no file marks a drop as incomplete, and none has changed for `QUIET_SECONDS`.
 
     Waits for a recently changed drop, so that a drop copied just before the job starts is not left to the
     next day's run.

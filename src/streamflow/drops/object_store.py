@@ -18,7 +18,7 @@ from streamflow.drops.complete import QUIET_SECONDS, marked
 from streamflow.drops.dates import date_of, resembles_a_date
 from streamflow.drops.files import CHECKSUMS, too_large
 from streamflow.drops.quoting import shown
-from streamflow.drops.raw_file import FileError
+from streamflow.drops.raw_file import FileError, too_many
 from streamflow.errors import DependencyDown, UsageError
 from streamflow.settings import IngestSettings
 
@@ -99,7 +99,7 @@ class RemoteDrops:
 
     def _require_sizes(self, wanted: dict[str, int]) -> None:
         if len(wanted) > limits.ENTRIES:
-            raise FileError(f"holds more than {limits.ENTRIES:,} files; move what is no table's away.")
+            raise FileError(too_many())
         for path, size in wanted.items():
             if size > self._rules.max_file_bytes:
                 reason = too_large(size, self._rules.max_file_bytes)

@@ -71,6 +71,11 @@ def open_file(path: Path) -> BinaryIO:
         raise
 
 
+def too_many() -> str:
+    """Say that a folder holds too many files, for the report of the drop."""
+    return f"holds more than {limits.ENTRIES:,} files; move those that belong to no table elsewhere."
+
+
 def names(folder: Path) -> list[str]:
     """List the names in a folder that is not a symbolic link, sorted.
 
@@ -85,9 +90,7 @@ def names(folder: Path) -> list[str]:
             for entry in entries:
                 found.append(entry.name)
                 if len(found) > limits.ENTRIES:
-                    raise FileError(
-                        f"holds more than {limits.ENTRIES:,} files; move what is no table's away."
-                    )
+                    raise FileError(too_many())
     finally:
         os.close(descriptor)
     return sorted(found)

@@ -194,7 +194,7 @@ def raw_records(path: Path, size: int, sha256: str, lines: set[int], rows: int) 
     """Yield line number and original text of the records that begin on `lines`, in file order.
 
     Raises:
-        FileError: The file is unusable, or its content is no longer that of `size` and `sha256`.
+        FileError: The file is unusable, or its content has changed: `size` or `sha256` differ.
     """
     with CsvReader(path, size) as reader:
         reader.header()

@@ -105,7 +105,7 @@ class _Archive:
         version = judged.version
         target = self.folder / str(version.version)
         target.mkdir(exist_ok=True)
-        # Of PostgreSQL, not of the run: whoever reaches MLflow could name another run, with a holdout of their choice.
+        # From PostgreSQL and not from the run: in MLflow, somebody could name another run, with a holdout of their own.
         with transaction(self.database) as connection:
             digest = releases.split_digest(connection, judged.release.pointer)
         if not digest:

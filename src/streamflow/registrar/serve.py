@@ -15,6 +15,7 @@ from streamflow import log
 from streamflow.errors import Busy, DependencyDown, PromotionConflict, StreamFlowError
 from streamflow.postgres import locks
 from streamflow.registrar.look import forget, look
+from streamflow.registry import actions
 from streamflow.settings import Backends, PromotionSettings
 
 _LOG = log.get(__name__)
@@ -89,9 +90,9 @@ class Registrar:
         """Look once; return whether that worked, or only a server was away."""
         try:
             for move in look(self._backends, self._promotion):
-                refused = "refused" if "refused" in move.facts else "done"
-                self._answered.labels(move.alias, refused).inc()
-                _LOG.info("request answered", alias=move.alias, version=move.to_version, answer=refused)
+                answer = "refused" if actions.REFUSED in move.facts else "done"
+                self._answered.labels(move.alias, answer).inc()
+                _LOG.info("request answered", alias=move.alias, version=move.to_version, answer=answer)
             self._mlflow_is(True, "")
             self._looked.set_to_current_time()
             if time.monotonic() - self._forgotten > _FORGET_SECONDS:

@@ -19,7 +19,7 @@ from streamflow.settings import DatabaseSettings
 GENESIS = "0" * 64
 """The previous hash of the first row."""
 
-# Whoever reaches MLflow can write anything there.
+# The tag may hold anything: others can write to MLflow, too.
 _ANCHOR = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 

@@ -15,10 +15,9 @@ from streamflow.mlflow_api.transport import RegistryClient, registry, tags_of
 from streamflow.model_version import tags
 from streamflow.model_version.aliases import ALL_ALIASES, TRIAL_ALIASES
 from streamflow.postgres import locks, statements
-from streamflow.registry import actions, alignment, chain, describe, trail, transitions, versions
+from streamflow.registry import actions, alignment, chain, describe, trail, transitions
 from streamflow.registry.alignment import Request, SetStage, Shown, Targets, Write
 from streamflow.registry.trail import Change, Move
-from streamflow.registry.versions import Version
 from streamflow.settings import DatabaseSettings, MlflowSettings
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
@@ -32,13 +31,11 @@ class LockedRegistry:
 
     Attributes:
         model: Registered model.
-        database: Where the ledger is.
         connection: Connection that holds the lock and commits each statement.
         client: Client of MLflow's registry.
     """
 
     model: str
-    database: DatabaseSettings
     connection: sa.Connection
     client: RegistryClient
 
@@ -49,14 +46,6 @@ class LockedRegistry:
     def targets(self) -> Targets:
         """The version that each alias stands for by the ledger."""
         return transitions.recorded(self.history())
-
-    def version(self, number: int) -> Version:
-        """One version of the model.
-
-        Raises:
-            NotFound: There is no such version.
-        """
-        return versions.read(self.client, self.model, number)
 
     def move(self, change: Change) -> Move:
         """Write the row that moves an alias, then bring MLflow in line.
@@ -201,7 +190,7 @@ def promotion_lock(database: DatabaseSettings, mlflow: MlflowSettings) -> Iterat
         locks.held(database, locks.of_promotions(model), _WAIT_SECONDS) as connection,
         registry(mlflow) as client,
     ):
-        yield LockedRegistry(model, database, connection, client)
+        yield LockedRegistry(model, connection, client)
 
 
 def anchor(mlflow: MlflowSettings) -> str:

@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_listed_is_a_problem_of_the_drop(folder, monkeyp
     monkeypatch.setattr(limits, "ENTRIES", 2)
     assert files.find(TABLES, folder, MOST) == (
         [],
-        [f"{folder.name} holds more than 2 files; move what is no table's away."],
+        [f"{folder.name} holds more than 2 files; move those that belong to no table elsewhere."],
     )
 
 

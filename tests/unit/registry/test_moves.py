@@ -29,7 +29,7 @@ def locked(client, rows=None):
             scalar=lambda: (rows or {}).get(parameters["promotion_id"])
         )
     )
-    return LockedRegistry("churn", None, found, client)
+    return LockedRegistry("churn", found, client)
 
 
 OLD, NEW = "0" * 64, "1" * 64

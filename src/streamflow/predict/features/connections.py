@@ -78,7 +78,7 @@ class Connection:
             heard: Called with each payload.
 
         Returns:
-            Whether it listens from now on; False if it did already, or there is no connection.
+            True if this call began to listen; False if it was listening already, or there is no connection.
         """
         connection = self._connection
         if connection is None or connection is self._listening:

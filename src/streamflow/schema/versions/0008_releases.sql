@@ -22,7 +22,8 @@ FROM streamflow.promotions
 WHERE release ->> 'manifest_sha256' ~ '^[0-9a-f]{64}$'
 ORDER BY model, release ->> 'manifest_sha256', promotion_id;
 
--- A row of the ledger names no other release, whoever adds it. Rows that move nothing, or to nothing, name none.
+-- Refuses a row that names a release which was not trained here, even from a role that may add rows. A row that moves nothing,
+-- or that leaves an alias without a version, names no release.
 CREATE FUNCTION streamflow.refuse_untrained() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -120,7 +121,7 @@ BEGIN
 END
 $$;
 
--- Whoever waits for the next row hears of it at once.
+-- Notifies the processes that listen for new rows.
 CREATE FUNCTION streamflow.tell_of_promotion() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
