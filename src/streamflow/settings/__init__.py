@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 from pydantic_settings.sources import DotEnvSettingsSource
 
 from streamflow.errors import UsageError
+from streamflow.settings.mlflow import MlflowSettings as MlflowSettings
+from streamflow.settings.promotion import PromotionSettings as PromotionSettings
+from streamflow.settings.section import Section, text_of
 
 HOME_DEFAULT = Path(".streamflow")
 STACK_FILE = "stack.env"
@@ -25,25 +28,7 @@ URL_PASSWORD = "STREAMFLOW_DATABASE_URL_PASSWORD"  # noqa: S105  # a name
 """Variable that holds the database's password in the form that a URL needs; not a setting."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-def _text_of(file: Path, variable: str) -> str:
-    """Read a secret from a file, without surrounding white space.
-
-    Raises:
-        UsageError: The file cannot be read.
-    """
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"The secret in {file} cannot be read: {error}.", hint=f"Correct {variable}."
-        ) from error
-
-
-class DatabaseSettings(_Section):
+class DatabaseSettings(Section):
     """How to connect to PostgreSQL."""
 
     host: str = "127.0.0.1"
@@ -72,7 +57,7 @@ class DatabaseSettings(_Section):
         """The password in plain text; a file is read each time, because Kubernetes updates mounted Secrets."""
         if self.password_file is None:
             return self.password.get_secret_value()
-        return _text_of(self.password_file, "STREAMFLOW_DATABASE__PASSWORD_FILE")
+        return text_of(self.password_file, "STREAMFLOW_DATABASE__PASSWORD_FILE")
 
     @property
     def variables(self) -> dict[str, str]:
@@ -104,20 +89,7 @@ class DatabaseSettings(_Section):
         )
 
 
-class MlflowSettings(_Section):
-    """MLflow's tracking server and model registry."""
-
-    tracking_uri: str = "http://127.0.0.1:5000"
-    """URL of the MLflow server."""
-    experiment: str = "streamflow"
-    """MLflow experiment that training runs belong to."""
-    registered_model: str = "streamflow_churn"
-    """Registered model whose versions are trained, promoted and served."""
-    timeout_seconds: float = Field(10.0, gt=0)
-    """Longest time of one request to MLflow, in seconds."""
-
-
-class FeastSettings(_Section):
+class FeastSettings(Section):
     """Feature repo and Feast's feature server."""
 
     repo: Path = Path("feature_repo")
@@ -126,7 +98,7 @@ class FeastSettings(_Section):
     """URL of Feast's feature server."""
 
 
-class IngestSettings(_Section):
+class IngestSettings(Section):
     """How drops are read and checked."""
 
     max_bad_share: float = Field(0.05, ge=0, le=1)
@@ -141,7 +113,7 @@ class IngestSettings(_Section):
     """Folder or object store URL (`s3://…`) in which drops arrive, one folder per exact date: `2024-01-31/*.csv`."""
 
 
-class BackupSettings(_Section):
+class BackupSettings(Section):
     """Backups of the databases and of the model versions' files."""
 
     folder: Path = Path("backups")
@@ -152,7 +124,7 @@ class BackupSettings(_Section):
     """Whether a backup includes the model versions' files; without them a restored system cannot serve a model."""
 
 
-class TrainingSettings(_Section):
+class TrainingSettings(Section):
     """How a model is trained."""
 
     seed: int = Field(42, ge=0)
@@ -171,21 +143,21 @@ class TrainingSettings(_Section):
     """Number of threads used for fitting; it does not change the result."""
 
 
-class ScoringSettings(_Section):
+class ScoringSettings(Section):
     """Batch scores of all entities."""
 
     keep: int = Field(24, ge=1)
     """Number of newest scorings per model whose scores are kept; older scorings keep metadata only."""
 
 
-class JobsSettings(_Section):
+class JobsSettings(Section):
     """History of job runs."""
 
     history_days: int = Field(90, ge=1)
     """Days that the result of a job run is kept; the newest result of each job is never deleted."""
 
 
-class PredictSettings(_Section):
+class PredictSettings(Section):
     """Predict service."""
 
     host: str = "127.0.0.1"
@@ -238,35 +210,7 @@ class PredictSettings(_Section):
         return f"http://{host}:{self.port}"
 
 
-class PromotionSettings(_Section):
-    """Which versions may be promoted."""
-
-    policy: Literal["automatic", "manual"] = "automatic"
-    """Whether a scheduled training that passes the gate is promoted to production or waits in staging."""
-    outside_moves: Literal["gate", "accept", "revert"] = "gate"
-    """What happens to an alias or a stage that was moved in MLflow: it is judged by the gate, accepted or reverted.
-    Either way it is recorded; versions that were not trained here are always refused."""
-    look_seconds: float = Field(2.0, gt=0)
-    """Interval between two looks of the registrar at MLflow, in seconds."""
-    registrar_port: int = Field(9101, ge=1, le=65535)
-    """TCP port of the registrar's metrics and health."""
-    keep_releases: int = Field(10, ge=2)
-    """Number of former production releases whose files stay in PostgreSQL, for rollbacks."""
-    improvement: Literal["minimum", "fresher"] = "minimum"
-    """Whether a challenger must be better by `min_improvement`, or may be equal if trained on newer data."""
-    min_improvement: float = Field(0.01, ge=0, le=1)
-    """Minimum AUC gain over the champion on the same rows; with `fresher`, the tolerated AUC loss."""
-    calibration_tolerance: float = Field(0.02, ge=0, le=1)
-    """Largest amount by which the calibration error may exceed the champion's."""
-    slice_floor: float = Field(0.5, ge=0, le=1)
-    """Minimum AUC in every slice that has enough rows."""
-    slice_tolerance: float = Field(0.1, ge=0, le=1)
-    """Largest amount by which a slice's AUC may fall below the champion's."""
-    latency_budget_ms: float = Field(20.0, gt=0)
-    """CPU time budget of one prediction by the model alone (99th percentile), in milliseconds."""
-
-
-class ParitySettings(_Section):
+class ParitySettings(Section):
     """Job that compares batch scores with `/predict`."""
 
     sample: int = Field(200, ge=1)
@@ -283,10 +227,10 @@ class ParitySettings(_Section):
         """The API key in plain text; empty without one."""
         if self.api_key_file is None:
             return self.api_key.get_secret_value()
-        return _text_of(self.api_key_file, "STREAMFLOW_PARITY__API_KEY_FILE")
+        return text_of(self.api_key_file, "STREAMFLOW_PARITY__API_KEY_FILE")
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """Logging."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -297,7 +241,7 @@ class LogSettings(_Section):
     """Whether commands log at level `debug` and print the traceback of an error."""
 
 
-class BuildSettings(_Section):
+class BuildSettings(Section):
     """Where the running code comes from; recorded with every training run."""
 
     image: str = ""

@@ -1,0 +1,37 @@
+"""Settings of promotions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from streamflow.settings.section import Section
+
+
+class PromotionSettings(Section):
+    """Which versions may be promoted."""
+
+    policy: Literal["automatic", "manual"] = "automatic"
+    """Whether a scheduled training that passes the gate is promoted to production or waits in staging."""
+    outside_moves: Literal["gate", "accept", "revert"] = "gate"
+    """What happens to an alias or a stage that was moved in MLflow: it is judged by the gate, accepted or reverted.
+    Either way it is recorded; versions that were not trained here are always refused."""
+    look_seconds: float = Field(2.0, gt=0)
+    """Interval between two looks of the registrar at MLflow, in seconds."""
+    registrar_port: int = Field(9101, ge=1, le=65535)
+    """TCP port of the registrar's metrics and health."""
+    keep_releases: int = Field(10, ge=2)
+    """Number of former production releases whose files stay in PostgreSQL, for rollbacks."""
+    improvement: Literal["minimum", "fresher"] = "minimum"
+    """Whether a challenger must be better by `min_improvement`, or may be equal if trained on newer data."""
+    min_improvement: float = Field(0.01, ge=0, le=1)
+    """Minimum AUC gain over the champion on the same rows; with `fresher`, the tolerated AUC loss."""
+    calibration_tolerance: float = Field(0.02, ge=0, le=1)
+    """Largest amount by which the calibration error may exceed the champion's."""
+    slice_floor: float = Field(0.5, ge=0, le=1)
+    """Minimum AUC in every slice that has enough rows."""
+    slice_tolerance: float = Field(0.1, ge=0, le=1)
+    """Largest amount by which a slice's AUC may fall below the champion's."""
+    latency_budget_ms: float = Field(20.0, gt=0)
+    """CPU time budget of one prediction by the model alone (99th percentile), in milliseconds."""
