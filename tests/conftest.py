@@ -18,6 +18,7 @@ import contextlib
 import itertools
 import os
 import signal
+import subprocess
 import sys
 import time
 import urllib.error
@@ -217,8 +218,8 @@ def mlflow_server(
 
 
 @pytest.fixture(scope="session")
-def start_mlflow() -> Callable[[Settings, Path], contextlib.AbstractContextManager[str]]:
-    """Start another MLflow server on the database of the settings, with artifacts in a folder.
+def start_mlflow() -> Callable[..., contextlib.AbstractContextManager[str]]:
+    """Start another MLflow server on the database of the settings, with artifacts in a folder, and maybe with logins.
 
     Returns:
         A function that returns a context manager, which yields the server's URL.
@@ -227,12 +228,18 @@ def start_mlflow() -> Callable[[Settings, Path], contextlib.AbstractContextManag
 
 
 @contextlib.contextmanager
-def _mlflow(settings: Settings, folder: Path) -> Iterator[str]:
-    environment = servers.mlflow_environment(settings)
+def _mlflow(settings: Settings, folder: Path, accounts: Path | None = None) -> Iterator[str]:
+    environment = servers.mlflow_environment(settings, accounts)
+    logins = accounts is not None
+    if logins:
+        command = [sys.executable, "-m", "streamflow", "db", "upgrade-mlflow", "--accounts", str(accounts)]
+        subprocess.run(command, env={**os.environ, **settings.database.variables}, check=True)
     with home.choosing_ports():
         port = home.free_port(15000)
         process = processes.launch(
-            servers.mlflow_command("127.0.0.1", port, 1, str(folder / "artifacts"), metrics=False),
+            servers.mlflow_command(
+                "127.0.0.1", port, 1, str(folder / "artifacts"), metrics=logins, logins=logins
+            ),
             log=folder / "mlflow.log",
             port=port,
             environment={**os.environ, **environment},

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import NoReturn
 
+from streamflow import mlflow_server
 from streamflow.errors import StreamFlowError
+from streamflow.mlflow_server.accounts import ADMIN, passwords_in, prepare
 from streamflow.postgres import locks
 from streamflow.settings import Settings
 
@@ -20,20 +23,40 @@ MLFLOW_SWITCHES = {
 }
 
 
-def mlflow_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables of MLflow's server: its database and `MLFLOW_SWITCHES`.
+def mlflow_environment(settings: Settings, accounts: Path | None = None) -> dict[str, str]:
+    """Environment variables of MLflow's server: its database, `MLFLOW_SWITCHES`, and what its logins need.
 
     The driver must be psycopg2: with psycopg 3, MLflow fails to archive versions on a stage transition.
+
+    Args:
+        settings: Settings whose database is MLflow's.
+        accounts: Folder with the passwords of the accounts; None for a server without logins.
     """
-    return {
+    variables = {
         "MLFLOW_BACKEND_STORE_URI": settings.database.url("postgresql+psycopg2"),
         **MLFLOW_SWITCHES,
     }
+    if accounts is None:
+        return variables
+    admin = passwords_in(accounts)[ADMIN]
+    return {
+        **variables,
+        **settings.database.libpq,
+        "MLFLOW_AUTH_CONFIG_PATH": str(Path(mlflow_server.__file__).with_name("auth.ini")),
+        # What MLflow has no rule for is denied.
+        "MLFLOW_BASIC_AUTH_FAIL_CLOSED": "true",
+        # All replicas need the same key for the forms of MLflow's pages.
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": hashlib.sha256(f"MLflow's forms {admin}".encode()).hexdigest(),
+    }
 
 
-def mlflow_command(host: str, port: int, workers: int, artifacts: str, *, metrics: bool = True) -> list[str]:
+def mlflow_command(
+    host: str, port: int, workers: int, artifacts: str, *, metrics: bool = True, logins: bool = False
+) -> list[str]:
     """Command that starts MLflow's server, which proxies all access to artifacts."""
     command = ["mlflow", "server", "--host", host, "--port", str(port), "--workers", str(workers)]
+    if logins:
+        command += ["--app-name", "streamflow"]
     command += ["--serve-artifacts", "--artifacts-destination", artifacts]
     return [*command, "--expose-prometheus", "/tmp/prometheus"] if metrics else command  # noqa: S108
 
@@ -51,14 +74,20 @@ def feast_command(repo: Path, host: str, port: int, workers: int, *, metrics: bo
     return [*command, "--metrics"] if metrics else command
 
 
-def upgrade_mlflow(settings: Settings) -> None:
-    """Upgrade the schema of MLflow's database to the installed version.
+def upgrade_mlflow(settings: Settings, accounts: Path | None = None) -> None:
+    """Upgrade the schema of MLflow's database to the installed version, and create the accounts of its server.
 
     Takes a lock, because if two processes upgrade an empty database at the same time, one fails.
 
+    Args:
+        settings: Settings whose database is MLflow's.
+        accounts: Folder with the passwords of the accounts; None for a server without logins.
+
     Raises:
+        UsageError: A password is absent or too short.
         StreamFlowError: The upgrade failed.
     """
+    passwords = None if accounts is None else passwords_in(accounts)
     with locks.exclusive(settings.database, locks.MLFLOW_UPGRADE):
         url = settings.database.url("postgresql+psycopg2")
         # Not `mlflow db upgrade URL`: other users can read the password in a command line.
@@ -70,6 +99,8 @@ def upgrade_mlflow(settings: Settings) -> None:
                 f"MLflow could not upgrade its database '{settings.database.name}'.",
                 hint="See its message above. Restore the last backup if it stopped half way.",
             )
+        if passwords is not None:
+            prepare(url, passwords)
 
 
 def become(command: list[str], environment: dict[str, str]) -> NoReturn:

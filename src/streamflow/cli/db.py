@@ -36,11 +36,18 @@ def migrate() -> None:
 
 
 @app.command("upgrade-mlflow")
-def upgrade_mlflow() -> None:
+def upgrade_mlflow(
+    accounts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Create the accounts of MLflow too; folder with the files admin-password and ROLE-password."
+        ),
+    ] = None,
+) -> None:
     """Migrate MLflow's database to the schema of the installed MLflow."""
     from streamflow.servers import upgrade_mlflow as upgrade
 
-    upgrade(settings_module.load())
+    upgrade(settings_module.load(), accounts)
 
 
 @app.command()

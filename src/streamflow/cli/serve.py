@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +37,10 @@ def mlflow(
         str, typer.Option(help="Folder or object-store URL of the artifacts.")
     ] = "mlartifacts",
     metrics: Metrics = False,
+    accounts: Annotated[
+        Path | None,
+        typer.Option(help="Ask for logins; folder with the files admin-password and ROLE-password."),
+    ] = None,
 ) -> None:
     """Replace this process with MLflow's server, whose database password is in the environment, not on the command line.
 
@@ -44,8 +49,9 @@ def mlflow(
     from streamflow import servers
 
     settings = settings_module.load()
-    command = servers.mlflow_command(host, port, workers, artifacts, metrics=metrics)
-    servers.become(command, servers.mlflow_environment(settings))
+    logins = accounts is not None
+    command = servers.mlflow_command(host, port, workers, artifacts, metrics=metrics, logins=logins)
+    servers.become(command, servers.mlflow_environment(settings, accounts))
 
 
 @app.command()

@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError
+from streamflow.mlflow_api.transport import no_access
 from streamflow.settings import MlflowSettings
+
+_NO_ACCESS = ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED")
 
 # MLflow refuses longer parameter values.
 _LONGEST_PARAMETER = 6000
@@ -30,6 +33,9 @@ def _configure(mlflow: MlflowSettings) -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    if mlflow.username:
+        os.environ["MLFLOW_TRACKING_USERNAME"] = mlflow.username
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = mlflow.secret
 
 
 @lru_cache(maxsize=4)
@@ -60,6 +66,8 @@ def client(mlflow: MlflowSettings) -> Iterator[Any]:
             raise NotFound(
                 f"MLflow has no such thing: {message}", hint="List versions with 'streamflow models list'."
             ) from error
+        if error.error_code in _NO_ACCESS or any(f"error code {status}" in message for status in (401, 403)):
+            raise no_access(uri, message) from error
         # Only the text tells an unreachable server ("failed with exception") from an answer with an error status
         # ("failed with error code"): MLflow raises the same class for both.
         if "API request to" in message and "failed" in message and "error code" not in message:

@@ -6,7 +6,7 @@ Importing MLflow's SDK takes seconds of CPU, and a rollback must not wait for th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any, Literal
 from urllib.parse import quote
 
@@ -39,13 +39,14 @@ class RegistryClient:
     Args:
         uri: Address of the MLflow server.
         timeout_seconds: Timeout of each request.
+        login: Account and password; None if MLflow asks for no login.
     """
 
-    def __init__(self, uri: str, timeout_seconds: float) -> None:
+    def __init__(self, uri: str, timeout_seconds: float, login: tuple[str, str] | None = None) -> None:
         # Retries cover failures to connect only. A request that was sent is never repeated.
         transport = httpx2.HTTPTransport(retries=2)
         self._uri = uri
-        self._http = httpx2.Client(base_url=uri, timeout=timeout_seconds, transport=transport)
+        self._http = httpx2.Client(base_url=uri, timeout=timeout_seconds, transport=transport, auth=login)
 
     def close(self) -> None:
         """Close the connections."""
@@ -63,11 +64,10 @@ class RegistryClient:
         )
         return int(found["model_version"]["version"]) if found else None
 
-    def aliases(self, model: str) -> dict[str, int]:
-        """Return the version that each alias of a model points at; empty if the model does not exist."""
-        found = self._ask("GET", "registered-models/get", absent=_ABSENT, name=model)
-        items = found["registered_model"].get("aliases", []) if found else []
-        return {item["alias"]: int(item["version"]) for item in items}
+    def model(self, name: str) -> dict[str, Any] | None:
+        """Return a registered model with its aliases and tags, or None if it does not exist."""
+        found = self._ask("GET", "registered-models/get", absent=_ABSENT, name=name)
+        return found["registered_model"] if found else None
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Point an alias at a version."""
@@ -140,8 +140,7 @@ class RegistryClient:
 
     def model_tags(self, model: str) -> dict[str, str]:
         """Return the tags of a registered model; empty if the model does not exist."""
-        found = self._ask("GET", "registered-models/get", absent=_ABSENT, name=model)
-        return tags_of(found["registered_model"]) if found else {}
+        return tags_of(self.model(model) or {})
 
     def run(self, run_id: str) -> dict[str, Any]:
         """Return the data of a run: `params`, `metrics` and `tags`, each a list of keys and values.
@@ -261,6 +260,9 @@ class RegistryClient:
                 f"MLflow at {self._uri} does not work at the moment ({response.status_code}).",
                 hint="Try again later, or look at the log of the MLflow server.",
             )
+        if response.status_code in (401, 403):
+            why = "it asks for a login" if response.status_code == 401 else _message(response)
+            raise no_access(self._uri, why)
         code = error_code(response)
         if code in _ABSENT:
             raise NotFound(
@@ -280,20 +282,32 @@ def registry(mlflow: MlflowSettings) -> Iterator[RegistryClient]:
     Raises:
         DependencyDown: MLflow does not answer.
     """
-    client = RegistryClient(mlflow.tracking_uri, mlflow.timeout_seconds)
+    login = (mlflow.username, mlflow.secret) if mlflow.username else None
+    client = RegistryClient(mlflow.tracking_uri, mlflow.timeout_seconds, login)
     try:
         yield client
     finally:
         client.close()
 
 
-def tags_of(item: dict[str, Any]) -> dict[str, str]:
+def tags_of(item: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags of a version, model or run as a dictionary. Pure.
 
     Args:
         item: MLflow's JSON of the version, model, or data of the run.
     """
     return {tag["key"]: tag.get("value", "") for tag in item.get("tags", [])}
+
+
+def no_access(uri: str, why: str) -> DependencyDown:
+    """The error for a request that MLflow does not allow the account, or without a login.
+
+    It is not a refusal of the thing that was asked for: with the right account, the same request may succeed.
+    """
+    return DependencyDown(
+        f"MLflow at {uri} does not allow this account the request ({why}).",
+        hint="Set STREAMFLOW_MLFLOW__USERNAME and STREAMFLOW_MLFLOW__PASSWORD_FILE to an account with the role for it.",
+    )
 
 
 def _below_root(source: str) -> str:

@@ -53,7 +53,7 @@ def answer(
 
 def _done(backends: Backends, promotion: PromotionSettings, request: Request, targets: Targets) -> Move:
     alias, version = request.alias, request.version
-    said: dict[str, Any] = {"why": _why(request), "by": NOBODY, "facts": {actions.ASKED_BY: request.by}}
+    said: dict[str, Any] = {"why": _why(request), "by": _by(request), "facts": _facts(request)}
     for trial_alias in _TRIALS:
         if alias == trial_alias and version is None:
             return trial.stop(backends, trial_alias, **said)
@@ -94,7 +94,17 @@ def _check_trained(backends: Backends, version: int) -> None:
         releases.check_trained(connection, pointer)
 
 
+def _by(request: Request) -> str:
+    return request.asked.by if request.asked else NOBODY
+
+
+def _facts(request: Request) -> dict[str, Any]:
+    return {actions.ASKED_BY: request.by} | ({actions.ASKED_AT: request.asked.at} if request.asked else {})
+
+
 def _why(request: Request) -> str:
+    if request.asked and request.asked.why:
+        return request.asked.why
     if request.version is None:
         return f"the {request.by} was taken away in MLflow"
     return f"the {request.by} was moved in MLflow"
@@ -107,9 +117,11 @@ def _refuse(backends: Backends, request: Request, error: StreamFlowError) -> Mov
             return None
         _LOG.warning("request refused", alias=request.alias, version=request.version, why=error.what)
         facts = {
-            actions.ASKED_BY: request.by,
+            **_facts(request),
             actions.REQUESTED: request.version,
             actions.REFUSED: [error.what, *error.details],
         }
-        change = Change(request.alias, current, current, actions.EXTERNAL, NOBODY, _why(request), facts=facts)
+        change = Change(
+            request.alias, current, current, actions.EXTERNAL, _by(request), _why(request), facts=facts
+        )
         return locked.move(change)

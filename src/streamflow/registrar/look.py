@@ -27,7 +27,7 @@ def look(backends: Backends, promotion: PromotionSettings) -> list[Move]:
     """
     with registry(backends.mlflow) as client:
         # Without the lock first: a rollback must not wait for an MLflow that hangs.
-        client.aliases(backends.mlflow.registered_model)
+        client.model(backends.mlflow.registered_model)
     with moves.promotion_lock(backends.database, backends.mlflow) as locked:
         requests = locked.follow()
         targets = locked.targets()

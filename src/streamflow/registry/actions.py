@@ -32,6 +32,9 @@ ACKNOWLEDGE: Final = "acknowledge"
 ASKED_BY: Final = "detected"
 """Fact of a move that was asked for in MLflow: whether the alias was moved there, or a stage."""
 
+ASKED_AT: Final = "asked_at"
+"""Fact of a move that was asked for in MLflow: when, if MLflow's server records it."""
+
 REQUESTED: Final = "requested"
 """Fact of a refused request: the version that was asked for; None to take away the one that is there."""
 

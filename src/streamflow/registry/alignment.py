@@ -12,9 +12,10 @@ and MLflow does not show yet is written to MLflow. All states since then count: 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streamflow.model_version.aliases import ALL_ALIASES, PRODUCTION, STAGING
+from streamflow.model_version.asked import Asked
 
 Targets = Mapping[str, int | None]
 """The version that each alias stands for; None when it stands for none."""
@@ -32,10 +33,14 @@ class Shown:
     Attributes:
         aliases: Version that each alias points at; without those that are not set.
         stages: Stage of each version, without those that are not what the ledger means by their number.
+        asked_aliases: Who last pointed an alias at a version (None: took it away), if MLflow's server records it.
+        asked_stages: Who last moved a version to a stage, if MLflow's server records it.
     """
 
     aliases: Mapping[str, int]
     stages: Mapping[int, str]
+    asked_aliases: Mapping[tuple[str, int | None], Asked] = field(default_factory=dict)
+    asked_stages: Mapping[int, Asked] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,13 @@ class Request:
         alias: The alias.
         version: The version asked for; None asks that the alias stands for none.
         by: What was moved in MLflow: "alias" or "stage".
+        asked: Who moved it; None if MLflow's server does not record it.
     """
 
     alias: str
     version: int | None
     by: str
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,8 @@ def stages_of(targets: Targets) -> dict[int, str]:
 def requests(states: Sequence[Targets], shown: Shown) -> list[Request]:
     """What somebody asks for in MLflow, at most one request an alias; production comes first.
 
-    Where an alias and a stage ask for different versions, the alias counts. A version that MLflow has lost asks for
-    nothing: an emptied registry must not end what is served.
+    Where an alias and a stage ask for different versions, the later one counts if MLflow's server recorded when, else the
+    alias. A version that MLflow has lost asks for nothing: an emptied registry must not end what is served.
 
     Args:
         states: The ledger since MLflow was last brought in line, oldest first; the last is the present one.
@@ -95,32 +102,48 @@ def requests(states: Sequence[Targets], shown: Shown) -> list[Request]:
     found = []
     for alias in ALL_ALIASES:
         known = [state[alias] for state in states]
-        request = _by_alias(alias, known, shown)
-        if request is None and alias in STAGES:
-            request = _by_stage(alias, known, shown)
+        by_alias = _by_alias(alias, known, shown)
+        by_stage = _by_stage(alias, known, shown) if alias in STAGES else None
+        request = _later(by_alias, by_stage)
         if request is not None:
             found.append(request)
     return found
+
+
+def _later(by_alias: Request | None, by_stage: Request | None) -> Request | None:
+    if by_alias is None or by_stage is None:
+        return by_alias or by_stage
+    if by_alias.asked and by_stage.asked and by_stage.asked.at > by_alias.asked.at:
+        return by_stage
+    return by_alias
 
 
 def _by_alias(alias: str, known: Sequence[int | None], shown: Shown) -> Request | None:
     at = shown.aliases.get(alias)
     if at in known or (at is None and known[-1] not in shown.stages):
         return None
-    return Request(alias, at, "alias")
+    return Request(alias, at, "alias", shown.asked_aliases.get((alias, at)))
 
 
 def _by_stage(alias: str, known: Sequence[int | None], shown: Shown) -> Request | None:
     stage = STAGES[alias]
     there = [version for version, at in shown.stages.items() if at == stage and version not in known]
     if there:
-        return Request(alias, max(there), "stage")
+        asked = {version: _asked_for_stage(version, shown) for version in there}
+        newest = max(there, key=lambda version: (each.at if (each := asked[version]) else "", version))
+        return Request(alias, newest, "stage", asked[newest])
     current = known[-1]
     if current is None or set(known) != {current} or current not in shown.stages:
         return None
     # A version on its way from staging to production asks for production, not to leave staging.
     left = shown.stages[current] not in (stage, STAGES[PRODUCTION])
-    return Request(alias, None, "stage") if left else None
+    return Request(alias, None, "stage", _asked_for_stage(current, shown)) if left else None
+
+
+def _asked_for_stage(version: int, shown: Shown) -> Asked | None:
+    """Who moved a version to the stage that it shows."""
+    asked = shown.asked_stages.get(version)
+    return asked if asked and asked.stage == shown.stages[version] else None
 
 
 def writes(states: Sequence[Targets], shown: Shown, forced: Collection[str] = ()) -> list[Write]:

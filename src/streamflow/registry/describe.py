@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streamflow.model_version import asked
 from streamflow.registry import actions
 from streamflow.registry.trail import Move
 
@@ -20,15 +21,19 @@ def descriptions(moves: Sequence[Move]) -> dict[int, str]:
     found = {}
     for move in moves:
         when = f"{move.moved_at:%Y-%m-%d %H:%M} UTC by {move.moved_by}: {move.why}"
-        row = f"(row {move.promotion_id} of the ledger)"
         requested = move.facts.get(actions.REQUESTED)
         if requested is not None:
             reasons = "; ".join(move.facts.get(actions.REFUSED, ()))
-            found[int(requested)] = f"Refused for {move.alias} at {when}. {reasons} {row}"
+            found[int(requested)] = _with_row(f"Refused for {move.alias} at {when}. {reasons}", move)
         elif move.from_version != move.to_version:
             if move.from_version is not None:
-                found[move.from_version] = f"Left {move.alias} at {when} {row}"
+                found[move.from_version] = _with_row(f"Left {move.alias} at {when}", move)
             if move.to_version is not None:
                 verdict = f" The gate: {move.gate['verdict']}." if "verdict" in move.gate else ""
-                found[move.to_version] = f"At {move.alias} since {when}.{verdict} {row}"
-    return {version: text[:_MOST_CHARACTERS] for version, text in found.items()}
+                found[move.to_version] = _with_row(f"At {move.alias} since {when}.{verdict}", move)
+    return found
+
+
+def _with_row(text: str, move: Move) -> str:
+    row = asked.row_note(move.promotion_id)
+    return f"{text[: _MOST_CHARACTERS - len(row) - 1]} {row}"

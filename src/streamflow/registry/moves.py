@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from streamflow import log
 from streamflow.errors import StreamFlowError
-from streamflow.mlflow_api.transport import RegistryClient, registry, tags_of
+from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version import tags
-from streamflow.model_version.aliases import ALL_ALIASES, TRIAL_ALIASES
+from streamflow.model_version.aliases import TRIAL_ALIASES
 from streamflow.postgres import locks, statements
-from streamflow.registry import actions, alignment, chain, describe, trail, transitions
+from streamflow.registry import actions, alignment, chain, describe, shown, trail, transitions
 from streamflow.registry.alignment import Request, SetStage, Shown, Targets, Write
 from streamflow.registry.trail import Change, Move
 from streamflow.settings import DatabaseSettings, MlflowSettings
@@ -33,11 +33,13 @@ class LockedRegistry:
         model: Registered model.
         connection: Connection that holds the lock and commits each statement.
         client: Client of MLflow's registry.
+        named: Whether MLflow's server records who moves what.
     """
 
     model: str
     connection: sa.Connection
     client: RegistryClient
+    named: bool = False
 
     def history(self) -> list[Move]:
         """Every row of the ledger about the model, oldest first."""
@@ -98,27 +100,27 @@ class LockedRegistry:
         """
         past, line = self.history(), self._in_line()
         states = transitions.states(past, sum(move.promotion_id <= line for move in past))
-        shown = self.shown(past)
-        asked = alignment.requests(states, shown)
+        seen = self.shown(past)
+        asked = alignment.requests(states, seen)
         later = [move for move in past if move.promotion_id > line]
         # A refused request that MLflow still shows: it was not put back before the process ended.
         refused = {
             (move.alias, move.facts[actions.REQUESTED]) for move in later if actions.REQUESTED in move.facts
         }
         answered = {each.alias for each in asked if (each.alias, each.version) in refused} | set(forced)
-        for write in alignment.writes(states, shown, answered):
+        for write in alignment.writes(states, seen, answered):
             self._write(write)
-        self._describe(later, shown)
+        self._describe(later, seen)
         if later:
             newest = {"model": self.model, "promotion_id": later[-1].promotion_id}
             self.connection.execute(sa.text(_SQL["set_in_line"]), newest)
             self.anchor(later[-1])
         return [each for each in asked if each.alias not in answered]
 
-    def _describe(self, later: list[Move], shown: Shown) -> None:
+    def _describe(self, later: list[Move], seen: Shown) -> None:
         """Describe the versions that rows are about; best effort."""
         for version, text in describe.descriptions(later).items():
-            if version in shown.stages:
+            if version in seen.stages:
                 with contextlib.suppress(StreamFlowError):
                     self.client.set_description(self.model, version, text)
 
@@ -129,27 +131,14 @@ class LockedRegistry:
     def shown(self, past: Sequence[Move]) -> Shown:
         """What MLflow shows of the model.
 
-        A number whose manifest is not the one that the ledger knows is another model: a registry that was emptied counts
-        from 1 again. Such a version is left out, as one that MLflow has lost.
-
         Args:
             past: Every row of the ledger about the model.
 
         Raises:
             DependencyDown: MLflow does not answer.
         """
-        aliases = self.client.aliases(self.model)
-        stages = {}
-        digests = {
-            move.to_version: str(move.release["manifest_sha256"])
-            for move in past
-            if move.release.get("manifest_sha256")
-        }
-        for item in self.client.versions(self.model):
-            version = int(item["version"])
-            if digests.get(version) in (None, tags_of(item).get(tags.MANIFEST_SHA256)):
-                stages[version] = str(item.get("current_stage") or "None")
-        return Shown({alias: aliases[alias] for alias in ALL_ALIASES if alias in aliases}, stages)
+        model = self.client.model(self.model) or {}
+        return shown.shown(model, self.client.versions(self.model), past, named=self.named)
 
     def _write(self, write: Write) -> None:
         if isinstance(write, SetStage):
@@ -190,7 +179,7 @@ def promotion_lock(database: DatabaseSettings, mlflow: MlflowSettings) -> Iterat
         locks.held(database, locks.of_promotions(model), _WAIT_SECONDS) as connection,
         registry(mlflow) as client,
     ):
-        yield LockedRegistry(model, connection, client)
+        yield LockedRegistry(model, connection, client, mlflow.names_moves)
 
 
 def anchor(mlflow: MlflowSettings) -> str:

@@ -76,6 +76,19 @@ class DatabaseSettings(Section):
             URL_PASSWORD: quote(secret, safe=""),
         }
 
+    @property
+    def libpq(self) -> dict[str, str]:
+        """Environment variables from which a program that is built on libpq takes these settings."""
+        return {
+            "PGHOST": self.host,
+            "PGPORT": str(self.port),
+            "PGDATABASE": self.name,
+            "PGUSER": self.user,
+            "PGPASSWORD": self.secret,
+            "PGSSLMODE": self.sslmode,
+            "PGCONNECT_TIMEOUT": str(self.connect_timeout_seconds),
+        }
+
     def url(
         self, driver: str = "postgresql+psycopg", *, name: str | None = None, search_path: str = ""
     ) -> str:

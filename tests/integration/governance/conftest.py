@@ -118,3 +118,9 @@ def make(settings: Settings, mlflow_server: str) -> Callable[[int], list[int]]:
         return [first, *(copy(settings, held.run_id, held.source, tag) for _ in range(count - 1))]
 
     return made
+
+
+@pytest.fixture(scope="session")
+def register() -> Callable[[Settings], int]:
+    """Fits, records and registers one small version in the MLflow of the settings."""
+    return register_small

@@ -1,10 +1,13 @@
 """What MLflow shows beyond the ledger is a request; what it lacks is written; and the two never mix."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamflow.model_version.aliases import ALL_ALIASES
+from streamflow.model_version.asked import Asked
 from streamflow.registry.alignment import ARCHIVED, SetAlias, SetStage, Shown, requests, stages_of, writes
 
 VERSIONS = range(1, 5)
@@ -164,3 +167,38 @@ def test_an_alias_moved_from_a_version_that_mlflow_lost_is_taken_away_when_that_
     assert asked(shown) == [("production", 3, "alias")]
     assert writes([NOW, NOW], shown, {"production"}) == [SetAlias("production", None)]
     assert asked(Shown({"staging": 2}, shown.stages)) == []
+
+
+ALIAS_AT_NOON = {("production", 3): Asked("alice", "12:00")}
+
+
+@pytest.mark.parametrize(
+    ("stage_at", "expected"),
+    [("11:00", ("production", 3, "alias", "alice")), ("13:00", ("production", 4, "stage", "bob"))],
+)
+def test_the_later_of_two_requests_counts_where_it_is_known_when_they_were_made(stage_at, expected):
+    at = changed(shown_of(NOW), aliases={"production": 3}, stages={4: "Production"})
+    named = replace(
+        at, asked_aliases=ALIAS_AT_NOON, asked_stages={4: Asked("bob", stage_at, stage="Production")}
+    )
+    (request,) = requests([NOW], named)
+    assert (request.alias, request.version, request.by, request.asked.by) == expected
+
+
+def test_of_two_versions_at_a_stage_the_later_one_is_asked_for():
+    at = changed(shown_of(NOW), stages={3: "Production", 4: "Production"})
+    named = replace(
+        at,
+        asked_stages={
+            3: Asked("alice", "12:00", stage="Production"),
+            4: Asked("bob", "11:00", stage="Production"),
+        },
+    )
+    assert [(each.version, each.asked.by) for each in requests([NOW], named)] == [(3, "alice")]
+    assert [each.version for each in requests([NOW], at)] == [4]
+
+
+def test_who_moved_a_version_to_another_stage_is_not_who_moved_it_here():
+    at = changed(shown_of(NOW), stages={3: "Production"})
+    named = replace(at, asked_stages={3: Asked("alice", "12:00", stage="Staging")})
+    assert [(each.version, each.asked) for each in requests([NOW], named)] == [(3, None)]

@@ -1,0 +1,96 @@
+"""The accounts of MLflow's server, and the three roles that an account can have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from streamflow.errors import UsageError
+
+ADMIN: Final = "admin"
+PROMOTER: Final = "promoter"
+"""The role that moves versions."""
+
+ROLES: Mapping[str, Mapping[str, str]] = {
+    "viewer": {"experiment": "READ", "registered_model": "READ"},
+    "trainer": {"experiment": "EDIT", "registered_model": "EDIT"},
+    # MLflow asks for MANAGE before it takes an alias away.
+    PROMOTER: {"experiment": "READ", "registered_model": "MANAGE"},
+}
+"""MLflow's permission of each role on every experiment and every registered model."""
+
+_WORKSPACE = "default"
+_SHORTEST = 12
+"""MLflow accepts no shorter password."""
+
+
+def account_of(role: str) -> str:
+    """Name of the account that StreamFlow's own processes with this role log in as."""
+    return f"streamflow-{role}"
+
+
+def passwords_in(folder: Path) -> dict[str, str]:
+    """Read the passwords of the accounts from the files `admin-password` and `ROLE-password`, as a Secret is mounted.
+
+    Raises:
+        UsageError: One is absent, unreadable or too short.
+    """
+    found = {}
+    for name in (ADMIN, *ROLES):
+        file = folder / f"{name}-password"
+        try:
+            password = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"MLflow's password in {file} cannot be read: {error}.",
+                hint=f"The folder needs a file admin-password, and one for each of {', '.join(ROLES)}.",
+            ) from error
+        if len(password) < _SHORTEST:
+            raise UsageError(
+                f"MLflow's password in {file} has {len(password)} characters.",
+                hint=f"MLflow accepts passwords of at least {_SHORTEST} characters.",
+            )
+        found[ADMIN if name == ADMIN else account_of(name)] = password
+    return found
+
+
+def prepare(url: str, passwords: Mapping[str, str]) -> None:
+    """Create what is absent: MLflow's tables of accounts, the administrator, the roles, and the accounts of processes.
+
+    Passwords are set to the given ones, and roles to `ROLES`; what an administrator did otherwise stays.
+
+    Args:
+        url: SQLAlchemy URL of MLflow's database.
+        passwords: Password of each account, by its name.
+    """
+    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+
+    store = SqlAlchemyStore()
+    store.init_db(url)
+    try:
+        for name, password in passwords.items():
+            if not store.has_user(name):
+                store.create_user(name, password, is_admin=name == ADMIN)
+            elif not store.authenticate_user(name, password):
+                store.update_user(name, password=password)
+        roles = {role.name: role for role in store.list_roles([_WORKSPACE])}
+        for name, permissions in ROLES.items():
+            role = roles.get(name) or store.create_role(name, _WORKSPACE)
+            _permit(store, role.id, permissions)
+            user = store.get_user(account_of(name))
+            if name not in {each.name for each in store.list_user_roles(user.id)}:
+                store.assign_role_to_user(user.id, role.id)
+    finally:
+        store.engine.dispose()
+
+
+def _permit(store: Any, role: int, permissions: Mapping[str, str]) -> None:
+    held = {
+        each.resource_type: each for each in store.list_role_permissions(role) if each.resource_pattern == "*"
+    }
+    for kind, permission in permissions.items():
+        if kind not in held:
+            store.add_role_permission(role, kind, "*", permission)
+        elif held[kind].permission != permission:
+            store.update_role_permission(held[kind].id, permission)

@@ -1,0 +1,74 @@
+"""Who asked for a move in MLflow, when and why: the tag that MLflow's server writes and the registrar reads. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from streamflow.model_version import tags
+
+PREFIX = f"{tags.PREFIX}asked."
+"""Tags that begin with it are written by MLflow's server alone; it refuses them from its clients."""
+
+STAGE = f"{PREFIX}stage"
+"""On a version: who moved it to which stage."""
+
+REASON = "reason"
+"""Tag in which a person says why, before they move the version."""
+
+_ROW = re.compile(r"\(row \d+ of the ledger\)")
+_LONGEST = 1000
+"""Characters of a reason that are kept; MLflow's tags have 5,000 at most."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who asked for a move.
+
+    Attributes:
+        by: Name of the account.
+        at: When, as an ISO 8601 time in UTC.
+        why: The reason, as found on the version; "" if there was none.
+        stage: Stage that was asked for; "" if an alias was moved.
+    """
+
+    by: str
+    at: str
+    why: str = ""
+    stage: str = ""
+
+    def to_tag(self) -> str:
+        """The value of the tag."""
+        return json.dumps(asdict(self) | {"why": self.why[:_LONGEST]})
+
+
+def alias_tag(alias: str) -> str:
+    """Name of the tag of an alias: on the version that it was pointed at, or on the model when it was taken away."""
+    return f"{PREFIX}alias.{alias}"
+
+
+def from_tag(text: str | None) -> Asked | None:
+    """Read the value of a tag; None if there is none, or if it is not what `to_tag` writes."""
+    try:
+        found = json.loads(text or "")
+        return Asked(str(found["by"]), str(found["at"]), str(found["why"]), str(found["stage"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def row_note(promotion_id: int) -> str:
+    """How StreamFlow's own descriptions of versions refer to a row of the ledger."""
+    return f"(row {promotion_id} of the ledger)"
+
+
+def reason_of(version_tags: Mapping[str, str], description: str | None) -> str:
+    """The reason that a person gave for a move: the tag `reason`, else the description, unless StreamFlow wrote it.
+
+    Args:
+        version_tags: Tags of the version.
+        description: Description of the version.
+    """
+    text = version_tags.get(REASON, "").strip() or (description or "").strip()
+    return "" if _ROW.search(text) else text

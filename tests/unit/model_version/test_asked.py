@@ -1,0 +1,42 @@
+"""The tag that says who asked for a move."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamflow.model_version import asked
+from streamflow.model_version.asked import Asked
+
+
+@given(st.builds(Asked, by=st.text(), at=st.text(), why=st.text(max_size=1000), stage=st.text()))
+def test_what_is_written_is_read(said):
+    assert asked.from_tag(said.to_tag()) == said
+
+
+@given(st.text())
+def test_a_value_that_somebody_else_wrote_is_nobody_or_a_name(text):
+    found = asked.from_tag(text)
+    assert found is None or isinstance(found.by, str)
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "[]", "1", '{"by": "alice"}', "{"])
+def test_a_malformed_value_is_nobody(text):
+    assert asked.from_tag(text) is None
+
+
+def test_a_long_reason_fits_into_a_tag():
+    assert len(asked.from_tag(Asked("alice", "now", "x" * 9000).to_tag()).why) == 1000
+
+
+@pytest.mark.parametrize(
+    ("tags", "description", "reason"),
+    [
+        ({}, None, ""),
+        ({"reason": " for the campaign "}, "about the model", "for the campaign"),
+        ({}, " about the model ", "about the model"),
+        ({}, f"At production since noon by alice: why {asked.row_note(7)}", ""),
+        ({"other": "x"}, "", ""),
+    ],
+)
+def test_a_reason_is_a_tag_or_a_description_that_a_person_wrote(tags, description, reason):
+    assert asked.reason_of(tags, description) == reason
