@@ -63,7 +63,7 @@ def test_the_packaged_chart_contains_real_files_and_renders_the_same(tmp_path):
     assert all(member.isfile() for member in members)
     assert "streamflow/jobs/train.yaml" in {member.name for member in members}
     done = subprocess.run(
-        [helm, "template", RELEASE, str(package), "--namespace", NAMESPACE, "--set", EXISTING[0]],
+        [helm, "template", RELEASE, str(package), "--namespace", NAMESPACE, "--set", ",".join(EXISTING)],
         check=True,
         capture_output=True,
         text=True,
@@ -77,7 +77,7 @@ def test_helm_lint_is_clean():
     from render import CHART, EXISTING
 
     done = subprocess.run(
-        [program("helm"), "lint", "--strict", str(CHART), "--set", EXISTING[0]],
+        [program("helm"), "lint", "--strict", str(CHART), "--set", ",".join(EXISTING)],
         capture_output=True,
         text=True,
         check=False,

@@ -14,7 +14,7 @@ from streamflow.jobs import catalog
 from streamflow.schema.roles import ROLES
 
 KEYS = {"summary", "command", "databaseRole", "talksTo", "volumes", "schedule", "deadlineSeconds", "retries"}
-OPTIONAL = {"volumes", "resources", "onDemand"}
+OPTIONAL = {"volumes", "resources", "onDemand", "mlflowAccount"}
 
 
 def test_a_job_has_one_name_as_recipe_command_cron_job_values_key_and_metric_label():
@@ -139,7 +139,7 @@ def test_only_restore_is_the_administrator_and_it_never_starts_by_schedule():
     assert variables["STREAMFLOW_DATABASE__USER"] == "postgres"
     assert variables["STREAMFLOW_DATABASE__PASSWORD_FILE"] == "/run/secrets/admin/password"
     mounts = {m["mountPath"]: m["readOnly"] for m in pod["containers"][0]["volumeMounts"] if "readOnly" in m}
-    assert mounts == {"/run/secrets/admin": True, "/backups": True}
+    assert mounts == {"/run/secrets/admin": True, "/run/secrets/mlflow": True, "/backups": True}
     holders = [
         name
         for name, template in pod_specs(objects).items()
@@ -158,6 +158,6 @@ def test_restore_logs_in_as_the_administrator_of_an_external_server():
     pod = pod_specs(objects)["CronJob streamflow-restore"]["spec"]
     assert "STREAMFLOW_DATABASE__USER" not in environment(pod["containers"][0])
     assert pod["containers"][0]["command"][-1] == "--admin-user-file=/run/secrets/admin/user"
-    (secret,) = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
+    (secret,) = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "admin"]
     assert secret["secretName"] == "root"
     assert {item["path"] for item in secret["items"]} == {"user", "password"}

@@ -68,16 +68,22 @@ def test_the_exact_set_of_objects(name, prefix, expected):
     assert named(configuration(name), prefix) == sorted(expected)
 
 
-def test_without_an_existing_secret_the_chart_creates_one_with_a_password_per_role():
+def test_without_existing_secrets_the_chart_creates_them_with_a_password_per_role():
+    from streamflow.mlflow_server.accounts import ROLES
     from streamflow.schema.roles import LOGINS
 
     secrets = [
-        o for o in render("database.existingSecret=", "secrets.generate=always") if o["kind"] == "Secret"
+        o
+        for o in render("database.existingSecret=", "mlflow.auth.existingSecret=", "secrets.generate=always")
+        if o["kind"] == "Secret"
     ]
-    assert [o["metadata"]["name"] for o in secrets] == ["streamflow-database"]
-    assert set(secrets[0]["data"]) == {f"{role}-password" for role in ("admin", *LOGINS)}
-    assert len(set(secrets[0]["data"].values())) == len(secrets[0]["data"])
-    assert secrets[0]["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert {o["metadata"]["name"]: set(o["data"]) for o in secrets} == {
+        "streamflow-database": {f"{role}-password" for role in ("admin", *LOGINS)},
+        "streamflow-mlflow": {f"{role}-password" for role in ("admin", *ROLES)},
+    }
+    for secret in secrets:
+        assert len(set(secret["data"].values())) == len(secret["data"])
+        assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,18 @@ MISTAKES = {
         ["database.existingSecret=", "secrets.generate=never"],
         ["secrets.generate", "database.existingSecret"],
     ),
+    "no accounts of MLflow": (
+        ["database.existingSecret=passwords"],
+        ["mlflow.auth.existingSecret", "mlflow.auth.enabled=false"],
+    ),
+    "no generated accounts of MLflow": (
+        ["database.existingSecret=passwords", "secrets.generate=never"],
+        ["mlflow.auth.existingSecret", "admin-password", "promoter-password"],
+    ),
+    "a password of nobody": (
+        ["mlflow.external.url=https://mlflow.example.com", "mlflow.external.existingSecret=login"],
+        ["mlflow.external.username"],
+    ),
     "two databases": (["externalDatabase.host=db"], ["externalDatabase.host", "postgresql.enabled"]),
     "no database": (["postgresql.enabled=false"], ["externalDatabase.host"]),
     "an external database without an administrator": (

@@ -81,7 +81,8 @@ def rendered(kubeconfig):
     assert done.returncode == 0, done.stderr
     return {
         key: base64.b64decode(value).decode()
-        for key, value in pick(parsed(done.stdout), "Secret")["data"].items()
+        for name in ("streamflow-database", "streamflow-mlflow")
+        for key, value in pick(parsed(done.stdout), "Secret", name)["data"].items()
     }
 
 
@@ -91,24 +92,26 @@ NO_SECRETS = (200, {"kind": "SecretList", "metadata": {}, "items": []})
 
 def test_a_first_install_generates_passwords_and_looks_up_nothing_outside_its_namespace(tmp_path):
     """This includes a namespace that does not exist yet: listing its Secrets succeeds and returns none."""
-    with cluster({f"{SECRETS}/streamflow-database": MISSING, SECRETS: NO_SECRETS}, tmp_path) as (
-        asked,
-        config,
-    ):
+    missing = {f"{SECRETS}/streamflow-{name}": MISSING for name in ("database", "mlflow")}
+    with cluster(missing | {SECRETS: NO_SECRETS}, tmp_path) as (asked, config):
         first, second = rendered(config), rendered(config)
     assert first != second
     assert all(len(password) == 32 for password in first.values())
-    assert set(asked) - set(DISCOVERY) == {SECRETS, f"{SECRETS}/streamflow-database"}
+    assert set(asked) - set(DISCOVERY) == {SECRETS, *missing}
 
 
 def test_an_upgrade_keeps_existing_passwords_and_lists_no_secrets(tmp_path):
     held = {"predict-password": base64.b64encode(b"of-yesterday").decode()}
     secret = (200, {"kind": "Secret", "metadata": {"name": "streamflow-database"}, "data": held})
-    with cluster({f"{SECRETS}/streamflow-database": secret}, tmp_path) as (asked, config):
+    accounts = {"trainer-password": base64.b64encode(b"of-last-year").decode()}
+    login = (200, {"kind": "Secret", "metadata": {"name": "streamflow-mlflow"}, "data": accounts})
+    answers = {f"{SECRETS}/streamflow-database": secret, f"{SECRETS}/streamflow-mlflow": login}
+    with cluster(answers, tmp_path) as (asked, config):
         passwords = rendered(config)
+    assert passwords["trainer-password"] == "of-last-year"
     assert passwords["predict-password"] == "of-yesterday"
     assert len(passwords["train-password"]) == 32
-    assert set(asked) - set(DISCOVERY) == {f"{SECRETS}/streamflow-database"}
+    assert set(asked) - set(DISCOVERY) == set(answers)
 
 
 def test_without_rights_to_read_secrets_the_render_fails_instead_of_generating_passwords(tmp_path):

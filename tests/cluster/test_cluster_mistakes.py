@@ -39,7 +39,14 @@ def test_a_mistake_is_refused_and_nothing_is_installed(cluster, mistake, knob):
     ],
 )
 def test_the_api_server_refuses_a_schedule_that_the_schema_cannot_judge(cluster, mistake, field):
-    arguments = ["mistaken", CHART, "--namespace", "default", "--set", "database.existingSecret=passwords"]
+    arguments = [
+        "mistaken",
+        CHART,
+        "--namespace",
+        "default",
+        "--set",
+        "database.existingSecret=passwords,mlflow.auth.existingSecret=accounts",
+    ]
     rendered = run("helm", "template", *arguments, "--set", mistake)
     crons = [item for item in yaml.safe_load_all(rendered) if item and item["kind"] == "CronJob"]
     listed = yaml.safe_dump_all(crons)

@@ -12,7 +12,8 @@
 {{- define "streamflow.installed" -}}
 {{- $names := list -}}
 {{- range $name, $facts := include "streamflow.facts" . | fromYaml -}}
-{{-   if or (not $facts.optional) (get $.Values $name).enabled }}{{ $names = append $names $name }}{{ end -}}
+{{-   $wanted := or (not $facts.optional) (get $.Values $name).enabled -}}
+{{-   if and $wanted (or (ne $name "mlflow") (include "streamflow.ownMlflow" $)) }}{{ $names = append $names $name }}{{ end -}}
 {{- end -}}
 {{- toYaml $names -}}
 {{- end -}}

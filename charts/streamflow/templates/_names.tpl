@@ -96,7 +96,7 @@ annotations:
 {{- end -}}
 
 {{- define "streamflow.mlflowUrl" -}}
-http://{{ include "streamflow.object" (dict "root" . "component" "mlflow") }}:{{ .Values.mlflow.service.port }}
+{{- with .Values.mlflow.external.url }}{{ trimSuffix "/" . }}{{ else }}http://{{ include "streamflow.object" (dict "root" . "component" "mlflow") }}:{{ .Values.mlflow.service.port }}{{ end -}}
 {{- end -}}
 
 {{- define "streamflow.predictUrl" -}}

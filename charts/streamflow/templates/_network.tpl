@@ -64,6 +64,16 @@ component without a port, the rule names no port and allows all. Arguments: root
     - ipBlock: {cidr: {{ . }}}
     {{- end }}
   {{- end }}
+{{- else if and (eq . "mlflow") (not (include "streamflow.ownMlflow" $.root)) }}
+{{- $external := $.root.Values.mlflow.external }}
+{{- $url := urlParse $external.url }}
+- ports: [{port: {{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) }}}]
+  {{- with $external.cidrs }}
+  to:
+    {{- range . }}
+    - ipBlock: {cidr: {{ . }}}
+    {{- end }}
+  {{- end }}
 {{- else }}
 - ports: [{port: {{ (get $facts .).port }}}]
   to:

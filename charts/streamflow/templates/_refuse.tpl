@@ -51,6 +51,13 @@ checked here: values.schema.json checks the knobs one by one.
 - "The chart is rendered without a cluster, so each render would generate new passwords: name a Secret in database.existingSecret (or set secrets.generate=always if you apply the result only once)."
 {{- end }}
 {{- end }}
+{{- if and (include "streamflow.ownMlflow" .) .Values.mlflow.auth.enabled (not .Values.mlflow.auth.existingSecret) }}
+{{- if eq .Values.secrets.generate "never" }}
+- "secrets.generate is never and mlflow.auth.existingSecret is empty: name a Secret in mlflow.auth.existingSecret, with the keys {{ range fromYamlArray (include "streamflow.mlflowAccounts" .) }}{{ . }}-password {{ end }}."
+{{- else if and (eq .Values.secrets.generate "auto") (not (include "streamflow.hasCluster" .)) }}
+- "The chart is rendered without a cluster, so each render would generate new passwords of MLflow: name a Secret in mlflow.auth.existingSecret, or set mlflow.auth.enabled=false."
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "streamflow.refusePredict" -}}
@@ -92,6 +99,9 @@ checked here: values.schema.json checks the knobs one by one.
 {{- with .Values.mlflow -}}
 {{- if and (gt (int .replicaCount) 1) (not .artifactsUrl) (not (has "ReadWriteMany" .persistence.accessModes)) }}
 - "mlflow.replicaCount={{ .replicaCount }} needs artifacts that all pods can reach: set mlflow.artifactsUrl, or mlflow.persistence.accessModes=[ReadWriteMany]."
+{{- end }}
+{{- if and .external.existingSecret (not .external.username) }}
+- "mlflow.external.existingSecret has the password of an account that is not named: set mlflow.external.username."
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -20,10 +20,10 @@ even if it is empty or the namespace does not exist yet.
 {{- if or (lookup "v1" "Secret" .Release.Namespace (include "streamflow.databaseSecret" .)) (lookup "v1" "Secret" .Release.Namespace "") }}yes{{ end -}}
 {{- end -}}
 
-{{- /* `data` of that Secret. Existing passwords are kept, because the roles in the database have them. */ -}}
+{{- /* `data` of a Secret with generated passwords. Existing ones are kept, because they are in use. Arguments: root, secret, names. */ -}}
 {{- define "streamflow.passwords" -}}
-{{- $held := (lookup "v1" "Secret" .Release.Namespace (include "streamflow.databaseSecret" .)).data | default dict -}}
-{{- range fromYamlArray (include "streamflow.databaseRoles" .) }}
+{{- $held := (lookup "v1" "Secret" .root.Release.Namespace .secret).data | default dict -}}
+{{- range .names }}
 {{- $key := printf "%s-password" . }}
 {{ $key }}: {{ get $held $key | default (randAlphaNum 32 | b64enc) }}
 {{- end }}

@@ -27,6 +27,7 @@ STREAMFLOW_DATABASE__SSLMODE: {{ ternary (ternary "verify-full" "disable" .Value
 PGSSLROOTCERT: /run/secrets/database-authority/ca.crt
 {{- end }}
 STREAMFLOW_MLFLOW__TRACKING_URI: {{ include "streamflow.mlflowUrl" . | quote }}
+STREAMFLOW_MLFLOW__NAMES_MOVES: {{ ternary .Values.mlflow.auth.enabled .Values.mlflow.external.namesMoves (eq (include "streamflow.ownMlflow" .) "yes") | quote }}
 STREAMFLOW_FEAST__SERVER_URL: "http://{{ include "streamflow.object" (dict "root" . "component" "feast") }}:{{ .Values.feast.service.port }}"
 STREAMFLOW_PARITY__URL: {{ include "streamflow.predictUrl" . | quote }}
 STREAMFLOW_PREDICT__HOST: "0.0.0.0"

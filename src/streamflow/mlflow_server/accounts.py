@@ -21,7 +21,7 @@ ROLES: Mapping[str, Mapping[str, str]] = {
 """MLflow's permission of each role on every experiment and every registered model."""
 
 _WORKSPACE = "default"
-_SHORTEST = 12
+SHORTEST = 12
 """MLflow accepts no shorter password."""
 
 
@@ -46,10 +46,10 @@ def passwords_in(folder: Path) -> dict[str, str]:
                 f"MLflow's password in {file} cannot be read: {error}.",
                 hint=f"The folder needs a file admin-password, and one for each of {', '.join(ROLES)}.",
             ) from error
-        if len(password) < _SHORTEST:
+        if len(password) < SHORTEST:
             raise UsageError(
                 f"MLflow's password in {file} has {len(password)} characters.",
-                hint=f"MLflow accepts passwords of at least {_SHORTEST} characters.",
+                hint=f"MLflow accepts passwords of at least {SHORTEST} characters.",
             )
         found[ADMIN if name == ADMIN else account_of(name)] = password
     return found

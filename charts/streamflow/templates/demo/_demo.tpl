@@ -1,10 +1,15 @@
-{{- /* Container of one step of the demo, with the database role of the job that it runs. Arguments: context, role. */ -}}
+{{- /*
+Container of one step of the demo, with the database role of the job that it runs, and its account of MLflow, if any.
+Arguments: context, role; optionally account.
+*/ -}}
 {{- define "streamflow.demoStep" -}}
 {{- $env := dict
       "STREAMFLOW_DATABASE__USER" (include "streamflow.databaseRole" (dict "root" .context.root "role" .role))
       "STREAMFLOW_DATABASE__PASSWORD_FILE" "/run/secrets/streamflow/password" -}}
 {{- $mounts := dict .role "/run/secrets/streamflow" -}}
-{{- include "streamflow.container" (merge (dict "env" $env "mounts" $mounts "readOnly" (list .role)) .context) -}}
+{{- $context := dict "root" .context.root "env" $env "mounts" $mounts "readOnly" (list .role) -}}
+{{- $_ := include "streamflow.withMlflowAccount" (dict "context" $context "account" .account) -}}
+{{- include "streamflow.container" (merge $context .context) -}}
 {{- end -}}
 
 {{- /* `spec` of the demo's Job. It must depend only on what the demo does, because any change to it starts another demo. */ -}}
@@ -20,6 +25,10 @@
       "items" (list (dict "key" (printf "%s-password" $role) "path" "password")) }}
 {{- $_ := set $volumes $role (dict "secret" $source) }}
 {{- end }}
+{{- $account := (.Files.Get "jobs/train.yaml" | fromYaml).mlflowAccount }}
+{{- $login := dict "root" $ }}
+{{- $_ := include "streamflow.withMlflowAccount" (dict "context" $login "account" $account) }}
+{{- $volumes = merge $volumes ($login.volumes | default dict) }}
 backoffLimit: 4
 activeDeadlineSeconds: 1800
 ttlSecondsAfterFinished: 86400
@@ -45,7 +54,7 @@ template:
       {{- end }}
     containers:
       - name: job
-        {{- include "streamflow.demoStep" (dict "context" $common "role" "train") | nindent 8 }}
+        {{- include "streamflow.demoStep" (dict "context" $common "role" "train" "account" $account) | nindent 8 }}
         command: [streamflow, jobs, exec, train]
       {{- include "streamflow.extraContainers" $common | trim | nindent 6 }}
 {{- end -}}
