@@ -3,14 +3,21 @@
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from typing import NamedTuple
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions
+from selenium.webdriver.support.ui import WebDriverWait
 from typer.testing import CliRunner
 
 from streamflow import servers
@@ -234,6 +241,54 @@ def test_a_name_counts_only_where_mlflows_server_writes_it(stack, version, alice
         stack.ask(alice, "POST", f"{API}/model-versions/transition-stage", stage(version, "None"))[0] == 200
     )
     look(registrar.backends, ACCEPT)
+
+
+@pytest.fixture
+def browser():
+    """Chromium without a window."""
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not program or not driver:
+        pytest.skip("Chromium or its driver is not on PATH; 'scripts/browser' installs them")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,1000"):
+        options.add_argument(argument)
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield started
+    started.quit()
+
+
+def test_a_person_who_clicks_a_stage_in_mlflows_page_is_in_the_ledger(stack, version, alice, browser):
+    registrar = stack.account("promoter")
+    look(registrar.backends, ACCEPT)
+    user, password = (quote(part, safe="") for part in alice)
+    browser.get(stack.address.replace("http://", f"http://{user}:{password}@"))
+    # The page's own requests may not have a login in their address; the browser remembers it.
+    browser.get("about:blank")
+    browser.get(f"{stack.address}/#/models/{MODEL}/versions/{version}")
+
+    def click(kind, selector):
+        wait = WebDriverWait(browser, 60, ignored_exceptions=[StaleElementReferenceException])
+        wait.until(expected_conditions.element_to_be_clickable((kind, selector))).click()
+
+    # Stages are in the page of the earlier registry.
+    click(By.CSS_SELECTOR, "button[role=switch][aria-label='New model registry UI']")
+    click(By.XPATH, "//button[.='Disable']")
+    click(By.CSS_SELECTOR, ".mlflow-stage-transition-dropdown")
+    click(By.XPATH, "//*[@role='menuitem' and contains(., 'Staging')]")
+    click(By.XPATH, "//*[@role='dialog']//button[.='OK']")
+    WebDriverWait(browser, 60).until(
+        expected_conditions.text_to_be_present_in_element(
+            (By.CSS_SELECTOR, ".mlflow-stage-transition-dropdown"), "Staging"
+        )
+    )
+    (row,) = look(registrar.backends, ACCEPT)
+    assert (row.alias, row.to_version, row.moved_by, row.facts["detected"]) == (
+        "staging",
+        version,
+        "alice",
+        "stage",
+    )
 
 
 @pytest.mark.parametrize("login", [{"username": ""}, {"username": "ghost"}])
