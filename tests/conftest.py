@@ -18,7 +18,6 @@ import contextlib
 import itertools
 import os
 import signal
-import subprocess
 import sys
 import time
 import urllib.error
@@ -232,8 +231,7 @@ def _mlflow(settings: Settings, folder: Path, accounts: Path | None = None) -> I
     environment = servers.mlflow_environment(settings, accounts)
     logins = accounts is not None
     if logins:
-        command = [sys.executable, "-m", "streamflow", "db", "upgrade-mlflow", "--accounts", str(accounts)]
-        subprocess.run(command, env={**os.environ, **settings.database.variables}, check=True)
+        servers.upgrade_mlflow(settings, accounts)
     with home.choosing_ports():
         port = home.free_port(15000)
         process = processes.launch(

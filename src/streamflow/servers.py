@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from streamflow import mlflow_server
 from streamflow.errors import StreamFlowError
-from streamflow.mlflow_server.accounts import ADMIN, passwords_in, prepare
+from streamflow.mlflow_server.accounts import ADMIN, passwords_in
 from streamflow.postgres import locks
 from streamflow.settings import Settings
 
@@ -87,20 +87,29 @@ def upgrade_mlflow(settings: Settings, accounts: Path | None = None) -> None:
         UsageError: A password is absent or too short.
         StreamFlowError: The upgrade failed.
     """
-    passwords = None if accounts is None else passwords_in(accounts)
+    if accounts is not None:
+        # A password that MLflow would not accept is refused before anything is changed.
+        passwords_in(accounts)
     with locks.exclusive(settings.database, locks.MLFLOW_UPGRADE):
         url = settings.database.url("postgresql+psycopg2")
         # Not `mlflow db upgrade URL`: other users can read the password in a command line.
         code = "import os; from mlflow.db import upgrade; upgrade.callback(os.environ['STREAMFLOW_BACKEND'])"
-        environment = {**os.environ, **MLFLOW_SWITCHES, "STREAMFLOW_BACKEND": url}
+        environment = {**os.environ, **MLFLOW_SWITCHES, "STREAMFLOW_BACKEND": url, "PYTHONWARNINGS": "ignore"}
+        # MLflow's server, which has the accounts, would write its metrics there; its folder does not exist yet.
+        environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
         done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
         if done.returncode:
             raise StreamFlowError(
                 f"MLflow could not upgrade its database '{settings.database.name}'.",
                 hint="See its message above. Restore the last backup if it stopped half way.",
             )
-        if passwords is not None:
-            prepare(url, passwords)
+        if accounts is not None:
+            command = [sys.executable, "-m", "streamflow.mlflow_server.accounts", str(accounts)]
+            if subprocess.run(command, env=environment, check=False).returncode:
+                raise StreamFlowError(
+                    f"The accounts of MLflow could not be created in its database '{settings.database.name}'.",
+                    hint="See the message above.",
+                )
 
 
 def become(command: list[str], environment: dict[str, str]) -> NoReturn:

@@ -1,7 +1,15 @@
-"""The accounts of MLflow's server, and the three roles that an account can have."""
+"""The accounts of MLflow's server, and the three roles that an account can have.
+
+    python -m streamflow.mlflow_server.accounts FOLDER
+
+creates them in the database of the variable STREAMFLOW_BACKEND, with the passwords in the folder. It is a process of its
+own, because importing MLflow's server changes the process that does it.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -94,3 +102,7 @@ def _permit(store: Any, role: int, permissions: Mapping[str, str]) -> None:
             store.add_role_permission(role, kind, "*", permission)
         elif held[kind].permission != permission:
             store.update_role_permission(held[kind].id, permission)
+
+
+if __name__ == "__main__":
+    prepare(os.environ["STREAMFLOW_BACKEND"], passwords_in(Path(sys.argv[1])))

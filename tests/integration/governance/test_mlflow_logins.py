@@ -2,10 +2,7 @@
 
 import base64
 import json
-import os
 import shutil
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from typing import NamedTuple
@@ -299,21 +296,17 @@ def test_a_registrar_without_a_login_says_so_and_refuses_nothing(stack, version,
     assert "STREAMFLOW_MLFLOW__USERNAME" in failure.value.hint
 
 
-def upgrade(stack, folder):
-    """What MLflow's pod runs before its server starts."""
-    command = [sys.executable, "-m", "streamflow", "db", "upgrade-mlflow", "--accounts", str(folder)]
-    subprocess.run(command, env={**os.environ, **stack.backend.database.variables}, check=True)
-
-
-def test_passwords_follow_the_secret_and_short_ones_are_refused(stack, tmp_path):
+def test_passwords_follow_the_secret_and_short_ones_are_refused(stack, tmp_path, monkeypatch):
+    # As in the chart's pod, where the server makes the folder later.
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "absent"))
     for name in ("admin", *accounts.ROLES):
         (tmp_path / f"{name}-password").write_text("another password")
-    upgrade(stack, tmp_path)
+    servers.upgrade_mlflow(stack.backend, tmp_path)
     try:
         with registry(stack.account("viewer", password_file=tmp_path / "viewer-password").mlflow) as client:
             assert client.model(MODEL)
     finally:
-        upgrade(stack, stack.folder)
+        servers.upgrade_mlflow(stack.backend, stack.folder)
     (tmp_path / "viewer-password").write_text("short")
     with pytest.raises(UsageError, match="viewer-password has 5 characters"):
         servers.upgrade_mlflow(stack.backend, tmp_path)
