@@ -5,7 +5,8 @@
     ├── Refused                     exit 3   http 422   bad data, or the gate refused; nothing was changed
     │   ├── DropRefused                                 a drop has problems, so none of it was loaded
     │   ├── ReleaseRefused                              a model version may not be served
-    │   │   └── ReleaseMissing                          its files are not in PostgreSQL yet
+    │   │   ├── ReleaseMissing                          its files are not in PostgreSQL yet
+    │   │   └── ReleaseUnfit                            its files fail a check, and would fail it again
     │   ├── Busy                                        another process holds a lock for too long
     │   └── PromotionConflict                http 409   another promotion came first
     ├── NotFound                    exit 3   http 404   the named thing does not exist
@@ -75,6 +76,20 @@ class ReleaseRefused(Refused):
 
 class ReleaseMissing(ReleaseRefused):
     """The files of a release are not in PostgreSQL yet; the registrar stores them."""
+
+
+class ReleaseUnfit(ReleaseRefused):
+    """The files of a version, which are those that were registered, fail a check; the same files would fail it again.
+
+    Args:
+        what: What happened, to which version, in one sentence.
+        hint: What to do next, in one sentence.
+        why: The reason alone, without the version: another version may have the same files.
+    """
+
+    def __init__(self, what: str, *, hint: str, why: str) -> None:
+        super().__init__(what, hint=hint)
+        self.why = why
 
 
 class Busy(Refused):

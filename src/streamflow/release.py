@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from streamflow.encoding import Encoder
-from streamflow.errors import ReleaseMissing, ReleaseRefused
+from streamflow.errors import ReleaseMissing, ReleaseRefused, ReleaseUnfit
 from streamflow.model_version import files as version_files
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract
@@ -101,9 +101,10 @@ def check(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
         files: Content of each file in `SERVED`, by name.
 
     Raises:
-        ReleaseRefused: A check failed; the message says which.
+        ReleaseRefused: The files are not those of the version (`ReleaseUnfit`: they are, and fail a check); the message
+            says which.
     """
-    with _untrusted(pointer):
+    with _untrusted(pointer, unfit):
         return _checked(pointer, files)
 
 
@@ -113,19 +114,21 @@ def verify(pointer: VersionPointer, files: Mapping[str, bytes]) -> None:
     Raises:
         ReleaseRefused: A file is missing, or is not the one that was registered.
     """
-    with _untrusted(pointer):
+    with _untrusted(pointer, refused):
         _check_digests(pointer, files)
 
 
 @contextlib.contextmanager
-def _untrusted(pointer: VersionPointer) -> Iterator[None]:
+def _untrusted(
+    pointer: VersionPointer, refusal: Callable[[VersionPointer, str], ReleaseRefused]
+) -> Iterator[None]:
     """Any exception that untrusted files cause is a reason to refuse them."""
     try:
         yield
     except ReleaseRefused:
         raise
     except Exception as error:
-        raise refused(pointer, f"it cannot be checked ({type(error).__name__}: {error})") from error
+        raise refusal(pointer, f"it cannot be checked ({type(error).__name__}: {error})") from error
 
 
 def _checked(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
@@ -133,9 +136,9 @@ def _checked(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
     try:
         contract = Contract.from_json(files[version_files.CONTRACT].decode())
     except ValueError as error:
-        raise refused(pointer, f"its contract cannot be read ({error})") from error
+        raise unfit(pointer, f"its contract cannot be read ({error})") from error
     if contract.model != pointer.name:
-        raise refused(pointer, f"its contract is one of '{contract.model}'")
+        raise unfit(pointer, f"its contract is one of '{contract.model}'")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     # Fatal only: ONNX Runtime also raises its errors as exceptions, which become the reason of a refusal.
@@ -145,7 +148,7 @@ def _checked(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
             files[version_files.ONNX], options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:
-        raise refused(pointer, f"its model cannot be loaded ({type(error).__name__})") from error
+        raise unfit(pointer, f"its model cannot be loaded ({type(error).__name__})") from error
     release = Release(pointer, contract, Encoder(contract.features), session, session.get_inputs()[0].name)
     _check_golden(release, files[version_files.GOLDEN])
     return release
@@ -171,12 +174,12 @@ def _check_golden(release: Release, content: bytes) -> None:
         expected = np.asarray(golden["probabilities"], dtype=np.float64)
         served = release.probabilities(golden["rows"])
     except Exception as error:
-        raise refused(release.pointer, f"it fails on its golden rows ({error})") from error
+        raise unfit(release.pointer, f"it fails on its golden rows ({error})") from error
     if not len(served) or served.shape != expected.shape:
-        raise refused(release.pointer, "it has no golden rows, or not one probability for each")
+        raise unfit(release.pointer, "it has no golden rows, or not one probability for each")
     # Not "any difference is larger", which is false for NaN.
     if not bool((np.abs(served - expected) <= GOLDEN_TOLERANCE).all()):
-        raise refused(release.pointer, "its golden rows do not reproduce")
+        raise unfit(release.pointer, "its golden rows do not reproduce")
 
 
 def missing(pointer: VersionPointer) -> ReleaseMissing:
@@ -193,3 +196,15 @@ def refused(pointer: VersionPointer, why: str) -> ReleaseRefused:
         f"Version {pointer.version} of {pointer.name} is not served: {why}.",
         hint="Promote another version, or train this one again; the version served so far stays.",
     )
+
+
+def unfit(pointer: VersionPointer, why: str, *, instead: str = "") -> ReleaseUnfit:
+    """The error that says why a version is not served, when its files alone are the reason.
+
+    Args:
+        pointer: The version.
+        why: The reason.
+        instead: What else to do next, in one sentence; "" for nothing.
+    """
+    error = refused(pointer, why)
+    return ReleaseUnfit(error.what, hint=" ".join(filter(None, (error.hint, instead))), why=why)

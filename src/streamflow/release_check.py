@@ -2,7 +2,7 @@
 
 ONNX has loops and tensors of any size, so loading a model, or predicting its golden rows, may never end or take all
 memory. The child has limits on time, processor time, memory and the size of files; it has no network to reach and
-writes nothing.
+writes nothing. It also measures how long the model takes for one row.
 
     python -m streamflow.release_check FOLDER NAME VERSION MANIFEST_SHA256
 """
@@ -13,14 +13,17 @@ import json
 import os
 import resource
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from streamflow import release
-from streamflow.errors import ReleaseRefused
+from streamflow.errors import ReleaseRefused, ReleaseUnfit
 from streamflow.model_version import files as version_files
 from streamflow.release import Release, VersionPointer
 
@@ -33,9 +36,18 @@ CPU_SECONDS = 20
 MEMORY_BYTES = 256 * 2**20
 """Most memory that a check may map, beside the libraries and eight times the size of the files."""
 
+ROW_MILLISECONDS = 50.0
+"""Most processor time that a model may take for one row, in milliseconds; the median of several rows counts.
+
+A forest takes about 0.1, so that a busy machine refuses no version that could be served.
+"""
+
 _COMMAND = ("-m", "streamflow.release_check")
 _FILE_BYTES = 2**20
 _REFUSED = 3
+_TIMED_ROWS = 9
+_TIMING_SECONDS = 3.0
+_ENDED_BY_PEOPLE = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def check(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
@@ -46,19 +58,25 @@ def check(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
         files: Content of each file in `SERVED`, by name.
 
     Raises:
-        ReleaseRefused: A check failed, or the child did not survive it; the message says which.
+        ReleaseUnfit: A check failed, or the child did not survive it; the message says which.
+        ReleaseRefused: The files are not those of the version, or this machine could not check them.
     """
     # Files that are not those of the version need no child.
     release.verify(pointer, files)
     check_apart(pointer, files)
-    return release.check(pointer, files)
+    try:
+        return release.check(pointer, files)
+    except ReleaseUnfit as error:
+        # The child has just shown that the files pass, so the reason is in this process.
+        raise ReleaseRefused(error.what, hint=error.hint) from error
 
 
 def check_apart(pointer: VersionPointer, files: Mapping[str, bytes]) -> None:
     """Check the files of a version in a child process.
 
     Raises:
-        ReleaseRefused: A check failed, or the child did not survive it; the message says which.
+        ReleaseUnfit: A check failed, or the child did not survive it; the message says which.
+        ReleaseRefused: The child could not check the files, for a reason of its own.
     """
     with tempfile.TemporaryDirectory(prefix="streamflow-check-") as name:
         folder = Path(name)
@@ -85,14 +103,25 @@ def check_apart(pointer: VersionPointer, files: Mapping[str, bytes]) -> None:
         try:
             said, _ = child.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
-            raise release.refused(pointer, f"its check had not ended after {SECONDS:g} s") from None
+            raise _not_survived(pointer, f"its check had not ended after {SECONDS:g} s") from None
         finally:
             _end(child)
     if child.returncode == _REFUSED:
         found = json.loads(said)
-        raise ReleaseRefused(found["what"], hint=found["hint"])
+        raise ReleaseUnfit(found["what"], hint=found["hint"], why=found["why"])
+    if child.returncode < 0 and -child.returncode not in _ENDED_BY_PEOPLE:
+        raise _not_survived(pointer, _why(child.returncode))
     if child.returncode:
         raise release.refused(pointer, _why(child.returncode))
+
+
+def _not_survived(pointer: VersionPointer, why: str) -> ReleaseUnfit:
+    return release.unfit(pointer, why, instead=recheck(pointer.version))
+
+
+def recheck(version: int) -> str:
+    """What to do about a refusal whose reason is gone, in one sentence."""
+    return f"If this machine was the reason, such as its memory, check it again: streamflow models recheck {version}"
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -133,11 +162,35 @@ def main(arguments: Sequence[str]) -> int:
     files = {file: (Path(folder) / file).read_bytes() for file in version_files.SERVED}
     limit(sum(map(len, files.values())))
     try:
-        release.check(VersionPointer(name, int(version), manifest_sha256), files)
-    except ReleaseRefused as error:
-        sys.stdout.write(json.dumps({"what": error.what, "hint": error.hint}))
+        checked = release.check(VersionPointer(name, int(version), manifest_sha256), files)
+        check_pace(checked, json.loads(files[version_files.GOLDEN])["rows"])
+    except ReleaseUnfit as error:
+        sys.stdout.write(json.dumps({"what": error.what, "hint": error.hint, "why": error.why}))
         return _REFUSED
     return 0
+
+
+def check_pace(checked: Release, rows: Sequence[Sequence[Any]]) -> None:
+    """Check how long a model takes for one row.
+
+    Not by the wall clock: what else runs on the machine must not decide about the model.
+
+    Args:
+        checked: The version, which has just predicted its golden rows.
+        rows: Its golden rows.
+
+    Raises:
+        ReleaseUnfit: It takes too long; the message has the figures.
+    """
+    times: list[float] = []
+    while len(times) < _TIMED_ROWS and sum(times) < _TIMING_SECONDS:
+        began = time.process_time()
+        checked.probabilities([rows[len(times) % len(rows)]])
+        times.append(time.process_time() - began)
+    milliseconds = statistics.median(times) * 1000
+    if milliseconds > ROW_MILLISECONDS:
+        why = f"it takes {milliseconds:,.1f} ms of processor time for one row; at most {ROW_MILLISECONDS:g} ms are allowed"
+        raise release.unfit(checked.pointer, why)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from streamflow import release, release_check
-from streamflow.errors import ReleaseRefused
+from streamflow.errors import ReleaseRefused, ReleaseUnfit
 from streamflow.model_version.contract import Contract, Feature, View
 from streamflow.release import VersionPointer
 
@@ -67,10 +67,15 @@ def good():
 
 def endless():
     """A loop of 2^62 rounds."""
+    return looping(2**62)
+
+
+def looping(rounds):
+    """A loop of so many rounds, which leaves probabilities of 0.5 when it ends."""
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["on"], ["on_out"]),
-            helper.make_node("Add", ["value", "value"], ["value_out"]),
+            helper.make_node("Mul", ["value", "one"], ["value_out"]),
         ],
         "body",
         [
@@ -83,9 +88,11 @@ def endless():
             helper.make_tensor_value_info("value_out", TensorProto.FLOAT, None),
         ],
     )
-    loop = helper.make_node("Loop", ["rounds", "", "x"], ["looped"], body=body)
+    halves = helper.make_node("Clip", ["x", "half", "half"], ["halves"])
+    loop = helper.make_node("Loop", ["rounds", "", "halves"], ["looped"], body=body)
     both = helper.make_node("Concat", ["looped", "looped"], ["probabilities"], axis=1)
-    return model(loop, both, LABEL, initializers=[constant("rounds", 2**62)])
+    numbers = [constant("half", 0.5, TensorProto.FLOAT), constant("one", 1.0, TensorProto.FLOAT)]
+    return model(halves, loop, both, LABEL, initializers=[constant("rounds", rounds), *numbers])
 
 
 def greedy():
@@ -159,7 +166,7 @@ def repinned(files):
 def test_a_loop_without_end_is_ended(monkeypatch):
     monkeypatch.setattr(release_check, "SECONDS", 5.0)
     began = time.monotonic()
-    with pytest.raises(ReleaseRefused, match="had not ended after 5 s"):
+    with pytest.raises(ReleaseUnfit, match="had not ended after 5 s"):
         release_check.check(*version(endless()))
     assert time.monotonic() - began < 30
 
@@ -170,8 +177,108 @@ def test_a_loop_without_end_is_ended(monkeypatch):
     ids=["2 GiB", "another file", "another domain"],
 )
 def test_a_version_that_needs_more_than_a_check_allows_is_refused(content, why):
-    with pytest.raises(ReleaseRefused, match=why):
+    with pytest.raises(ReleaseUnfit, match=why):
         release_check.check(*version(content()))
+
+
+def test_a_version_that_takes_ten_times_the_time_allowed_for_a_row_is_refused_with_the_figures():
+    with pytest.raises(
+        ReleaseUnfit, match=r"takes [\d,]{3,}\.\d ms of processor time for one row; at most 50 ms"
+    ):
+        release_check.check(*version(looping(750_000)))
+
+
+class Paced:
+    """A release whose answers take that many seconds of processor time, one after the other."""
+
+    pointer = VersionPointer("churn", 7, "")
+
+    def __init__(self, monkeypatch, seconds):
+        self._seconds, self._now = iter(seconds), 0.0
+        monkeypatch.setattr(release_check.time, "process_time", lambda: self._now)
+
+    def probabilities(self, rows):
+        assert len(rows) == 1
+        self._now += next(self._seconds)
+
+
+def test_the_median_row_counts_so_that_a_disturbed_measurement_refuses_nothing(monkeypatch):
+    release_check.check_pace(
+        Paced(monkeypatch, [0.9, 0.04, 0.049, 0.9, 0.04, 0.049, 0.9, 0.04, 0.049]), [[1.0]]
+    )
+    with pytest.raises(ReleaseUnfit, match="takes 51.0 ms"):
+        release_check.check_pace(Paced(monkeypatch, [0.04, 0.051] * 5), [[1.0], [2.0]])
+
+
+def test_a_model_that_is_very_slow_is_measured_only_until_that_is_known(monkeypatch):
+    with pytest.raises(ReleaseUnfit, match="takes 4,000.0 ms"):
+        release_check.check_pace(Paced(monkeypatch, [4.0]), [[1.0]])
+
+
+def no_number():
+    """NaN for every row."""
+    zero = helper.make_node("Sub", ["x", "x"], ["zero"])
+    nan = helper.make_node("Div", ["zero", "zero"], ["nan"])
+    return model(zero, nan, helper.make_node("Concat", ["nan", "nan"], ["probabilities"], axis=1), LABEL)
+
+
+def of_text():
+    """A model that takes text."""
+    made = onnx.load_from_string(good())
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.STRING
+    return made.SerializeToString()
+
+
+def of_two():
+    """A model that takes two columns, of which its contract has one."""
+    made = onnx.load_from_string(good())
+    made.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 2
+    return made.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (lambda: good()[:-20], "cannot be loaded"),
+        (no_number, "do not reproduce"),
+        (of_text, "cannot be loaded"),
+        (of_two, "fails on its golden rows"),
+    ],
+    ids=["truncated", "no number", "another type", "a missing column"],
+)
+def test_a_spoiled_model_is_refused_although_its_digests_match(content, why):
+    with pytest.raises(ReleaseUnfit, match=why):
+        release_check.check(*version(content()))
+
+
+@pytest.mark.parametrize(
+    ("feature", "why"),
+    [({"type": "complex"}, "features.0.type"), ({"view": "elsewhere"}, "elsewhere")],
+    ids=["a type that there is not", "a column of no view"],
+)
+def test_a_spoiled_contract_is_refused_although_its_digests_match(feature, why):
+    _, files = version(good())
+    contract = json.loads(files["contract.json"])
+    contract["features"][0].update(feature)
+    with pytest.raises(ReleaseUnfit, match=why):
+        release_check.check(*repinned(files | {"contract.json": json.dumps(contract).encode()}))
+
+
+def test_what_the_files_are_not_the_reason_for_is_no_property_of_them(monkeypatch):
+    pointer, files = version(good())
+    with pytest.raises(ReleaseRefused) as other:
+        release_check.check(pointer, files | {"model.onnx": good()[:-20]})
+    monkeypatch.setattr(release_check, "_COMMAND", ("-c", "import sys; sys.exit(1)"))
+    with pytest.raises(ReleaseRefused, match="exit code 1") as broken:
+        release_check.check(pointer, files)
+    monkeypatch.setattr(release_check, "_COMMAND", ("-c", "import os; os.kill(os.getpid(), 15)"))
+    with pytest.raises(ReleaseRefused, match="SIGTERM") as ended:
+        release_check.check(pointer, files)
+    monkeypatch.setattr(release_check, "_COMMAND", ("-c", "pass"))
+    with pytest.raises(ReleaseRefused, match="golden rows do not reproduce") as here:
+        release_check.check(*repinned(files | {"golden.json": b'{"rows": [[1.0]], "probabilities": [0.9]}'}))
+    for found in (other, broken, ended, here):
+        assert not isinstance(found.value, ReleaseUnfit)
 
 
 def test_files_that_are_not_those_of_the_version_start_no_child(monkeypatch):
@@ -195,12 +302,14 @@ def test_a_child_sees_no_secret(monkeypatch):
 
 def test_a_child_that_is_killed_is_named(monkeypatch):
     monkeypatch.setattr(release_check, "_COMMAND", ("-c", "import os; os.kill(os.getpid(), 9)"))
-    with pytest.raises(ReleaseRefused, match="ended by signal SIGKILL"):
+    with pytest.raises(ReleaseUnfit, match="ended by signal SIGKILL") as killed:
         release_check.check_apart(*version(good()))
+    # The system kills what takes too much memory, which may have been somebody else's.
+    assert "streamflow models recheck 7" in killed.value.hint
 
 
 def test_processor_time_is_limited(monkeypatch):
     code = "from streamflow import release_check as r; r.CPU_SECONDS = 1; r.limit(0)\nwhile True: pass"
     monkeypatch.setattr(release_check, "_COMMAND", ("-c", code))
-    with pytest.raises(ReleaseRefused, match="of processor time"):
+    with pytest.raises(ReleaseUnfit, match="of processor time"):
         release_check.check_apart(*version(good()))

@@ -1,4 +1,4 @@
-"""`streamflow train` and `streamflow models …`: train, list, show, promote."""
+"""`streamflow train` and `streamflow models …`: train, list, show, check again, promote."""
 
 from __future__ import annotations
 
@@ -102,6 +102,27 @@ def list_versions(as_json: AsJson = False) -> None:
     print_table(("version", "alias", "estimator", "as-of", "auc", "registered (UTC)"), rows)
     if notice := versions.waiting(found):
         typer.echo(notice)
+
+
+@app.command()
+def recheck(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number, or production or staging.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check a version again that was refused; it can be promoted if it passes now. Exit 3 if it does not.
+
+    Example: streamflow models recheck 3
+    """
+    from streamflow.registry.recheck import recheck as check_again
+    from streamflow.settings import load
+
+    settings = load()
+    with working("Checking", quiet=as_json):
+        found = check_again(settings.backends, promotions.number(version))
+    if as_json:
+        print_json(found.record)
+        return
+    typer.echo(f"Version {found.version.version} passes its check; it can be promoted.")
 
 
 @app.command()

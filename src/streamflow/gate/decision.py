@@ -11,7 +11,7 @@ from streamflow.gate.report import GateReport, report_on
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import tags
 from streamflow.model_version.aliases import PRODUCTION, STAGING, PromotionAlias
-from streamflow.registry import trail, versions
+from streamflow.registry import artifacts, trail, versions
 from streamflow.registry.promote import promote
 from streamflow.registry.trail import Move
 from streamflow.registry.transitions import UNCHECKED, Expected, Unchecked, check_step
@@ -69,12 +69,14 @@ def promote_through_gate(
         NotFound: There is no such version.
         PromotionConflict: The alias points at another version than expected, or than the one judged against.
         Refused: The gate refuses it (`details` has the reasons), or the version may not take this step.
-        ReleaseRefused: A file of the version fails its digest, or its golden rows do not reproduce.
+        ReleaseRefused: A file of the version fails its digest, or its golden rows do not reproduce; or they did not
+            before.
     """
     if alias == STAGING:
         return promote(backends, version, alias, why=why, by=by, expected=expected)
-    versions.get(backends.mlflow, version)
+    registered = versions.get(backends.mlflow, version)
     # Before the gate, which works for seconds.
+    artifacts.check_known(backends.database, backends.mlflow.registered_model, registered)
     check_step(trail.targets(backends.database, backends.mlflow.registered_model), version, alias)
     report = decide(backends, promotion, version)
     if not report.passed and not despite_gate:

@@ -83,7 +83,7 @@ class _Archive:
 
     Attributes:
         mlflow: Where MLflow is, and the registered model.
-        database: Where the digests of what was trained are.
+        database: Where the digests of what was trained, and of what was refused, are.
         client: Client that fetches the files of a version.
         runs: Client of MLflow's SDK, which reads runs.
         folder: Folder that files are downloaded to.
@@ -98,7 +98,7 @@ class _Archive:
     def load(self, version: Version) -> _Judged:
         """A version with every file verified."""
         model = self.mlflow.registered_model
-        return _Judged(version, artifacts.verified(self.client, model, version).release)
+        return _Judged(version, artifacts.checked(self.database, self.client, model, version).release)
 
     def training_set(self, judged: _Judged) -> StoredRows:
         """A version's training set and its split, checked against its contract and its run."""

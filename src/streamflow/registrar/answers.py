@@ -8,8 +8,7 @@ from streamflow import log
 from streamflow.errors import Busy, NotFound, PromotionConflict, Refused, StreamFlowError, UsageError
 from streamflow.gate import decision
 from streamflow.model_version.aliases import CANARY, CHALLENGER, PRODUCTION, STAGING, TrialAlias
-from streamflow.postgres.engine import transaction
-from streamflow.registry import actions, artifacts, moves, promote, releases, trial, versions
+from streamflow.registry import actions, artifacts, moves, promote, trial, versions
 from streamflow.registry.alignment import Request, Targets
 from streamflow.registry.trail import Change, Move
 from streamflow.settings import Backends, PromotionSettings
@@ -42,7 +41,8 @@ def answer(
         if promotion.outside_moves == "revert":
             raise Refused("Moves in MLflow are not accepted: promotion.outside_moves is 'revert'.")
         if request.version is not None:
-            _check_trained(backends, request.version)
+            registered = versions.get(backends.mlflow, request.version)
+            artifacts.check_known(backends.database, backends.mlflow.registered_model, registered)
         return _done(backends, promotion, request, targets)
     except (Busy, PromotionConflict):
         # The request stays open: the next look sees it again, beside whatever came first.
@@ -85,13 +85,6 @@ def _to_production(
     if targets[STAGING] != version:
         promote.promote(backends, version, STAGING, expected=targets[STAGING], **said)
     return promote.promote(backends, version, PRODUCTION, expected=targets[PRODUCTION], gate=gate, **said)
-
-
-def _check_trained(backends: Backends, version: int) -> None:
-    """Refuse what was not trained here before anything looks into its files."""
-    pointer = artifacts.pointer_of(backends.mlflow.registered_model, versions.get(backends.mlflow, version))
-    with transaction(backends.database) as connection:
-        releases.check_trained(connection, pointer)
 
 
 def _by(request: Request) -> str:

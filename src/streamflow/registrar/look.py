@@ -64,7 +64,8 @@ def _store_missing(backends: Backends) -> None:
     for pointer in missing:
         try:
             with registry(backends.mlflow) as client:
-                found = artifacts.verified(client, model, versions.get(backends.mlflow, pointer.version))
+                registered = versions.get(backends.mlflow, pointer.version)
+                found = artifacts.checked(database, client, model, registered)
         except DependencyDown:
             raise
         except StreamFlowError as error:

@@ -16,6 +16,7 @@ from streamflow.model_version import files as version_files
 from streamflow.model_version import tags
 from streamflow.model_version.contract import Contract
 from streamflow.postgres.engine import transaction
+from streamflow.registry import refusals
 from streamflow.registry import releases as stored
 from streamflow.registry.versions import Version
 from streamflow.settings import DatabaseSettings
@@ -51,40 +52,103 @@ def pointer_of(model: str, version: Version) -> releases.VersionPointer:
     return releases.VersionPointer(model, version.version, version.tags.get(tags.MANIFEST_SHA256, ""))
 
 
+def check_known(database: DatabaseSettings, model: str, version: Version) -> None:
+    """Refuse a version for what PostgreSQL knows of its digest, before anything is fetched.
+
+    Raises:
+        ReleaseRefused: It was not trained here (`ReleaseUnfit`: a check refused it before).
+    """
+    pointer = pointer_of(model, version)
+    with transaction(database) as connection:
+        stored.check_trained(connection, pointer)
+    refusals.check(database, pointer)
+
+
 def trained_here(
-    database: DatabaseSettings, client: RegistryClient, model: str, version: Version
+    database: DatabaseSettings,
+    client: RegistryClient,
+    model: str,
+    version: Version,
+    *,
+    again: bool = False,
 ) -> Verified:
     """Verify a version that was trained here.
 
+    Args:
+        database: Where the digests of what was trained, and of what was refused, are.
+        client: Client that fetches the files.
+        model: Registered model.
+        version: The version.
+        again: Check it although it was refused before.
+
     Raises:
-        ReleaseRefused: It was not trained here, or see `verified`.
+        ReleaseRefused: It was not trained here, or see `checked`.
     """
+    pointer = pointer_of(model, version)
     with transaction(database) as connection:
-        stored.check_trained(connection, pointer_of(model, version))
-    return verified(client, model, version)
+        stored.check_trained(connection, pointer)
+    return checked(database, client, model, version, again=again)
+
+
+def checked(
+    database: DatabaseSettings,
+    client: RegistryClient,
+    model: str,
+    version: Version,
+    *,
+    again: bool = False,
+) -> Verified:
+    """Verify a version unless it was refused before, and remember how the check ended.
+
+    Args:
+        database: Where refused versions are remembered.
+        client: Client that fetches the files.
+        model: Registered model.
+        version: The version.
+        again: Check it although it was refused before.
+
+    Raises:
+        ReleaseUnfit: A check fails, or failed before; says which.
+        ReleaseRefused: A file is missing or not the one that was registered; says which.
+    """
+    pointer = pointer_of(model, version)
+    if not again:
+        refusals.check(database, pointer)
+    files = _fetched(client, pointer, version)
+    with refusals.remembered(database, pointer):
+        return Verified(version, release_check.check(pointer, files), files)
 
 
 def verified(client: RegistryClient, model: str, version: Version) -> Verified:
     """Fetch every file of a version, check it as the predict service would, and more: all digests of the manifest.
+
+    What was refused before is checked again: for versions that were in production.
 
     Raises:
         ReleaseRefused: a file is missing or not the one that was registered, or the model does not reproduce its
             golden rows; says which.
     """
     pointer = pointer_of(model, version)
+    files = _fetched(client, pointer, version)
+    return Verified(version, release_check.check(pointer, files), files)
+
+
+def _fetched(client: RegistryClient, pointer: releases.VersionPointer, version: Version) -> dict[str, bytes]:
+    """The files that serving needs; every file that the manifest pins has its digest."""
     manifest = _file(client, version, version_files.MANIFEST)
     if hashlib.sha256(manifest).hexdigest() != pointer.manifest_sha256:
         raise _refused(version, f"{version_files.MANIFEST} is not the one that was registered")
     files = {version_files.MANIFEST: manifest}
-    for name, digest in _pinned(version, manifest).items():
+    pinned = _pinned(version, manifest)
+    if missing := sorted(set(version_files.SERVED) - {version_files.MANIFEST, *pinned}):
+        raise _refused(version, f"it has no {', '.join(missing)}")
+    for name, digest in pinned.items():
         content = _file(client, version, name)
         if hashlib.sha256(content).hexdigest() != digest:
             raise _refused(version, f"{name} is not the one that was registered")
         if name in version_files.SERVED:
             files[name] = content
-    if missing := sorted(set(version_files.SERVED) - set(files)):
-        raise _refused(version, f"it has no {', '.join(missing)}")
-    return Verified(version, release_check.check(pointer, files), files)
+    return files
 
 
 def _pinned(version: Version, manifest: bytes) -> dict[str, str]:

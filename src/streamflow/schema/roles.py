@@ -66,7 +66,11 @@ _DROPS: tuple[Grant, ...] = (("SELECT", PLATFORM, ("drops", "drop_files")),)
 # The ledger of promotions, and what a promotion writes beside it.
 _RELEASES = ("current_releases", "releases", "release_pieces")
 _PROMOTE: tuple[Grant, ...] = (
-    ("SELECT, INSERT", PLATFORM, ("promotions", "releases", "release_pieces", "mlflow_in_line")),
+    (
+        "SELECT, INSERT",
+        PLATFORM,
+        ("promotions", "releases", "release_pieces", "release_checks", "mlflow_in_line"),
+    ),
     ("SELECT", PLATFORM, ("current_releases", "trained_models")),
 )
 
