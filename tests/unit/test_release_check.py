@@ -183,7 +183,7 @@ def test_a_version_that_needs_more_than_a_check_allows_is_refused(content, why):
 
 def test_a_version_that_takes_ten_times_the_time_allowed_for_a_row_is_refused_with_the_figures():
     with pytest.raises(
-        ReleaseUnfit, match=r"takes [\d,]{3,}\.\d ms of processor time for one row; at most 50 ms"
+        ReleaseUnfit, match=r"takes [\d,]{3,}\.\d ms of processor time for one row, and may take 50 ms"
     ):
         release_check.check(*version(looping(750_000)))
 
@@ -206,12 +206,12 @@ def test_the_median_row_counts_so_that_a_disturbed_measurement_refuses_nothing(m
     release_check.check_pace(
         Paced(monkeypatch, [0.9, 0.04, 0.049, 0.9, 0.04, 0.049, 0.9, 0.04, 0.049]), [[1.0]]
     )
-    with pytest.raises(ReleaseUnfit, match="takes 51.0 ms"):
-        release_check.check_pace(Paced(monkeypatch, [0.04, 0.051] * 5), [[1.0], [2.0]])
+    with pytest.raises(ReleaseUnfit, match=r"takes 51\.0 ms"):
+        release_check.check_pace(Paced(monkeypatch, [0.051, 0.04] * 5), [[1.0], [2.0]])
 
 
 def test_a_model_that_is_very_slow_is_measured_only_until_that_is_known(monkeypatch):
-    with pytest.raises(ReleaseUnfit, match="takes 4,000.0 ms"):
+    with pytest.raises(ReleaseUnfit, match=r"takes 4,000\.0 ms"):
         release_check.check_pace(Paced(monkeypatch, [4.0]), [[1.0]])
 
 
