@@ -171,11 +171,14 @@ class RegistryClient:
             if response.status_code == 404 or error_code(response) in _ABSENT:
                 return None
             self._check(response)
+            # The size that the server claims spares reading it; the bytes that arrive are what counts.
+            if int(response.headers.get("Content-Length", 0)) > most_bytes:
+                raise _too_large(most_bytes)
             for part in response.iter_bytes():
                 parts.append(part)
                 size += len(part)
                 if size > most_bytes:
-                    raise StreamFlowError(f"it is larger than {most_bytes // 2**20} MiB")
+                    raise _too_large(most_bytes)
         return b"".join(parts)
 
     def listed(self, folder: str) -> list[str]:
@@ -308,6 +311,10 @@ def no_access(uri: str, why: str) -> DependencyDown:
         f"MLflow at {uri} does not allow this account the request ({why}).",
         hint="Set STREAMFLOW_MLFLOW__USERNAME and STREAMFLOW_MLFLOW__PASSWORD_FILE to an account with the role for it.",
     )
+
+
+def _too_large(most_bytes: int) -> StreamFlowError:
+    return StreamFlowError(f"it is larger than {most_bytes // 2**20} MiB")
 
 
 def _below_root(source: str) -> str:

@@ -148,6 +148,9 @@ def _fetched(client: RegistryClient, pointer: releases.VersionPointer, version: 
             raise _refused(version, f"{name} is not the one that was registered")
         if name in version_files.SERVED:
             files[name] = content
+            if sum(map(len, files.values())) > version_files.MOST_SERVED_BYTES:
+                most = version_files.MOST_SERVED_BYTES // 2**20
+                raise _refused(version, f"its files are larger than {most} MiB together")
     return files
 
 

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import textwrap
 
+import onnx
 import pytest
 import sqlalchemy as sa
+from onnx import TensorProto, helper
 
 from streamflow import release_check
 from streamflow.errors import DependencyDown, ReleaseRefused, ReleaseUnfit, StreamFlowError
@@ -87,6 +89,38 @@ def copy_with(settings, version, folder, name, change):
     return versions.register(settings.mlflow, run_id=run.info.run_id, source=source, tags=tags)
 
 
+def looping(rounds):
+    """A change of a model that loops so many times over its input before it answers as before."""
+
+    def change(content):
+        model = onnx.load_from_string(content)
+        graph, name = model.graph, model.graph.input[0].name
+        body = helper.make_graph(
+            [
+                helper.make_node("Identity", ["on"], ["on_out"]),
+                helper.make_node("Mul", ["value", "once"], ["value_out"]),
+            ],
+            "body",
+            [
+                helper.make_tensor_value_info("round", TensorProto.INT64, []),
+                helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+                helper.make_tensor_value_info("value", TensorProto.FLOAT, None),
+            ],
+            [
+                helper.make_tensor_value_info("on_out", TensorProto.BOOL, []),
+                helper.make_tensor_value_info("value_out", TensorProto.FLOAT, None),
+            ],
+        )
+        for node in graph.node:
+            node.input[:] = ["looped" if each == name else each for each in node.input]
+        graph.node.insert(0, helper.make_node("Loop", ["rounds", "", name], ["looped"], body=body))
+        graph.initializer.append(helper.make_tensor("rounds", TensorProto.INT64, [], [rounds]))
+        graph.initializer.append(helper.make_tensor("once", TensorProto.FLOAT, [], [1.0]))
+        return bytes(model.SerializeToString())
+
+    return change
+
+
 @pytest.fixture
 def no_file(monkeypatch):
     """Within its context, nothing is fetched from MLflow and no child is started."""
@@ -127,6 +161,32 @@ def test_a_refused_version_is_refused_at_once_whoever_asks_for_it(settings, spoi
             assert (answered.alias, answered.facts["requested"]) == (alias, bad)
             assert "golden rows do not reproduce" in answered.facts["refused"][0]
     assert outcomes(settings, bad) == ["begun", "refused"]
+    assert trail.targets(settings.database, settings.mlflow.registered_model)["production"] == good
+
+
+@pytest.mark.parametrize(
+    ("rounds", "why"),
+    [(2**62, "had not ended after 3 s"), (750_000, "ms of processor time for one row, and may take 50 ms")],
+    ids=["endless", "ten times slower than allowed"],
+)
+def test_a_poisoned_version_that_is_asked_for_in_mlflow_stops_nothing(
+    settings, make, tmp_path, no_file, monkeypatch, rounds, why
+):
+    (good,) = make(1)
+    promote(settings.backends, good, "staging", **WHO)
+    promote(settings.backends, good, "production", **WHO)
+    bad = copy_with(settings, good, tmp_path, "model.onnx", looping(rounds))
+    ask_in_mlflow(settings, "production", bad)
+    accepting = settings.promotion.model_copy(update={"outside_moves": "accept"})
+    # The time of the endless one; the other needs more of it on a busy machine.
+    monkeypatch.setattr(release_check, "SECONDS", 3.0 if rounds == 2**62 else 60.0)
+    (answered,) = look(settings.backends, accepting)
+    assert why in answered.facts["refused"][0]
+    with no_file():
+        ask_in_mlflow(settings, "production", bad)
+        (answered,) = look(settings.backends, accepting)
+        assert why in answered.facts["refused"][0]
+        assert look(settings.backends, accepting) == []
     assert trail.targets(settings.database, settings.mlflow.registered_model)["production"] == good
 
 
