@@ -39,7 +39,7 @@ MEMORY_BYTES = 256 * 2**20
 ROW_MILLISECONDS = 50.0
 """Most processor time that a model may take for one row, in milliseconds; the median of several rows counts.
 
-A forest takes about 0.1, so that a busy machine refuses no version that could be served.
+A forest takes 0.1 to 0.3, so that a busy machine refuses no version that could be served.
 """
 
 _COMMAND = ("-m", "streamflow.release_check")

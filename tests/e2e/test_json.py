@@ -15,6 +15,7 @@ CALLS = {
     "drops check": "drops check DROP --as-of 2024-01-31",
     "models show": "models show production",
     "models at": "models at NOW",
+    "models recheck": "models recheck 2",
     "explain": "explain USER",
     "keys new": "keys new checkout --scope predict",
     "settings show": "settings show",

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from streamflow.errors import NotFound, Refused
+from streamflow.errors import NotFound, Refused, ReleaseUnfit
 from streamflow.gate import decision
 from streamflow.gate.decision import decide, promote_through_gate
 from streamflow.gate.facts import Facts
@@ -34,7 +34,7 @@ def report(facts):
 @pytest.fixture
 def registry(monkeypatch):
     """The aliases of a registry that exists in name alone, and the promotions that reach it."""
-    state = SimpleNamespace(production=3, staging=4, facts=PASSES, judged=[], promoted=[])
+    state = SimpleNamespace(production=3, staging=4, facts=PASSES, judged=[], promoted=[], known=None)
 
     def judge(backends, promotion, version):
         state.judged.append(version)
@@ -49,9 +49,14 @@ def registry(monkeypatch):
             raise NotFound(f"There is no version {version}.")
         return SimpleNamespace(run_id="r")
 
+    def check_known(database, model, version):
+        if state.known is not None:
+            raise state.known
+
     monkeypatch.setattr(decision, "decide", judge)
     monkeypatch.setattr(decision, "promote", promote)
     monkeypatch.setattr(decision.versions, "get", get)
+    monkeypatch.setattr(decision.artifacts, "check_known", check_known)
     monkeypatch.setattr(
         decision.trail,
         "targets",
@@ -105,6 +110,15 @@ def test_the_gate_can_be_overruled_and_the_trail_says_so(registry):
 def test_overruling_a_gate_that_passes_is_no_overruling(registry):
     promote_through_gate(BACKENDS, PromotionSettings(), 4, "production", despite_gate=True, **WHO)
     assert registry.promoted[0][2]["gate"]["despite"] is False
+
+
+def test_what_a_check_refused_before_does_not_reach_the_gate(registry):
+    registry.known = ReleaseUnfit("refused before", hint="", why="")
+    with pytest.raises(ReleaseUnfit):
+        promote_through_gate(
+            BACKENDS, PromotionSettings(), 4, "production", despite_gate=True, expected=3, **WHO
+        )
+    assert registry.judged == registry.promoted == []
 
 
 @pytest.mark.parametrize(("version", "error"), [(2, Refused), (3, Refused), (9, NotFound)])
