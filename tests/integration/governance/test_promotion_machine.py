@@ -11,11 +11,13 @@ from streamflow.errors import NotFound, Refused
 from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import registry
 from streamflow.model_version.aliases import PRODUCTION, TRIAL_ALIASES
-from streamflow.postgres.engine import transaction
+from streamflow.postgres.engine import engine, transaction
+from streamflow.postgres.names import quote
 from streamflow.registrar.look import look
 from streamflow.registry import alignment, chain, moves, trail, trial
 from streamflow.registry.moves import LockedRegistry
 from streamflow.registry.promote import demote, promote, rollback
+from streamflow.schema import prepare
 
 WHO = {"why": "a test", "by": "ada"}
 VERSION = st.integers(0, 2)
@@ -26,7 +28,7 @@ class Killed(BaseException):
 
 
 class Promotions(RuleBasedStateMachine):
-    """People at the command line and in MLflow, a registrar, and processes that are killed."""
+    """People at the command line and in MLflow, a registrar, processes that are killed, and a ledger that is restored."""
 
     def __init__(self, settings, made):
         super().__init__()
@@ -35,7 +37,30 @@ class Promotions(RuleBasedStateMachine):
         self.model = settings.mlflow.registered_model
         self.accepting = settings.promotion.model_copy(update={"outside_moves": "accept"})
         self.looked = True
+        self.copies = f"{settings.database.name}_copy"
         self.look()
+        self.back_up()
+
+    def teardown(self):
+        self.replace(self.copies)
+
+    def replace(self, name, by=None):
+        """Drop a database, and make it anew as a copy of another one."""
+        engine(self.settings.database).dispose()
+        with prepare.autocommit(self.settings.database, "postgres") as connection:
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")
+            if by is not None:
+                connection.exec_driver_sql(f"CREATE DATABASE {quote(name)} TEMPLATE {quote(by)}")
+
+    @rule()
+    def back_up(self):
+        self.replace(self.copies, self.settings.database.name)
+
+    @rule()
+    def restore_the_ledger(self):
+        """MLflow has moved on; what it shows beyond the restored ledger is asked for again."""
+        self.replace(self.settings.database.name, self.copies)
+        self.looked = False
 
     def targets(self):
         return trail.targets(self.settings.database, self.model)
@@ -125,6 +150,19 @@ class Promotions(RuleBasedStateMachine):
                 )
             ).all()
         assert missing == []
+
+    @invariant()
+    def nothing_is_served_that_was_not_trained_here(self):
+        with transaction(self.settings.database) as connection:
+            untrained = connection.execute(
+                sa.text(
+                    "SELECT alias FROM streamflow.current_releases c"
+                    " WHERE version IS NOT NULL AND NOT EXISTS ("
+                    " SELECT FROM streamflow.trained_models t"
+                    " WHERE t.model = c.model AND t.manifest_sha256 = c.manifest_sha256)"
+                )
+            ).all()
+        assert untrained == []
 
     @invariant()
     def no_version_is_on_trial_against_itself(self):
