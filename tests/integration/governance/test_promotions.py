@@ -31,9 +31,8 @@ from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version import tags
 from streamflow.postgres import locks
 from streamflow.postgres.engine import engine, transaction
-from streamflow.registrar import answers
 from streamflow.registrar.look import look
-from streamflow.registry import automation, chain, moves, trail, versions
+from streamflow.registry import artifacts, automation, chain, moves, trail, versions
 from streamflow.registry.promote import promote, rollback
 from streamflow.registry.served import served_release
 
@@ -417,7 +416,7 @@ def test_a_request_that_could_not_be_judged_stays_open(settings, make, monkeypat
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(answers, "_check_trained", fails)
+        patch.setattr(artifacts, "check_known", fails)
         with pytest.raises(type(error)):
             look(accepting.backends, accepting.promotion)
     assert rows(settings) == before
@@ -515,13 +514,13 @@ def test_a_request_that_a_command_has_fulfilled_meanwhile_is_not_refused(setting
     first, second = make(2)
     into_production(settings, first)
     change_production_in_mlflow(settings, second)
-    check = answers._check_trained
+    check = artifacts.check_known
 
     def meanwhile(*arguments):
         check(*arguments)
         into_production(settings, second)
 
-    monkeypatch.setattr(answers, "_check_trained", meanwhile)
+    monkeypatch.setattr(artifacts, "check_known", meanwhile)
     before = len(rows(settings))
     accepting = with_promotion(settings, outside_moves="accept")
     with contextlib.suppress(PromotionConflict):
