@@ -228,16 +228,15 @@ def start_mlflow() -> Callable[..., contextlib.AbstractContextManager[str]]:
 
 @contextlib.contextmanager
 def _mlflow(settings: Settings, folder: Path, accounts: Path | None = None) -> Iterator[str]:
-    environment = servers.mlflow_environment(settings, accounts)
-    logins = accounts is not None
-    if logins:
+    environment = servers.mlflow_environment(settings)
+    if accounts is not None:
         servers.upgrade_mlflow(settings, accounts)
+        # Absent, as in the chart's pod.
+        environment = {**settings.database.variables, "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics")}
     with home.choosing_ports():
         port = home.free_port(15000)
         process = processes.launch(
-            servers.mlflow_command(
-                "127.0.0.1", port, 1, str(folder / "artifacts"), metrics=logins, logins=logins
-            ),
+            _command(port, folder / "artifacts", accounts),
             log=folder / "mlflow.log",
             port=port,
             environment={**os.environ, **environment},
@@ -252,6 +251,13 @@ def _mlflow(settings: Settings, folder: Path, accounts: Path | None = None) -> I
         yield address
     finally:
         processes.stop(process, first=signal.SIGTERM, grace_seconds=10)
+
+
+def _command(port: int, artifacts: Path, accounts: Path | None) -> list[str]:
+    if accounts is None:
+        return servers.mlflow_command("127.0.0.1", port, 1, str(artifacts), metrics=False)
+    places = ["--port", str(port), "--artifacts", str(artifacts), "--accounts", str(accounts)]
+    return [sys.executable, "-m", "streamflow", "serve", "mlflow", "--metrics", *places]
 
 
 def _wait_for(url: str, process: processes.Running, log: Path) -> None:

@@ -58,7 +58,16 @@ def mlflow_command(
     if logins:
         command += ["--app-name", "streamflow"]
     command += ["--serve-artifacts", "--artifacts-destination", artifacts]
-    return [*command, "--expose-prometheus", "/tmp/prometheus"] if metrics else command  # noqa: S108
+    return [*command, "--expose-prometheus", _metrics_folder()] if metrics else command
+
+
+def make_metrics_folder() -> None:
+    """Make the folder of MLflow's metrics: with logins, MLflow writes there before it makes it."""
+    Path(_metrics_folder()).mkdir(parents=True, exist_ok=True)
+
+
+def _metrics_folder() -> str:
+    return os.environ.get("PROMETHEUS_MULTIPROC_DIR", "/tmp/prometheus")  # noqa: S108
 
 
 def feast_environment(settings: Settings) -> dict[str, str]:

@@ -50,6 +50,8 @@ def mlflow(
 
     settings = settings_module.load()
     logins = accounts is not None
+    if metrics:
+        servers.make_metrics_folder()
     command = servers.mlflow_command(host, port, workers, artifacts, metrics=metrics, logins=logins)
     servers.become(command, servers.mlflow_environment(settings, accounts))
 
