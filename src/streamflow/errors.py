@@ -12,6 +12,7 @@
     ├── NotFound                    exit 3   http 404   the named thing does not exist
     │   └── NotYet                                      nothing of its kind exists yet; a scheduled job does not fail
     └── DependencyDown              exit 4   http 503   PostgreSQL, MLflow or Feast does not answer
+        └── AccessDenied                                MLflow does not allow this account the request
 
 The CLI exits with these codes. `streamflow.client` adds the errors of the predict service as subclasses.
 """
@@ -121,3 +122,7 @@ class DependencyDown(StreamFlowError):
     exit_code = 4
     http_status = 503
     code = "dependency_down"
+
+
+class AccessDenied(DependencyDown):
+    """MLflow does not allow this account the request. With the right account, the same request may succeed."""

@@ -1,5 +1,6 @@
 """Run kubectl and helm as a user does: wait for conditions, forward ports, copy drops to the volume."""
 
+import base64
 import contextlib
 import json
 import re
@@ -51,10 +52,12 @@ def wait_for(question, what, timeout=300, pause=1.0):
     return answer
 
 
-def ask(url, body=None, timeout=30):
+def ask(url, body=None, timeout=30, login=None):
     """Send a request; return its status and JSON or text, or (0, reason) if the connection fails."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers={"content-type": "application/json"})
+    if login:
+        request.add_header("authorization", f"Basic {base64.b64encode(':'.join(login).encode()).decode()}")
     try:
         with urllib.request.urlopen(request, timeout=timeout) as response:
             status, text = response.status, response.read().decode()
@@ -180,6 +183,11 @@ class Release:
         ]
         out = self.kubectl("exec", f"statefulset/{self.name}-postgresql", "--", *shell)
         return [line.split("\t") for line in out.splitlines()]
+
+    def login(self, role):
+        """Name and password of the account of MLflow that pods with this role have."""
+        secret = self.get("secret", f"{self.name}-mlflow")["data"][f"{role}-password"]
+        return f"streamflow-{role}", base64.b64decode(secret).decode()
 
     def job(self, name, timeout=900):
         """Run a job now with `kubectl create job --from=cronjob/…`; return the facts that it recorded.

@@ -55,7 +55,8 @@ def test_an_unknown_entity_is_refused_with_the_missing_names(demo):
 def test_mlflow_and_feast_answer_through_a_port_forward(demo):
     with demo.forwarded(f"{demo.name}-mlflow", 5000) as url:
         status, found = ask(
-            f"{url}/api/2.0/mlflow/registered-models/alias?name=streamflow_churn&alias=production"
+            f"{url}/api/2.0/mlflow/registered-models/alias?name=streamflow_churn&alias=production",
+            login=demo.login("viewer"),
         )
         assert (status, found["model_version"]["version"]) == (200, "1")
     with demo.forwarded(f"{demo.name}-feast", 6566) as url:

@@ -8,6 +8,7 @@ from kubernetes_cli import STREAMFLOW
 
 
 def test_the_demos_run_is_reproduced_in_its_image(demo, tmp_path):
+    account, password = demo.login("viewer")
     with demo.forwarded(f"{demo.name}-mlflow", 5000) as url:
         done = subprocess.run(
             [STREAMFLOW, "reproduce", "production", "--in-image", "-n", demo.namespace, "--json"],
@@ -15,6 +16,8 @@ def test_the_demos_run_is_reproduced_in_its_image(demo, tmp_path):
                 **os.environ,
                 "STREAMFLOW_HOME": str(tmp_path / "no-stack-here"),
                 "STREAMFLOW_MLFLOW__TRACKING_URI": url,
+                "STREAMFLOW_MLFLOW__USERNAME": account,
+                "STREAMFLOW_MLFLOW__PASSWORD": password,
             },
             capture_output=True,
             text=True,

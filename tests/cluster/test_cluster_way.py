@@ -74,8 +74,9 @@ def month_on_the_cluster(way, users):
         served = wait_for(lambda: served_version(url, trained["version"]), "predict serves it", timeout=120)
         online = predictions(url, users)
     with way.forwarded(f"{way.name}-mlflow", 5000) as url:
-        version = version_of(url, trained["version"])
-        metrics = metrics_of(url, version["run_id"])
+        login = way.login("viewer")
+        version = version_of(url, trained["version"], login)
+        metrics = metrics_of(url, version["run_id"], login)
     scoring = way.job("score")["scoring_id"]
     rows = way.sql(f"SELECT entity, probability FROM streamflow.scores WHERE scoring_id = {scoring}")
     return {
@@ -105,14 +106,15 @@ def served_version(url, version):
     return health["model"]["version"] if status == 200 and health["model"]["version"] == version else None
 
 
-def version_of(url, version):
-    status, found = ask(f"{url}/api/2.0/mlflow/model-versions/get?name=streamflow_churn&version={version}")
+def version_of(url, version, login):
+    path = f"model-versions/get?name=streamflow_churn&version={version}"
+    status, found = ask(f"{url}/api/2.0/mlflow/{path}", login=login)
     assert status == 200, found
     return found["model_version"]
 
 
-def metrics_of(url, run):
-    status, found = ask(f"{url}/api/2.0/mlflow/runs/get?run_id={run}")
+def metrics_of(url, run, login):
+    status, found = ask(f"{url}/api/2.0/mlflow/runs/get?run_id={run}", login=login)
     assert status == 200, found
     return {item["key"]: item["value"] for item in found["run"]["data"]["metrics"]}
 

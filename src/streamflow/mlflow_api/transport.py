@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from streamflow.errors import DependencyDown, NotFound, StreamFlowError
+from streamflow.errors import AccessDenied, DependencyDown, NotFound, StreamFlowError
 from streamflow.settings import MlflowSettings
 
 PROXY = "mlflow-artifacts"
@@ -302,12 +302,9 @@ def tags_of(item: Mapping[str, Any]) -> dict[str, str]:
     return {tag["key"]: tag.get("value", "") for tag in item.get("tags", [])}
 
 
-def no_access(uri: str, why: str) -> DependencyDown:
-    """The error for a request that MLflow does not allow the account, or without a login.
-
-    It is not a refusal of the thing that was asked for: with the right account, the same request may succeed.
-    """
-    return DependencyDown(
+def no_access(uri: str, why: str) -> AccessDenied:
+    """The error for a request that MLflow does not allow the account, or without a login."""
+    return AccessDenied(
         f"MLflow at {uri} does not allow this account the request ({why}).",
         hint="Set STREAMFLOW_MLFLOW__USERNAME and STREAMFLOW_MLFLOW__PASSWORD_FILE to an account with the role for it.",
     )

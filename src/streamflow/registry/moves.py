@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from streamflow import log
-from streamflow.errors import StreamFlowError
+from streamflow.errors import AccessDenied, StreamFlowError
 from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version import tags
 from streamflow.model_version.aliases import TRIAL_ALIASES
@@ -57,6 +57,9 @@ class LockedRegistry:
         row = trail.append(self.connection, self.model, change)
         try:
             self.follow({change.alias})
+        except AccessDenied:
+            # Trainings register versions and move none in MLflow.
+            _LOG.info("the registrar brings MLflow in line with the ledger")
         except Exception as error:
             # The move is made. A caller who took this for a failure would make it twice.
             _LOG.warning("MLflow is not in line with the ledger yet", why=str(error))

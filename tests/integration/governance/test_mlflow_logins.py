@@ -18,8 +18,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 from typer.testing import CliRunner
 
 from streamflow import servers
+from streamflow.backup.archive import pack, unpack
 from streamflow.cli.main import app
-from streamflow.errors import DependencyDown, UsageError
+from streamflow.errors import AccessDenied, DependencyDown, UsageError
 from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import registry
 from streamflow.mlflow_server import accounts
@@ -27,6 +28,7 @@ from streamflow.model_version import asked
 from streamflow.postgres.engine import engine
 from streamflow.registrar.look import look
 from streamflow.registry import trail
+from streamflow.registry.promote import demote, promote
 from streamflow.settings import PromotionSettings, Settings
 
 MODEL = "streamflow_churn"
@@ -238,6 +240,28 @@ def test_a_name_counts_only_where_mlflows_server_writes_it(stack, version, alice
         stack.ask(alice, "POST", f"{API}/model-versions/transition-stage", stage(version, "None"))[0] == 200
     )
     look(registrar.backends, ACCEPT)
+
+
+def test_a_training_promotes_and_the_registrar_brings_mlflow_in_line(stack, version):
+    trainer, registrar = stack.account("trainer"), stack.account("promoter")
+    look(registrar.backends, ACCEPT)
+    moved = promote(trainer.backends, version, "staging", why="a test", by="train")
+    with registry(registrar.mlflow) as client:
+        assert client.version(MODEL, version)["current_stage"] == "None"
+        assert look(registrar.backends, ACCEPT) == []
+        assert client.version(MODEL, version)["current_stage"] == "Staging"
+    demote(registrar.backends, "staging", expected=moved.to_version, why="the end of a test", by="ada")
+
+
+def test_a_viewer_backs_up_the_files_of_versions_and_a_trainer_restores_them(stack, version, tmp_path):
+    archive = tmp_path / "files.tar"
+    with registry(stack.account("viewer").mlflow) as client:
+        packed = pack(client, MODEL, archive)
+        assert packed.versions == (version,) and packed.files > 5
+        with pytest.raises(AccessDenied):
+            unpack(client, archive)
+    with registry(stack.account("trainer").mlflow) as client:
+        assert unpack(client, archive) == packed.files
 
 
 @pytest.fixture

@@ -1,0 +1,68 @@
+"""People move versions in MLflow under their own name, and predict needs no MLflow to start."""
+
+import json
+import subprocess
+import time
+
+from kubernetes_cli import ROOT, answers, ask, block, is_ready, wait_for
+
+REPLICAS = 4
+
+
+def registrar(release, *command):
+    """Run a command of StreamFlow in the registrar's pod, which has the role and the account to promote."""
+    return release.kubectl("exec", f"deployment/{release.name}-registrar", "--", "streamflow", *command)
+
+
+def ledger(release):
+    return json.loads(registrar(release, "models", "history", "--json"))["moves"]
+
+
+def test_the_pages_commands_make_a_person_whose_move_is_in_the_ledger_under_their_name(demo):
+    commands = block("docs/kubernetes.md", "People in MLflow")
+    before = len(ledger(demo))
+    script = "\n".join(["set -euo pipefail", *commands, "kill %1"])
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "error_code" not in done.stdout
+    wait_for(lambda: len(ledger(demo)) > before, "the registrar answers", timeout=60)
+    row = ledger(demo)[-1]
+    assert (row["action"], row["moved_by"], row["why"]) == ("demote", "ada", "the campaign is over")
+    with demo.forwarded(f"{demo.name}-predict", 80) as url:
+        wait_for(
+            lambda: ask(f"{url}/predict", {"user_id": "nobody"})[0] == 503, "nothing is served", timeout=60
+        )
+    registrar(demo, "rollback", "--why", "the campaign goes on", "--by", "tests")
+    wait_for(lambda: answers(demo), "it is served again", timeout=60)
+    registrar(demo, "promotion", "resume", "--why", "the end of a test", "--by", "tests")
+
+
+def test_new_replicas_of_predict_start_while_mlflow_is_away(demo, figures):
+    scaler = f"horizontalpodautoscaler/{demo.name}-predict"
+    held = demo.get(scaler)["spec"]
+    demo.kubectl("scale", f"deployment/{demo.name}-mlflow", "--replicas=0")
+    try:
+        demo.kubectl(
+            "wait", "--for=delete", "pod", "--selector=app.kubernetes.io/component=mlflow", "--timeout=120s"
+        )
+        bounds = {"spec": {"minReplicas": REPLICAS, "maxReplicas": max(REPLICAS, held["maxReplicas"])}}
+        demo.kubectl("patch", scaler, "--patch", json.dumps(bounds))
+        predict = "--selector=app.kubernetes.io/component=predict"
+        demo.kubectl("delete", "pod", predict, "--wait=false")
+        demo.kubectl("scale", f"deployment/{demo.name}-predict", f"--replicas={REPLICAS}")
+        began = time.monotonic()
+
+        def all_ready():
+            pods = [pod for pod in demo.get("pods", predict) if not pod["metadata"].get("deletionTimestamp")]
+            return len(pods) == REPLICAS and all(is_ready(pod) for pod in pods)
+
+        wait_for(all_ready, "all replicas are ready", timeout=300)
+        figures(f"{REPLICAS} replicas of predict without MLflow: ready in {time.monotonic() - began:.0f} s.")
+        assert answers(demo)
+    finally:
+        demo.kubectl("scale", f"deployment/{demo.name}-mlflow", "--replicas=1")
+        bounds = {"spec": {"minReplicas": held["minReplicas"], "maxReplicas": held["maxReplicas"]}}
+        demo.kubectl("patch", scaler, "--patch", json.dumps(bounds))
+        demo.kubectl("rollout", "status", f"deployment/{demo.name}-mlflow", "--timeout=300s", timeout=330)
