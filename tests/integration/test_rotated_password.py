@@ -7,10 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from streamflow.errors import DependencyDown
+from streamflow.http.problems import ProblemError
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import quote
 from streamflow.predict.features.connections import Connection
-from streamflow.predict.problems import ProblemError
 from streamflow.settings import DatabaseSettings
 
 pytestmark = pytest.mark.postgres

@@ -39,7 +39,7 @@ def new(
 
     Example: streamflow keys new checkout --scope predict --expires 2027-01-31 --rate 100/second
     """
-    from streamflow.predict.http.api_keys import new_key
+    from streamflow.http.api_keys import new_key
 
     key, line = new_key(name, scope, expires=parse_moment(expires) if expires else None, rate=rate)
     if as_json:

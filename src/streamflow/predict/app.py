@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 import streamflow
+from streamflow.http.api_keys import KeyFile
 from streamflow.predict.features.connections import Connections
 from streamflow.predict.http.access import Access, CheckedRoute, needs
-from streamflow.predict.http.api_keys import KeyFile
 from streamflow.predict.http.errors import add_error_handlers
 from streamflow.predict.http.inference_protocol import add_inference_routes
 from streamflow.predict.http.middleware import RequestMiddleware

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streamflow.http.problems import Problem
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.predict.features.read_plan import FeatureRow
 from streamflow.predict.models.live_model import Served
-from streamflow.predict.problems import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from streamflow import log
+from streamflow.http.failures import describe
+from streamflow.http.problems import ProblemError
 from streamflow.postgres import statements
 from streamflow.predict.features.connections import Connections
 from streamflow.predict.observe import metrics
-from streamflow.predict.observe.failures import describe
 from streamflow.predict.outcome import Outcome
-from streamflow.predict.problems import ProblemError
 from streamflow.settings import PredictSettings
 
 _LOG = log.get(__name__)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
 import sys
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal
@@ -17,48 +14,21 @@ import uvicorn
 
 from streamflow import log
 from streamflow import settings as settings_module
-from streamflow.errors import DependencyDown, StreamFlowError
+from streamflow.errors import StreamFlowError
+from streamflow.http import server as http_server
+from streamflow.http.server import QuietServer, SweepingServer, bind
 from streamflow.predict.app import create_apps
-from streamflow.predict.http.connection import capped
-from streamflow.predict.http.stalled import StalledConnections
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.settings import PredictSettings, Settings
 
 _LOG = log.get(__name__)
-_TICKS_A_SECOND = 10
-"""How often uvicorn calls `on_tick`."""
-_MOST_UNREAD_SECONDS = 30.0
-"""Longest time that an answer may wait to be read, in seconds."""
-
-
-class SweepingServer(uvicorn.Server):
-    """A uvicorn server that closes stalled connections."""
-
-    def __init__(self, config: uvicorn.Config, settings: PredictSettings) -> None:
-        super().__init__(config)
-        self._stalled = StalledConnections(settings.receive_timeout_seconds, _MOST_UNREAD_SECONDS)
-
-    async def on_tick(self, counter: int) -> bool:
-        """Once a second, close stalled connections."""
-        if counter % _TICKS_A_SECOND == 0:
-            self._stalled.sweep(self.server_state.connections, time.monotonic())
-        return await super().on_tick(counter)
-
-
-class StatusServer(SweepingServer):
-    """A server that leaves signals to the server beside it."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Handle no signal."""
-        yield
 
 
 @dataclass(frozen=True)
 class Beside:
     """A server that runs as long as another one, and its bound socket."""
 
-    server: StatusServer
+    server: QuietServer
     bound: socket.socket
 
 
@@ -77,7 +47,7 @@ class DrainingServer(SweepingServer):
         settings: PredictSettings,
         beside: Beside | None = None,
     ) -> None:
-        super().__init__(config, settings)
+        super().__init__(config, settings.receive_timeout_seconds)
         self._live = live
         self._beside = beside
         self._drain_seconds = settings.drain_seconds
@@ -136,50 +106,20 @@ def run(settings: Settings) -> None:
     live = LiveModel()
     apps = create_apps(settings, live)
     predict = settings.predict
-    bound = _bind(predict.host, predict.port, "STREAMFLOW_PREDICT__PORT")
+    bound = bind(predict.host, predict.port, "STREAMFLOW_PREDICT__PORT")
     beside = None
     if apps.status is not None:
         port = predict.status_port or 0
         beside = Beside(
-            StatusServer(_config(apps.status, predict, port, lifespan="off"), predict),
-            _bind(predict.host, port, "STREAMFLOW_PREDICT__STATUS_PORT"),
+            QuietServer(_config(apps.status, predict, port, lifespan="off"), predict.receive_timeout_seconds),
+            bind(predict.host, port, "STREAMFLOW_PREDICT__STATUS_PORT"),
         )
     config = _config(apps.predictions, predict, predict.port, lifespan="on")
     server = DrainingServer(config, live, predict, beside)
     server.run([bound])
 
 
-def _bind(host: str, port: int, setting: str) -> socket.socket:
-    """Bind a socket that does not listen yet, so that nobody connects before the application has started."""
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise DependencyDown(
-            f"Port {port} of {host} cannot be used ({error.strerror}).",
-            hint=f"Stop the process that listens there, or choose another port with {setting}.",
-        ) from error
-    return bound
-
-
 def _config(
     app: Any, settings: PredictSettings, port: int, *, lifespan: Literal["on", "off"]
 ) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        host=settings.host,
-        port=port,
-        lifespan=lifespan,
-        loop="uvloop",
-        ws="none",
-        http=capped(settings.max_connections),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # The client's address is not used.
-        proxy_headers=False,
-        timeout_graceful_shutdown=10,
-        timeout_keep_alive=75,
-    )
+    return http_server.config(app, settings.host, port, settings.max_connections, lifespan=lifespan)

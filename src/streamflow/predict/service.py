@@ -13,6 +13,7 @@ from typing import Any
 from streamflow.canary import in_canary
 from streamflow.eligibility import Policy
 from streamflow.encoding import UnknownCategoryError
+from streamflow.http.problems import Problem, ProblemError
 from streamflow.model_version.aliases import CANARY, CHALLENGER, PRODUCTION
 from streamflow.predict.batcher import Batcher, OverloadedError
 from streamflow.predict.features import online_facts
@@ -24,7 +25,6 @@ from streamflow.predict.models.live_model import LiveModel, Served
 from streamflow.predict.observe import metrics
 from streamflow.predict.outcome import Outcome
 from streamflow.predict.prediction_log import PredictionLog
-from streamflow.predict.problems import Problem, ProblemError
 from streamflow.predict.shadow import count_differences
 from streamflow.settings import PredictSettings
 

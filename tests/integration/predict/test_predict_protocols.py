@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import GenerationMode
 from tritonclient.utils import InferenceServerException
 
-from streamflow.predict.http.api_keys import new_key
+from streamflow.http.api_keys import new_key
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 

@@ -13,8 +13,8 @@ import sys
 import pytest
 import uvicorn
 
+from streamflow.http.connection import capped
 from streamflow.predict import server
-from streamflow.predict.http.connection import capped
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.settings import PredictSettings
 

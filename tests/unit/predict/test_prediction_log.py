@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
+from streamflow.http.problems import Problem, ProblemError
 from streamflow.predict.features.read_plan import FeatureRow
 from streamflow.predict.observe import metrics
 from streamflow.predict.outcome import Outcome
 from streamflow.predict.prediction_log import PredictionLog
-from streamflow.predict.problems import Problem, ProblemError
 from streamflow.settings import PredictSettings
 
 

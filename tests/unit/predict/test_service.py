@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from streamflow.http.problems import ProblemError
 from streamflow.predict.models.live_model import LiveModel, Served
 from streamflow.predict.observe import metrics
-from streamflow.predict.problems import ProblemError
 from streamflow.predict.service import Service
 from streamflow.settings import PredictSettings
 

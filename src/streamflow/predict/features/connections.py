@@ -9,8 +9,8 @@ from typing import Any
 import asyncpg
 
 from streamflow.errors import UsageError
+from streamflow.http.problems import Problem, ProblemError
 from streamflow.predict.features.read_plan import schema_mismatch
-from streamflow.predict.problems import Problem, ProblemError
 from streamflow.settings import DatabaseSettings
 
 _LOST: tuple[type[Exception], ...] = (

@@ -8,9 +8,9 @@ from typing import Any
 
 from streamflow import types
 from streamflow.eligibility import NO_ROW, NULL_VALUES, Policy, Rules
+from streamflow.http.problems import Problem
 from streamflow.model_version.contract import Contract, unreadable_features
 from streamflow.postgres.names import ONLINE, quote
-from streamflow.predict.problems import Problem
 
 Columns = Mapping[str, Mapping[str, str]]
 """SQL type per column, per feature view."""

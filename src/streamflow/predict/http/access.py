@@ -12,9 +12,9 @@ from starlette.datastructures import QueryParams
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import Receive, Send
 
-from streamflow.predict.http import api_keys
-from streamflow.predict.http.api_keys import KeyFile
-from streamflow.predict.problems import Problem, ProblemError
+from streamflow.http import api_keys
+from streamflow.http.api_keys import KeyFile
+from streamflow.http.problems import Problem, ProblemError
 
 Scope = MutableMapping[str, Any]
 Needs = Mapping[tuple[str, str], frozenset[str]]

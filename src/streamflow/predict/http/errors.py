@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from streamflow.predict.problems import FAILED, Problem, ProblemError
+from streamflow.http import answers
+from streamflow.http.problems import FAILED, Problem, ProblemError
 
-MEDIA_TYPE = "application/problem+json"
 _INFERENCE = "/v2"
 
 
@@ -61,24 +60,10 @@ def render(problem: Problem, path: str, request_id: str) -> tuple[int, dict[str,
 
     Paths of the Open Inference Protocol get the error document of that protocol.
     """
-    headers: dict[str, str] = {}
-    if problem.code == "unauthorized":
-        headers["www-authenticate"] = "Bearer"
-    if problem.code == "request_timeout":
-        # The rest of the body may still arrive, and would be read as the next request.
-        headers["connection"] = "close"
-    if problem.retry_after:
-        headers["retry-after"] = str(problem.retry_after)
     if path == _INFERENCE or path.startswith(f"{_INFERENCE}/"):
-        headers["content-type"] = "application/json"
+        headers = answers.headers_of(problem) | {"content-type": "application/json"}
         # The protocol answers a malformed body with 400, our own API with 422.
         malformed = problem.code == "bad_request" and not problem.status
         status = 400 if malformed else problem.http_status
-        return status, headers, _encoded({"error": f"{problem.code}: {problem.detail}"})
-    headers["content-type"] = MEDIA_TYPE
-    return problem.http_status, headers, _encoded(problem.document(request_id))
-
-
-def _encoded(document: dict[str, Any]) -> bytes:
-    # It may quote the client, including half a surrogate pair, which UTF-8 cannot encode.
-    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+        return status, headers, answers.encoded({"error": f"{problem.code}: {problem.detail}"})
+    return answers.render(problem, request_id)

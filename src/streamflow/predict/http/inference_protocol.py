@@ -14,13 +14,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 import streamflow
+from streamflow.http import json_body
+from streamflow.http.problems import Problem, ProblemError, bad_request
 from streamflow.predict.http import requests
 from streamflow.predict.http.openapi import request_body
 from streamflow.predict.http.schema import example
 from streamflow.predict.models.live_model import Served
 from streamflow.predict.observe import metrics
 from streamflow.predict.outcome import Outcome
-from streamflow.predict.problems import Problem, ProblemError
 from streamflow.predict.service import Service
 
 _TENSOR = {"name": "user_id", "shape": [2], "datatype": "BYTES", "data": ["7590-VHVEG", "5575-GNVDE"]}
@@ -194,13 +195,13 @@ def _parse(body: bytes, header_length: str | None) -> InferenceRequest:
     length = len(body)
     if header_length is not None:
         if not _NUMBER.fullmatch(header_length) or int(header_length) > len(body):
-            raise requests.bad_request(f"{_HEADER_LENGTH} must be a number of bytes within the body.")
+            raise bad_request(f"{_HEADER_LENGTH} must be a number of bytes within the body.")
         length = int(header_length)
     try:
-        wanted = InferenceRequest.model_validate(requests.parse(body[:length]))
+        wanted = InferenceRequest.model_validate(json_body.parse(body[:length]))
     except (ValueError, RecursionError) as error:
         lines = str(error).splitlines()
-        raise requests.bad_request(f"The body is not an inference request: {' '.join(lines[1:3])}") from None
+        raise bad_request(f"The body is not an inference request: {' '.join(lines[1:3])}") from None
     if header_length is not None and len(wanted.inputs) == 1 and wanted.inputs[0].data is None:
         wanted.inputs[0].data = list(_binary(body[length:]))
     return wanted
@@ -211,15 +212,15 @@ def _binary(content: bytes) -> list[str]:
     found, at = [], 0
     while at < len(content):
         if at + 4 > len(content):
-            raise requests.bad_request("The binary input is truncated.")
+            raise bad_request("The binary input is truncated.")
         (size,) = struct.unpack_from("<I", content, at)
         at += 4
         if at + size > len(content):
-            raise requests.bad_request("The binary input is truncated.")
+            raise bad_request("The binary input is truncated.")
         try:
             found.append(content[at : at + size].decode())
         except UnicodeDecodeError:
-            raise requests.bad_request("A key in the binary input is not UTF-8.") from None
+            raise bad_request("A key in the binary input is not UTF-8.") from None
         at += size
     return found
 
@@ -227,12 +228,12 @@ def _binary(content: bytes) -> list[str]:
 def _keys(wanted: InferenceRequest, service: Service) -> list[str]:
     join_key = service.settings.join_key
     if len(wanted.inputs) != 1 or wanted.inputs[0].name != join_key or wanted.inputs[0].datatype != "BYTES":
-        raise requests.bad_request(f"Send one input, '{join_key}', of datatype BYTES.")
+        raise bad_request(f"Send one input, '{join_key}', of datatype BYTES.")
     tensor = wanted.inputs[0]
     data = tensor.data or []
     flat = [item for row in data for item in (row if isinstance(row, list) else [row])]
     if tensor.shape not in ([len(flat)], [len(flat), 1]) or not flat:
-        raise requests.bad_request(f"The shape of '{join_key}' must be [n] or [n, 1] for its n > 0 keys.")
+        raise bad_request(f"The shape of '{join_key}' must be [n] or [n, 1] for its n > 0 keys.")
     most = service.settings.max_request_entities
     if len(flat) > most:
         detail = f"{len(flat)} entities were requested; one request may have at most {most}. Send several requests."
@@ -240,10 +241,10 @@ def _keys(wanted: InferenceRequest, service: Service) -> list[str]:
     names = [output.name for output in wanted.outputs or ()]
     unknown = set(names) - {"probability", "prediction"}
     if unknown:
-        raise requests.bad_request(f"Unknown output(s): {', '.join(sorted(unknown))[:200]}.")
+        raise bad_request(f"Unknown output(s): {', '.join(sorted(unknown))[:200]}.")
     # Each name repeats the output in the answer, and one body has room for thousands of names.
     if len(set(names)) < len(names):
-        raise requests.bad_request("An output is named twice.")
+        raise bad_request("An output is named twice.")
     return [requests.check_key(key, join_key) for key in flat]
 
 

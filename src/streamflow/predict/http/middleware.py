@@ -7,32 +7,21 @@ gives the same answer at three times the cost (validation, dependencies, respons
 from __future__ import annotations
 
 import json
-import re
-import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from streamflow import log
+from streamflow.http.answers import CLIENT_GONE, App, Message, Receive, Scope, Send, send_whole
+from streamflow.http.answers import request_id as request_id_of
+from streamflow.http.failures import describe
+from streamflow.http.problems import FAILED, Problem, ProblemError
+from streamflow.http.receiving import BodyReader, ClientGoneError
 from streamflow.predict.http import answers, requests
 from streamflow.predict.http.access import PREDICT, Access
 from streamflow.predict.http.errors import render
-from streamflow.predict.http.receiving import BodyReader, ClientGoneError
 from streamflow.predict.observe import metrics
-from streamflow.predict.observe.failures import describe
-from streamflow.predict.problems import FAILED, Problem, ProblemError
 from streamflow.predict.service import Service
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 _LOG = log.get("streamflow.access")
-_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
-_CLIENT_GONE = 499
-"""Status in metrics and logs of a request whose client disconnected, as in nginx; it is never sent."""
 _JSON = (b"content-type", b"application/json")
 
 
@@ -65,7 +54,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        request_id = _request_id(scope)
+        request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
@@ -86,7 +75,7 @@ class RequestMiddleware:
         except ProblemError as error:
             await _send_problem(send_stamped, error.problem, scope["path"], request_id)
         except ClientGoneError:
-            status = _CLIENT_GONE
+            status = CLIENT_GONE
         except Exception as error:
             _LOG.error(
                 "request failed", handler=self._handler(scope), request_id=request_id, **describe(error)
@@ -132,7 +121,7 @@ class RequestMiddleware:
         began = time.perf_counter()
         content = json.dumps(answers.prediction(outcome, request_id)).encode()
         metrics.postprocessed(outcome.served.release.pointer.name, time.perf_counter() - began)
-        await _send(send, 200, [_JSON], content)
+        await send_whole(send, 200, [_JSON], content)
 
     def _handler(self, scope: Scope) -> str:
         """Path template for logs and metrics; the path itself may contain an entity's key."""
@@ -159,20 +148,8 @@ class RequestMiddleware:
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
-            given: str = value.decode()
-            return given
-    return secrets.token_hex(8)
-
-
 async def _send_problem(send: Send, problem: Problem, path: str, request_id: str) -> None:
     status, headers, content = render(problem, path, request_id)
-    await _send(send, status, [(name.encode(), value.encode()) for name, value in headers.items()], content)
-
-
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
-    headers.append((b"content-length", str(len(content)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    await send_whole(
+        send, status, [(name.encode(), value.encode()) for name, value in headers.items()], content
+    )

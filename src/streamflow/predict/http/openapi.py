@@ -7,9 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from streamflow.http.problems import CODES, MEDIA_TYPE
 from streamflow.predict.http.access import Needs
-from streamflow.predict.http.errors import MEDIA_TYPE
-from streamflow.predict.problems import CODES
 
 _SCHEMAS = "#/components/schemas/"
 _UNUSED = ("HTTPValidationError", "ValidationError")

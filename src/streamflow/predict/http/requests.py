@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
+from streamflow.http import json_body
+from streamflow.http.problems import Problem, ProblemError, bad_request
 from streamflow.predict.http.schema import KEY_PATTERN, MAX_KEY_LENGTH
-from streamflow.predict.problems import Problem, ProblemError
 
 _KEY = re.compile(KEY_PATTERN)
 
@@ -37,33 +37,9 @@ def read_keys(body: bytes, join_key: str, most: int) -> list[str]:
     return [check_key(key, join_key) for key in keys]
 
 
-def parse(body: bytes) -> Any:
-    """Parse JSON, none of whose objects has a member twice: two readers could see different values.
-
-    Raises:
-        ProblemError: `bad_request`, for a repeated member.
-        ValueError: The body is not JSON.
-        RecursionError: It is nested too deeply.
-    """
-    # One colon is one member at most, which spares most requests the slower parser.
-    if body.count(b":") <= 1:
-        return json.loads(body)
-    return json.loads(body, object_pairs_hook=_once)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its members, none of which may be repeated."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise bad_request(f"The member '{repeated[:60]}' is given twice.")
-    return made
-
-
 def _only_member(body: bytes, name: str, example: str) -> Any:
     try:
-        content = parse(body)
+        content = json_body.parse(body)
     except (ValueError, RecursionError):
         raise bad_request(f'The body is not JSON. Send {{"{name}": {example}}}.') from None
     if not isinstance(content, dict):
@@ -95,8 +71,3 @@ def check_key(key: Any, join_key: str) -> str:
             f"'{join_key}' contains half of a surrogate pair, which is not a character."
         ) from None
     return key
-
-
-def bad_request(detail: str) -> ProblemError:
-    """Make the problem of a malformed request."""
-    return ProblemError(Problem("bad_request", detail))

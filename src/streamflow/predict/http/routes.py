@@ -3,11 +3,11 @@
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from streamflow.http.problems import ProblemError
 from streamflow.predict.http import answers, requests
 from streamflow.predict.http.openapi import REFUSED, UNABLE, documented, key_parameter, request_body
 from streamflow.predict.http.schema import Schemas
 from streamflow.predict.observe import metrics
-from streamflow.predict.problems import ProblemError
 from streamflow.predict.service import Service
 
 

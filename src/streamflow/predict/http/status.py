@@ -6,12 +6,12 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from streamflow.http.problems import Problem, ProblemError
 from streamflow.predict.http import answers
 from streamflow.predict.http.openapi import documented
 from streamflow.predict.http.schema import Health
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.predict.observe import metrics
-from streamflow.predict.problems import Problem, ProblemError
 
 
 def add_health_routes(app: FastAPI, live: LiveModel) -> None:

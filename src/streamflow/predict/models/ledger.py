@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from streamflow.errors import DependencyDown
+from streamflow.http.problems import ProblemError
 from streamflow.model_version import files as version_files
 from streamflow.postgres import statements
 from streamflow.predict.features.connections import Connection
-from streamflow.predict.problems import ProblemError
 from streamflow.release import VersionPointer, missing, refused
 from streamflow.settings import DatabaseSettings
 

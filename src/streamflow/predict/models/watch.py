@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from streamflow import log, release_check
 from streamflow.errors import DependencyDown, ReleaseMissing, ReleaseRefused
+from streamflow.http.problems import ProblemError
 from streamflow.model_version.aliases import PRODUCTION, TRIAL_ALIASES
 from streamflow.predict.features import online_facts
 from streamflow.predict.features.connections import Connections
@@ -15,7 +16,6 @@ from streamflow.predict.models.ledger import Ledger
 from streamflow.predict.models.live_model import LiveModel, RefusedVersion, Served, make_served
 from streamflow.predict.models.memory import trim
 from streamflow.predict.observe import metrics
-from streamflow.predict.problems import ProblemError
 from streamflow.release import Release, VersionPointer
 from streamflow.settings import PredictSettings
 

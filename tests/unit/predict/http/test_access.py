@@ -13,11 +13,11 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamflow.http.api_keys import new_key
+from streamflow.http.problems import Problem
 from streamflow.predict.app import create_apps
 from streamflow.predict.http import access
-from streamflow.predict.http.api_keys import new_key
 from streamflow.predict.models.watch import Watch
-from streamflow.predict.problems import Problem
 from streamflow.predict.service import Service
 from streamflow.settings import PredictSettings, Settings
 

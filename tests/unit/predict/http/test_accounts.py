@@ -8,8 +8,8 @@ import json
 import pytest
 import structlog
 
+from streamflow.http.api_keys import new_key
 from streamflow.predict.app import create_apps
-from streamflow.predict.http.api_keys import new_key
 from streamflow.predict.service import Service
 from streamflow.settings import PredictSettings, Settings
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from streamflow.http.api_keys import new_key
 from streamflow.predict.http import middleware
-from streamflow.predict.http.api_keys import new_key
 from streamflow.predict.service import Service
 
 INFER = "/v2/models/m/infer"

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from streamflow.predict.http.stalled import StalledConnections
+from streamflow.http.stalled import StalledConnections
 
 
 class Connection:

@@ -10,8 +10,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from streamflow.predict.http.errors import MEDIA_TYPE
-from streamflow.predict.problems import Problem
+from streamflow.http.problems import MEDIA_TYPE, Problem
 
 MOST_HEAD_BYTES = 65_536
 """Largest request line with all headers, in bytes, and most bytes around a body that belong to none of its chunks."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from streamflow.predict.problems import Problem, ProblemError
+from streamflow.http.problems import Problem, ProblemError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 

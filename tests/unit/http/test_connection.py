@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from streamflow.predict.http.connection import MOST_HEAD_BYTES, MOST_QUEUED, capped
+from streamflow.http.connection import MOST_HEAD_BYTES, MOST_QUEUED, capped
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from streamflow import log
 from streamflow.errors import UsageError
-from streamflow.predict.problems import Problem
+from streamflow.http.problems import Problem
 from streamflow.times import parse_moment
 
 _LOG = log.get(__name__)

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from streamflow.predict.http.receiving import BodyReader
-from streamflow.predict.problems import ProblemError
+from streamflow.http.problems import ProblemError
+from streamflow.http.receiving import BodyReader
 
 SOON = 0.05
 

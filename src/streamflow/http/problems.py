@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+MEDIA_TYPE = "application/problem+json"
 CODES: dict[str, tuple[int, str]] = {
     "bad_request": (422, "The request is not valid"),
     "unauthorized": (401, "An API key is needed"),
@@ -77,3 +78,8 @@ FAILED = Problem(
     "internal_error", "This is a fault of the service. The service's log has the cause under this request id."
 )
 """Answer to a request that failed because of a bug."""
+
+
+def bad_request(detail: str) -> ProblemError:
+    """Make the problem of a malformed request."""
+    return ProblemError(Problem("bad_request", detail))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from streamflow.errors import UsageError
-from streamflow.predict.http import api_keys
+from streamflow.http import api_keys
 
 NOW = 1_700_000_000.0
 
