@@ -7,8 +7,9 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from streamflow import settings as settings_module
 from streamflow.errors import NotYet
+from streamflow.http.metrics_server import application
 from streamflow.jobs import run
-from streamflow.monitoring.exporter import PlatformCollector, application
+from streamflow.monitoring.exporter import PlatformCollector, metrics
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import Idle
 
@@ -104,7 +105,7 @@ def test_the_page_is_in_prometheus_format_and_health_needs_no_database(settings)
     assert generate_latest(registry).endswith(b"# EOF\n")
     answers = []
     away = settings_module.load(database={"port": 1})
-    body = application(away.database, away.mlflow.registered_model)(
+    body = application(metrics(away.database, away.mlflow.registered_model))(
         {"PATH_INFO": "/healthz"}, lambda status, headers: answers.append(status)
     )
     assert (answers, body) == (["200 OK"], [b"ok\n"])

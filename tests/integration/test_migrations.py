@@ -30,6 +30,10 @@ def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
         connection.execute(sa.text("DROP SEQUENCE streamflow.newest_stamp"))
         for function in ("server_clock()", "microseconds", "read_clock", "next_stamp"):
             connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
+        connection.execute(sa.text("DROP TRIGGER promotions_answer ON streamflow.promotions"))
+        connection.execute(sa.text("DROP TABLE streamflow.promotion_requests"))
+        for function in ("open_request", "keep_request", "answer_request", "tell_of_request"):
+            connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("DROP TRIGGER promotions_told ON streamflow.promotions"))
         connection.execute(sa.text("DROP TRIGGER promotions_trained ON streamflow.promotions"))
         for function in ("tell_of_promotion", "keep_releases", "refuse_untrained"):

@@ -1,4 +1,4 @@
-"""API keys with their scopes, expiry and rate; without a file of keys, none is required.
+"""API keys with their scopes, expiry and rate.
 
 The file has one key per line, `NAME SHA256 SCOPE[,SCOPE] [expires=TIME] [rate=COUNT/UNIT]`; only digests are stored.
 It is read again when it changes: to rotate a key, add the new line, move the clients, and remove the old line.
@@ -24,7 +24,7 @@ from streamflow.http.problems import Problem
 from streamflow.times import parse_moment
 
 _LOG = log.get(__name__)
-SCOPES = ("predict", "features")
+SCOPES = ("predict", "features", "promote")
 _PREFIX = "sf_"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LINE = re.compile(
@@ -134,7 +134,8 @@ def read(path: Path) -> dict[str, ApiKey]:
         return parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"The API keys in {path} cannot be read ({error}).", hint="See STREAMFLOW_PREDICT__API_KEYS_FILE."
+            f"The API keys in {path} cannot be read ({error}).",
+            hint="See STREAMFLOW_PREDICT__API_KEYS_FILE, or STREAMFLOW_PROMOTION__API_KEYS_FILE.",
         ) from error
 
 
@@ -181,6 +182,18 @@ class KeyFile:
     def find(self, given: str | None) -> ApiKey | None:
         """Find the key that a caller sent; None if it is unknown."""
         return self.keys.get(digest_of(given)) if given else None
+
+    def check(
+        self, headers: Iterable[tuple[bytes, bytes]], needed: frozenset[str]
+    ) -> tuple[ApiKey | None, Problem | None]:
+        """Find the key in ASGI headers, and count the request against its rate if it is allowed.
+
+        Returns:
+            The key, None if it is unknown; and why the request is refused, None if it is allowed.
+        """
+        given = given_key(headers)
+        key = self.find(given)
+        return key, refuse(key, given, needed, time.time()) or self.over_rate(key)
 
     def over_rate(self, key: ApiKey | None) -> Problem | None:
         """Count one request, and return a problem if the key has used up its rate."""

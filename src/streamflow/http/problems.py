@@ -12,6 +12,7 @@ CODES: dict[str, tuple[int, str]] = {
     "unauthorized": (401, "An API key is needed"),
     "forbidden": (403, "The API key may not do this"),
     "rate_limited": (429, "The API key is used too often"),
+    "conflict": (409, "The request contradicts an earlier one"),
     "not_found": (404, "Not found"),
     "method_not_allowed": (405, "This method is not allowed here"),
     "request_timeout": (408, "The request did not arrive in time"),
@@ -21,6 +22,7 @@ CODES: dict[str, tuple[int, str]] = {
     "schema_mismatch": (422, "Features do not fit the model"),
     "model_unavailable": (503, "No model is being served"),
     "feature_store_unavailable": (503, "The feature store does not answer"),
+    "ledger_unavailable": (503, "The ledger of promotions does not answer"),
     "overloaded": (503, "The service is at its limit"),
     "internal_error": (500, "The service failed"),
 }

@@ -42,7 +42,7 @@ def run(settings: Settings, name: str, recipe: Recipe) -> int:
     begin = time.monotonic()
     try:
         with locks.held_if_free(settings.database, locks.of_job(name)) as locked:
-            if not locked:
+            if locked is None:
                 logger.info("already running")
                 return 0
             logger.info("started")

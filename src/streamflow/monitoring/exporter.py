@@ -14,17 +14,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from socketserver import ThreadingMixIn
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from streamflow import log
 from streamflow.errors import StreamFlowError
+from streamflow.http import metrics_server
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.monitoring import freshness
 from streamflow.postgres import job_results, statements
@@ -217,30 +215,11 @@ def _add_time(metric: GaugeMetricFamily, labels: list[str], moment: datetime | N
         metric.add_metric(labels, moment.timestamp())
 
 
-def application(database: DatabaseSettings, model: str, scheduled: Sequence[str] = ()) -> Any:
-    """WSGI application with `/metrics`, and `/healthz`, which does not need the database."""
+def metrics(database: DatabaseSettings, model: str, scheduled: Sequence[str] = ()) -> CollectorRegistry:
+    """The registry of the exporter's metrics, which are read from the database at each scrape."""
     registry = CollectorRegistry()
     registry.register(PlatformCollector(database, model, scheduled))
-    metrics = make_wsgi_app(registry)
-
-    def serve(environ: dict[str, Any], start_response: Any) -> Any:
-        if environ.get("PATH_INFO") == "/healthz":
-            start_response("200 OK", [("Content-Type", "text/plain")])
-            return [b"ok\n"]
-        return metrics(environ, start_response)
-
-    return serve
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    """Threaded, so that it responds to probes while a scrape waits for the database."""
-
-    daemon_threads = True
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Discard the access log that the base class would write."""
+    return registry
 
 
 def serve(database: DatabaseSettings, model: str, host: str, port: int, scheduled: Sequence[str]) -> None:
@@ -255,6 +234,5 @@ def serve(database: DatabaseSettings, model: str, host: str, port: int, schedule
     """
     # As the first process of a container, Python would ignore SIGTERM.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    with make_server(host, port, application(database, model, scheduled), _Server, _QuietHandler) as server:
-        log.get("streamflow.exporter").info("serving", host=host, port=port)
-        server.serve_forever()
+    with metrics_server.serving(metrics(database, model, scheduled), host, port):
+        threading.Event().wait()

@@ -26,7 +26,9 @@ GROUP BY table_name;
 
 -- name: external_changes
 -- Number of moves of each alias of a model that were asked for in MLflow, done or refused.
-SELECT alias, count(*) FILTER (WHERE action = 'outside' OR facts ? 'detected') AS changes
+SELECT alias, count(*) FILTER (
+  WHERE (action = 'outside' OR facts ? 'detected') AND NOT facts ? 'request'
+) AS changes
 FROM streamflow.promotions
 WHERE model = :model
 GROUP BY alias;

@@ -120,14 +120,14 @@ def held(database: DatabaseSettings, name: str, wait_seconds: float) -> Iterator
 
 
 @contextlib.contextmanager
-def held_if_free(database: DatabaseSettings, name: str) -> Iterator[bool]:
+def held_if_free(database: DatabaseSettings, name: str) -> Iterator[sa.Connection | None]:
     """Try to take a lock and hold it for the duration of a `with` block, on a separate connection.
 
     No transaction stays open meanwhile. If the connection is lost, so is the lock, and the caller does not
-    notice.
+    notice, unless it uses the connection.
 
     Yields:
-        Whether the lock was taken; False means that another session holds it.
+        The connection that holds the lock, in autocommit mode; None if another session holds it.
 
     Raises:
         DependencyDown: PostgreSQL does not answer.
@@ -135,7 +135,7 @@ def held_if_free(database: DatabaseSettings, name: str) -> Iterator[bool]:
     parameters = {"key": key(name)}
     with _session(database) as connection:
         statement = sa.text("SELECT pg_try_advisory_lock(:key)")
-        yield bool(connection.execute(statement, parameters).scalar_one())
+        yield connection if connection.execute(statement, parameters).scalar_one() else None
         # If the connection was lost, the lock is free already.
         with contextlib.suppress(sa.exc.DBAPIError):
             connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), parameters)

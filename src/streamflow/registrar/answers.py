@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from streamflow import log
@@ -41,8 +42,12 @@ def answer(
         if promotion.outside_moves == "revert":
             raise Refused("Moves in MLflow are not accepted: promotion.outside_moves is 'revert'.")
         if request.version is not None:
+<<<<<<< HEAD
             registered = versions.get(backends.mlflow, request.version)
             artifacts.check_known(backends.database, backends.mlflow.registered_model, registered)
+=======
+            check_trained(backends, request.version)
+>>>>>>> 35b3d39 (Promotions can be asked for over HTTP: requests in PostgreSQL that the registrar answers through the gate)
         return _done(backends, promotion, request, targets)
     except (Busy, PromotionConflict):
         # The request stays open: the next look sees it again, beside whatever came first.
@@ -82,17 +87,57 @@ def _to_production(
         if not report.passed:
             raise decision.refusal(report)
         gate = report.summary()
+    return both_steps(backends, version, targets, said, gate=gate, last=said["facts"])
+
+
+def both_steps(
+    backends: Backends,
+    version: int,
+    targets: Targets,
+    said: Mapping[str, Any],
+    *,
+    gate: Mapping[str, Any] | None,
+    last: Mapping[str, Any],
+) -> Move:
+    """Promote a version to staging, unless it is there, and on to production.
+
+    Args:
+        backends: Where PostgreSQL, MLflow and the feature repo are.
+        version: Number of the version.
+        targets: What each alias stood for when the version was judged.
+        said: Who, why and facts, for the rows of the ledger.
+        gate: What the gate said, for the ledger.
+        last: Facts of the row that puts it into production.
+
+    Raises:
+        PromotionConflict: Another move came first.
+        Refused: See `promote`.
+    """
     if targets[STAGING] != version:
         promote.promote(backends, version, STAGING, expected=targets[STAGING], **said)
+    said = {**said, "facts": last}
     return promote.promote(backends, version, PRODUCTION, expected=targets[PRODUCTION], gate=gate, **said)
 
 
+<<<<<<< HEAD
 def _by(request: Request) -> str:
     return request.asked.by if request.asked else NOBODY
 
 
 def _facts(request: Request) -> dict[str, Any]:
     return {actions.ASKED_BY: request.by} | ({actions.ASKED_AT: request.asked.at} if request.asked else {})
+=======
+def check_trained(backends: Backends, version: int) -> None:
+    """Refuse what was not trained here before anything looks into its files.
+
+    Raises:
+        NotFound: There is no such version.
+        ReleaseRefused: It was not trained here.
+    """
+    pointer = artifacts.pointer_of(backends.mlflow.registered_model, versions.get(backends.mlflow, version))
+    with transaction(backends.database) as connection:
+        releases.check_trained(connection, pointer)
+>>>>>>> 35b3d39 (Promotions can be asked for over HTTP: requests in PostgreSQL that the registrar answers through the gate)
 
 
 def _why(request: Request) -> str:

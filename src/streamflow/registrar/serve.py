@@ -1,26 +1,43 @@
-"""Run the registrar: one leader looks at MLflow every few seconds; metrics and health over HTTP."""
+"""Run the registrar: one leader looks at MLflow every few seconds and answers requests; every replica takes them."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib
 import signal
+import socket
 import threading
 import time
-from http.server import ThreadingHTTPServer
+from collections.abc import Callable, Iterator
 
+import sqlalchemy as sa
+import uvicorn
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.exposition import MetricsHandler
 
 from streamflow import log
 from streamflow.errors import Busy, DependencyDown, PromotionConflict, StreamFlowError
-from streamflow.postgres import locks
+from streamflow.http import metrics_server
+from streamflow.http import server as http_server
+from streamflow.http.api_keys import KeyFile
+from streamflow.http.server import QuietServer
+from streamflow.postgres import locks, notifications
+from streamflow.registrar.api import RECEIVE_SECONDS, Api
+from streamflow.registrar.asked import answer_waiting
 from streamflow.registrar.look import forget, look
+from streamflow.registrar.requests import CHANNEL
 from streamflow.registry import actions
+from streamflow.registry.trail import Move
 from streamflow.settings import Backends, PromotionSettings
 
 _LOG = log.get(__name__)
 _FORGET_SECONDS = 3600.0
 _FAILED_TIMES = 15
+_MOST_CONNECTIONS = 64
+_KEYS_EVERY_SECONDS = 1.0
+_END_SECONDS = 15.0
+_SIGNAL_SECONDS = 0.5
+"""Longest time until a signal is noticed, in seconds."""
 _LEADER_SECONDS = 5.0
 """Time between two tries to become the leader, in seconds."""
 
@@ -53,7 +70,7 @@ class Registrar:
         )
         self._answered = Counter(
             "streamflow_registrar_requests",
-            "Requests made in MLflow, by alias and answer",
+            "Requests made in MLflow or over the API, by alias and answer",
             ["alias", "answer"],
             registry=self.metrics,
         )
@@ -63,20 +80,25 @@ class Registrar:
         model = self._backends.mlflow.registered_model
         while not self._stopped.is_set():
             try:
-                with locks.held_if_free(self._backends.database, locks.of_registrar(model)) as leads:
-                    self._leader.set(leads)
-                    if leads:
-                        self._lead()
+                with locks.held_if_free(self._backends.database, locks.of_registrar(model)) as connection:
+                    self._leader.set(connection is not None)
+                    if connection is not None:
+                        self._lead(connection)
             except DependencyDown as error:
                 _LOG.warning("registrar waits", why=error.what)
+            except sa.exc.OperationalError as error:
+                # With the connection, the lock is lost: another process may lead now.
+                _LOG.warning("registrar leads no more", why=str(error.orig))
+            self._leader.set(0)
             self._stopped.wait(_LEADER_SECONDS)
 
     def stop(self) -> None:
         """End `run` after the look in progress."""
         self._stopped.set()
 
-    def _lead(self) -> None:
+    def _lead(self, connection: sa.Connection) -> None:
         _LOG.info("registrar leads")
+        notifications.listen(connection, CHANNEL)
         # What the gate imports takes seconds to load, which the first request should not wait for.
         threading.Thread(
             target=importlib.import_module, args=("streamflow.gate.gather",), daemon=True
@@ -84,20 +106,20 @@ class Registrar:
         while not self._stopped.is_set():
             pause = self._promotion.look_seconds
             # What failed for a reason of its own would fail again at once, after seconds of work.
-            self._stopped.wait(pause if self._look() else _FAILED_TIMES * pause)
+            worked = [self._tried(self._look), self._tried(self._answer)]
+            self._wait(connection, pause if all(worked) else _FAILED_TIMES * pause)
 
-    def _look(self) -> bool:
-        """Look once; return whether that worked, or only a server was away."""
+    def _wait(self, connection: sa.Connection, seconds: float) -> None:
+        """Wait, but not beyond the next request or signal."""
+        end = time.monotonic() + seconds
+        while not self._stopped.is_set() and (left := end - time.monotonic()) > 0:
+            if notifications.wait(connection, min(left, _SIGNAL_SECONDS)):
+                return
+
+    def _tried(self, step: Callable[[], None]) -> bool:
+        """Take a step; return whether that worked, or only a server was away."""
         try:
-            for move in look(self._backends, self._promotion):
-                answer = "refused" if actions.REFUSED in move.facts else "done"
-                self._answered.labels(move.alias, answer).inc()
-                _LOG.info("request answered", alias=move.alias, version=move.to_version, answer=answer)
-            self._mlflow_is(True, "")
-            self._looked.set_to_current_time()
-            if time.monotonic() - self._forgotten > _FORGET_SECONDS:
-                forget(self._backends, self._promotion.keep_releases)
-                self._forgotten = time.monotonic()
+            step()
         except DependencyDown as error:
             self._mlflow_is(False, error.what)
         except (Busy, PromotionConflict) as error:
@@ -109,6 +131,24 @@ class Registrar:
             _LOG.exception("look failed")
             return False
         return True
+
+    def _look(self) -> None:
+        for move in look(self._backends, self._promotion):
+            self._note(move)
+        self._mlflow_is(True, "")
+        self._looked.set_to_current_time()
+        if time.monotonic() - self._forgotten > _FORGET_SECONDS:
+            forget(self._backends, self._promotion.keep_releases)
+            self._forgotten = time.monotonic()
+
+    def _answer(self) -> None:
+        for move in answer_waiting(self._backends, self._promotion):
+            self._note(move)
+
+    def _note(self, move: Move) -> None:
+        answer = "refused" if actions.REFUSED in move.facts else "done"
+        self._answered.labels(move.alias, answer).inc()
+        _LOG.info("request answered", alias=move.alias, version=move.to_version, answer=answer)
 
     def _mlflow_is(self, up: bool, why: str) -> None:
         self._up.set(up)
@@ -122,37 +162,55 @@ def serve(backends: Backends, promotion: PromotionSettings, host: str, port: int
 
     Args:
         backends: Where PostgreSQL, MLflow and the feature repo are.
-        promotion: Rules of the gate, what to do about moves in MLflow, how often to look.
-        host: Address that metrics and health are served at.
-        port: TCP port of these.
+        promotion: Rules of the gate, what to do about moves in MLflow, how often to look, the API's port and keys.
+        host: Address that metrics, health and the API are served at.
+        port: TCP port of metrics and health.
+
+    Raises:
+        DependencyDown: A port is in use.
+        UsageError: The API keys cannot be read.
     """
     registrar = Registrar(backends, promotion)
     # As the first process of a container, Python would ignore SIGTERM.
     signal.signal(signal.SIGTERM, lambda number, frame: registrar.stop())
-    with ThreadingHTTPServer((host, port), _handler(registrar.metrics)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        _LOG.info("serving", host=host, port=port)
+    with (
+        metrics_server.serving(registrar.metrics, host, port),
+        _api(backends, promotion, host),
+    ):
+        registrar.run()
+
+
+@contextlib.contextmanager
+def _api(backends: Backends, promotion: PromotionSettings, host: str) -> Iterator[None]:
+    keys = KeyFile(promotion.api_keys_file) if promotion.api_keys_file else None
+    app = Api(backends.database, backends.mlflow.registered_model, keys)
+    bound = http_server.bind(host, promotion.api_port, "STREAMFLOW_PROMOTION__API_PORT")
+    config = http_server.config(app, host, promotion.api_port, _MOST_CONNECTIONS, lifespan="off")
+    server = _KeyedServer(config, keys)
+    thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
+    thread.start()
+    _LOG.info("serving promotions", host=host, port=promotion.api_port, keys=keys is not None)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(_END_SECONDS)
+
+
+class _KeyedServer(QuietServer):
+    """A server that reads its API keys again when their file has changed."""
+
+    def __init__(self, config: uvicorn.Config, keys: KeyFile | None) -> None:
+        super().__init__(config, RECEIVE_SECONDS)
+        self._keys = keys
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to end."""
+        following = None
+        if self._keys is not None:
+            following = asyncio.create_task(self._keys.follow(_KEYS_EVERY_SECONDS))
         try:
-            registrar.run()
+            await super().serve(sockets)
         finally:
-            server.shutdown()
-
-
-def _handler(metrics: CollectorRegistry) -> type[MetricsHandler]:
-    class Handler(MetricsHandler):
-        registry = metrics
-
-        def do_GET(self) -> None:  # noqa: N802
-            """Answer a probe, or with the metrics."""
-            if self.path == "/healthz":
-                self.send_response(200)
-                self.send_header("Content-Length", "3")
-                self.end_headers()
-                self.wfile.write(b"ok\n")
-            else:
-                super().do_GET()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Discard the access log that the base class would write."""
-
-    return Handler
+            if following is not None:
+                following.cancel()

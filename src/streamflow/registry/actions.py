@@ -14,8 +14,8 @@ RESUME: Final = "resume"
 """Scheduled trainings may promote again, after a rollback or a demotion had paused that."""
 
 EXTERNAL: Final = "outside"
-"""A request made in MLflow, by moving the alias or a stage there, was refused. In rows of earlier releases: it was
-moved there, and that was accepted."""
+"""A request made in MLflow, by moving the alias or a stage there, or over the API was refused. In rows of earlier
+releases: it was moved there, and that was accepted."""
 
 REVERT: Final = "revert"
 """In rows of earlier releases: an external change was undone."""
@@ -40,6 +40,9 @@ REQUESTED: Final = "requested"
 
 REFUSED: Final = "refused"
 """Fact of a refused request: why."""
+
+REQUEST: Final = "request"
+"""Fact of a row that answers a request made over the API: its id. With the row, the database marks it answered."""
 
 NOT_BEFORE: Final = "not_before"
 """Fact of an external change in rows of earlier releases: it was made after this time, that of the last look."""

@@ -108,7 +108,9 @@ class LockedRegistry:
         later = [move for move in past if move.promotion_id > line]
         # A refused request that MLflow still shows: it was not put back before the process ended.
         refused = {
-            (move.alias, move.facts[actions.REQUESTED]) for move in later if actions.REQUESTED in move.facts
+            (move.alias, move.facts[actions.REQUESTED])
+            for move in later
+            if actions.REQUESTED in move.facts and actions.REQUEST not in move.facts
         }
         answered = {each.alias for each in asked if (each.alias, each.version) in refused} | set(forced)
         for write in alignment.writes(states, seen, answered):

@@ -128,8 +128,13 @@ ROLES: Mapping[str, Role] = {
         database=("TEMPORARY", "CREATE"),
     ),
     "registrar": Role(
-        "the registrar; answers what is moved in MLflow, and makes a schema `known_*` of views when it judges",
-        (*_WAIT, *_read(SOURCE, FEATURES, FEAST), *_PROMOTE),
+        "the registrar; answers requests for promotions, and makes a schema `known_*` of views when it judges",
+        (
+            *_WAIT,
+            *_read(SOURCE, FEATURES, FEAST),
+            *_PROMOTE,
+            ("SELECT, INSERT", PLATFORM, ("promotion_requests",)),
+        ),
         database=("TEMPORARY", "CREATE"),
     ),
     "score": Role(

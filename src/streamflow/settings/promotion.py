@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -21,6 +22,10 @@ class PromotionSettings(Section):
     """Interval between two looks of the registrar at MLflow, in seconds."""
     registrar_port: int = Field(9101, ge=1, le=65535)
     """TCP port of the registrar's metrics and health."""
+    api_port: int = Field(9102, ge=1, le=65535)
+    """TCP port at which the registrar takes requests for promotions over HTTP."""
+    api_keys_file: Path | None = None
+    """File of API keys of scope `promote`, with lines made by `streamflow keys new`; empty lets nobody ask there."""
     keep_releases: int = Field(10, ge=2)
     """Number of former production releases whose files stay in PostgreSQL, for rollbacks."""
     improvement: Literal["minimum", "fresher"] = "minimum"

@@ -42,6 +42,7 @@ def serving(name):
     port = free_port()
     # Importing Feast, as tests do, switches prometheus_client to files of several processes.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PROMETHEUS_MULTIPROC")}
+    environment["STREAMFLOW_PROMOTION__API_PORT"] = str(free_port())
     command = [sys.executable, "-m", "streamflow", "serve", name, "--port", str(port)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from starlette.datastructures import QueryParams
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import Receive, Send
 
-from streamflow.http import api_keys
 from streamflow.http.api_keys import KeyFile
 from streamflow.http.problems import Problem, ProblemError
 
@@ -125,11 +123,9 @@ class Access:
         """
         if self._key_file is None or not needed:
             return
-        given = api_keys.given_key(scope["headers"])
-        key = self._key_file.find(given)
+        key, problem = self._key_file.check(scope["headers"], needed)
         if key is not None:
             scope["key_id"] = key.name
-        problem = api_keys.refuse(key, given, needed, time.time()) or self._key_file.over_rate(key)
         if problem is not None:
             raise ProblemError(problem)
 
