@@ -42,12 +42,7 @@ def answer(
         if promotion.outside_moves == "revert":
             raise Refused("Moves in MLflow are not accepted: promotion.outside_moves is 'revert'.")
         if request.version is not None:
-<<<<<<< HEAD
-            registered = versions.get(backends.mlflow, request.version)
-            artifacts.check_known(backends.database, backends.mlflow.registered_model, registered)
-=======
-            check_trained(backends, request.version)
->>>>>>> 35b3d39 (Promotions can be asked for over HTTP: requests in PostgreSQL that the registrar answers through the gate)
+            check_known(backends, request.version)
         return _done(backends, promotion, request, targets)
     except (Busy, PromotionConflict):
         # The request stays open: the next look sees it again, beside whatever came first.
@@ -119,25 +114,23 @@ def both_steps(
     return promote.promote(backends, version, PRODUCTION, expected=targets[PRODUCTION], gate=gate, **said)
 
 
-<<<<<<< HEAD
+def check_known(backends: Backends, version: int) -> None:
+    """Refuse what was not trained here, or was refused before, before anything looks into its files.
+
+    Raises:
+        NotFound: There is no such version.
+        ReleaseRefused: It was not trained here, or a check refused it.
+    """
+    registered = versions.get(backends.mlflow, version)
+    artifacts.check_known(backends.database, backends.mlflow.registered_model, registered)
+
+
 def _by(request: Request) -> str:
     return request.asked.by if request.asked else NOBODY
 
 
 def _facts(request: Request) -> dict[str, Any]:
     return {actions.ASKED_BY: request.by} | ({actions.ASKED_AT: request.asked.at} if request.asked else {})
-=======
-def check_trained(backends: Backends, version: int) -> None:
-    """Refuse what was not trained here before anything looks into its files.
-
-    Raises:
-        NotFound: There is no such version.
-        ReleaseRefused: It was not trained here.
-    """
-    pointer = artifacts.pointer_of(backends.mlflow.registered_model, versions.get(backends.mlflow, version))
-    with transaction(backends.database) as connection:
-        releases.check_trained(connection, pointer)
->>>>>>> 35b3d39 (Promotions can be asked for over HTTP: requests in PostgreSQL that the registrar answers through the gate)
 
 
 def _why(request: Request) -> str:
