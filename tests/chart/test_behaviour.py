@@ -364,7 +364,41 @@ def test_requests_of_a_small_install_fit_two_cores():
     ],
 )
 def test_predict_reads_api_keys_and_the_releases_own_clients_send_one(where, file, variable):
-    template = pod_specs(render("predict.apiKeys.existingSecret=keys"))[where]
+    reads_api_keys(render("predict.apiKeys.existingSecret=keys"), where, file, variable)
+
+
+API = ("registrar.api.enabled=true", "registrar.api.apiKeys.existingSecret=keys")
+
+
+def test_the_registrar_takes_requests_with_api_keys_at_a_port_of_its_service():
+    objects = render(*API)
+    where, variable = "Deployment streamflow-registrar", "STREAMFLOW_PROMOTION__API_KEYS_FILE"
+    reads_api_keys(objects, where, "keys", variable)
+    [container] = pod_specs(objects)[where]["spec"]["containers"]
+    assert {"name": "STREAMFLOW_PROMOTION__API_PORT", "value": "9102"} in container["env"]
+    assert {"name": "api", "containerPort": 9102} in container["ports"]
+    [service] = [
+        item
+        for item in objects
+        if item["kind"] == "Service" and item["metadata"]["name"] == "streamflow-registrar"
+    ]
+    assert [(port["name"], port["targetPort"]) for port in service["spec"]["ports"]] == [
+        ("metrics", "metrics"),
+        ("api", "api"),
+    ]
+
+
+def test_without_its_api_the_registrar_has_neither_keys_nor_a_port_for_it():
+    """Its process listens nevertheless, and lets nobody ask."""
+    objects = render("registrar.api.apiKeys.existingSecret=keys")
+    template = pod_specs(objects)["Deployment streamflow-registrar"]
+    [container] = template["spec"]["containers"]
+    assert [port["name"] for port in container["ports"]] == ["metrics"]
+    assert "api-keys" not in {volume["name"] for volume in template["spec"]["volumes"]}
+
+
+def reads_api_keys(objects, where, file, variable):
+    template = pod_specs(objects)[where]
     volume = next(item for item in template["spec"]["volumes"] if item["name"] == "api-keys")
     assert (volume["secret"]["secretName"], volume["secret"]["items"]) == (
         "keys",

@@ -49,6 +49,7 @@ def test_processes_listen_on_the_same_ports_without_the_chart():
     }
     assert Settings().predict.port == FACTS["predict"]["port"]
     assert Settings().promotion.registrar_port == FACTS["registrar"]["metricsPort"]
+    assert Settings().promotion.api_port == FACTS["registrar"]["apiPort"]
 
 
 def test_every_component_and_job_logs_in_as_a_role_that_the_database_has():
@@ -89,7 +90,7 @@ def test_a_server_opens_its_ports_and_annotates_its_metrics_port(name):
 
 
 def test_the_budget_of_connections_counts_every_pool():
-    """By hand: predict (4 + 1) x 5, MLflow 1 x 2 x 2 x 3, Feast (2 + 1) x 4 x 12, exporter 2, registrar 8, jobs 21."""
+    """By hand: predict (4 + 1) x 5, MLflow 1 x 2 x 2 x 3, Feast (2 + 1) x 4 x 12, exporter 2, registrar 10, jobs 21."""
     sets = (
         "predict.autoscaling.maxReplicas=4",
         "settings.predict.poolSize=5",
@@ -98,10 +99,10 @@ def test_the_budget_of_connections_counts_every_pool():
         "feast.replicaCount=2",
         "feast.workers=4",
     )
-    assert 25 + 12 + 144 + 2 + 8 + 21 == 212
-    assert render(*sets, "postgresql.maxConnections=265")
-    with pytest.raises(RefusedError, match=r"212 connections"):
-        render(*sets, "postgresql.maxConnections=264")
+    assert 25 + 12 + 144 + 2 + 10 + 21 == 214
+    assert render(*sets, "postgresql.maxConnections=268")
+    with pytest.raises(RefusedError, match=r"214 connections"):
+        render(*sets, "postgresql.maxConnections=267")
 
 
 def test_the_documented_roles_are_those_of_the_database():

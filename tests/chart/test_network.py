@@ -156,6 +156,32 @@ def policy_of(objects, component):
     return found[0]
 
 
+API = ("registrar.api.enabled=true", "registrar.api.apiKeys.existingSecret=keys")
+OPENED = "registrar.networkPolicy.allowExternal=true"
+MESH = "registrar.networkPolicy.extraIngress[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=mesh"
+
+
+@pytest.mark.parametrize(
+    ("sets", "reachable"),
+    [
+        ((), set()),
+        (API, set()),
+        ((OPENED,), set()),
+        ((*API, OPENED), {"elsewhere", "mesh"}),
+        ((*API, MESH), {"mesh"}),
+    ],
+)
+def test_requests_for_promotions_are_let_in_as_the_knobs_say_and_no_others(sets, reachable):
+    found = policies(render(*sets))
+    port = FACTS["registrar"]["apiPort"]
+    assert reachable == {
+        space
+        for space in ("elsewhere", "mesh")
+        if open_between(found, "ci", "registrar", port, namespace=space)
+    }
+    assert not open_between(found, "predict", "registrar", port)
+
+
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_every_component_accepts_extra_ingress_and_egress_rules(component):
     block = component if component in ("demo", "test", "migrate", *PORTS) else f"jobs.{component}"

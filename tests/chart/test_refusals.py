@@ -89,6 +89,10 @@ MISTAKES = {
         ["predict.autoscaling.minReplicas=9"],
         ["predict.autoscaling.minReplicas", "predict.autoscaling.maxReplicas"],
     ),
+    "an API without keys": (
+        ["registrar.api.enabled=true"],
+        ["registrar.api.enabled", "registrar.api.apiKeys.existingSecret"],
+    ),
     "two MLflow pods on one disk": (
         ["mlflow.replicaCount=2"],
         ["mlflow.replicaCount", "mlflow.artifactsUrl"],

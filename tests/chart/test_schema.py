@@ -54,6 +54,8 @@ DERIVED = {
     "predict.host",
     "predict.port",
     "predict.status_port",
+    "promotion.api_keys_file",
+    "promotion.api_port",
     "promotion.registrar_port",
 }
 

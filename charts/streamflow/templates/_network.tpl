@@ -9,13 +9,15 @@
 {{- end -}}
 
 {{- /*
-Ingress rules of a component: the components that call it may connect to its port, Prometheus to its metrics port. For a
+Ingress rules of a component: the components that call it may connect to its port (or that of its API, if it is enabled),
+Prometheus to its metrics port. For a
 component without a port, the rule names no port and allows all. Arguments: root, component, talks (component -> targets), policy (values of its networkPolicy).
 */ -}}
 {{- define "streamflow.ingressRules" -}}
 {{- $facts := include "streamflow.factsOf" . | fromYaml -}}
 {{- $metrics := $facts.metricsPort -}}
 {{- $port := $facts.port | default $metrics -}}
+{{- if and $facts.apiPort (get .root.Values .component).api.enabled }}{{ $port = $facts.apiPort }}{{ end -}}
 {{- $callers := list -}}
 {{- range $caller, $targets := .talks -}}
 {{-   if has $.component $targets }}{{ $callers = append $callers $caller }}{{ end -}}

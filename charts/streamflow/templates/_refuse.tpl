@@ -4,7 +4,7 @@ checked here: values.schema.json checks the knobs one by one.
 */ -}}
 {{- define "streamflow.refuse" -}}
 {{- $problems := list -}}
-{{- range list "refuseDatabase" "refuseSecrets" "refusePredict" "refuseMlflow" "refuseFeast" "refuseServices" "refuseJobs" "refuseImages" -}}
+{{- range list "refuseDatabase" "refuseSecrets" "refusePredict" "refuseRegistrar" "refuseMlflow" "refuseFeast" "refuseServices" "refuseJobs" "refuseImages" -}}
 {{-   $problems = concat $problems (fromYamlArray (include (printf "streamflow.%s" .) $)) -}}
 {{- end -}}
 {{- if $problems -}}
@@ -91,6 +91,14 @@ checked here: values.schema.json checks the knobs one by one.
 {{- $needed := addf .preStopSeconds $.Values.settings.predict.drainSeconds -}}
 {{- if ge $needed (float64 .terminationGracePeriodSeconds) }}
 - "predict.terminationGracePeriodSeconds={{ .terminationGracePeriodSeconds }} is not longer than predict.preStopSeconds + settings.predict.drainSeconds = {{ $needed }}: pods would be killed while they drain. Raise it."
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "streamflow.refuseRegistrar" -}}
+{{- with .Values.registrar.api -}}
+{{- if and .enabled (not .apiKeys.existingSecret) }}
+- "registrar.api.enabled is true, but registrar.api.apiKeys.existingSecret is empty, so nobody could ask: name a Secret with API keys of scope promote."
 {{- end }}
 {{- end }}
 {{- end -}}

@@ -1,4 +1,4 @@
-"""`streamflow keys`: API keys of the predict service."""
+"""`streamflow keys`: API keys of the predict service and of the registrar."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from streamflow.cli.output import AsJson, print_json
 from streamflow.times import parse_moment
 
-app = typer.Typer(no_args_is_help=True, help="API keys of the predict service.")
+app = typer.Typer(no_args_is_help=True, help="API keys of the predict service and of the registrar.")
 
 
 @app.command()
@@ -17,7 +17,7 @@ def new(
     name: Annotated[str, typer.Argument(help="Name of the client that the key is for.")],
     scope: Annotated[
         list[str],
-        typer.Option(help="What it may do: predict, features; may be repeated."),
+        typer.Option(help="What it may do: predict, features, promote; may be repeated."),
     ],
     expires: Annotated[
         str,
@@ -34,6 +34,8 @@ def new(
     as_json: AsJson = False,
 ) -> None:
     """Make a key, and its line for the file that STREAMFLOW_PREDICT__API_KEYS_FILE names.
+
+    A key of scope `promote` is for the registrar: STREAMFLOW_PROMOTION__API_KEYS_FILE.
 
     The key is shown once and stored nowhere; the line holds its digest only.
 

@@ -82,7 +82,9 @@ def registrar(
         typer.Option(help="TCP port of metrics and health; STREAMFLOW_PROMOTION__REGISTRAR_PORT by default."),
     ] = None,
 ) -> None:
-    """Answer what is moved in MLflow through the gate, and keep MLflow in line with the ledger of promotions.
+    """Answer what is moved in MLflow or asked for over HTTP through the gate; keep MLflow in line with the ledger.
+
+    STREAMFLOW_PROMOTION__API_PORT and __API_KEYS_FILE say where and of whom requests are taken.
 
     Example: streamflow serve registrar --host 0.0.0.0
     """

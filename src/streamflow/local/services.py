@@ -23,6 +23,9 @@ POSTGRES, MLFLOW, FEAST, PREDICT, REGISTRAR = "postgres", "mlflow", "feast", "pr
 NAMES = (POSTGRES, MLFLOW, REGISTRAR, FEAST, PREDICT)
 """All services, in the order in which they are listed."""
 
+PROMOTIONS = "promotions"
+"""Name of the registrar's second port, that of its API."""
+
 _DATABASE = "STREAMFLOW_DATABASE__"
 # Bypass a proxy that the environment names: it could not reach this machine's loopback address.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -61,6 +64,7 @@ def preferred_ports(settings: Settings) -> dict[str, int]:
         FEAST: urlsplit(settings.feast.server_url).port or 6566,
         PREDICT: settings.predict.port,
         REGISTRAR: settings.promotion.registrar_port,
+        PROMOTIONS: settings.promotion.api_port,
     }
 
 
@@ -83,7 +87,7 @@ def stack_settings(base: Settings, home: Path, ports: Mapping[str, int], passwor
             "server_url": f"http://{LOOPBACK}:{ports[FEAST]}",
         },
         predict={"host": LOOPBACK, "port": ports[PREDICT]},
-        promotion={"registrar_port": ports[REGISTRAR]},
+        promotion={"registrar_port": ports[REGISTRAR], "api_port": ports[PROMOTIONS]},
     )
 
 
@@ -98,6 +102,7 @@ def addresses(settings: Settings) -> dict[str, str]:
         "STREAMFLOW_PREDICT__HOST": settings.predict.host,
         "STREAMFLOW_PREDICT__PORT": str(settings.predict.port),
         "STREAMFLOW_PROMOTION__REGISTRAR_PORT": str(settings.promotion.registrar_port),
+        "STREAMFLOW_PROMOTION__API_PORT": str(settings.promotion.api_port),
         # For notebooks and MLflow's own commands.
         "MLFLOW_TRACKING_URI": settings.mlflow.tracking_uri,
     }

@@ -116,6 +116,11 @@ def _choose_ports(home: Path, base: Settings, tell: Callable[[str], None]) -> di
         chosen[name] = homes.free_port(preferred[name], set(chosen.values()))
         if chosen[name] != preferred[name]:
             tell(f"Port {preferred[name]} is taken; {name} gets {chosen[name]}.")
+    api = preferred[services.PROMOTIONS]
+    # A registrar that runs holds its port itself.
+    if REGISTRAR not in chosen or _running(home, REGISTRAR) is None:
+        api = homes.free_port(api, set(chosen.values()))
+    chosen[services.PROMOTIONS] = api
     return chosen
 
 

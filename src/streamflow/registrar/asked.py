@@ -80,7 +80,7 @@ def _judged(backends: Backends, promotion: PromotionSettings, request: Promotion
 
 def _done(backends: Backends, promotion: PromotionSettings, request: PromotionRequest) -> Move:
     version = request.version
-    answers.check_trained(backends, version)
+    answers.check_known(backends, version)
     said: dict[str, Any] = {"why": request.why, "by": request.asked_by}
     # Only the last step answers the request: killed between the two, it is still open, and one step is left.
     last = {actions.REQUEST: request.id}

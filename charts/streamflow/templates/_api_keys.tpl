@@ -1,19 +1,19 @@
-{{- /* Volume with one key of the API keys' Secret. Arguments: root, file (keys or client). */ -}}
+{{- /* Volume with one key of a Secret of API keys. Arguments: secret, file (keys or client). */ -}}
 {{- define "streamflow.apiKeysVolume" -}}
 secret:
-  secretName: {{ .root.Values.predict.apiKeys.existingSecret }}
+  secretName: {{ .secret }}
   defaultMode: 0440
   items: [{key: {{ .file }}, path: {{ .file }}}]
 {{- end -}}
 
 {{- /*
 Adds that volume to a pod's context, with the environment variable that names its file; does nothing without a Secret.
-Arguments: context (see _pod.tpl), file, variable.
+Arguments: context (see _pod.tpl), secret (its name; empty: none), file, variable.
 */ -}}
 {{- define "streamflow.withApiKeys" -}}
 {{- $context := .context -}}
-{{- if $context.root.Values.predict.apiKeys.existingSecret -}}
-{{- $volume := include "streamflow.apiKeysVolume" (dict "root" $context.root "file" .file) | fromYaml -}}
+{{- if .secret -}}
+{{- $volume := include "streamflow.apiKeysVolume" (dict "secret" .secret "file" .file) | fromYaml -}}
 {{- $_ := set $context "env" (merge (dict .variable (printf "/run/secrets/api-keys/%s" .file)) ($context.env | default dict)) -}}
 {{- $_ := set $context "mounts" (merge (dict "api-keys" "/run/secrets/api-keys") ($context.mounts | default dict)) -}}
 {{- $_ := set $context "volumes" (merge (dict "api-keys" $volume) ($context.volumes | default dict)) -}}
