@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 
@@ -28,8 +30,7 @@ def wait(connection: sa.Connection, seconds: float) -> bool:
     Raises:
         sa.exc.OperationalError: The connection is lost; whoever holds a lock by it has lost that too.
     """
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101
+    driver: Any = connection.connection.driver_connection
     try:
         return any(True for _ in driver.notifies(timeout=seconds, stop_after=1))
     except connection.dialect.loaded_dbapi.OperationalError as error:
