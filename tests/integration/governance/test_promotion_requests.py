@@ -209,7 +209,7 @@ CALLS = (
     "set_stage",
     "set_description",
     "set_model_tag",
-    "aliases",
+    "model",
     "versions",
     "file",
 )
