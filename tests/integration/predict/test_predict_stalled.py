@@ -13,6 +13,7 @@ import sys
 import pytest
 import uvicorn
 
+from streamflow.http import server as http_server
 from streamflow.http.connection import capped
 from streamflow.predict import server
 from streamflow.predict.models.live_model import LiveModel
@@ -31,15 +32,14 @@ async def application(scope, receive, send):
     await send({"type": "http.response.body"})
 
 
-@pytest.mark.parametrize("kind", [server.StatusServer, server.SweepingServer])
+@pytest.mark.parametrize("kind", [http_server.QuietServer, http_server.SweepingServer])
 @pytest.mark.parametrize("content", [b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"GET / HTTP/1.1\r\nhost"])
 def test_a_stalled_client_is_closed(kind, content, monkeypatch):
-    monkeypatch.setattr(server, "_MOST_UNREAD_SECONDS", 1.0)
-    settings = PredictSettings(receive_timeout_seconds=1.0)
+    monkeypatch.setattr(http_server, "_MOST_UNREAD_SECONDS", 1.0)
 
     async def scenario():
         config = uvicorn.Config(application, http=capped(8), lifespan="off", ws="none", log_config=None)
-        serving = kind(config, settings)
+        serving = kind(config, 1.0)
         serving.capture_signals = contextlib.nullcontext
         listener = socket.create_server(("127.0.0.1", 0))
         task = asyncio.create_task(serving.serve([listener]))
@@ -66,7 +66,7 @@ def test_a_second_interrupt_does_not_wait_for_either_port():
     async def scenario():
         config = uvicorn.Config(application, http=capped(8), lifespan="off", ws="none", log_config=None)
         listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-        status = server.StatusServer(config, settings)
+        status = http_server.QuietServer(config, settings.receive_timeout_seconds)
         beside = server.Beside(status, listeners[0])
         serving = server.DrainingServer(config, LiveModel(), settings, beside)
         serving.capture_signals = contextlib.nullcontext
