@@ -12,54 +12,6 @@ checked here: values.schema.json checks the knobs one by one.
 {{- end -}}
 {{- end -}}
 
-{{- define "streamflow.refuseDatabase" -}}
-{{- $external := .Values.externalDatabase -}}
-{{- if and .Values.postgresql.enabled $external.host }}
-- "externalDatabase.host is set, but postgresql.enabled is true: set postgresql.enabled=false, or remove the host."
-{{- else if not (or .Values.postgresql.enabled $external.host) }}
-- "postgresql.enabled is false and externalDatabase.host is empty: set externalDatabase.host, or postgresql.enabled=true."
-{{- end }}
-{{- if and .Values.postgresql.enabled (not .Values.database.createRoles) }}
-- "database.createRoles is false, but the bundled PostgreSQL (postgresql.enabled=true) starts without roles: set database.createRoles=true."
-{{- end }}
-{{- with .Values.postgresql.tls }}
-{{- if and .enabled (not .existingSecret) (not .issuerRef.name) }}
-- "postgresql.tls.enabled is true without a certificate: name a Secret in postgresql.tls.existingSecret, or an issuer of cert-manager in postgresql.tls.issuerRef."
-{{- else if and .existingSecret .issuerRef.name }}
-- "postgresql.tls.existingSecret and postgresql.tls.issuerRef exclude each other: set one of them."
-{{- end }}
-{{- end }}
-{{- if and (not .Values.postgresql.enabled) .Values.database.createRoles (not $external.existingSecret) }}
-- "externalDatabase.existingSecret is empty, but database.createRoles is true: name a Secret with the login of a role that may create roles, or create the roles yourself and set database.createRoles=false."
-{{- end }}
-{{- $sum := 0 }}{{ $parts := list -}}
-{{- range $component, $count := fromYaml (include "streamflow.connections" .) -}}
-{{-   $sum = add $sum $count }}{{ $parts = append $parts (printf "%s %v" $component $count) -}}
-{{- end -}}
-{{- $knob := ternary "postgresql.maxConnections" "externalDatabase.maxConnections" .Values.postgresql.enabled -}}
-{{- $limit := int (ternary .Values.postgresql.maxConnections $external.maxConnections .Values.postgresql.enabled) -}}
-{{- if and $limit (gt (mul $sum 100) (mul $limit 80)) }}
-- "The pools can use {{ $sum }} connections ({{ join ", " $parts }}), more than 80 % of {{ $knob }}={{ $limit }}: raise {{ $knob }}, or lower predict.autoscaling.maxReplicas or settings.predict.poolSize."
-{{- end }}
-{{- end -}}
-
-{{- define "streamflow.refuseSecrets" -}}
-{{- if not .Values.database.existingSecret -}}
-{{- if eq .Values.secrets.generate "never" }}
-- "secrets.generate is never and database.existingSecret is empty: name a Secret in database.existingSecret, with a key ROLE-password for each database role."
-{{- else if and (eq .Values.secrets.generate "auto") (not (include "streamflow.hasCluster" .)) }}
-- "The chart is rendered without a cluster, so each render would generate new passwords: name a Secret in database.existingSecret (or set secrets.generate=always if you apply the result only once)."
-{{- end }}
-{{- end }}
-{{- if and (include "streamflow.ownMlflow" .) .Values.mlflow.auth.enabled (not .Values.mlflow.auth.existingSecret) }}
-{{- if eq .Values.secrets.generate "never" }}
-- "secrets.generate is never and mlflow.auth.existingSecret is empty: name a Secret in mlflow.auth.existingSecret, with the keys {{ range fromYamlArray (include "streamflow.mlflowAccounts" .) }}{{ . }}-password {{ end }}."
-{{- else if and (eq .Values.secrets.generate "auto") (not (include "streamflow.hasCluster" .)) }}
-- "The chart is rendered without a cluster, so each render would generate new passwords of MLflow: name a Secret in mlflow.auth.existingSecret, or set mlflow.auth.enabled=false."
-{{- end }}
-{{- end }}
-{{- end -}}
-
 {{- define "streamflow.refusePredict" -}}
 {{- with .Values.predict -}}
 {{- $fewest := ternary .autoscaling.minReplicas .replicaCount .autoscaling.enabled -}}
