@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -14,14 +14,20 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from streamflow import log
 
 
-def application(registry: CollectorRegistry) -> Any:
-    """WSGI application with `/metrics`, and `/healthz`, which reads no metrics."""
+def application(registry: CollectorRegistry, healthy: Callable[[], bool] = lambda: True) -> Any:
+    """WSGI application with `/metrics`, and `/healthz`, which reads no metrics.
+
+    Args:
+        registry: The metrics.
+        healthy: Whether everything that the process runs is still running.
+    """
     metrics = make_wsgi_app(registry)
 
     def serve(environ: dict[str, Any], start_response: Any) -> Any:
         if environ.get("PATH_INFO") == "/healthz":
-            start_response("200 OK", [("Content-Type", "text/plain")])
-            return [b"ok\n"]
+            well = healthy()
+            start_response("200 OK" if well else "503 Service Unavailable", [("Content-Type", "text/plain")])
+            return [b"ok\n" if well else b"a part of this process has ended\n"]
         return metrics(environ, start_response)
 
     return serve
@@ -39,15 +45,18 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(registry: CollectorRegistry, host: str, port: int) -> Iterator[None]:
+def serving(
+    registry: CollectorRegistry, host: str, port: int, healthy: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
     """Serve metrics for the duration of a `with` block.
 
     Args:
         registry: The metrics.
         host: Address to listen on.
         port: TCP port to listen on.
+        healthy: Whether everything that the process runs is still running; `/healthz` answers 503 if not.
     """
-    with make_server(host, port, application(registry), _Server, _QuietHandler) as server:
+    with make_server(host, port, application(registry, healthy), _Server, _QuietHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         log.get(__name__).info("serving", host=host, port=port)
         try:

@@ -174,14 +174,15 @@ def serve(backends: Backends, promotion: PromotionSettings, host: str, port: int
     # As the first process of a container, Python would ignore SIGTERM.
     signal.signal(signal.SIGTERM, lambda number, frame: registrar.stop())
     with (
-        metrics_server.serving(registrar.metrics, host, port),
-        _api(backends, promotion, host),
+        _api(backends, promotion, host) as api,
+        metrics_server.serving(registrar.metrics, host, port, api.is_alive),
     ):
         registrar.run()
 
 
 @contextlib.contextmanager
-def _api(backends: Backends, promotion: PromotionSettings, host: str) -> Iterator[None]:
+def _api(backends: Backends, promotion: PromotionSettings, host: str) -> Iterator[threading.Thread]:
+    """Serve the API in a thread for the duration of a `with` block."""
     keys = KeyFile(promotion.api_keys_file) if promotion.api_keys_file else None
     app = Api(backends.database, backends.mlflow.registered_model, keys)
     bound = http_server.bind(host, promotion.api_port, "STREAMFLOW_PROMOTION__API_PORT")
@@ -191,7 +192,7 @@ def _api(backends: Backends, promotion: PromotionSettings, host: str) -> Iterato
     thread.start()
     _LOG.info("serving promotions", host=host, port=promotion.api_port, keys=keys is not None)
     try:
-        yield
+        yield thread
     finally:
         server.should_exit = True
         thread.join(_END_SECONDS)
