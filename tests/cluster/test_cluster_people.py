@@ -1,10 +1,11 @@
 """People move versions in MLflow under their own name, and predict needs no MLflow to start."""
 
 import json
+import os
 import subprocess
 import time
 
-from kubernetes_cli import ROOT, answers, ask, block, is_ready, wait_for
+from kubernetes_cli import ROOT, STREAMFLOW, answers, ask, block, is_ready, wait_for
 
 REPLICAS = 4
 
@@ -18,15 +19,28 @@ def ledger(release):
     return json.loads(registrar(release, "models", "history", "--json"))["moves"]
 
 
-def test_the_pages_commands_make_a_person_whose_move_is_in_the_ledger_under_their_name(demo):
-    commands = block("docs/kubernetes.md", "People in MLflow")
-    before = len(ledger(demo))
-    script = "\n".join(["set -euo pipefail", *commands, "kill %1"])
+def page(heading):
+    """Run the commands below a heading of the page; return what they say."""
+    commands = block("docs/kubernetes.md", heading)
+    # What runs in the background ends with the page.
+    script = "\n".join(["set -euo pipefail", "trap 'kill $(jobs -p)' EXIT", *commands])
+    variables = {**os.environ, "PATH": f"{STREAMFLOW.parent}:{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        ["bash", "-c", script],
+        cwd=ROOT,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "error_code" not in done.stdout
+    return done.stdout
+
+
+def test_people_move_versions_under_their_own_name_in_mlflow_and_by_command(demo):
+    before = len(ledger(demo))
+    assert "error_code" not in page("People in MLflow")
     wait_for(lambda: len(ledger(demo)) > before, "the registrar answers", timeout=60)
     row = ledger(demo)[-1]
     assert (row["action"], row["moved_by"], row["why"]) == ("demote", "ada", "the campaign is over")
@@ -34,7 +48,11 @@ def test_the_pages_commands_make_a_person_whose_move_is_in_the_ledger_under_thei
         wait_for(
             lambda: ask(f"{url}/predict", {"user_id": "nobody"})[0] == 503, "nothing is served", timeout=60
         )
-    registrar(demo, "rollback", "--why", "the campaign goes on", "--by", "tests")
+    page("Promote by command")
+    staged, promoted = ledger(demo)[-2:]
+    assert (staged["alias"], promoted["alias"], promoted["to_version"]) == ("staging", "production", 1)
+    assert [row["login"] for row in (staged, promoted)] == ["ada", "ada"]
+    assert promoted["gate"]["verdict"] == "passed"
     wait_for(lambda: answers(demo), "it is served again", timeout=60)
     registrar(demo, "promotion", "resume", "--why", "the end of a test", "--by", "tests")
 

@@ -23,8 +23,8 @@ PROMOTER: Final = "promoter"
 ROLES: Mapping[str, Mapping[str, str]] = {
     "viewer": {"experiment": "READ", "registered_model": "READ"},
     "trainer": {"experiment": "EDIT", "registered_model": "EDIT"},
-    # MLflow asks for MANAGE before it takes an alias away.
-    PROMOTER: {"experiment": "READ", "registered_model": "MANAGE"},
+    # The gate adds its report to a version's run; and MLflow asks for MANAGE before it takes an alias away.
+    PROMOTER: {"experiment": "EDIT", "registered_model": "MANAGE"},
 }
 """MLflow's permission of each role on every experiment and every registered model."""
 

@@ -21,8 +21,9 @@ from streamflow import servers
 from streamflow.backup.archive import pack, unpack
 from streamflow.cli.main import app
 from streamflow.errors import AccessDenied, DependencyDown, UsageError
+from streamflow.gate import decision
 from streamflow.mlflow_api import sdk
-from streamflow.mlflow_api.transport import registry
+from streamflow.mlflow_api.transport import registry, tags_of
 from streamflow.mlflow_server import accounts
 from streamflow.model_version import asked
 from streamflow.postgres.engine import engine
@@ -251,6 +252,16 @@ def test_a_training_promotes_and_the_registrar_brings_mlflow_in_line(stack, vers
         assert look(registrar.backends, ACCEPT) == []
         assert client.version(MODEL, version)["current_stage"] == "Staging"
     demote(registrar.backends, "staging", expected=moved.to_version, why="the end of a test", by="ada")
+
+
+def test_the_registrar_may_store_the_report_of_the_gate(stack, version):
+    registrar = stack.account("promoter")
+    report = decision.decide(registrar.backends, PromotionSettings(), version)
+    with registry(registrar.mlflow) as client:
+        registered = client.version(MODEL, version)
+        assert tags_of(registered)["streamflow.gate"] == report.verdict
+        folder = registered["source"].rpartition("/")[0]
+        assert client.file(folder, f"{report.artifact}.json", 1_000_000) == report.text.encode()
 
 
 def test_a_viewer_backs_up_the_files_of_versions_and_a_trainer_restores_them(stack, version, tmp_path):
