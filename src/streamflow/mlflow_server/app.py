@@ -123,7 +123,10 @@ def _record(message: Any) -> None:
     else:
         why = asked.reason_of(store.get_registered_model(message.name).tags, "")
     said = Asked(
-        g.mlflow_authenticated_user, datetime.now(UTC).isoformat(timespec="microseconds"), why, stage
+        asked.one_line(g.mlflow_authenticated_user),
+        datetime.now(UTC).isoformat(timespec="microseconds"),
+        why,
+        stage,
     )
     name = asked.STAGE if stage else asked.alias_tag(message.alias)
     _LOG.info(

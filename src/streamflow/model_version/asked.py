@@ -70,5 +70,10 @@ def reason_of(version_tags: Mapping[str, str], description: str | None) -> str:
         version_tags: Tags of the version.
         description: Description of the version.
     """
-    text = version_tags.get(REASON, "").strip() or (description or "").strip()
+    text = one_line(version_tags.get(REASON, "")) or one_line(description or "")
     return "" if _ROW.search(text) else text
+
+
+def one_line(text: str) -> str:
+    """Text of a person in one line, without control characters: it is printed in terminals."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -36,6 +36,8 @@ def test_a_long_reason_fits_into_a_tag():
         ({}, " about the model ", "about the model"),
         ({}, f"At production since noon by alice: why {asked.row_note(7)}", ""),
         ({"other": "x"}, "", ""),
+        ({"reason": "one\ntwo\x1b[31m red\u2028"}, None, "one two [31m red"),
+        ({"reason": "\n\t "}, "about the model", "about the model"),
     ],
 )
 def test_a_reason_is_a_tag_or_a_description_that_a_person_wrote(tags, description, reason):
