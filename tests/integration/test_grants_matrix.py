@@ -1,5 +1,7 @@
 """The role of each component has the privileges that it needs and no others. On a real PostgreSQL."""
 
+import re
+
 import prepared
 import pytest
 import sqlalchemy as sa
@@ -172,6 +174,57 @@ def test_a_person_who_promotes_has_a_login_of_their_own_which_the_ledger_names(s
         engine(login).dispose()
         with prepare.autocommit(server.database, "postgres") as connection:
             connection.exec_driver_sql(f"DROP ROLE {quote(person)}")
+
+
+BENT = (
+    "CREATE SCHEMA bent",
+    "CREATE FUNCTION bent.never(timestamptz, timestamptz) RETURNS boolean LANGUAGE sql AS 'SELECT false'",
+    "CREATE OPERATOR bent.< (LEFTARG = timestamptz, RIGHTARG = timestamptz, FUNCTION = bent.never)",
+    "CREATE FUNCTION bent.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$SELECT timestamptz '2020-01-01'$$",
+    "CREATE FUNCTION bent.sha256(bytea) RETURNS bytea LANGUAGE sql AS $$SELECT 'x'::bytea$$",
+    "CREATE FUNCTION bent.pg_advisory_xact_lock(bigint) RETURNS void LANGUAGE sql AS ''",
+    "SET search_path = bent, pg_catalog",
+)
+_ADD = (
+    "INSERT INTO streamflow.promotions (moved_at, moved_by, model, alias, to_version, action, why)"
+    " VALUES ({moved_at}, 'eve', 'bent', 'staging', 1, 'promote', 'made up') RETURNING recorded_at, hash"
+)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("role", ["train", "registrar", "score"])
+def test_operators_and_functions_of_a_role_do_not_bend_the_trail(server, role):
+    with transaction(as_role(server, "train").database) as connection:
+        connection.exec_driver_sql(_ADD.format(moved_at="pg_catalog.clock_timestamp()"))
+    login = as_role(server, role).database
+    with pytest.raises(_Undone), transaction(login) as connection:
+        for statement in BENT:
+            connection.exec_driver_sql(statement)
+        if role == "score":
+            # It may create schemas for its run, and may not add to the trail at all.
+            with pytest.raises(sa.exc.DBAPIError, match="permission denied"):
+                connection.exec_driver_sql(_ADD.format(moved_at="pg_catalog.clock_timestamp()"))
+            raise _Undone
+        row = connection.exec_driver_sql(_ADD.format(moved_at="pg_catalog.clock_timestamp()")).one()
+        assert row.recorded_at.year > 2020 and re.fullmatch("[0-9a-f]{64}", row.hash)
+        with pytest.raises(sa.exc.DBAPIError, match="before the newest"):
+            connection.exec_driver_sql(_ADD.format(moved_at="'2020-01-02'"))
+        raise _Undone
+
+
+class _Undone(Exception):
+    """Rolls a test's own transaction back."""
+
+
+@pytest.mark.postgres
+def test_every_function_has_a_search_path_of_its_own(server):
+    with transaction(server.database) as connection:
+        found = connection.exec_driver_sql(
+            "SELECT p.oid::regprocedure::text, p.proconfig FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
+            " WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+        ).all()
+    assert len(found) > 10
+    assert [name for name, settings in found if settings != ["search_path=pg_catalog, pg_temp"]] == []
 
 
 @pytest.mark.postgres
