@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import stat
 
 import pytest
 import sqlalchemy as sa
@@ -43,6 +44,12 @@ def test_a_backup_is_described_by_its_manifest(here):
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }
+
+
+def test_a_backup_is_for_its_owner_alone(here):
+    folder = backup(here.database, here.mlflow, here.backup).folder
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
+    assert modes == {folder.name: 0o700, f"{here.database.name}.dump": 0o600, MANIFEST: 0o600}
 
 
 def test_the_oldest_backups_are_deleted(here):

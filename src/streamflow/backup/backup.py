@@ -33,7 +33,8 @@ def backup(
     """
     moment = datetime.now(UTC)
     folder = backup_settings.folder / moment.strftime(_NAME)
-    folder.mkdir(parents=True)
+    # For its owner alone: the dumps have the data of every user.
+    folder.mkdir(parents=True, mode=0o700)
     try:
         # Databases before files, so that the files of every version in the dump are among those copied.
         databases = {key: _dump(database, name, folder) for key, name in _databases(database).items()}
@@ -47,6 +48,8 @@ def backup(
             databases=databases,
             artifacts=dumps.described(folder, _ARTIFACTS) if backup_settings.artifacts else None,
         )
+        for file in dump.files():
+            (folder / file.file).chmod(0o600)
         dumps.write(folder, dump)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

@@ -91,7 +91,9 @@ class Dump:
 
 def write(folder: Path, dump: Dump) -> None:
     """Write the manifest. It makes the backup valid, so call this last."""
-    (folder / MANIFEST).write_text(json.dumps(asdict(dump), indent=1), encoding="utf-8")
+    path = folder / MANIFEST
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(asdict(dump), indent=1), encoding="utf-8")
 
 
 def read(folder: Path) -> Dump:
