@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import sqlalchemy as sa
 from streamflow.backup import archive
 from streamflow.backup import dump as dumps
 from streamflow.mlflow_api.transport import registry
-from streamflow.postgres import catalog
+from streamflow.postgres import catalog, locks
 from streamflow.postgres.engine import session, transaction
 from streamflow.postgres.job_results import BackupResult
 from streamflow.schema.migrate import current
@@ -19,6 +21,7 @@ from streamflow.settings import BackupSettings, DatabaseSettings, MlflowSettings
 
 _NAME = "%Y-%m-%dT%H%M%S.%fZ"
 _ARTIFACTS = "artifacts.tar"
+_WAIT_SECONDS = 60
 
 
 def backup(
@@ -28,6 +31,7 @@ def backup(
 
     Raises:
         UsageError: `pg_dump` is not installed.
+        Busy: Another process held the promotion lock for too long.
         DependencyDown: PostgreSQL or MLflow does not answer; no older backup was deleted.
         StreamFlowError: `pg_dump` failed; no older backup was deleted.
     """
@@ -37,7 +41,9 @@ def backup(
     folder.mkdir(parents=True, mode=0o700)
     try:
         # Databases before files, so that the files of every version in the dump are among those copied.
-        databases = {key: _dump(database, name, folder) for key, name in _databases(database).items()}
+        with contextlib.ExitStack() as sessions:
+            snapshots = _snapshots(database, mlflow.registered_model, sessions)
+            databases = {key: _dump(database, snapshot, folder) for key, snapshot in snapshots.items()}
         packed = archive.Packed(0, (), ())
         if backup_settings.artifacts:
             with registry(mlflow) as client:
@@ -87,22 +93,52 @@ def _revision(database: DatabaseSettings) -> str:
         return current(connection)
 
 
-def _dump(database: DatabaseSettings, name: str, folder: Path) -> dumps.Database:
+@dataclass(frozen=True)
+class _Snapshot:
+    """A moment of a database, which lasts as long as the transaction that exported it.
+
+    Attributes:
+        database: Name of the database.
+        connection: Connection with that transaction.
+        id: What `pg_dump` calls the snapshot.
+    """
+
+    database: str
+    connection: sa.Connection
+    id: str
+
+
+def _snapshots(
+    database: DatabaseSettings, model: str, sessions: contextlib.ExitStack
+) -> dict[str, _Snapshot]:
+    """Take a snapshot of each database, between two promotions.
+
+    A promotion writes to the ledger and then to MLflow. A dump of one from before it, and of the other from after it,
+    would be restored as a ledger whose end was cut off.
+    """
+    found = {}
+    with locks.held(database, locks.of_promotions(model), _WAIT_SECONDS):
+        for key, name in _databases(database).items():
+            connection = sessions.enter_context(session(database, name))
+            connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            exported = connection.execute(sa.text("SELECT pg_export_snapshot()")).scalar_one()
+            found[key] = _Snapshot(name, connection, exported)
+    return found
+
+
+def _dump(database: DatabaseSettings, snapshot: _Snapshot, folder: Path) -> dumps.Database:
     """Dump a database, and compute its tables' digests from the same snapshot."""
+    name = snapshot.database
     file = f"{name}.dump"
-    with session(database, name) as connection:
-        connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-        tables = dumps.tables(connection)
-        snapshot = connection.execute(sa.text("SELECT pg_export_snapshot()")).scalar_one()
-        # Within this transaction: the exported snapshot ends with it.
-        done = dumps.run(
-            database,
-            "pg_dump",
-            "--format=custom",
-            f"--snapshot={snapshot}",
-            f"--file={folder / file}",
-            name,
-        )
+    tables = dumps.tables(snapshot.connection)
+    done = dumps.run(
+        database,
+        "pg_dump",
+        "--format=custom",
+        f"--snapshot={snapshot.id}",
+        f"--file={folder / file}",
+        name,
+    )
     if done.returncode:
         hint = "Check the role 'backup', and the space on the backup volume."
         raise dumps.failed(f"pg_dump of '{name}' failed.", done, hint)
