@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from streamflow import mlflow_server
 from streamflow.errors import StreamFlowError
-from streamflow.mlflow_server.accounts import ADMIN, passwords_in
+from streamflow.mlflow_server.accounts import ADMIN, create, passwords_in
 from streamflow.postgres import locks
 from streamflow.settings import Settings
 
@@ -103,9 +103,7 @@ def upgrade_mlflow(settings: Settings, accounts: Path | None = None) -> None:
         url = settings.database.url("postgresql+psycopg2")
         # Not `mlflow db upgrade URL`: other users can read the password in a command line.
         code = "import os; from mlflow.db import upgrade; upgrade.callback(os.environ['STREAMFLOW_BACKEND'])"
-        environment = {**os.environ, **MLFLOW_SWITCHES, "STREAMFLOW_BACKEND": url, "PYTHONWARNINGS": "ignore"}
-        # MLflow's server, which has the accounts, would write its metrics there; its folder does not exist yet.
-        environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        environment = {**os.environ, **MLFLOW_SWITCHES, "STREAMFLOW_BACKEND": url}
         done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
         if done.returncode:
             raise StreamFlowError(
@@ -113,12 +111,7 @@ def upgrade_mlflow(settings: Settings, accounts: Path | None = None) -> None:
                 hint="See its message above. Restore the last backup if it stopped half way.",
             )
         if accounts is not None:
-            command = [sys.executable, "-m", "streamflow.mlflow_server.accounts", str(accounts)]
-            if subprocess.run(command, env=environment, check=False).returncode:
-                raise StreamFlowError(
-                    f"The accounts of MLflow could not be created in its database '{settings.database.name}'.",
-                    hint="See the message above.",
-                )
+            create(url, accounts)
 
 
 def become(command: list[str], environment: dict[str, str]) -> NoReturn:

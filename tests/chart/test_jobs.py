@@ -139,7 +139,12 @@ def test_only_restore_is_the_administrator_and_it_never_starts_by_schedule():
     assert variables["STREAMFLOW_DATABASE__USER"] == "postgres"
     assert variables["STREAMFLOW_DATABASE__PASSWORD_FILE"] == "/run/secrets/admin/password"
     mounts = {m["mountPath"]: m["readOnly"] for m in pod["containers"][0]["volumeMounts"] if "readOnly" in m}
-    assert mounts == {"/run/secrets/admin": True, "/run/secrets/mlflow": True, "/backups": True}
+    assert mounts == {
+        "/run/secrets/admin": True,
+        "/run/secrets/mlflow": True,
+        "/run/secrets/mlflow-accounts": True,
+        "/backups": True,
+    }
     holders = [
         name
         for name, template in pod_specs(objects).items()

@@ -48,13 +48,13 @@ def test_the_roles_are_those_of_the_accounts():
     assert FACTS["mlflow"]["accounts"] == list(accounts.ROLES)
 
 
-def test_mlflow_alone_has_all_passwords():
+def test_mlflow_and_a_restore_have_all_passwords():
     for name, template in pod_specs(render()).items():
         whole = [
             v for v in template["spec"]["volumes"] if "accounts" in v.get("secret", {}).get("secretName", "")
         ]
         assert [v["name"] for v in whole if "items" not in v["secret"]] == (
-            ["accounts"] if "mlflow" in name else []
+            ["accounts"] if "mlflow" in name or "restore" in name else []
         )
 
 

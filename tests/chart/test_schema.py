@@ -42,6 +42,7 @@ DERIVED = {
     "feast.server_url",
     "ingest.inbox",
     "log.debug",
+    "mlflow.accounts_folder",
     "mlflow.names_moves",
     "mlflow.password",
     "mlflow.password_file",

@@ -14,6 +14,7 @@ from streamflow.backup.restore import restore
 from streamflow.drops import ledger
 from streamflow.errors import NotFound, Refused, StreamFlowError, UsageError
 from streamflow.jobs import catalog, run
+from streamflow.mlflow_server import accounts
 from streamflow.postgres import clock
 from streamflow.postgres.engine import session, transaction
 from streamflow.registry.promote import promote
@@ -102,6 +103,21 @@ def release_of(settings):
 
 def both(settings):
     return settings.database.name, settings.database.mlflow_name
+
+
+def test_a_restore_sets_the_passwords_of_mlflows_accounts_of_this_install(backed_up, target, tmp_path):
+    folder = tmp_path / "accounts"
+    folder.mkdir()
+    for name in ("admin", *accounts.ROLES):
+        (folder / f"{name}-password").write_text(f"the {name}'s password here")
+    mlflow = target.mlflow.model_copy(update={"accounts_folder": folder})
+    restore(target.model_copy(update={"mlflow": mlflow}).backends, target.backup.folder, backed_up.folder)
+    # MLflow's server logs in with its own role, and finds every account.
+    there = as_role(target, "mlflow").database.model_copy(update={"name": target.database.mlflow_name})
+    with transaction(there) as connection:
+        users = connection.exec_driver_sql("SELECT username FROM users ORDER BY username").scalars().all()
+        connection.exec_driver_sql("UPDATE users SET is_admin = is_admin")
+    assert users == sorted(["admin", *(accounts.account_of(role) for role in accounts.ROLES)])
 
 
 def test_everything_is_restored_with_the_owners_and_rights_of_the_new_server(source, backed_up, target):

@@ -16,6 +16,7 @@ from streamflow.backup import archive
 from streamflow.backup import dump as dumps
 from streamflow.errors import DependencyDown, Refused, StreamFlowError, UsageError
 from streamflow.mlflow_api.transport import registry
+from streamflow.mlflow_server.accounts import create
 from streamflow.postgres import catalog
 from streamflow.postgres.engine import session
 from streamflow.postgres.job_results import RestoreResult
@@ -55,7 +56,8 @@ def restore(
     _check_login(backends.database)
     if not replace:
         _refuse_non_empty(backends.database, names)
-    with _restored_beside(backends.database, folder, dump, names):
+    accounts = backends.mlflow.accounts_folder
+    with _restored_beside(backends.database, folder, dump, names, accounts):
         artifacts = 0
         # Before the swap: if MLflow fails, the current databases stay in place.
         if dump.artifacts:
@@ -123,13 +125,19 @@ def _exists(database: DatabaseSettings, name: str) -> bool:
 
 @contextmanager
 def _restored_beside(
-    database: DatabaseSettings, folder: Path, dump: dumps.Dump, names: Mapping[str, str]
+    database: DatabaseSettings,
+    folder: Path,
+    dump: dumps.Dump,
+    names: Mapping[str, str],
+    accounts: Path | None,
 ) -> Iterator[None]:
     """Restore each database under a temporary name and compare it with the manifest; drop both on error."""
     try:
         for key, item in dump.databases.items():
             _restore(database, folder, key, item, names[key] + _RESTORING)
         _set_rights(database, names)
+        if accounts is not None and dumps.MLFLOW in names:
+            _set_accounts(database, names[dumps.MLFLOW] + _RESTORING, accounts)
         yield
     except BaseException:
         _drop(database, [name + _RESTORING for name in names.values()])
@@ -193,6 +201,16 @@ def _set_rights(database: DatabaseSettings, names: Mapping[str, str]) -> None:
         roles.ensure_schemas(connection, plan)
         roles.ensure_owners(connection, plan)
         roles.ensure_grants(connection, plan)
+
+
+def _set_accounts(database: DatabaseSettings, name: str, folder: Path) -> None:
+    """Give the accounts of MLflow the passwords of this install: those in the backup may be of another one."""
+    url = database.model_copy(update={"name": name}).url("postgresql+psycopg2")
+    with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
+        owned = _has_roles(connection, database)
+    # What a backup from before the accounts lacks must belong to MLflow's role.
+    role = database.role_prefix + roles.MLFLOW
+    create(f"{url}&options=-crole%3D{role}" if owned else url, folder)
 
 
 def _swap(database: DatabaseSettings, names: Mapping[str, str]) -> None:

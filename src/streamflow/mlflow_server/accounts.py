@@ -2,19 +2,19 @@
 
     python -m streamflow.mlflow_server.accounts FOLDER
 
-creates them in the database of the variable STREAMFLOW_BACKEND, with the passwords in the folder. It is a process of its
-own, because importing MLflow's server changes the process that does it.
+creates them in the database of the variable STREAMFLOW_BACKEND, with the passwords in the folder.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from streamflow.errors import UsageError
+from streamflow.errors import StreamFlowError, UsageError
 
 ADMIN: Final = "admin"
 PROMOTER: Final = "promoter"
@@ -61,6 +61,26 @@ def passwords_in(folder: Path) -> dict[str, str]:
             )
         found[ADMIN if name == ADMIN else account_of(name)] = password
     return found
+
+
+def create(url: str, folder: Path) -> None:
+    """Do what `prepare` does, in a process of its own: importing MLflow's server changes the process that does it.
+
+    Args:
+        url: SQLAlchemy URL of MLflow's database.
+        folder: Folder with the passwords.
+
+    Raises:
+        StreamFlowError: It failed.
+    """
+    environment = {**os.environ, "STREAMFLOW_BACKEND": url, "PYTHONWARNINGS": "ignore"}
+    # MLflow's server would write its metrics there, and the folder may not exist yet.
+    environment.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    command = [sys.executable, "-m", "streamflow.mlflow_server.accounts", str(folder)]
+    if subprocess.run(command, env=environment, check=False).returncode:
+        raise StreamFlowError(
+            "The accounts of MLflow could not be created in its database.", hint="See the message above."
+        )
 
 
 def prepare(url: str, passwords: Mapping[str, str]) -> None:

@@ -26,6 +26,8 @@ class MlflowSettings(Section):
     """Password of the account; `password_file` is safer."""
     password_file: Path | None = None
     """File with the password; overrides `password`."""
+    accounts_folder: Path | None = None
+    """Folder with the passwords of all accounts of MLflow's server, which a restore sets in the restored database."""
     names_moves: bool = False
     """Whether MLflow runs StreamFlow's app, which records who moves what; otherwise moves in MLflow are by "unknown"."""
 

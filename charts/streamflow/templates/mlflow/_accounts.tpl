@@ -38,3 +38,16 @@ Arguments: context (see _pod.tpl), account.
 {{- $_ := set $context "readOnly" (append ($context.readOnly | default list) "mlflow") -}}
 {{- end -}}
 {{- end -}}
+
+{{- /* Adds the passwords of all accounts to a pod's context, for a restore, which sets them. Arguments: context. */ -}}
+{{- define "streamflow.withAllMlflowAccounts" -}}
+{{- $context := .context -}}
+{{- $secret := include "streamflow.mlflowSecret" $context.root -}}
+{{- if and $secret (include "streamflow.ownMlflow" $context.root) -}}
+{{- $folder := "/run/secrets/mlflow-accounts" -}}
+{{- $_ := set $context "env" (merge (dict "STREAMFLOW_MLFLOW__ACCOUNTS_FOLDER" $folder) $context.env) -}}
+{{- $_ := set $context "mounts" (merge (dict "accounts" $folder) $context.mounts) -}}
+{{- $_ := set $context "volumes" (merge (dict "accounts" (dict "secret" (dict "secretName" $secret "defaultMode" 0440))) $context.volumes) -}}
+{{- $_ := set $context "readOnly" (append $context.readOnly "accounts") -}}
+{{- end -}}
+{{- end -}}
