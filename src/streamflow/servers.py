@@ -46,7 +46,9 @@ def mlflow_environment(settings: Settings, accounts: Path | None = None) -> dict
         # What MLflow has no rule for is denied.
         "MLFLOW_BASIC_AUTH_FAIL_CLOSED": "true",
         # All replicas need the same key for the forms of MLflow's pages.
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": hashlib.sha256(f"MLflow's forms {admin}".encode()).hexdigest(),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": hashlib.pbkdf2_hmac(
+            "sha256", admin.encode(), b"MLflow's forms", 600_000
+        ).hex(),
     }
 
 
@@ -55,8 +57,7 @@ def mlflow_command(
 ) -> list[str]:
     """Command that starts MLflow's server, which proxies all access to artifacts."""
     command = ["mlflow", "server", "--host", host, "--port", str(port), "--workers", str(workers)]
-    if logins:
-        command += ["--app-name", "streamflow"]
+    command += ["--app-name", "streamflow" if logins else "streamflow-open"]
     command += ["--serve-artifacts", "--artifacts-destination", artifacts]
     return [*command, "--expose-prometheus", _metrics_folder()] if metrics else command
 

@@ -17,12 +17,14 @@ from typing import Any, Final
 from streamflow.errors import StreamFlowError, UsageError
 
 ADMIN: Final = "admin"
+TRAINER: Final = "trainer"
+"""The role that registers versions."""
 PROMOTER: Final = "promoter"
 """The role that moves versions."""
 
 ROLES: Mapping[str, Mapping[str, str]] = {
     "viewer": {"experiment": "READ", "registered_model": "READ"},
-    "trainer": {"experiment": "EDIT", "registered_model": "EDIT"},
+    TRAINER: {"experiment": "EDIT", "registered_model": "EDIT"},
     # The gate adds its report to a version's run; and MLflow asks for MANAGE before it takes an alias away.
     PROMOTER: {"experiment": "EDIT", "registered_model": "MANAGE"},
 }

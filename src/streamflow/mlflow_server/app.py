@@ -1,4 +1,4 @@
-"""MLflow's app `streamflow`: logins, only promoters move versions, and every move has the name of who asked for it."""
+"""MLflow's apps: `streamflow` asks for logins, lets only promoters move versions, and records who asks for each move."""
 
 from __future__ import annotations
 
@@ -8,42 +8,49 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 from mlflow.entities.model_registry import ModelVersionTag, RegisteredModelTag
+from mlflow.entities.model_registry.model_version_stages import get_canonical_stage
 from mlflow.protos import model_registry_pb2 as messages
+from mlflow.protos.service_pb2 import CreateExperiment
 from mlflow.server import app as mlflow_app
-from mlflow.server import auth, handlers
+from mlflow.server import handlers
 
 from streamflow import log
 from streamflow import settings as settings_module
-from streamflow.mlflow_server.accounts import PROMOTER
-from streamflow.model_version import asked, tags
+from streamflow.mlflow_server import rules
+from streamflow.mlflow_server.accounts import ADMIN
+from streamflow.mlflow_server.closed import close
+from streamflow.model_version import asked
 from streamflow.model_version.asked import Asked
 
 _LOG = log.get(__name__)
 _METRICS = "/metrics"
-_MOVES = (
-    messages.SetRegisteredModelAlias,
-    messages.DeleteRegisteredModelAlias,
-    messages.TransitionModelVersionStage,
-)
-_REMOVALS = (messages.DeleteModelVersion, messages.DeleteRegisteredModel, messages.RenameRegisteredModel)
-_TAGS = (
-    messages.SetModelVersionTag,
-    messages.DeleteModelVersionTag,
-    messages.SetRegisteredModelTag,
-    messages.DeleteRegisteredModelTag,
-)
-_CREATIONS = (messages.CreateModelVersion, messages.CreateRegisteredModel)
+_ACTIONS = {
+    messages.SetRegisteredModelAlias: "move",
+    messages.DeleteRegisteredModelAlias: "move",
+    messages.TransitionModelVersionStage: "move",
+    messages.DeleteModelVersion: "remove",
+    messages.DeleteRegisteredModel: "remove",
+    messages.RenameRegisteredModel: "rename",
+    messages.UpdateModelVersion: "describe",
+    messages.CreateModelVersion: "create",
+    messages.CreateRegisteredModel: "create",
+    CreateExperiment: "create",
+    messages.SetModelVersionTag: "version tag",
+    messages.DeleteModelVersionTag: "version tag",
+    messages.SetRegisteredModelTag: "model tag",
+    messages.DeleteRegisteredModelTag: "model tag",
+}
 _KINDS = {
     (path, method): kind
     for path, kind, methods in handlers.get_endpoints(lambda kind: kind)
     for method in methods
-    if kind in (*_MOVES, *_REMOVALS, *_TAGS, *_CREATIONS)
+    if kind in _ACTIONS
 }
 """Message of each request that is looked at, by path and method."""
 
 
 def create_app(app: Flask = mlflow_app) -> Any:
-    """MLflow's app with its logins and this module's rules; MLflow calls it in each worker.
+    """MLflow's app with its logins and the rules of StreamFlow; MLflow calls it in each worker.
 
     Args:
         app: MLflow's Flask app.
@@ -51,15 +58,24 @@ def create_app(app: Flask = mlflow_app) -> Any:
     Returns:
         What the server serves.
     """
+    from mlflow.server import auth
+
     settings = settings_module.load()
     log.configure(settings.log)
     # Before MLflow asks for a login: Prometheus has none, and the network policy says who reaches the port.
     app.before_request(_serve_metrics)
     served = auth.create_app(app)
     # After it: the account is known, and MLflow allows it the request.
-    app.before_request(functools.partial(_before, settings.mlflow.registered_model))
+    app.before_request(functools.partial(_before, auth, settings.mlflow.registered_model))
     app.after_request(functools.partial(_after, settings.mlflow.registered_model))
-    return served
+    return close(served)
+
+
+def create_open_app(app: Flask = mlflow_app) -> Any:
+    """MLflow's app without logins, as on a laptop."""
+    from mlflow.server.fastapi_app import create_fastapi_app
+
+    return close(create_fastapi_app(app))
 
 
 def _serve_metrics() -> Any:
@@ -69,18 +85,23 @@ def _serve_metrics() -> Any:
 
 
 @handlers.catch_mlflow_exception  # type: ignore[untyped-decorator]
-def _before(model: str) -> Response | None:
-    """Refuse what the account may not do to the model; record who asks for a move, before it is made."""
+def _before(auth: Any, model: str) -> Response | None:
+    """Refuse what the account may not do; record who asks for a move, before it is made."""
     message = _message()
-    if message is None or model not in (message.name, getattr(message, "new_name", "")):
+    if message is None and not (request.method == "DELETE" and auth._is_proxy_artifact_path(request.path)):
         return None
-    why = _refusal(message)
-    if why:
+    account = g.mlflow_authenticated_user
+    user = auth.store.get_user(account)
+    roles = {role.name for role in auth.store.list_user_roles(user.id)} | (
+        {ADMIN} if user.is_admin else set()
+    )
+    action = rules.Action("delete file", ours=False) if message is None else _action(message, model)
+    if why := rules.refusal(action, account, roles):
         body = {"error_code": "PERMISSION_DENIED", "message": why}
         return current_app.response_class(
             current_app.json.dumps(body), status=403, mimetype="application/json"
         )
-    if isinstance(message, _MOVES):
+    if action.kind == "move" and action.ours:
         _record(message)
     return None
 
@@ -90,27 +111,17 @@ def _message() -> Any:
     return None if kind is None else handlers._get_request_message(kind())
 
 
-def _refusal(message: Any) -> str:
-    """Why the account may not do this; "" if it may."""
-    if isinstance(message, _TAGS) and message.key.startswith(asked.PREFIX):
-        return f"MLflow's server alone writes tags that begin with '{asked.PREFIX}'."
-    if isinstance(message, _CREATIONS) and any(tag.key.startswith(asked.PREFIX) for tag in message.tags):
-        return f"MLflow's server alone writes tags that begin with '{asked.PREFIX}'."
-    model_tags = (messages.SetRegisteredModelTag, messages.DeleteRegisteredModelTag)
-    guarded = isinstance(message, (*_MOVES, *_REMOVALS)) or (
-        isinstance(message, model_tags) and message.key.startswith(tags.PREFIX)
-    )
-    if guarded and not _may_promote(g.mlflow_authenticated_user):
-        return (
-            f"The account '{g.mlflow_authenticated_user}' lacks the role '{PROMOTER}', which may move and remove versions"
-            f" of {message.name}. Ask an administrator of this MLflow for the role."
-        )
-    return ""
-
-
-def _may_promote(name: str) -> bool:
-    user = auth.store.get_user(name)
-    return user.is_admin or PROMOTER in {role.name for role in auth.store.list_user_roles(user.id)}
+def _action(message: Any, model: str) -> rules.Action:
+    kind = _ACTIONS[type(message)]
+    ours = model in (message.name, getattr(message, "new_name", ""))
+    given = {tag.key: tag.value for tag in getattr(message, "tags", ())}
+    if kind in ("version tag", "model tag"):
+        given = {message.key: getattr(message, "value", "")}
+    number = len(given)
+    if kind == "version tag" and ours:
+        held = handlers._get_model_registry_store().get_model_version(message.name, message.version).tags
+        number = len({*held, *given})
+    return rules.Action(kind, ours, tuple(given), max(map(len, given.values()), default=0), number)
 
 
 def _record(message: Any) -> None:
@@ -122,21 +133,14 @@ def _record(message: Any) -> None:
         why = asked.reason_of(found.tags, found.description)
     else:
         why = asked.reason_of(store.get_registered_model(message.name).tags, "")
+    stage = get_canonical_stage(stage) if stage else ""
     said = Asked(
-        asked.one_line(g.mlflow_authenticated_user),
-        datetime.now(UTC).isoformat(timespec="microseconds"),
-        why,
-        stage,
+        g.mlflow_authenticated_user, datetime.now(UTC).isoformat(timespec="microseconds"), why, stage
     )
     name = asked.STAGE if stage else asked.alias_tag(message.alias)
+    alias = getattr(message, "alias", "")
     _LOG.info(
-        "move asked for",
-        by=said.by,
-        model=message.name,
-        version=version,
-        alias=getattr(message, "alias", ""),
-        stage=stage,
-        why=why,
+        "move asked for", by=said.by, model=message.name, version=version, alias=alias, stage=stage, why=why
     )
     if version:
         store.set_model_version_tag(message.name, version, ModelVersionTag(name, said.to_tag()))
@@ -147,7 +151,7 @@ def _record(message: Any) -> None:
 def _after(model: str, response: Response) -> Response:
     """Take the tag with the reason away once the move is made: the next move has a reason of its own."""
     message = _message() if response.status_code == 200 else None
-    if message is None or not isinstance(message, _MOVES) or message.name != model:
+    if message is None or _ACTIONS[type(message)] != "move" or message.name != model:
         return response
     store, version = handlers._get_model_registry_store(), getattr(message, "version", "")
     if not version and asked.REASON in store.get_registered_model(model).tags:

@@ -41,7 +41,7 @@ class Asked:
 
     def to_tag(self) -> str:
         """The value of the tag."""
-        return json.dumps(asdict(self) | {"why": self.why[:_LONGEST]})
+        return json.dumps(asdict(self) | {"why": self.why[:_LONGEST]}, ensure_ascii=False)
 
 
 def alias_tag(alias: str) -> str:
@@ -53,9 +53,10 @@ def from_tag(text: str | None) -> Asked | None:
     """Read the value of a tag; None if there is none, or if it is not what `to_tag` writes."""
     try:
         found = json.loads(text or "")
-        return Asked(str(found["by"]), str(found["at"]), str(found["why"]), str(found["stage"]))
-    except (ValueError, KeyError, TypeError):
+        fields = [one_line(str(found[name]))[:_LONGEST] for name in ("by", "at", "why", "stage")]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    return Asked(*fields) if fields[0] else None
 
 
 def row_note(promotion_id: int) -> str:

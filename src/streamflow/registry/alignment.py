@@ -35,12 +35,14 @@ class Shown:
         stages: Stage of each version, without those that are not what the ledger means by their number.
         asked_aliases: Who last pointed an alias at a version (None: took it away), if MLflow's server records it.
         asked_stages: Who last moved a version to a stage, if MLflow's server records it.
+        withdrawn: Aliases that the registrar itself took away last, which therefore nobody asks to take away.
     """
 
     aliases: Mapping[str, int]
     stages: Mapping[int, str]
     asked_aliases: Mapping[tuple[str, int | None], Asked] = field(default_factory=dict)
     asked_stages: Mapping[int, Asked] = field(default_factory=dict)
+    withdrawn: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _later(by_alias: Request | None, by_stage: Request | None) -> Request | None
 
 def _by_alias(alias: str, known: Sequence[int | None], shown: Shown) -> Request | None:
     at = shown.aliases.get(alias)
-    if at in known or (at is None and known[-1] not in shown.stages):
+    if at in known or (at is None and (known[-1] not in shown.stages or alias in shown.withdrawn)):
         return None
     return Request(alias, at, "alias", shown.asked_aliases.get((alias, at)))
 

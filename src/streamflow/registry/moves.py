@@ -34,12 +34,14 @@ class LockedRegistry:
         connection: Connection that holds the lock and commits each statement.
         client: Client of MLflow's registry.
         named: Whether MLflow's server records who moves what.
+        account: Account that this process logs in to MLflow as; "" without a login.
     """
 
     model: str
     connection: sa.Connection
     client: RegistryClient
     named: bool = False
+    account: str = ""
 
     def history(self) -> list[Move]:
         """Every row of the ledger about the model, oldest first."""
@@ -143,7 +145,7 @@ class LockedRegistry:
             DependencyDown: MLflow does not answer.
         """
         model = self.client.model(self.model) or {}
-        return shown.shown(model, self.client.versions(self.model), past, named=self.named)
+        return shown.shown(model, self.client.versions(self.model), past, named=self.named, own=self.account)
 
     def _write(self, write: Write) -> None:
         if isinstance(write, SetStage):
@@ -184,7 +186,7 @@ def promotion_lock(database: DatabaseSettings, mlflow: MlflowSettings) -> Iterat
         locks.held(database, locks.of_promotions(model), _WAIT_SECONDS) as connection,
         registry(mlflow) as client,
     ):
-        yield LockedRegistry(model, connection, client, mlflow.names_moves)
+        yield LockedRegistry(model, connection, client, mlflow.names_moves, mlflow.username)
 
 
 def anchor(mlflow: MlflowSettings) -> str:

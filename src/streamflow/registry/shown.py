@@ -15,7 +15,12 @@ from streamflow.registry.trail import Move
 
 
 def shown(
-    model: Mapping[str, Any], versions: Iterable[Mapping[str, Any]], past: Sequence[Move], *, named: bool
+    model: Mapping[str, Any],
+    versions: Iterable[Mapping[str, Any]],
+    past: Sequence[Move],
+    *,
+    named: bool,
+    own: str = "",
 ) -> Shown:
     """What MLflow shows of a model.
 
@@ -27,6 +32,7 @@ def shown(
         versions: MLflow's JSON of its versions.
         past: Every row of the ledger about the model.
         named: Whether MLflow's server records who moves what; if not, anybody could have written these tags.
+        own: Account that the registrar itself logs in as.
     """
     items = {int(item["version"]): item for item in _known(versions, past)}
     found = {item["alias"]: int(item["version"]) for item in model.get("aliases", [])}
@@ -45,7 +51,10 @@ def shown(
         item = model if at is None else items.get(at, {})
         if said := _unused(item, asked.alias_tag(alias), used):
             asked_aliases[alias, at] = said
-    return Shown(aliases, stages, asked_aliases, asked_stages)
+    withdrawn = frozenset(
+        alias for (alias, at), said in asked_aliases.items() if at is None and own and said.by == own
+    )
+    return Shown(aliases, stages, asked_aliases, asked_stages, withdrawn)
 
 
 def _known(versions: Iterable[Mapping[str, Any]], past: Sequence[Move]) -> Iterable[Mapping[str, Any]]:

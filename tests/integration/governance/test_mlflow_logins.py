@@ -132,7 +132,16 @@ MOVES = {
     "an alias away": ("DELETE", "registered-models/alias", lambda v: {"name": MODEL, "alias": "production"}),
     "a version away": ("DELETE", "model-versions/delete", lambda v: {"name": MODEL, "version": str(v)}),
     "the model away": ("DELETE", "registered-models/delete", lambda v: {"name": MODEL}),
-    "the model's name": ("POST", "registered-models/rename", lambda v: {"name": MODEL, "new_name": "other"}),
+    "the description": (
+        "PATCH",
+        "model-versions/update",
+        lambda v: {"name": MODEL, "version": str(v), "description": "x"},
+    ),
+    "a promoter's reason": (
+        "POST",
+        "model-versions/set-tag",
+        lambda v: {"name": MODEL, "version": str(v), "key": "reason", "value": "theirs"},
+    ),
     "the ledger's tag": (
         "POST",
         "registered-models/set-tag",
@@ -148,8 +157,54 @@ def test_only_promoters_move_and_remove_versions(stack, version, role, move, roo
     method, path, body = MOVES[move]
     status, answer = stack.ask(stack.login(role), method, f"{root}/{path}", body(version))
     assert status == 403, answer
-    if role == "trainer" and "away" not in move:
+    if role == "trainer" and not move.endswith("away"):
         assert "lacks the role 'promoter'" in json.loads(answer)["message"]
+
+
+@pytest.mark.parametrize("name", [MODEL, "another"])
+def test_nobody_renames_the_model_or_changes_what_a_version_is(stack, version, name):
+    stack.ask(ADMIN, "POST", f"{API}/registered-models/create", {"name": "another"})
+    names = {"name": name, "new_name": "other" if name == MODEL else MODEL}
+    status, answer = stack.ask(ADMIN, "POST", f"{API}/registered-models/rename", names)
+    assert (status, "keeps its name" in answer) == (403, True)
+    for method, path, value in (("POST", "set-tag", {"value": "0"}), ("DELETE", "delete-tag", {})):
+        tag = {"name": MODEL, "version": str(version), "key": "streamflow.manifest_sha256", **value}
+        status, answer = stack.ask(ADMIN, method, f"{API}/model-versions/{path}", tag)
+        assert (status, "never changes" in answer) == (403, True)
+
+
+@pytest.mark.parametrize("path", ["registered-models/create", "experiments/create"])
+def test_a_viewer_creates_nothing_and_a_trainer_does(stack, version, path):
+    assert stack.ask(stack.login("viewer"), "POST", f"{API}/{path}", {"name": "theirs"})[0] == 403
+    assert stack.ask(stack.login("trainer"), "POST", f"{API}/{path}", {"name": "theirs"})[0] == 200
+
+
+def test_a_trainer_deletes_no_files(stack, version):
+    path = "/api/2.0/mlflow-artifacts/artifacts/1"
+    status, answer = stack.ask(stack.login("trainer"), "DELETE", path)
+    assert (status, "delete files" in answer) == (403, True)
+
+
+@pytest.mark.parametrize("login", [None, ADMIN])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/ajax-api/3.0/mlflow/assistant/config"),
+        ("PUT", "/ajax-api/3.0/mlflow/assistant/config"),
+        ("POST", "/ajax-api/3.0/mlflow/assistant/message"),
+        ("POST", "/ajax-api/2.0/mlflow/gateway-proxy"),
+        ("GET", "/ajax-api/3.0/jobs/1"),
+    ],
+)
+def test_what_runs_commands_is_closed_to_everybody(stack, method, path, login):
+    status, answer = stack.ask(login, method, path, {} if method != "GET" else None)
+    assert (status, "does not offer this" in answer) == (403, True)
+
+
+def test_what_runs_commands_is_closed_without_logins_too(mlflow_server):
+    stack = Stack(None, None, mlflow_server, None)
+    assert stack.ask(None, "GET", "/ajax-api/3.0/mlflow/assistant/config")[0] == 403
+    assert stack.ask(None, "GET", f"{API}/experiments/search?max_results=1")[0] == 200
 
 
 def test_without_a_login_mlflow_answers_nothing_but_its_health_and_its_metrics(stack, version):
@@ -202,7 +257,7 @@ def test_the_ledger_has_the_name_and_the_reason_of_who_moves_a_version_in_mlflow
     tag = {"name": MODEL, "version": str(version), "key": "reason", "value": "the spring campaign"}
     assert stack.ask(alice, "POST", f"{API}/model-versions/set-tag", tag)[0] == 200
     assert (
-        stack.ask(alice, "POST", f"{API}/model-versions/transition-stage", stage(version, "Staging"))[0]
+        stack.ask(alice, "POST", f"{API}/model-versions/transition-stage", stage(version, "staging"))[0]
         == 200
     )
     (row,) = rows()

@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 from streamflow.model_version import asked
 from streamflow.model_version.asked import Asked
 
+PLAIN = st.text(
+    st.characters(min_codepoint=33, max_codepoint=0x2FFF, categories=["L", "N", "P", "S"]), max_size=900
+)
 
-@given(st.builds(Asked, by=st.text(), at=st.text(), why=st.text(max_size=1000), stage=st.text()))
+
+@given(st.builds(Asked, by=PLAIN.filter(bool), at=PLAIN, why=PLAIN, stage=PLAIN))
 def test_what_is_written_is_read(said):
     assert asked.from_tag(said.to_tag()) == said
 
@@ -42,3 +46,17 @@ def test_a_long_reason_fits_into_a_tag():
 )
 def test_a_reason_is_a_tag_or_a_description_that_a_person_wrote(tags, description, reason):
     assert asked.reason_of(tags, description) == reason
+
+
+@pytest.mark.parametrize("text", ["[" * 99_000, '{"by": "\\u200b", "at": "", "why": "", "stage": ""}'])
+def test_a_hostile_value_is_nobody(text):
+    assert asked.from_tag(text) is None
+
+
+def test_what_is_read_is_one_line_and_short():
+    found = asked.from_tag('{"by": "a\\u0000b", "at": "now", "why": "' + "x" * 9000 + '", "stage": ""}')
+    assert found.by == "a b" and len(found.why) == 1000
+
+
+def test_a_long_reason_in_any_script_fits_into_mlflows_column():
+    assert len(Asked("alice", "now", "\U0001f600" * 5000).to_tag()) < 5000

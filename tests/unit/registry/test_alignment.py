@@ -202,3 +202,9 @@ def test_who_moved_a_version_to_another_stage_is_not_who_moved_it_here():
     at = changed(shown_of(NOW), stages={3: "Production"})
     named = replace(at, asked_stages={3: Asked("alice", "12:00", stage="Staging")})
     assert [(each.version, each.asked) for each in requests([NOW], named)] == [(3, None)]
+
+
+def test_an_alias_that_the_registrar_itself_took_away_is_no_request_and_is_put_back():
+    at = replace(changed(shown_of(NOW), aliases={"production": None}), withdrawn=frozenset({"production"}))
+    assert requests([NOW], at) == []
+    assert writes([NOW], at) == [SetAlias("production", 1)]
