@@ -22,7 +22,7 @@ from streamflow.http.receiving import BodyReader, ClientGoneError
 from streamflow.model_version.aliases import PROMOTION_ALIASES
 from streamflow.postgres.engine import transaction
 from streamflow.registrar import requests
-from streamflow.registrar.requests import Asked, PromotionRequest
+from streamflow.registrar.requests import NewRequest, PromotionRequest
 from streamflow.settings import DatabaseSettings
 
 _LOG = log.get("streamflow.access")
@@ -178,7 +178,7 @@ def idempotency_key(headers: list[tuple[bytes, bytes]]) -> str | None:
     return given[0].decode()
 
 
-def read(body: bytes, by: str, key: str | None) -> Asked:
+def read(body: bytes, by: str, key: str | None) -> NewRequest:
     """Read what somebody asks for.
 
     Args:
@@ -207,7 +207,7 @@ def read(body: bytes, by: str, key: str | None) -> Asked:
         raise bad_request(f"'to' must be one of: {', '.join(sorted(PROMOTION_ALIASES))}.")
     if not isinstance(why, str) or not why.strip() or len(why) > _MOST_REASON or _CONTROL.search(why):
         raise bad_request(f"'why' must be a reason of 1 to {_MOST_REASON} characters in one line.")
-    return Asked(alias, version, why.strip(), by, key)
+    return NewRequest(alias, version, why.strip(), by, key)
 
 
 def document_of(request: PromotionRequest) -> dict[str, Any]:

@@ -24,7 +24,7 @@ State = Literal["open", "done", "refused"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class NewRequest:
     """What somebody asks for.
 
     Attributes:
@@ -80,7 +80,7 @@ class PromotionRequest:
         return "done" if self.refused is None else "refused"
 
 
-def ask(connection: sa.Connection, model: str, asked: Asked) -> PromotionRequest:
+def ask(connection: sa.Connection, model: str, asked: NewRequest) -> PromotionRequest:
     """Add a request, or find the one that was made with the same key.
 
     Raises:

@@ -23,7 +23,7 @@ from streamflow.http.api_keys import KeyFile
 from streamflow.http.server import QuietServer
 from streamflow.postgres import locks, notifications
 from streamflow.registrar.api import RECEIVE_SECONDS, Api
-from streamflow.registrar.asked import answer_waiting
+from streamflow.registrar.api_answers import answer_waiting
 from streamflow.registrar.look import forget, look
 from streamflow.registrar.requests import CHANNEL
 from streamflow.registry import actions

@@ -18,7 +18,7 @@ from streamflow.model_version.aliases import PRODUCTION, TRIAL_ALIASES
 from streamflow.postgres.engine import engine, transaction
 from streamflow.postgres.names import quote
 from streamflow.registrar import requests
-from streamflow.registrar.asked import answer_waiting
+from streamflow.registrar.api_answers import answer_waiting
 from streamflow.registrar.look import look
 from streamflow.registry import alignment, chain, moves, trail, trial
 from streamflow.registry.moves import LockedRegistry
@@ -130,7 +130,7 @@ class Promotions(RuleBasedStateMachine):
         """Each request is answered once, by a row that did what was asked, or changed nothing."""
         before = self.targets()
         with transaction(self.settings.database) as connection:
-            wanted = requests.Asked(alias, self.made[index], "a test", "key:ci")
+            wanted = requests.NewRequest(alias, self.made[index], "a test", "key:ci")
             asked_for = requests.ask(connection, self.model, wanted)
         (row,) = answer_waiting(self.settings.backends, self.settings.promotion)
         with transaction(self.settings.database) as connection:

@@ -14,7 +14,7 @@ from streamflow.gate import decision
 from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version import tags
 from streamflow.postgres.engine import transaction
-from streamflow.registrar import asked, requests
+from streamflow.registrar import api_answers, requests
 from streamflow.registrar.look import look
 from streamflow.registry import chain, trail, versions
 from streamflow.registry.promote import promote
@@ -42,7 +42,7 @@ def gate(monkeypatch):
 
 def ask(settings, version, to="production", key=None, why="the build is green"):
     with transaction(settings.database) as connection:
-        wanted = requests.Asked(to, version, why, BY, key)
+        wanted = requests.NewRequest(to, version, why, BY, key)
         return requests.ask(connection, settings.mlflow.registered_model, wanted)
 
 
@@ -52,7 +52,7 @@ def found(settings, request):
 
 
 def answered(settings):
-    return asked.answer_waiting(settings.backends, settings.promotion)
+    return api_answers.answer_waiting(settings.backends, settings.promotion)
 
 
 def rows(settings):
@@ -94,7 +94,7 @@ def test_the_gate_judges_whatever_holds_for_moves_in_mlflow(settings, make, gate
     gate.failures = ("AUC 0.51 is below 0.60",)
     request = ask(settings, first)
     promotion = settings.promotion.model_copy(update={"outside_moves": moves})
-    (row,) = asked.answer_waiting(settings.backends, promotion)
+    (row,) = api_answers.answer_waiting(settings.backends, promotion)
     refused = found(settings, request)
     assert refused.state == "refused"
     assert refused.refused == [f"The gate refuses version {first}.", "AUC 0.51 is below 0.60"]
@@ -279,7 +279,7 @@ def test_a_second_leader_answers_nothing_twice(settings, make, gate):
     (first,) = make(1)
     request = ask(settings, first, "staging")
     answered(settings)
-    assert asked.answer(settings.backends, settings.promotion, request) is None
+    assert api_answers.answer(settings.backends, settings.promotion, request) is None
     assert len(rows(settings)) == 1
 
 
