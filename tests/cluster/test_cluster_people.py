@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import time
 
@@ -19,12 +20,27 @@ def ledger(release):
     return json.loads(registrar(release, "models", "history", "--json"))["moves"]
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
 def page(heading):
-    """Run the commands below a heading of the page; return what they say."""
-    commands = block("docs/kubernetes.md", heading)
+    """Run the commands below a heading of the page, with free ports instead of the page's; return what they say."""
+    ports = {5000: free_port(), 5432: free_port()}
     # What runs in the background ends with the page.
-    script = "\n".join(["set -euo pipefail", "trap 'kill $(jobs -p)' EXIT", *commands])
-    variables = {**os.environ, "PATH": f"{STREAMFLOW.parent}:{os.environ['PATH']}"}
+    script = "\n".join(
+        ["set -euo pipefail", "trap 'kill $(jobs -p)' EXIT", *block("docs/kubernetes.md", heading)]
+    )
+    for given, free in ports.items():
+        script = script.replace(f"{given}:{given}", f"{free}:{given}")
+        script = script.replace(f"localhost:{given}", f"localhost:{free}")
+    variables = {
+        **os.environ,
+        "PATH": f"{STREAMFLOW.parent}:{os.environ['PATH']}",
+        "STREAMFLOW_MLFLOW__TRACKING_URI": f"http://localhost:{ports[5000]}",
+        "STREAMFLOW_DATABASE__PORT": str(ports[5432]),
+    }
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=ROOT,
