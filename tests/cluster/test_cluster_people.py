@@ -1,9 +1,12 @@
 """People move versions in MLflow under their own name, and predict needs no MLflow to start."""
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 from kubernetes_cli import ROOT, STREAMFLOW, answers, ask, block, is_ready, wait_for
@@ -28,10 +31,7 @@ def free_port():
 def page(heading):
     """Run the commands below a heading of the page, with free ports instead of the page's; return what they say."""
     ports = {5000: free_port(), 5432: free_port()}
-    # What runs in the background ends with the page.
-    script = "\n".join(
-        ["set -euo pipefail", "trap 'kill $(jobs -p)' EXIT", *block("docs/kubernetes.md", heading)]
-    )
+    script = "\n".join(["set -euo pipefail", *block("docs/kubernetes.md", heading)])
     for given, free in ports.items():
         script = script.replace(f"{given}:{given}", f"{free}:{given}")
         script = script.replace(f"localhost:{given}", f"localhost:{free}")
@@ -41,17 +41,25 @@ def page(heading):
         "STREAMFLOW_MLFLOW__TRACKING_URI": f"http://localhost:{ports[5000]}",
         "STREAMFLOW_DATABASE__PORT": str(ports[5432]),
     }
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=ROOT,
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    # A file and not a pipe, which what runs in the background would keep open.
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=ROOT,
+            env=variables,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(300)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        out.seek(0)
+        said = out.read()
+    assert code == 0, said
+    return said
 
 
 def test_people_move_versions_under_their_own_name_in_mlflow_and_by_command(demo):
