@@ -20,7 +20,7 @@ def descriptions(moves: Sequence[Move]) -> dict[int, str]:
     """
     found = {}
     for move in moves:
-        when = f"{move.moved_at:%Y-%m-%d %H:%M} UTC by {move.moved_by}: {move.why}"
+        when = f"{move.moved_at:%Y-%m-%d %H:%M} UTC by {move.moved_by}: {move.why.rstrip('.')}"
         requested = move.facts.get(actions.REQUESTED)
         if requested is not None:
             reasons = "; ".join(move.facts.get(actions.REFUSED, ()))
