@@ -62,7 +62,7 @@ def create_app(app: Flask = mlflow_app) -> Any:
 
     settings = settings_module.load()
     log.configure(settings.log)
-    # Before MLflow asks for a login: Prometheus has none, and the network policy says who reaches the port.
+    # Before MLflow's check of logins: Prometheus scrapes without one, and the network policy restricts who can connect.
     app.before_request(_serve_metrics)
     served = auth.create_app(app)
     # After it: the account is known, and MLflow allows it the request.

@@ -11,7 +11,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# The assistant runs commands for whoever asks from the pod's own address, as a port-forward does.
+# The assistant runs commands for clients that connect from the pod's own address, as a port-forward does.
 _CLOSED = frozenset(("assistant", "jobs", "gateway", "gateway-proxy", "mcp-servers", "webhooks"))
 _DEPTH = 4
 """Path segments that may name a part: /ajax-api/3.0/mlflow/assistant, /gateway. The paths of artifacts begin later."""
@@ -24,7 +24,7 @@ def is_closed(path: str) -> bool:
 
 
 def close(app: App) -> App:
-    """An ASGI application that answers 403 for what is closed, whoever asks, and leaves the rest to another one."""
+    """Wrap an ASGI application: closed paths are answered with 403, with or without a login; all others are passed on."""
 
     async def closed(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or not is_closed(scope["path"]):

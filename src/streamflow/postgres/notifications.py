@@ -28,7 +28,7 @@ def wait(connection: sa.Connection, seconds: float) -> bool:
         Whether one arrived.
 
     Raises:
-        sa.exc.OperationalError: The connection is lost; whoever holds a lock by it has lost that too.
+        sa.exc.OperationalError: The connection is lost, and with it every lock that it held.
     """
     driver: Any = connection.connection.driver_connection
     try:

@@ -39,4 +39,5 @@ class PromotionSettings(Section):
     slice_tolerance: float = Field(0.1, ge=0, le=1)
     """Largest amount by which a slice's AUC may fall below the champion's."""
     latency_budget_ms: float = Field(20.0, gt=0)
-    """CPU time budget of one prediction by the model alone (99th percentile), in ms; more than 50 has no effect."""
+    """CPU time budget of one prediction by the model alone (99th percentile), in milliseconds. The check of a version
+    refuses more than 50, so a larger budget has no effect."""

@@ -1,4 +1,4 @@
-{{- /* "yes" if the chart installs MLflow; it does not if it is told of another one. */ -}}
+{{- /* "yes" if the chart installs MLflow; empty if mlflow.external.url names an existing one. */ -}}
 {{- define "streamflow.ownMlflow" -}}
 {{- if not .Values.mlflow.external.url }}yes{{ end -}}
 {{- end -}}
@@ -18,7 +18,7 @@
 {{- end -}}
 
 {{- /*
-Adds a login to a pod's context: that of the account with a role, or the one account of a MLflow that the chart does not install.
+Adds a login to a pod's context: that of the account with a role, or the single account of an existing MLflow.
 Arguments: context (see _pod.tpl), account.
 */ -}}
 {{- define "streamflow.withMlflowAccount" -}}
