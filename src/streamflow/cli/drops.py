@@ -195,6 +195,7 @@ def check(
 ) -> None:
     """Run the checks of 'ingest' without storing anything; exit 3 if the drop would be refused."""
     from streamflow.drops import inbox, load
+    from streamflow.erasure.key import optional
     from streamflow.errors import DropRefused
     from streamflow.repo import definitions
 
@@ -203,7 +204,10 @@ def check(
     with _progress(quiet=as_json) as progress:
         repo = definitions.load(settings.feast.repo)
         located = inbox.located(folder)
-        examined = load.examine(settings.database, settings.ingest, repo, located, when, progress=progress)
+        key = optional(settings.erasure)
+        examined = load.examine(
+            settings.database, settings.ingest, repo, located, when, progress=progress, key=key
+        )
     if as_json:
         print_json({**dataclasses.asdict(examined), "refused": bool(examined.problems)})
     else:

@@ -70,6 +70,7 @@ COMMANDS = {
     "db": Command("db:app", "The database: migrations, roles, readiness.", PLATFORM),
     "backup": Command("backups:backup", "Dump databases and model versions into a folder.", PLATFORM),
     "restore": Command("backups:restore", "Bring a backup back.", PLATFORM),
+    "erase": Command("erasures:erase", "Remove everything about a user, and refuse the user later.", PLATFORM),
     "jobs": Command("jobs:app", "The scheduled jobs of a cluster.", PLATFORM),
     "serve": Command("serve:app", "Run one of the platform's servers in the foreground.", PLATFORM),
     "settings": Command("settings:app", "The settings and where each comes from.", PLATFORM),
@@ -248,7 +249,8 @@ def _keep_trace(text: str) -> Path:
     name = f"cli-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
     home = Path(os.environ.get("STREAMFLOW_HOME") or ".streamflow")
     # Neither a folder that cannot be written nor a character that cannot be encoded hides the error itself.
-    content = (" ".join(sys.argv) + "\n\n" + text).encode("utf-8", "backslashreplace")
+    # The command without its arguments, which may name a person.
+    content = (" ".join(sys.argv[:2]) + "\n\n" + text).encode("utf-8", "backslashreplace")
     for folder in (home, None):
         try:
             where = (

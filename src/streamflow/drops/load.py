@@ -15,6 +15,8 @@ from streamflow.drops import complete, files, inbox, ledger, parse, stage, store
 from streamflow.drops.quoting import shown, shown_path
 from streamflow.drops.raw_file import FileError, problem_of
 from streamflow.drops.read import Progress
+from streamflow.erasure import listed
+from streamflow.erasure.key import Key
 from streamflow.errors import DropRefused, UsageError
 from streamflow.postgres import clock, locks
 from streamflow.postgres.engine import transaction
@@ -114,6 +116,7 @@ def load(
     as_of: date,
     loaded_by: str | None = None,
     progress: Progress | None = None,
+    key: Key | None = None,
 ) -> IngestOutcome:
     """Store the drop in `folder` as the state of the world on `as_of`.
 
@@ -128,11 +131,12 @@ def load(
         as_of: Date that the drop describes.
         loaded_by: User or job to record in the ledger; default: the user of this process.
         progress: Called after each chunk.
+        key: Key of the list of erasures; needed once somebody was erased.
 
     Raises:
         UsageError: The folder does not exist, or the date is in the future or before all dates that are read.
         DropRefused: The drop has problems, all of which are listed; nothing was stored.
-        Refused: Another ingest is running, or the clock is wrong; see `clock.stamp`.
+        Refused: Another ingest is running, the clock is wrong (see `clock.stamp`), or the key is missing.
         DependencyDown: PostgreSQL does not answer.
     """
     found, problems = files.find(repo.tables, folder, rules.max_file_bytes)
@@ -146,7 +150,7 @@ def load(
             return _unchanged(connection, repo, known)
         tables.ensure(connection, repo)
         meter = _Meter(progress, sum(file.size for file in found))
-        staged = _stage(connection, rules, found, as_of, meter)
+        staged = _stage(connection, rules, found, as_of, meter, key)
         problems += [problem for item in staged for problem in item.problems]
         if problems:
             raise _refusal(folder, problems)
@@ -175,6 +179,7 @@ def load_new(
     loaded_by: str | None = None,
     progress: Progress | None = None,
     provided: Callable[[Path], AbstractContextManager[object]] = nullcontext,
+    key: Key | None = None,
 ) -> list[IngestOutcome]:
     """Store each complete drop below `root` whose date is not in the ledger yet, oldest first.
 
@@ -189,6 +194,7 @@ def load_new(
         loaded_by: User or job to record in the ledger; default: the user of this process.
         progress: Called after each chunk.
         provided: Puts the files of a drop into its folder while it is loaded; default: they are there.
+        key: Key of the list of erasures; needed once somebody was erased.
 
     Raises:
         UsageError: The folder does not exist or cannot be read.
@@ -205,7 +211,7 @@ def load_new(
                 continue
             with provided(folder):
                 if complete.is_complete(folder):
-                    outcomes.append(load(database, rules, repo, folder, when, loaded_by, progress))
+                    outcomes.append(load(database, rules, repo, folder, when, loaded_by, progress, key))
         except (FileError, OSError) as error:
             problems.append(problem_of(folder.name, error))
         except DropRefused as refusal:
@@ -230,6 +236,7 @@ def examine(
     as_of: date,
     *,
     progress: Progress | None = None,
+    key: Key | None = None,
 ) -> Examined:
     """Run all checks of `load` without storing anything.
 
@@ -240,14 +247,16 @@ def examine(
         folder: Folder of the drop.
         as_of: Date that the drop describes.
         progress: Called after each chunk.
+        key: Key of the list of erasures; needed once somebody was erased.
 
     Raises:
         UsageError: The folder does not exist.
+        Refused: The key is missing.
     """
     found, problems = files.find(repo.tables, folder, rules.max_file_bytes)
     with transaction(database) as connection:
         meter = _Meter(progress, sum(file.size for file in found))
-        staged = _stage(connection, rules, found, as_of, meter)
+        staged = _stage(connection, rules, found, as_of, meter, key)
         rejected = connection.execute(
             sa.text(
                 f"SELECT file, line, column_name, value, reason FROM {stage.QUARANTINE} ORDER BY file, line"
@@ -281,10 +290,16 @@ def _require_past(connection: sa.Connection, as_of: date) -> None:
 
 
 def _stage(
-    connection: sa.Connection, rules: IngestSettings, found: list[files.DropFile], as_of: date, meter: _Meter
+    connection: sa.Connection,
+    rules: IngestSettings,
+    found: list[files.DropFile],
+    as_of: date,
+    meter: _Meter,
+    key: Key | None,
 ) -> list[stage.StagedFile]:
     chunk_rows = rules.chunk_rows
-    staged = stage.stage(connection, found, as_of, chunk_rows, meter.moved)
+    usable = listed.usable(listed.read(connection), key)
+    staged = stage.stage(connection, found, as_of, chunk_rows, meter.moved, usable)
     for item in staged:
         stage.judge(connection, item, rules.max_bad_share)
     if not any(item.problems for item in staged):

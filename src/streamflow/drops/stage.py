@@ -22,13 +22,17 @@ from streamflow.drops.quoting import shown
 from streamflow.drops.raw_file import FileError, problem_of
 from streamflow.drops.read import CsvReader, raw_records
 from streamflow.drops.tables import column_definitions
+from streamflow.erasure.key import Key
 from streamflow.postgres.names import quote
 from streamflow.repo.declarations import SourceTable
 
 QUARANTINE = "staged_quarantine"
 """Name of the temporary table of rejected records."""
+ERASED = "erased"
+"""Reason of a record whose entity was erased; nothing else of the record is kept."""
 
 _RAW = "staged_raw"
+_ERASED = "staged_erased"
 _EXAMPLES = 3
 
 
@@ -41,6 +45,7 @@ class StagedFile:
         lines: Number of records, header excluded.
         accepted: Number of valid records, which are in the temporary table `staged(table)`.
         quarantined: Number of rejected records, which are in the temporary table `QUARANTINE`.
+        erased: Number of those that were rejected because their entity was erased.
         problems: Reasons to refuse the whole drop because of this file; empty if there are none.
         notes: Unusual but accepted input.
     """
@@ -49,6 +54,7 @@ class StagedFile:
     lines: int = 0
     accepted: int = 0
     quarantined: int = 0
+    erased: int = 0
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -64,8 +70,9 @@ def stage(
     as_of: date,
     chunk_rows: int,
     moved: Callable[[str, int], None],
+    key: Key | None = None,
 ) -> list[StagedFile]:
-    """Read, check and copy all files; then reject duplicates and rows of unknown entities.
+    """Read, check and copy all files; then reject rows of erased entities, duplicates and rows of unknown entities.
 
     Args:
         connection: Connection inside the transaction that later stores the drop.
@@ -73,6 +80,7 @@ def stage(
         as_of: Date of the drop.
         chunk_rows: Number of rows to read at a time.
         moved: Called after each chunk with the file's name and the bytes read since the last call.
+        key: Key of the list of erasures; None if the list is empty.
     """
     connection.exec_driver_sql("SET LOCAL client_min_messages = 'warning'")
     connection.exec_driver_sql("SET LOCAL work_mem = '128MB'")
@@ -87,6 +95,9 @@ def stage(
     for item in result:
         # Autovacuum never analyzes temporary tables, and the statements that follow join them.
         connection.exec_driver_sql(f"ANALYZE {staged(item.file.table)}")
+    if key is not None:
+        _reject_erased(connection, result, key)
+    for item in result:
         _reject_duplicates(connection, item)
     entities = next((item for item in result if item.file.table.entities), None)
     # If the entity table itself is unusable, every row would look unknown and bury the real problem.
@@ -153,6 +164,49 @@ def _copy(connection: sa.Connection, statement: str) -> Any:
     return driver.cursor().copy(statement)
 
 
+def _reject_erased(connection: sa.Connection, files: list[StagedFile], key: Key) -> None:
+    """Move rows of erased entities to the quarantine, with their line and nothing else.
+
+    First of all rejections, so that no other reason keeps the value or the text of such a row.
+    """
+    keys = " UNION ".join(
+        f"SELECT {quote(item.file.table.key)} AS entity FROM {staged(item.file.table)}" for item in files
+    )
+    listed = "(SELECT entity_hash FROM streamflow.erased)"
+    # Each entity is hashed once, and not once a table.
+    connection.execute(
+        sa.text(
+            f"CREATE TEMP TABLE {_ERASED} ON COMMIT DROP AS SELECT entity FROM ({keys}) AS k"
+            f" WHERE streamflow.erased_hash(entity, :inner, :outer) IN {listed}"
+        ),
+        key.pads,
+    )
+    for item in files:
+        name, column = staged(item.file.table), quote(item.file.table.key)
+        held = {"table": item.file.table.name, "file": item.file.name, "reason": ERASED}
+        moved = connection.execute(
+            sa.text(
+                f"WITH rejected AS (DELETE FROM {name} WHERE {column} IN (SELECT entity FROM {_ERASED})"
+                f" RETURNING {LINE}) INSERT INTO {QUARANTINE} (table_name, file, line, reason, raw)"
+                f" SELECT :table, :file, {LINE}, :reason, '' FROM rejected"
+            ),
+            held,
+        ).rowcount
+        # Rows that an earlier check refused have the text of the row, and the entity somewhere in it.
+        blanked = connection.execute(
+            sa.text(
+                f"UPDATE {QUARANTINE} SET column_name = NULL, reason = :reason, value = NULL, raw = ''"
+                " WHERE table_name = :table AND raw <> '' AND EXISTS ("
+                " SELECT FROM streamflow.fields_of(raw) AS field"
+                f" WHERE streamflow.erased_hash(field, :inner, :outer) IN {listed})"
+            ),
+            held | key.pads,
+        ).rowcount
+        item.accepted -= moved
+        item.quarantined += moved
+        item.erased += moved + blanked
+
+
 def _reject_duplicates(connection: sa.Connection, item: StagedFile) -> None:
     # Reject every copy: we cannot tell which one is right, and keeping the first would make the outcome
     # depend on the order of lines.
@@ -194,20 +248,21 @@ def _reject(connection: sa.Connection, item: StagedFile, delete: str) -> None:
 
 
 def judge(connection: sa.Connection, item: StagedFile, max_bad_share: float) -> None:
-    """Add a problem to a file if more than `max_bad_share` of its records were rejected."""
-    share = item.quarantined / item.lines if item.lines else 0.0
+    """Add a problem to a file if more than `max_bad_share` of its records were rejected. Erased ones are not bad."""
+    bad = item.quarantined - item.erased
+    share = bad / item.lines if item.lines else 0.0
     if item.problems or share <= max_bad_share:
         return
     examples = connection.execute(
         sa.text(
             f"SELECT line, column_name, value, reason FROM {QUARANTINE} WHERE table_name = :table"
-            " ORDER BY line LIMIT :most"
+            " AND reason <> :erased ORDER BY line LIMIT :most"
         ),
-        {"table": item.file.table.name, "most": _EXAMPLES},
+        {"table": item.file.table.name, "erased": ERASED, "most": _EXAMPLES},
     )
     shown = "; ".join(described(row.line, row.column_name, row.value, row.reason) for row in examples)
     item.problems.append(
-        f"{item.file.name} has {item.quarantined} bad rows of {item.lines} ({share:.1%}), more than the"
+        f"{item.file.name} has {bad} bad rows of {item.lines} ({share:.1%}), more than the"
         f" {max_bad_share:.1%} allowed by STREAMFLOW_INGEST__MAX_BAD_SHARE. The first: {shown}."
     )
 

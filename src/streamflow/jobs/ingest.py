@@ -8,6 +8,7 @@ from pathlib import Path
 from streamflow.drops import inbox, ledger, load
 from streamflow.drops.load import IngestOutcome
 from streamflow.drops.read import Progress
+from streamflow.erasure.key import optional
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import IngestedDrop, IngestResult
 from streamflow.repo import definitions
@@ -26,7 +27,13 @@ def ingest(settings: Settings) -> IngestResult:
     repo = definitions.load(settings.feast.repo)
     with inbox.opened(settings.ingest, known) as (root, provided):
         outcomes = load.load_new(
-            settings.database, settings.ingest, repo, root, "job ingest", provided=provided
+            settings.database,
+            settings.ingest,
+            repo,
+            root,
+            "job ingest",
+            provided=provided,
+            key=optional(settings.erasure),
         )
     return IngestResult(tuple(_result(outcome) for outcome in outcomes))
 
@@ -36,7 +43,8 @@ def ingest_folders(
 ) -> list[IngestOutcome]:
     """Ingest every dated drop below `root` whose date is not in the ledger yet; see `drops.load.load_new`."""
     repo = definitions.load(settings.feast.repo)
-    return load.load_new(settings.database, settings.ingest, repo, root, loaded_by, progress)
+    key = optional(settings.erasure)
+    return load.load_new(settings.database, settings.ingest, repo, root, loaded_by, progress, key=key)
 
 
 def ingest_folder(
@@ -49,7 +57,8 @@ def ingest_folder(
     """Ingest one drop; without `as_of`, the folder's name is its as-of date. See `drops.load.load`."""
     when, located = as_of or inbox.as_of(folder), inbox.located(folder)
     repo = definitions.load(settings.feast.repo)
-    return load.load(settings.database, settings.ingest, repo, located, when, loaded_by, progress)
+    key = optional(settings.erasure)
+    return load.load(settings.database, settings.ingest, repo, located, when, loaded_by, progress, key)
 
 
 def _result(done: IngestOutcome) -> IngestedDrop:

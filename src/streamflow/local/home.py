@@ -38,12 +38,18 @@ def make(home: Path) -> Path:
 
 def password(home: Path) -> str:
     """The database password; generated on first use and stored in a file that only the owner may read."""
-    path = home / "postgres-password"
-    if path.is_file():
-        return path.read_text(encoding="ascii").strip()
-    made = secrets.token_urlsafe(24)
-    _write_private(path, made + "\n")
-    return made
+    return _secret(home / "postgres-password").read_text(encoding="ascii").strip()
+
+
+def erasure_key(home: Path) -> Path:
+    """The file with the key of the list of erasures; generated on first use, for the owner alone to read."""
+    return _secret(home / "erasure-key")
+
+
+def _secret(path: Path) -> Path:
+    if not path.is_file():
+        _write_private(path, secrets.token_urlsafe(32) + "\n")
+    return path
 
 
 def write_addresses(home: Path, variables: Mapping[str, str]) -> Path:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from streamflow import servers
 from streamflow import settings as settings_module
 from streamflow.client import PredictClient
+from streamflow.local import home as homes
 from streamflow.local.home import LOOPBACK
 from streamflow.settings import Settings
 
@@ -88,6 +89,7 @@ def stack_settings(base: Settings, home: Path, ports: Mapping[str, int], passwor
         },
         predict={"host": LOOPBACK, "port": ports[PREDICT]},
         promotion={"registrar_port": ports[REGISTRAR], "api_port": ports[PROMOTIONS]},
+        erasure={"key_file": base.erasure.key_file or homes.erasure_key(home)},
     )
 
 
@@ -101,6 +103,7 @@ def addresses(settings: Settings) -> dict[str, str]:
         "STREAMFLOW_FEAST__SERVER_URL": settings.feast.server_url,
         "STREAMFLOW_PREDICT__HOST": settings.predict.host,
         "STREAMFLOW_PREDICT__PORT": str(settings.predict.port),
+        "STREAMFLOW_ERASURE__KEY_FILE": str(settings.erasure.key_file),
         "STREAMFLOW_PROMOTION__REGISTRAR_PORT": str(settings.promotion.registrar_port),
         "STREAMFLOW_PROMOTION__API_PORT": str(settings.promotion.api_port),
         # For notebooks and MLflow's own commands.

@@ -152,6 +152,32 @@ class RegistryClient:
         data: dict[str, Any] = (found or {})["run"]["data"]
         return data
 
+    def run_folders(self) -> dict[str, str]:
+        """Return the artifact folder of every run behind the artifact proxy, deleted runs included, by run id."""
+        experiments = [
+            item["experiment_id"] for item in self._pages("experiments/search", "experiments", view_type="ALL")
+        ]
+        found: dict[str, str] = {}
+        for experiment in experiments:
+            for run in self._pages(
+                "runs/search", "runs", experiment_ids=[experiment], run_view_type="ALL"
+            ):
+                scheme, _, path = str(run["info"].get("artifact_uri", "")).partition(":/")
+                if scheme == PROXY:
+                    found[run["info"]["run_id"]] = path.strip("/")
+        return found
+
+    def _pages(self, path: str, items: str, **fields: Any) -> Iterator[dict[str, Any]]:
+        """The items of all pages of a search."""
+        token = ""
+        while True:
+            more = {"page_token": token} if token else {}
+            page = self._ask("POST", path, max_results=_PAGE, **fields, **more) or {}
+            yield from page.get(items, [])
+            token = page.get("next_page_token", "")
+            if not token:
+                return
+
     def file(self, source: str, name: str, most_bytes: int) -> bytes | None:
         """Return the content of a file, or None if it does not exist.
 

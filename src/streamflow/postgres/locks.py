@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -22,6 +22,7 @@ LOADING = "loading"
 MATERIALIZE = "materialize"
 ENGINE = "engine"
 """Feast's batch engine holds this while it writes the online tables."""
+ERASE = "erase"
 MIGRATE = "migrate"
 MLFLOW_UPGRADE = "mlflow-upgrade"
 
@@ -99,6 +100,20 @@ def held(database: DatabaseSettings, name: str, wait_seconds: float) -> Iterator
         DependencyDown: PostgreSQL does not answer.
         Busy: The lock did not become free within `wait_seconds`.
     """
+    with all_held(database, [name], wait_seconds) as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def all_held(
+    database: DatabaseSettings, names: Sequence[str], wait_seconds: float
+) -> Iterator[sa.Connection]:
+    """Like `held`, for several locks, which are taken one after the other.
+
+    Raises:
+        DependencyDown: PostgreSQL does not answer.
+        Busy: One of them did not become free within `wait_seconds`; the message names it.
+    """
     with _session(database) as connection:
         with engines.translated(database):
             # SET accepts no parameters; set_config() does.
@@ -106,17 +121,22 @@ def held(database: DatabaseSettings, name: str, wait_seconds: float) -> Iterator
                 sa.text("SELECT set_config('lock_timeout', :wait, false)"),
                 {"wait": f"{wait_seconds * 1000:.0f}"},
             )
-            try:
-                connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": key(name)})
-            except sa.exc.OperationalError as error:
-                if "lock timeout" not in str(error.orig):
-                    raise
-                raise Busy(
-                    f"Another '{name}' is at work for more than {wait_seconds:.0f} s.",
-                    hint="Try again later.",
-                ) from error
+            for name in names:
+                _wait_in_session(connection, name, wait_seconds)
         with engines.translated(database):
             yield connection
+
+
+def _wait_in_session(connection: sa.Connection, name: str, wait_seconds: float) -> None:
+    try:
+        connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": key(name)})
+    except sa.exc.OperationalError as error:
+        if "lock timeout" not in str(error.orig):
+            raise
+        raise Busy(
+            f"Another '{name}' is at work for more than {wait_seconds:.0f} s.",
+            hint="Try again later.",
+        ) from error
 
 
 @contextlib.contextmanager

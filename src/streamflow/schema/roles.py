@@ -71,13 +71,17 @@ _PROMOTE: tuple[Grant, ...] = (
         PLATFORM,
         ("promotions", "releases", "release_pieces", "release_checks", "mlflow_in_line"),
     ),
-    ("SELECT", PLATFORM, ("current_releases", "trained_models")),
+    ("SELECT", PLATFORM, ("current_releases", "trained_models", "erased_runs")),
 )
 
 OWNER, APPLY, MATERIALIZE, MLFLOW = "owner", "feast_apply", "materialize", "mlflow"
 
 ROLES: Mapping[str, Role] = {
-    OWNER: Role("migrations; owns the platform's tables", creates=SCHEMAS),
+    OWNER: Role(
+        "migrations; owns the platform's tables; its functions remove the rows of an erased entity",
+        (("SELECT, DELETE", SOURCE, "*"), ("SELECT, DELETE", ONLINE, "*")),
+        creates=SCHEMAS,
+    ),
     APPLY: Role(
         "streamflow features apply; owns what follows from feature_repo/, and alone writes Feast's registry",
         (*_WAIT, ("SELECT", PLATFORM, ("drops",))),
@@ -100,6 +104,7 @@ ROLES: Mapping[str, Role] = {
         (
             *_JOB,
             ("SELECT, INSERT", PLATFORM, ("drops", "drop_files", "quarantine")),
+            ("SELECT", PLATFORM, ("erased",)),
             *_use(SOURCE),
             ("SELECT, INSERT, MAINTAIN", SOURCE, "*"),
         ),
@@ -152,6 +157,19 @@ ROLES: Mapping[str, Role] = {
     "exporter": Role("the exporter of metrics", _read(PLATFORM, SOURCE, FEATURES, ONLINE)),
     "backup": Role(
         "backup; reads everything, in MLflow's database too", _JOB, member_of=("pg_read_all_data",)
+    ),
+    "erase": Role(
+        "erase; removes the rows of one person through functions of the owner, and nothing else",
+        (
+            *_JOB,
+            ("SELECT, INSERT", PLATFORM, ("erasures",)),
+            ("SELECT", PLATFORM, ("erased", "erasure_steps", "erased_runs", "drops")),
+            # To vacuum what was removed.
+            *_use(SOURCE, ONLINE),
+            ("MAINTAIN", SOURCE, "*"),
+            ("MAINTAIN", ONLINE, "*"),
+            ("MAINTAIN", PLATFORM, ("quarantine", "scores", "predictions", "job_runs")),
+        ),
     ),
     "promote": Role(
         "group of the personal logins of people who promote, roll back and judge",
@@ -250,7 +268,7 @@ def schema_statements(plan: Plan) -> list[str]:
         for privileges, schema, tables in role.grants:
             if tables is None:
                 statements.append(f"GRANT {privileges} ON SCHEMA {quote(schema)} TO {plan.role(name)}")
-            elif tables == "*":
+            elif tables == "*" and _known(plan, privileges):
                 statements += [
                     f"ALTER DEFAULT PRIVILEGES FOR ROLE {plan.role(creator)} IN SCHEMA {quote(schema)}"
                     f" GRANT {_known(plan, privileges)} ON TABLES TO {plan.role(name)}"
@@ -306,8 +324,8 @@ def table_statements(
                 if tables == "*"
                 else set(tables or ()) & existing.get(schema, set())
             )
-            if names:
-                granted = _known(plan, privileges)
+            granted = _known(plan, privileges)
+            if names and granted:
                 statements.append(f"GRANT {granted} ON {_listed(schema, names)} TO {plan.role(name)}")
     return statements
 

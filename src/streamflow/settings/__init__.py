@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.sources import DotEnvSettingsSource
 
 from streamflow.errors import UsageError
+from streamflow.settings.erasure import ErasureSettings as ErasureSettings
 from streamflow.settings.mlflow import MlflowSettings as MlflowSettings
 from streamflow.settings.promotion import PromotionSettings as PromotionSettings
 from streamflow.settings.section import Section, text_of
@@ -302,6 +303,7 @@ class Settings(BaseSettings):
     promotion: PromotionSettings = PromotionSettings()
     predict: PredictSettings = PredictSettings()
     parity: ParitySettings = ParitySettings()
+    erasure: ErasureSettings = ErasureSettings()
     log: LogSettings = LogSettings()
     build: BuildSettings = BuildSettings()
 

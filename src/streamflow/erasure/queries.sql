@@ -1,0 +1,72 @@
+-- Statements about erasures. Those that change something call functions of the owner.
+
+-- name: count
+-- Rows of an entity, by table.
+SELECT streamflow.count_entity(:entity);
+
+-- name: mentions
+-- Rows whose text names an entity and cannot be changed, by table.
+SELECT streamflow.mentions(:entity);
+
+-- name: erase
+-- Erase an entity from all tables, and record it.
+SELECT erasure_id::text, counts, continued
+FROM streamflow.erase(:entity, :inner, :outer, :why, :by, :request);
+
+-- name: withdraw
+-- Take an entity off the list of erasures.
+SELECT streamflow.withdraw_erasure(:entity, :inner, :outer, :why, :by, :request)::text;
+
+-- name: step
+-- Record a step of an erasure.
+SELECT streamflow.record_erasure_step(CAST(:erasure AS uuid), :step, CAST(:counts AS jsonb));
+
+-- name: run
+-- Record what is left of a run's training set.
+SELECT streamflow.record_erased_run(
+  CAST(:erasure AS uuid), :run_id, :rows, :fingerprint, :split_digest, :pinned
+);
+
+-- name: open
+-- Erasures in force that are not complete, by entity hash.
+SELECT e.erasure_id::text, e.entity_hash
+FROM streamflow.erased e
+WHERE NOT EXISTS (
+  SELECT FROM streamflow.erasure_steps s WHERE s.erasure_id = e.erasure_id AND s.step = 'done'
+);
+
+-- name: listed
+-- Hashes of the entities that are erased now, with the name of the key and when.
+SELECT entity_hash, key_id, erased_at FROM streamflow.erased;
+
+-- name: acts
+-- All erasures and withdrawals, oldest first, with their steps' counts.
+SELECT a.erasure_id::text, a.action, a.entity_hash, a.key_id, a.why, a.request, a.asked_by, a.login, a.recorded_at,
+  max(s.recorded_at) FILTER (WHERE s.step = 'done') AS done_at,
+  coalesce(
+    jsonb_agg(jsonb_build_object('step', s.step, 'counts', s.counts) ORDER BY s.step_id) FILTER (WHERE s.step_id IS NOT NULL),
+    '[]'
+  ) AS steps
+FROM streamflow.erasures a LEFT JOIN streamflow.erasure_steps s USING (erasure_id)
+GROUP BY a.erasure_id
+ORDER BY a.recorded_at, a.erasure_id;
+
+-- name: exported
+-- All erasures and withdrawals, as they are written beside the backups.
+SELECT to_jsonb(a) FROM streamflow.erasures a ORDER BY a.recorded_at, a.erasure_id;
+
+-- name: import
+-- Add acts that another database recorded.
+SELECT streamflow.import_erasures(CAST(:acts AS jsonb));
+
+-- name: erase_listed
+-- Remove every entity on the list.
+SELECT streamflow.erase_listed(:inner, :outer);
+
+-- name: erased_run
+-- What is left of a run's training set after its newest erasure, and how many rows are gone in all.
+SELECT fingerprint, split_digest, sum(rows) OVER ()::integer AS rows
+FROM streamflow.erased_runs
+WHERE run_id = :run_id
+ORDER BY number DESC
+LIMIT 1;
