@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tarfile
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,7 @@ from streamflow.mlflow_api.transport import PROXY, RegistryClient
 
 _IN_MEMORY = 16 << 20
 _FOLDER = "artifacts"
+Through = Callable[[str, IO[bytes], int], Iterator[tuple[str, IO[bytes], int]]]
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,17 @@ def _add(tar: tarfile.TarFile, path: str, content: IO[bytes]) -> None:
     tar.addfile(entry, content)
 
 
-def unpack(client: RegistryClient, archive: Path) -> int:
+def _as_they_are(path: str, content: IO[bytes], size: int) -> Iterator[tuple[str, IO[bytes], int]]:
+    yield path, content, size
+
+
+def unpack(client: RegistryClient, archive: Path, through: Through = _as_they_are) -> int:
     """Upload the files of an archive to their original paths; return how many.
+
+    Args:
+        client: MLflow's server.
+        archive: The archive.
+        through: Returns the files to upload instead of one file: path, content and size of each.
 
     Raises:
         DependencyDown: MLflow does not answer.
@@ -72,8 +83,9 @@ def unpack(client: RegistryClient, archive: Path) -> int:
         for entry in tar:
             content = tar.extractfile(entry)
             if content is not None:
-                client.upload(entry.name, content, entry.size)
-                files += 1
+                for path, changed, size in through(entry.name, content, entry.size):
+                    client.upload(path, changed, size)
+                    files += 1
     return files
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.backup import archive
+from streamflow.backup import archive, erased
 from streamflow.backup import dump as dumps
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres import catalog, locks
@@ -60,6 +60,7 @@ def backup(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    erased.write_list(database, backup_settings.folder)
     removed = outdated(
         [path.parent.name for path in backup_settings.folder.glob(f"*/{dumps.MANIFEST}")],
         backup_settings.keep,

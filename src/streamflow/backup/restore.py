@@ -12,7 +12,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.backup import archive
+from streamflow.backup import archive, erased
 from streamflow.backup import dump as dumps
 from streamflow.errors import DependencyDown, Refused, StreamFlowError, UsageError
 from streamflow.mlflow_api.transport import registry
@@ -22,7 +22,7 @@ from streamflow.postgres.engine import session
 from streamflow.postgres.job_results import RestoreResult
 from streamflow.postgres.names import PLATFORM, quote
 from streamflow.schema import prepare, roles
-from streamflow.settings import Backends, DatabaseSettings
+from streamflow.settings import Backends, DatabaseSettings, ErasureSettings
 
 _RESTORING, _REPLACED = "_restoring", "_replaced"
 # First server version that knows `transaction_timeout`, which newer versions of pg_restore set.
@@ -31,7 +31,12 @@ _UNKNOWN_SETTING = re.compile(r'unrecognized configuration parameter "transactio
 
 
 def restore(
-    backends: Backends, backups: Path, folder: Path | None = None, *, replace: bool = False
+    backends: Backends,
+    backups: Path,
+    folder: Path | None = None,
+    *,
+    replace: bool = False,
+    erasure: ErasureSettings | None = None,
 ) -> RestoreResult:
     """Restore both databases and the files of the model versions.
 
@@ -42,6 +47,7 @@ def restore(
         backups: Folder that holds the backups.
         folder: Folder of the backup; None takes the newest one.
         replace: Whether to replace databases that are not empty.
+        erasure: Key of the list of erasures; needed once somebody was erased.
 
     Raises:
         NotFound: There is no such backup.
@@ -57,12 +63,16 @@ def restore(
     if not replace:
         _refuse_non_empty(backends.database, names)
     accounts = backends.mlflow.accounts_folder
-    with _restored_beside(backends.database, folder, dump, names, accounts):
+    platform = names.get(dumps.PLATFORM, backends.database.name) + _RESTORING
+    known = erased.known(backends.database, backups)
+    restored = erased.Restored(backends.database, platform, _owner(backends.database), known)
+    with _restored_beside(backends.database, folder, dump, names, accounts, restored, erasure or ErasureSettings()):
         artifacts = 0
         # Before the swap: if MLflow fails, the current databases stay in place.
         if dump.artifacts:
             with registry(backends.mlflow) as client:
-                artifacts = archive.unpack(client, folder / dump.artifacts.file)
+                artifacts = archive.unpack(client, folder / dump.artifacts.file, erased.Filter(restored))
+        restored.check_unchanged(backups)
         _swap(backends.database, names)
     return RestoreResult(
         folder,
@@ -72,7 +82,7 @@ def restore(
             for key, item in dump.databases.items()
         },
         artifacts,
-        _next(backends, dump),
+        (*restored.lines(), *_next(backends, dump)),
     )
 
 
@@ -130,11 +140,15 @@ def _restored_beside(
     dump: dumps.Dump,
     names: Mapping[str, str],
     accounts: Path | None,
+    restored: erased.Restored,
+    erasure: ErasureSettings,
 ) -> Iterator[None]:
     """Restore each database under a temporary name and compare it with the manifest; drop both on error."""
     try:
         for key, item in dump.databases.items():
             _restore(database, folder, key, item, names[key] + _RESTORING)
+        if dumps.PLATFORM in names:
+            restored.apply(erasure)
         _set_rights(database, names)
         if accounts is not None and dumps.MLFLOW in names:
             _set_accounts(database, names[dumps.MLFLOW] + _RESTORING, accounts)
@@ -179,6 +193,11 @@ def only_unknown_settings(stderr: str) -> bool:
     """Whether all errors of pg_restore are about a setting that an older server does not know. Pure."""
     errors = [line for line in stderr.splitlines() if "error:" in line]
     return bool(errors) and all(_UNKNOWN_SETTING.search(line) for line in errors)
+
+
+def _owner(database: DatabaseSettings) -> str:
+    with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
+        return database.role_prefix + roles.OWNER if _has_roles(connection, database) else ""
 
 
 def _has_roles(connection: sa.Connection, database: DatabaseSettings) -> bool:

@@ -55,7 +55,9 @@ def restore(
 
     with working("Restoring", quiet=as_json):
         settings = as_admin(settings_module.load(), admin_user_file)
-        done = restore.restore(settings.backends, settings.backup.folder, folder, replace=replace)
+        done = restore.restore(
+            settings.backends, settings.backup.folder, folder, replace=replace, erasure=settings.erasure
+        )
     if as_json:
         print_json(done)
         return

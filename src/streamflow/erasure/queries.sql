@@ -64,9 +64,11 @@ SELECT streamflow.import_erasures(CAST(:acts AS jsonb));
 SELECT streamflow.erase_listed(:inner, :outer);
 
 -- name: erased_run
--- What is left of a run's training set after its newest erasure, and how many rows are gone in all.
-SELECT fingerprint, split_digest, sum(rows) OVER ()::integer AS rows
+-- What is left of a run's training set after its newest erasure, how many rows are gone in all, and its fingerprints between.
+SELECT (array_agg(fingerprint ORDER BY number DESC))[1] AS fingerprint,
+  (array_agg(split_digest ORDER BY number DESC))[1] AS split_digest,
+  sum(rows)::integer AS rows,
+  (array_agg(fingerprint ORDER BY number DESC))[2:] AS between
 FROM streamflow.erased_runs
 WHERE run_id = :run_id
-ORDER BY number DESC
-LIMIT 1;
+HAVING count(*) > 0;

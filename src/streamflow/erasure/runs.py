@@ -20,17 +20,21 @@ class LeftOfRun:
         rows: Number of rows that are gone.
         fingerprint: Fingerprint of the rows that are left.
         split_digest: Digest of the holdout that is left.
+        between: Fingerprints after earlier erasures: those of files whose erasure is not complete.
     """
 
     rows: int
     fingerprint: str
     split_digest: str
+    between: tuple[str, ...] = ()
 
 
 def left_of(connection: sa.Connection, run_id: str) -> LeftOfRun | None:
     """What the newest erasure left of a run's training set; None if no row of it was erased."""
     row = connection.execute(sa.text(_SQL["erased_run"]), {"run_id": run_id}).one_or_none()
-    return None if row is None else LeftOfRun(**row._asdict())
+    if row is None:
+        return None
+    return LeftOfRun(row.rows, row.fingerprint, row.split_digest, tuple(row.between or ()))
 
 
 def record(connection: sa.Connection, erasure_id: str, run_id: str, left: LeftOfRun, *, pinned: bool) -> None:

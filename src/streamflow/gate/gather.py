@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from streamflow.eligibility import Columns, Rules
+from streamflow.erasure.runs import left_of
 from streamflow.errors import NotFound, ReleaseRefused, StreamFlowError, UsageError
 from streamflow.features import training_set
 from streamflow.gate import bootstrap, figures, slices
@@ -108,12 +109,14 @@ class _Archive:
         # From PostgreSQL and not from the run: in MLflow, somebody could name another run, with a holdout of their own.
         with transaction(self.database) as connection:
             digest = releases.split_digest(connection, judged.release.pointer)
+            left = left_of(connection, version.run_id)
         if not digest:
             digest = self._digest_of_run(version)
         return stored.rows_and_split(
             lambda path: str(self.runs.download_artifacts(version.run_id, path, str(target))),
             judged.contract,
             digest,
+            left,
         )
 
     def _digest_of_run(self, version: Version) -> str:

@@ -71,7 +71,7 @@ _PROMOTE: tuple[Grant, ...] = (
         PLATFORM,
         ("promotions", "releases", "release_pieces", "release_checks", "mlflow_in_line"),
     ),
-    ("SELECT", PLATFORM, ("current_releases", "trained_models", "erased_runs")),
+    ("SELECT", PLATFORM, ("current_releases", "trained_models", "erased", "erased_runs", "erasure_steps")),
 )
 
 OWNER, APPLY, MATERIALIZE, MLFLOW = "owner", "feast_apply", "materialize", "mlflow"

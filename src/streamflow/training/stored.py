@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from streamflow.erasure.runs import LeftOfRun
 from streamflow.errors import StreamFlowError
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import files
@@ -37,12 +38,15 @@ class StoredRows:
     holdout: npt.NDArray[np.bool_]
 
 
-def rows(fetch: Callable[[str], str], contract: Contract) -> pd.DataFrame:
+def rows(
+    fetch: Callable[[str], str], contract: Contract, left: LeftOfRun | None = None
+) -> pd.DataFrame:
     """Return the stored rows after verifying their fingerprint.
 
     Args:
         fetch: Returns the local path of one of the run's artifacts.
         contract: Contract of the model that the run trained.
+        left: What erasures left of the rows; None if none was erased.
 
     Raises:
         NotStoredError: The rows are missing, unreadable, or have another fingerprint.
@@ -56,26 +60,33 @@ def rows(fetch: Callable[[str], str], contract: Contract) -> pd.DataFrame:
         raise NotStoredError(
             f"{files.ROWS} does not have the rows of its contract ({_first(error)})"
         ) from error
-    if found != contract.fingerprint:
+    wanted = left.fingerprint if left else contract.fingerprint
+    if left and found != wanted and found in (contract.fingerprint, *left.between):
+        raise NotStoredError(f"{files.ROWS} still has erased rows: run 'streamflow erase' again to complete it")
+    if found != wanted:
+        but = f" without the {left.rows} erased rows" if left else ""
         raise NotStoredError(
-            f"{files.ROWS} is not the one it was trained on: its fingerprint is {found}, not {contract.fingerprint}"
+            f"{files.ROWS} is not the one it was trained on{but}: its fingerprint is {found}, not {wanted}"
         )
     return frame
 
 
-def rows_and_split(fetch: Callable[[str], str], contract: Contract, split_digest: str) -> StoredRows:
+def rows_and_split(
+    fetch: Callable[[str], str], contract: Contract, split_digest: str, left: LeftOfRun | None = None
+) -> StoredRows:
     """Return the stored rows and their split after verifying both.
 
     Args:
         fetch: Returns the local path of one of the run's artifacts.
         contract: Contract of the model that the run trained.
         split_digest: Digest of the holdout that the run recorded.
+        left: What erasures left of the rows; None if none was erased.
 
     Raises:
         NotStoredError: The rows or the split are missing, unreadable, or not those of the run.
         DependencyDown: MLflow does not answer.
     """
-    frame, split = rows(fetch, contract), _frame(fetch, files.SPLIT)
+    frame, split = rows(fetch, contract, left), _frame(fetch, files.SPLIT)
     keys = frame[contract.join_key].tolist()
     try:
         same = split[contract.join_key].tolist() == keys
@@ -83,7 +94,7 @@ def rows_and_split(fetch: Callable[[str], str], contract: Contract, split_digest
     except Exception as error:
         raise NotStoredError(f"{files.SPLIT} is no split of its rows ({_first(error)})") from error
     digest = holdout_digest([key for key, held in zip(keys, holdout, strict=False) if held])
-    if not same or digest != split_digest:
+    if not same or digest != (left.split_digest if left else split_digest):
         raise NotStoredError(f"{files.SPLIT} is not the one it was judged on: it names another holdout")
     return StoredRows(frame, holdout)
 

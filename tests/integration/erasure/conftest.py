@@ -11,7 +11,7 @@ from streamflow.forget import person
 from streamflow.postgres.engine import transaction
 from streamflow.settings import BackupSettings, ErasureSettings, MlflowSettings
 
-PERSON = "7590-QXZWV"
+PERSON = "0000-QXZWV"
 FEE = "61.23456"
 _TABLES = "users subscriptions usage_agg_30d payments_agg_90d support_agg_90d labels".split()
 _numbers = itertools.count(1)

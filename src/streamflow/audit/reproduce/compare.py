@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-Verdict = Literal["same", "differs", "unknown"]
+Verdict = Literal["same", "comparable", "differs", "unknown"]
 LISTED = 20
 """Differences of one kind that are listed; the rest are counted."""
 
@@ -24,7 +25,7 @@ class Layer:
 
     Attributes:
         name: `data`, `code`, `environment` or `result`.
-        verdict: Whether it is as recorded.
+        verdict: Whether it is as recorded; `comparable` if rows were erased, and the figures without them are as good.
         lines: What differs, or what was compared, one line each.
     """
 
@@ -171,6 +172,35 @@ def result(
     return Layer(
         "result", "same", (f"{len(again)} figures and {len(then)} golden rows are equal to the last bit",)
     )
+
+
+def without_erased(metrics: Mapping[str, float], again: Mapping[str, float], positives: int, negatives: int) -> Layer:
+    """Compare the figures of a run with those of a training that lacks erased rows, on a holdout that lacks them too.
+
+    Fewer rows give another split and another model, so nothing is equal to the last bit. What can be said is whether
+    the AUC lies within its sampling error (Hanley and McNeil 1982), three standard errors of the difference.
+
+    Args:
+        metrics: The run's metrics.
+        again: Metrics of the training without the erased rows.
+        positives: Positive rows of the holdout.
+        negatives: Negative rows of the holdout.
+    """
+    lines = [f"{name}: {metrics[name]!r} then, {value!r} without them" for name, value in sorted(again.items()) if name in metrics]
+    then, now = metrics.get("auc"), again.get("auc")
+    if then is None or now is None or not positives or not negatives:
+        return Layer("result", "unknown", ("The run recorded no AUC to compare.", *lines))
+    allowed = 3 * math.sqrt(2) * auc_error(then, positives, negatives)
+    inside = abs(then - now) <= allowed
+    said = f"the AUC {'lies' if inside else 'does not lie'} within {allowed:.4f} of the recorded one, its sampling error"
+    return Layer("result", "comparable" if inside else "unknown", (f"Trained without the erased rows: {said}.", *lines))
+
+
+def auc_error(auc: float, positives: int, negatives: int) -> float:
+    """Standard error of an AUC. Pure."""
+    q1, q2 = auc / (2 - auc), 2 * auc * auc / (1 + auc)
+    variance = auc * (1 - auc) + (positives - 1) * (q1 - auc * auc) + (negatives - 1) * (q2 - auc * auc)
+    return math.sqrt(max(variance, 0.0) / (positives * negatives))
 
 
 def hyperparameters(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

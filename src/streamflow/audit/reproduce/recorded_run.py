@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from streamflow.erasure.runs import LeftOfRun
 from streamflow.errors import NotFound
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import files as version_files
@@ -39,6 +40,7 @@ class RecordedRun:
         packages: Version of each package that it had installed.
         sources: Digest of each source file.
         problems: A sentence by the name of the file that cannot be trusted.
+        left: What erasures left of its training set; None if none of its rows was erased.
     """
 
     record: RunRecord
@@ -51,10 +53,16 @@ class RecordedRun:
     packages: dict[str, str] | None
     sources: dict[str, str] | None
     problems: dict[str, str]
+    left: LeftOfRun | None = None
 
 
-def read(mlflow: MlflowSettings, run_id: str) -> RecordedRun:
+def read(mlflow: MlflowSettings, run_id: str, left: LeftOfRun | None = None) -> RecordedRun:
     """Read a run from MLflow.
+
+    Args:
+        mlflow: MLflow's server.
+        run_id: MLflow's id of the run.
+        left: What erasures left of its training set; None if none of its rows was erased.
 
     Raises:
         NotFound: There is no such run, or it is not a finished training.
@@ -94,7 +102,7 @@ def read(mlflow: MlflowSettings, run_id: str) -> RecordedRun:
         training_set = None
         if contract is not None:
             try:
-                training_set = _training_set(record, contract, stored.rows(fetch, contract))
+                training_set = _training_set(record, contract, stored.rows(fetch, contract, left))
             except stored.NotStoredError as error:
                 problems[version_files.ROWS] = error.what
         facts = _document(sdk.artifact(fetch, f"{version_files.TRAINING_SET}/{version_files.FINGERPRINT}"))
@@ -109,6 +117,7 @@ def read(mlflow: MlflowSettings, run_id: str) -> RecordedRun:
             packages=_document(sdk.artifact(fetch, version_files.PACKAGES)),
             sources=_document(sdk.artifact(fetch, version_files.SOURCES)),
             problems=problems,
+            left=left,
         )
 
 

@@ -12,6 +12,8 @@ from streamflow.audit.reproduce import compare, recorded_run
 from streamflow.audit.reproduce.compare import Layer
 from streamflow.audit.reproduce.recorded_run import RecordedRun
 from streamflow.drops import ledger
+from streamflow.erasure import acts
+from streamflow.erasure.runs import left_of
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageError
 from streamflow.features import training_set
 from streamflow.model_version import files, tags
@@ -26,6 +28,7 @@ from streamflow.settings import Backends, BuildSettings, DatabaseSettings, Train
 from streamflow.snapshots import views
 from streamflow.training import fit
 from streamflow.training.lineage import lineage, packages, sources
+from streamflow.training.stored import fingerprint_of
 
 _VERDICTS = {0: "reproduced", 1: "differs", 4: "cannot tell"}
 
@@ -36,7 +39,7 @@ class Reproduction:
 
     Attributes:
         run_id: The run.
-        verdict: `reproduced`, `differs` or `cannot tell`.
+        verdict: `reproduced`, `reproduced without N erased rows`, `differs` or `cannot tell`.
         exit_code: 0, 1 or 4.
         layers: Data, code, environment, result.
         trained_on: `rebuilt` (the training set built again), `stored` (the one that the run stored) or `nothing`.
@@ -60,7 +63,9 @@ def reproduce(
         NotFound: There is no such run, or it is not a finished training.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
-    run = recorded_run.read(backends.mlflow, run_id)
+    with transaction(backends.database) as connection:
+        left = left_of(connection, run_id)
+    run = recorded_run.read(backends.mlflow, run_id, left)
     repo = definitions.load(backends.feast.repo).with_horizon(run.record.label_horizon)
     present = tags.own(lineage(repo.path, build))
     code = compare.code(run.tags, present, run.sources, sources(repo.path))
@@ -81,7 +86,7 @@ def reproduce(
     exit_code = compare.exit_code(layers)
     return Reproduction(
         run_id=run_id,
-        verdict=_VERDICTS[exit_code],
+        verdict=_VERDICTS[exit_code] + (f" without {left.rows} erased rows" if left and exit_code == 0 else ""),
         exit_code=exit_code,
         layers=layers,
         trained_on="nothing" if data is None else "rebuilt" if rebuilt else "stored",
@@ -107,7 +112,7 @@ def _rebuild(
     database: DatabaseSettings, repo: FeatureRepo, run: RecordedRun, contract: Contract
 ) -> tuple[TrainingSet | None, Layer]:
     """The training set built again when it equals the run's own, and the verdict on the data."""
-    wanted, stored = contract.fingerprint, run.stored
+    wanted, stored = run.left.fingerprint if run.left else contract.fingerprint, run.stored
     lines = _drop_lines(database, run)
     if files.ROWS in run.problems:
         lines.append(f"The training set that the run stored cannot be used: {run.problems[files.ROWS]}.")
@@ -129,13 +134,35 @@ def _rebuild(
         # The feature repo of today may raise anything.
         return None, Layer("data", "unknown", (*lines, f"It cannot be built again: {in_words(error)}"))
     if rebuilt.fingerprint == wanted:
-        return rebuilt, Layer("data", "same", (f"{len(rebuilt.frame)} rows, fingerprint {wanted}", *lines))
+        return rebuilt, Layer("data", "same", (f"{len(rebuilt.frame)} rows, fingerprint {wanted}", *lines, *_erased(run)))
+    if why := _unfinished(database, run, rebuilt):
+        return None, Layer("data", "unknown", (*lines, why))
     if stored is None:
         lines.append(f"Built again, its fingerprint is {rebuilt.fingerprint}, not {wanted}.")
     else:
         lines += compare.rows(stored.key, stored.frame, rebuilt.frame)
         lines.append("Trained on the training set that the run stored instead.")
     return None, Layer("data", "differs", tuple(lines))
+
+
+def _erased(run: RecordedRun) -> tuple[str, ...]:
+    if run.left is None or run.contract is None:
+        return ()
+    return (f"{run.left.rows} rows were erased; with them its fingerprint was {run.contract.fingerprint}",)
+
+
+def _unfinished(database: DatabaseSettings, run: RecordedRun, rebuilt: TrainingSet) -> str:
+    """Why other rows than the run's are no sign of tampering; "" if erasures do not explain them."""
+    if not acts.unfinished(database) or run.contract is None:
+        return ""
+    again = "run 'streamflow erase' again to complete it, then reproduce the run"
+    if run.stored is None:
+        return f"An erasure is not complete: {again}."
+    frame, now = run.stored.frame, set(rebuilt.frame[rebuilt.key])
+    kept = frame[frame[run.stored.key].isin(now)]
+    if fingerprint_of(run.contract, kept) != rebuilt.fingerprint:
+        return ""
+    return f"{len(frame) - len(kept)} rows are missing, and an erasure is not complete: {again}."
 
 
 def _drop_lines(database: DatabaseSettings, run: RecordedRun) -> list[str]:
@@ -200,6 +227,11 @@ def _retrain(
         **fitted.metrics,
         **{f"cv_auc_{name}": value for name, value in fitted.cross_validated.items()},
     }
+    if run.left is not None:
+        share = run.record.holdout_share
+        positives = round(run.record.positives * share)
+        negatives = round(run.record.rows * share) - positives
+        return changed, compare.without_erased(run.metrics, metrics, positives, negatives)
     result = _compared(run, contract, fitted.pipeline, metrics)
     if fitted.split.digest != run.record.split_digest:
         result = replace(result, verdict="differs", lines=("The split differs.", *result.lines))
