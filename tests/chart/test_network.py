@@ -28,6 +28,7 @@ MAY_CONNECT = {
     "audit": {"postgresql", "mlflow"},
     "backup": {"postgresql", "mlflow"},
     "restore": {"postgresql", "mlflow"},
+    "erase": {"postgresql", "mlflow"},
     "parity": {"postgresql", "predict"},
 }
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from render import configuration, pick, pod_specs, render
 
-JOBS = ("ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup", "restore")
+JOBS = ("ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup", "restore", "erase")
 COMPONENTS = ("postgresql", "mlflow", "feast", "predict", "registrar", "exporter", "migrate", "test")
 
 
@@ -74,12 +74,13 @@ def test_without_existing_secrets_the_chart_creates_them_with_a_password_per_rol
 
     secrets = [
         o
-        for o in render("database.existingSecret=", "mlflow.auth.existingSecret=", "secrets.generate=always")
+        for o in render(*(f"{name}.existingSecret=" for name in ("database", "erasure", "mlflow.auth")), "secrets.generate=always")
         if o["kind"] == "Secret"
     ]
     assert {o["metadata"]["name"]: set(o["data"]) for o in secrets} == {
         "streamflow-database": {f"{role}-password" for role in ("admin", *LOGINS)},
         "streamflow-mlflow": {f"{role}-password" for role in ("admin", *ROLES)},
+        "streamflow-erasure": {"erasure-key"},
     }
     for secret in secrets:
         assert len(set(secret["data"].values())) == len(secret["data"])

@@ -30,6 +30,14 @@ MISTAKES = {
         ["database.existingSecret=passwords", "secrets.generate=never"],
         ["mlflow.auth.existingSecret", "admin-password", "promoter-password"],
     ),
+    "no key of the list of erasures": (
+        ["database.existingSecret=passwords", "mlflow.auth.existingSecret=accounts"],
+        ["erasure.existingSecret", "a new key"],
+    ),
+    "no generated key of the list of erasures": (
+        ["database.existingSecret=passwords", "mlflow.auth.existingSecret=accounts", "secrets.generate=never"],
+        ["erasure.existingSecret", "erasure-key"],
+    ),
     "a password of nobody": (
         ["mlflow.external.url=https://mlflow.example.com", "mlflow.external.existingSecret=login"],
         ["mlflow.external.username"],

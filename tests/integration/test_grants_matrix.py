@@ -18,7 +18,7 @@ READ, WRITE = "r", "w"
 # Privileges of each role on each kind of table: r for SELECT, w for INSERT.
 MATRIX = {
     #               drops promotions job_runs source online feast
-    "owner":        ("rw", "rw", "rw", "", "", ""),
+    "owner":        ("rw", "rw", "rw", "r", "r", ""),
     "feast_apply":  ("r", "", "rw", "rw", "rw", "rw"),
     "feast_serve":  ("", "", "", "", "r", "r"),
     "predict":      ("", "", "", "", "r", ""),
@@ -30,6 +30,7 @@ MATRIX = {
     "score":        ("r", "r", "rw", "r", "r", "r"),
     "monitor":      ("r", "r", "rw", "r", "r", "r"),
     "exporter":     ("r", "r", "r", "r", "r", ""),
+    "erase":        ("", "", "rw", "", "", ""),
     "backup":       ("r", "r", "rw", "r", "r", "r"),
 }  # fmt: skip
 TABLES = (

@@ -7,6 +7,11 @@ from streamflow.postgres.engine import transaction
 from streamflow.schema import migrate
 from streamflow.schema.revisions import FOLDER, revisions
 
+ERASING = (
+    *("erase", "withdraw_erasure", "erase_listed", "count_entity", "mentions", "remove_entity", "record_erasure"),
+    *("record_erasure_step", "record_erased_run", "require_plain", "require_unnamed", "require_eraser", "require_erasing", "entity_tables"),
+    *("quoted_in", "fields_of", "erasure_key_id", "erased_hash"),
+)
 MIGRATED_BEFORE = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 
 
@@ -25,6 +30,12 @@ def test_every_file_is_a_revision_with_a_description():
 @pytest.mark.postgres
 def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
     with transaction(settings.database) as connection:
+        connection.execute(sa.text("DROP VIEW streamflow.erased"))
+        connection.execute(sa.text("DROP FUNCTION streamflow.import_erasures"))
+        for table in ("erased_runs", "erasure_steps", "erasures"):
+            connection.execute(sa.text(f"DROP TABLE streamflow.{table}"))
+        for function in ERASING:
+            connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("ALTER TABLE online.materializations DROP COLUMN visible_at"))
         connection.execute(sa.text("DROP TABLE streamflow.accepted_stamps"))
         connection.execute(sa.text("DROP SEQUENCE streamflow.newest_stamp"))

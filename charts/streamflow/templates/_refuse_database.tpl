@@ -38,6 +38,13 @@
 - "The chart is rendered without a cluster, so each render would generate new passwords: name a Secret in database.existingSecret (or set secrets.generate=always if you apply the result only once)."
 {{- end }}
 {{- end }}
+{{- if not .Values.erasure.existingSecret -}}
+{{- if eq .Values.secrets.generate "never" }}
+- "secrets.generate is never and erasure.existingSecret is empty: name a Secret in erasure.existingSecret, with the key erasure-key."
+{{- else if and (eq .Values.secrets.generate "auto") (not (include "streamflow.hasCluster" .)) }}
+- "The chart is rendered without a cluster, so each render would generate a new key of the list of erasures: name a Secret in erasure.existingSecret."
+{{- end }}
+{{- end }}
 {{- if and (include "streamflow.ownMlflow" .) .Values.mlflow.auth.enabled (not .Values.mlflow.auth.existingSecret) }}
 {{- if eq .Values.secrets.generate "never" }}
 - "secrets.generate is never and mlflow.auth.existingSecret is empty: name a Secret in mlflow.auth.existingSecret, with the keys {{ range fromYamlArray (include "streamflow.mlflowAccounts" .) }}{{ . }}-password {{ end }}."

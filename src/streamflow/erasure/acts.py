@@ -168,7 +168,9 @@ def _refusals_in_words() -> Iterator[None]:
             ) from None
         if state == "42501":
             raise Refused(
-                "This login may not erase.", hint="Log in as the role 'erase' or as the owner of the tables."
+                "Nothing was erased: PostgreSQL does not allow it.",
+                details=(str(error.orig).strip().splitlines()[0],),
+                hint="Log in as the role 'erase' or as the owner of the tables.",
             ) from None
         raise
 

@@ -16,7 +16,7 @@ from streamflow.settings import Settings
 
 Recipe = Callable[[Settings], JobResult]
 
-JOBS = ("ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup", "restore")
+JOBS = ("ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup", "restore", "erase")
 
 
 def recipe(name: str) -> Recipe:

@@ -293,6 +293,25 @@ class BackupResult(JobResult):
 
 
 @dataclass(frozen=True)
+class EraseResult(JobResult):
+    """Result of the job `erase`. It names nobody.
+
+    Attributes:
+        erasures: Ids of the erasures that are complete now.
+        rows: Number of removed rows, by table.
+        runs: Number of runs whose training set lost a row.
+        pinned: Runs whose model has values of the person in its golden rows, which its digest pins.
+    """
+
+    JOB: ClassVar[str] = "erase"
+
+    erasures: tuple[str, ...]
+    rows: dict[str, int]
+    runs: int
+    pinned: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class RestoreResult(JobResult):
     """Result of a restore.
 

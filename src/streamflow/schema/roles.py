@@ -163,7 +163,7 @@ ROLES: Mapping[str, Role] = {
         (
             *_JOB,
             ("SELECT, INSERT", PLATFORM, ("erasures",)),
-            ("SELECT", PLATFORM, ("erased", "erasure_steps", "erased_runs", "drops")),
+            ("SELECT", PLATFORM, ("erased", "erasure_steps", "erased_runs")),
             # To vacuum what was removed.
             *_use(SOURCE, ONLINE),
             ("MAINTAIN", SOURCE, "*"),

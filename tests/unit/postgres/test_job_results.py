@@ -8,6 +8,7 @@ from streamflow.jobs import catalog
 from streamflow.postgres.job_results import (
     AuditResult,
     BackupResult,
+    EraseResult,
     IngestedDrop,
     IngestResult,
     JobResult,
@@ -139,6 +140,10 @@ UNVERSIONED = {
             (),
             (),
         ),
+    ),
+    "erase": (
+        {"erasures": ["0d9f"], "rows": {"source.users": 2}, "runs": 1, "pinned": ["0e06fd"]},
+        EraseResult(("0d9f",), {"source.users": 2}, 1, ("0e06fd",)),
     ),
     "restore": (
         {

@@ -71,14 +71,14 @@ def test_every_grant_names_a_schema_of_ours():
     assert {schema for role in ROLES.values() for schema in role.creates} <= set(SCHEMAS)
 
 
-def test_no_role_may_change_or_delete_rows_but_materialize_online():
+def test_no_role_may_change_or_delete_rows_but_materialize_online_and_the_owner_for_erasures():
     changing = {
         (name, schema)
         for name, role in ROLES.items()
         for privileges, schema, _ in role.grants
         if {"UPDATE", "DELETE", "TRUNCATE", "ALL"} & set(privileges.split(", "))
     }
-    assert changing == {("materialize", "online")}
+    assert changing == {("materialize", "online"), ("owner", "source"), ("owner", "online")}
 
 
 @pytest.mark.parametrize(("version", "granted"), [(150010, False), (160000, True)])

@@ -136,6 +136,30 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY 1
 $$;
 
+-- Refuses a table whose owner could have code of their own run while rows are removed, which happens with the rights of the
+-- platform's owner. The lock keeps such code from being added in the meantime.
+CREATE FUNCTION streamflow.require_plain(relation regclass, key_column name) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    owner oid := (SELECT nspowner FROM pg_namespace WHERE nspname = 'streamflow');
+BEGIN
+    EXECUTE format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', relation);
+    IF EXISTS (
+        SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+        WHERE t.tgrelid = relation AND NOT t.tgisinternal AND p.proowner <> owner
+    ) OR EXISTS (
+        SELECT FROM pg_rewrite r WHERE r.ev_class = relation
+    ) OR EXISTS (
+        SELECT FROM pg_class c WHERE c.oid = relation AND c.relrowsecurity
+    ) OR NOT EXISTS (
+        SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+        WHERE a.attrelid = relation AND a.attname = key_column AND t.typnamespace = 'pg_catalog'::regnamespace
+    ) THEN
+        RAISE EXCEPTION '% has a trigger, a rule, a policy or a type of its own: nothing was erased', relation
+            USING ERRCODE = '42501';
+    END IF;
+END $$;
+
 -- Removes the rows of an entity, or counts them. Returns the numbers by table; tables without such a row are left out.
 -- Runs as the function that calls it: it is of use to the owner alone.
 CREATE FUNCTION streamflow.remove_entity(entity text, only_count boolean) RETURNS jsonb
@@ -147,6 +171,7 @@ DECLARE
     quoted text := to_json(entity)::text;
 BEGIN
     FOR item IN SELECT * FROM streamflow.entity_tables() LOOP
+        PERFORM streamflow.require_plain(item.relation, item.key_column);
         IF only_count THEN
             EXECUTE format('SELECT count(*) FROM %s WHERE %I::text = $1', item.relation, item.key_column)
                 INTO number USING entity;
@@ -221,17 +246,24 @@ BEGIN
     RETURN streamflow.remove_entity(entity, true);
 END $$;
 
--- Records an act. A text that names the entity is refused, without repeating it.
+-- Refuses a text that names the entity, without repeating it.
+CREATE FUNCTION streamflow.require_unnamed(entity text, told text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF position(lower(entity) IN lower(told)) > 0 THEN
+        RAISE EXCEPTION 'the reason, the person who asks and the request must not contain the key that is erased'
+            USING ERRCODE = '22023';
+    END IF;
+END $$;
+
+-- Records an act.
 CREATE FUNCTION streamflow.record_erasure(
     act text, entity text, inner_pad bytea, outer_pad bytea, why text, asked_by text, request text
 ) RETURNS uuid LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     made uuid;
 BEGIN
-    IF position(lower(entity) IN lower(concat_ws(' ', why, asked_by, request))) > 0 THEN
-        RAISE EXCEPTION 'the reason, the person who asks and the request must not contain the key that is erased'
-            USING ERRCODE = '22023';
-    END IF;
+    PERFORM streamflow.require_unnamed(entity, concat_ws(' ', why, asked_by, request));
     IF EXISTS (SELECT FROM streamflow.erasures e WHERE e.key_id <> streamflow.erasure_key_id(inner_pad, outer_pad)) THEN
         RAISE EXCEPTION 'earlier erasures were made with another key' USING ERRCODE = '22023';
     END IF;
@@ -250,6 +282,7 @@ CREATE FUNCTION streamflow.erase(
 ) LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM streamflow.require_eraser();
+    PERFORM streamflow.require_unnamed(entity, concat_ws(' ', why, asked_by, request));
     PERFORM set_config('streamflow.erasing', 'on', true);
     SELECT e.erasure_id INTO erasure_id
     FROM streamflow.erased e
@@ -340,6 +373,7 @@ BEGIN
     SELECT coalesce(array_agg(entity_hash), '{}') INTO listed FROM streamflow.erased
     WHERE key_id = streamflow.erasure_key_id(inner_pad, outer_pad);
     FOR item IN SELECT * FROM streamflow.entity_tables() LOOP
+        PERFORM streamflow.require_plain(item.relation, item.key_column);
         EXECUTE format(
             'SELECT coalesce(array_agg(k.entity), ''{}'') FROM (SELECT DISTINCT %I::text AS entity FROM %s) AS k'
             ' WHERE streamflow.erased_hash(k.entity, $1, $2) = ANY($3)', item.key_column, item.relation)

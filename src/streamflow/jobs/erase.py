@@ -1,0 +1,44 @@
+"""Recipe of the job `erase`: erase the person that a mounted Secret names, or complete erasures that were cut short."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from streamflow import log
+from streamflow.errors import DependencyDown
+from streamflow.forget import asked_for, person
+from streamflow.postgres.job_results import EraseResult
+from streamflow.settings import Settings
+
+
+def erase(settings: Settings) -> EraseResult:
+    """Erase a person, or complete erasures that were cut short; see `forget.person`. Names nobody in its log.
+
+    Raises:
+        UsageError: The key of the list of erasures is not set, or the order is none.
+        Busy: A job that could bring the rows back is running.
+        DependencyDown: PostgreSQL does not answer, or MLflow does not and something is left to do.
+    """
+    places = person.places(settings.database, settings.mlflow, settings.backup, settings.erasure)
+    order = asked_for.read(settings.erasure.request_file)
+    if order is None:
+        outcomes = person.complete(places)
+    else:
+        outcomes = [person.erase(places, order.entity, order.asked)]
+    if left := tuple(item for outcome in outcomes for item in outcome.left):
+        raise DependencyDown(
+            "The erasure is not complete.",
+            details=left,
+            hint="Run the job 'erase' again; it continues where it stopped.",
+        )
+    rows: Counter[str] = Counter()
+    for outcome in outcomes:
+        rows.update(outcome.rows)
+        for note in outcome.notes:
+            log.get(__name__).warning("erased, with a note", note=note)
+    return EraseResult(
+        erasures=tuple(outcome.erasure_id for outcome in outcomes),
+        rows=dict(rows),
+        runs=sum(len(outcome.runs) for outcome in outcomes),
+        pinned=tuple(sorted({run for outcome in outcomes for run in outcome.pinned})),
+    )
