@@ -143,6 +143,7 @@ def test_only_restore_is_the_administrator_and_it_never_starts_by_schedule():
         "/run/secrets/admin": True,
         "/run/secrets/mlflow": True,
         "/run/secrets/mlflow-accounts": True,
+        "/run/secrets/erasure": True,
         "/backups": True,
     }
     holders = [

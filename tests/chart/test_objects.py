@@ -74,7 +74,10 @@ def test_without_existing_secrets_the_chart_creates_them_with_a_password_per_rol
 
     secrets = [
         o
-        for o in render(*(f"{name}.existingSecret=" for name in ("database", "erasure", "mlflow.auth")), "secrets.generate=always")
+        for o in render(
+            *(f"{name}.existingSecret=" for name in ("database", "erasure", "mlflow.auth")),
+            "secrets.generate=always",
+        )
         if o["kind"] == "Secret"
     ]
     assert {o["metadata"]["name"]: set(o["data"]) for o in secrets} == {

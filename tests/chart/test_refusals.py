@@ -35,7 +35,11 @@ MISTAKES = {
         ["erasure.existingSecret", "a new key"],
     ),
     "no generated key of the list of erasures": (
-        ["database.existingSecret=passwords", "mlflow.auth.existingSecret=accounts", "secrets.generate=never"],
+        [
+            "database.existingSecret=passwords",
+            "mlflow.auth.existingSecret=accounts",
+            "secrets.generate=never",
+        ],
         ["erasure.existingSecret", "erasure-key"],
     ),
     "a password of nobody": (

@@ -28,7 +28,17 @@ CALLS = {
 ELSEWHERE = {
     # Other tests in this folder read the documents of these commands.
     *("up", "down", "status", "doctor", "simulate", "ingest", "drops list", "features get", "materialize"),
-    *("train", "models promote", "models history", "models list", "predict", "score", "backup", "restore", "erase"),
+    *(
+        "train",
+        "models promote",
+        "models history",
+        "models list",
+        "predict",
+        "score",
+        "backup",
+        "restore",
+        "erase",
+    ),
     "promotion resume",
     # Aliases of other commands, or commands that print the same document as a promotion.
     *("models gate", "promote", "rollback", "models rollback"),

@@ -8,8 +8,24 @@ from streamflow.schema import migrate
 from streamflow.schema.revisions import FOLDER, revisions
 
 ERASING = (
-    *("erase", "withdraw_erasure", "erase_listed", "count_entity", "mentions", "remove_entity", "record_erasure"),
-    *("record_erasure_step", "record_erased_run", "require_plain", "require_unnamed", "require_eraser", "require_erasing", "entity_tables"),
+    *(
+        "erase",
+        "withdraw_erasure",
+        "erase_listed",
+        "count_entity",
+        "mentions",
+        "remove_entity",
+        "record_erasure",
+    ),
+    *(
+        "record_erasure_step",
+        "record_erased_run",
+        "require_plain",
+        "require_unnamed",
+        "require_eraser",
+        "require_erasing",
+        "entity_tables",
+    ),
     *("quoted_in", "fields_of", "erasure_key_id", "erased_hash"),
 )
 MIGRATED_BEFORE = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")

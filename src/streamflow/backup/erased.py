@@ -94,7 +94,9 @@ class Restored:
         if not self.people:
             return ()
         rows = sum(self.counts.values())
-        return (f"{rows} rows of {len(self.people)} erased people were in the backup, and were removed again.",)
+        return (
+            f"{rows} rows of {len(self.people)} erased people were in the backup, and were removed again.",
+        )
 
     @contextmanager
     def _session(self) -> Iterator[sa.Connection]:

@@ -66,7 +66,9 @@ def restore(
     platform = names.get(dumps.PLATFORM, backends.database.name) + _RESTORING
     known = erased.known(backends.database, backups)
     restored = erased.Restored(backends.database, platform, _owner(backends.database), known)
-    with _restored_beside(backends.database, folder, dump, names, accounts, restored, erasure or ErasureSettings()):
+    with _restored_beside(
+        backends.database, folder, dump, names, accounts, restored, erasure or ErasureSettings()
+    ):
         artifacts = 0
         # Before the swap: if MLflow fails, the current databases stay in place.
         if dump.artifacts:

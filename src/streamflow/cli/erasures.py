@@ -126,4 +126,13 @@ def _list(settings: Settings, *, as_json: bool) -> None:
 def _row(act: Act) -> tuple[object, ...]:
     rows = sum(sum(step["counts"].values()) for step in act.steps if step["step"] == "rows")
     complete = act.done_at is not None if act.action == "erase" else None
-    return (act.erasure_id[:8], act.recorded_at, act.action, act.asked_by, act.request, act.why, complete, rows)
+    return (
+        act.erasure_id[:8],
+        act.recorded_at,
+        act.action,
+        act.asked_by,
+        act.request,
+        act.why,
+        complete,
+        rows,
+    )

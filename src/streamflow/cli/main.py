@@ -70,7 +70,9 @@ COMMANDS = {
     "db": Command("db:app", "The database: migrations, roles, readiness.", PLATFORM),
     "backup": Command("backups:backup", "Dump databases and model versions into a folder.", PLATFORM),
     "restore": Command("backups:restore", "Bring a backup back.", PLATFORM),
-    "erase": Command("erasures:erase", "Remove everything about a user, and refuse the user later.", PLATFORM),
+    "erase": Command(
+        "erasures:erase", "Remove everything about a user, and refuse the user later.", PLATFORM
+    ),
     "jobs": Command("jobs:app", "The scheduled jobs of a cluster.", PLATFORM),
     "serve": Command("serve:app", "Run one of the platform's servers in the foreground.", PLATFORM),
     "settings": Command("settings:app", "The settings and where each comes from.", PLATFORM),

@@ -160,7 +160,9 @@ def _refusals_in_words() -> Iterator[None]:
         if state == _CONTENT_OF_AN_ERASURE:
             # The function's own words, which never quote the entity.
             first = str(error.orig).strip().splitlines()[0]
-            raise UsageError(f"Nothing was erased: {first}.", hint="Change what it names, and try again.") from None
+            raise UsageError(
+                f"Nothing was erased: {first}.", hint="Change what it names, and try again."
+            ) from None
         if state == "23514":
             raise UsageError(
                 "Nothing was erased: a reason is needed, of at most 1,000 characters, and a request id of at most 255.",

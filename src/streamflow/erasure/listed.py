@@ -90,7 +90,9 @@ def write(folder: Path, acts: Sequence[dict[str, Any]]) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = folder / f"{FILE}.new"
     temporary.unlink(missing_ok=True)
-    text = json.dumps(sorted(merged.values(), key=lambda act: (act["recorded_at"], act["erasure_id"])), indent=1)
+    text = json.dumps(
+        sorted(merged.values(), key=lambda act: (act["recorded_at"], act["erasure_id"])), indent=1
+    )
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text + "\n")
         file.flush()

@@ -34,10 +34,14 @@ def read(file: Path | None) -> Order | None:
     hint = 'Write {"user_id": …, "why": …, "by": …}, and "request" if there is one.'
     try:
         given = json.loads(file.read_text(encoding="utf-8"))
-        texts = {name: given[name] for name in ("user_id", "why", "by")} | {"request": given.get("request", "")}
+        texts = {name: given[name] for name in ("user_id", "why", "by")} | {
+            "request": given.get("request", "")
+        }
         more = set(given) - texts.keys()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{file} does not say whom to erase, and why.", hint=hint) from None
     if more or not all(isinstance(text, str) for text in texts.values()):
-        raise UsageError(f"{file} has other fields than an order to erase has, or no texts in them.", hint=hint)
+        raise UsageError(
+            f"{file} has other fields than an order to erase has, or no texts in them.", hint=hint
+        )
     return Order(texts["user_id"], Asked(texts["why"], texts["by"], texts["request"]))

@@ -160,7 +160,9 @@ def _beyond_rows(places: Places, erasure_id: str, wanted: runs.Wanted) -> Outcom
         _write_list(places)
     except (OSError, StreamFlowError) as error:
         why = error.what if isinstance(error, StreamFlowError) else str(error)
-        left.append(f"The list beside the backups was not written ({why}): make {places.backups} writable, {_AGAIN}.")
+        left.append(
+            f"The list beside the backups was not written ({why}): make {places.backups} writable, {_AGAIN}."
+        )
     found, more = _runs(places, wanted)
     if not more:
         acts.step(places.database, erasure_id, "artifacts", {"runs": found.rows, "pinned": found.pinned})
@@ -180,7 +182,9 @@ def _completed(places: Places, outcome: Outcome, tables: list[str]) -> Outcome:
     notes = []
     try:
         if refused := acts.vacuum(places.database, sorted(set(tables))):
-            notes.append(f"Removed rows stay on disk until PostgreSQL's autovacuum has cleaned {', '.join(refused)}.")
+            notes.append(
+                f"Removed rows stay on disk until PostgreSQL's autovacuum has cleaned {', '.join(refused)}."
+            )
     except sa.exc.DBAPIError:
         notes.append("Removed rows stay on disk until PostgreSQL's autovacuum has cleaned the tables.")
     if not outcome.left:

@@ -82,7 +82,9 @@ def _erase_run(
             found.rows[run_id] = left.gone
             found.pinned += [run_id] if is_pinned else []
             if wanted.erasure_id:
-                _replace(database, client, wanted.erasure_id, run_id, left, is_pinned, (paths[rows], paths[split]))
+                _replace(
+                    database, client, wanted.erasure_id, run_id, left, is_pinned, (paths[rows], paths[split])
+                )
     elif rows in paths or split in paths:
         found.left.append(
             f"Run {run_id} was cut short while it stored its training set: delete the run and its files in MLflow."

@@ -26,14 +26,9 @@ def ingest(settings: Settings) -> IngestResult:
         known = ledger.dates(connection)
     repo = definitions.load(settings.feast.repo)
     with inbox.opened(settings.ingest, known) as (root, provided):
+        key, by = optional(settings.erasure), "job ingest"
         outcomes = load.load_new(
-            settings.database,
-            settings.ingest,
-            repo,
-            root,
-            "job ingest",
-            provided=provided,
-            key=optional(settings.erasure),
+            settings.database, settings.ingest, repo, root, by, provided=provided, key=key
         )
     return IngestResult(tuple(_result(outcome) for outcome in outcomes))
 
@@ -42,8 +37,7 @@ def ingest_folders(
     settings: Settings, root: Path, loaded_by: str | None = None, progress: Progress | None = None
 ) -> list[IngestOutcome]:
     """Ingest every dated drop below `root` whose date is not in the ledger yet; see `drops.load.load_new`."""
-    repo = definitions.load(settings.feast.repo)
-    key = optional(settings.erasure)
+    repo, key = definitions.load(settings.feast.repo), optional(settings.erasure)
     return load.load_new(settings.database, settings.ingest, repo, root, loaded_by, progress, key=key)
 
 
@@ -56,8 +50,7 @@ def ingest_folder(
 ) -> IngestOutcome:
     """Ingest one drop; without `as_of`, the folder's name is its as-of date. See `drops.load.load`."""
     when, located = as_of or inbox.as_of(folder), inbox.located(folder)
-    repo = definitions.load(settings.feast.repo)
-    key = optional(settings.erasure)
+    repo, key = definitions.load(settings.feast.repo), optional(settings.erasure)
     return load.load(settings.database, settings.ingest, repo, located, when, loaded_by, progress, key)
 
 

@@ -155,13 +155,12 @@ class RegistryClient:
     def run_folders(self) -> dict[str, str]:
         """Return the artifact folder of every run behind the artifact proxy, deleted runs included, by run id."""
         experiments = [
-            item["experiment_id"] for item in self._pages("experiments/search", "experiments", view_type="ALL")
+            item["experiment_id"]
+            for item in self._pages("experiments/search", "experiments", view_type="ALL")
         ]
         found: dict[str, str] = {}
         for experiment in experiments:
-            for run in self._pages(
-                "runs/search", "runs", experiment_ids=[experiment], run_view_type="ALL"
-            ):
+            for run in self._pages("runs/search", "runs", experiment_ids=[experiment], run_view_type="ALL"):
                 scheme, _, path = str(run["info"].get("artifact_uri", "")).partition(":/")
                 if scheme == PROXY:
                     found[run["info"]["run_id"]] = path.strip("/")

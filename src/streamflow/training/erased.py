@@ -38,9 +38,7 @@ class Left:
     keys: tuple[str, ...]
 
 
-def without(
-    contract: Contract, rows: bytes, split: bytes, erased: Callable[[str], bool]
-) -> Left | None:
+def without(contract: Contract, rows: bytes, split: bytes, erased: Callable[[str], bool]) -> Left | None:
     """Remove the rows of erased entities from both files of a training set; None if they have none.
 
     Args:

@@ -38,9 +38,7 @@ class StoredRows:
     holdout: npt.NDArray[np.bool_]
 
 
-def rows(
-    fetch: Callable[[str], str], contract: Contract, left: LeftOfRun | None = None
-) -> pd.DataFrame:
+def rows(fetch: Callable[[str], str], contract: Contract, left: LeftOfRun | None = None) -> pd.DataFrame:
     """Return the stored rows after verifying their fingerprint.
 
     Args:
@@ -62,7 +60,9 @@ def rows(
         ) from error
     wanted = left.fingerprint if left else contract.fingerprint
     if left and found != wanted and found in (contract.fingerprint, *left.between):
-        raise NotStoredError(f"{files.ROWS} still has erased rows: run 'streamflow erase' again to complete it")
+        raise NotStoredError(
+            f"{files.ROWS} still has erased rows: run 'streamflow erase' again to complete it"
+        )
     if found != wanted:
         but = f" without the {left.rows} erased rows" if left else ""
         raise NotStoredError(

@@ -75,7 +75,9 @@ def lived(install, tmp_path_factory):
     from streamflow.local.simulate import Simulation, simulate
     from streamflow.registry.promote import promote
 
-    drops = simulate(install.feast.repo, tmp_path_factory.mktemp("delivered") / "drops", Simulation(users=300, months=2))
+    drops = simulate(
+        install.feast.repo, tmp_path_factory.mktemp("delivered") / "drops", Simulation(users=300, months=2)
+    )
     for drop in drops:
         name_person(drop.folder, 17, monthly_fee=FEE)
         ingest_folder(install, drop.folder, drop.as_of)

@@ -124,7 +124,11 @@ def test_a_dry_run_counts_and_changes_nothing(lived, before):
 
 
 def test_a_reason_that_names_the_person_is_refused_without_repeating_it(lived, before):
-    for asked in (Asked(f"{PERSON} wrote", "tests"), Asked("x", PERSON.lower()), Asked("x", "t", f"r/{PERSON}")):
+    for asked in (
+        Asked(f"{PERSON} wrote", "tests"),
+        Asked("x", PERSON.lower()),
+        Asked("x", "t", f"r/{PERSON}"),
+    ):
         with pytest.raises(UsageError) as refused:
             person.erase(places(lived), PERSON, asked)
         assert PERSON.lower() not in str(refused.value).lower()
@@ -223,7 +227,9 @@ def test_a_replay_says_that_the_person_is_not_there(lived, erased):
 
 def test_a_later_drop_with_the_person_is_refused_row_by_row(lived, erased, tmp_path):
     (drop,) = simulate(
-        lived.feast.repo, tmp_path / "later", Simulation(users=300, months=1, seed=3, first_as_of=date(2024, 3, 31))
+        lived.feast.repo,
+        tmp_path / "later",
+        Simulation(users=300, months=1, seed=3, first_as_of=date(2024, 3, 31)),
     )
     conftest.name_person(drop.folder, 5, monthly_fee=FEE)
     # One row that another check refuses too, and a duplicate: neither reason keeps the row's text.
@@ -247,7 +253,9 @@ def test_a_later_drop_with_the_person_is_refused_row_by_row(lived, erased, tmp_p
 
 def test_a_withdrawn_person_may_come_again(lived, erased, tmp_path):
     (drop,) = simulate(
-        lived.feast.repo, tmp_path / "later", Simulation(users=300, months=1, seed=4, first_as_of=date(2024, 4, 30))
+        lived.feast.repo,
+        tmp_path / "later",
+        Simulation(users=300, months=1, seed=4, first_as_of=date(2024, 4, 30)),
     )
     conftest.name_person(drop.folder, 5)
     with pytest.raises(NotFound):

@@ -152,5 +152,7 @@ def test_the_key_and_the_person_are_in_no_error_and_not_in_the_servers_view_of_s
     assert "ada" not in str(told.value)
     with transaction(login(ada, "erase")) as connection:
         connection.execute(sa.text(CALLS["count"].replace("'ada'", ":entity")), {"entity": "ada"})
-        running = connection.exec_driver_sql("SELECT string_agg(query, ' ') FROM pg_stat_activity").scalar_one()
+        running = connection.exec_driver_sql(
+            "SELECT string_agg(query, ' ') FROM pg_stat_activity"
+        ).scalar_one()
     assert "'ada'" not in running

@@ -37,9 +37,7 @@ def erased(alone, old_backup):
 
 def bring_back(settings, done, erasure=None):
     backups = settings.backup.folder
-    return restore(
-        settings.backends, backups, done.folder, replace=True, erasure=erasure or settings.erasure
-    )
+    return restore(settings.backends, backups, done.folder, replace=True, erasure=erasure or settings.erasure)
 
 
 def test_an_old_backup_holds_the_person(alone, old_backup):

@@ -174,7 +174,9 @@ def result(
     )
 
 
-def without_erased(metrics: Mapping[str, float], again: Mapping[str, float], positives: int, negatives: int) -> Layer:
+def without_erased(
+    metrics: Mapping[str, float], again: Mapping[str, float], positives: int, negatives: int
+) -> Layer:
     """Compare the figures of a run with those of a training that lacks erased rows, on a holdout that lacks them too.
 
     Fewer rows give another split and another model, so nothing is equal to the last bit. What can be said is whether
@@ -186,14 +188,20 @@ def without_erased(metrics: Mapping[str, float], again: Mapping[str, float], pos
         positives: Positive rows of the holdout.
         negatives: Negative rows of the holdout.
     """
-    lines = [f"{name}: {metrics[name]!r} then, {value!r} without them" for name, value in sorted(again.items()) if name in metrics]
+    lines = [
+        f"{name}: {metrics[name]!r} then, {value!r} without them"
+        for name, value in sorted(again.items())
+        if name in metrics
+    ]
     then, now = metrics.get("auc"), again.get("auc")
     if then is None or now is None or not positives or not negatives:
         return Layer("result", "unknown", ("The run recorded no AUC to compare.", *lines))
     allowed = 3 * math.sqrt(2) * auc_error(then, positives, negatives)
     inside = abs(then - now) <= allowed
     said = f"the AUC {'lies' if inside else 'does not lie'} within {allowed:.4f} of the recorded one, its sampling error"
-    return Layer("result", "comparable" if inside else "unknown", (f"Trained without the erased rows: {said}.", *lines))
+    return Layer(
+        "result", "comparable" if inside else "unknown", (f"Trained without the erased rows: {said}.", *lines)
+    )
 
 
 def auc_error(auc: float, positives: int, negatives: int) -> float:

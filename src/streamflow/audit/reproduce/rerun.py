@@ -86,7 +86,8 @@ def reproduce(
     exit_code = compare.exit_code(layers)
     return Reproduction(
         run_id=run_id,
-        verdict=_VERDICTS[exit_code] + (f" without {left.rows} erased rows" if left and exit_code == 0 else ""),
+        verdict=_VERDICTS[exit_code]
+        + (f" without {left.rows} erased rows" if left and exit_code == 0 else ""),
         exit_code=exit_code,
         layers=layers,
         trained_on="nothing" if data is None else "rebuilt" if rebuilt else "stored",
@@ -134,7 +135,9 @@ def _rebuild(
         # The feature repo of today may raise anything.
         return None, Layer("data", "unknown", (*lines, f"It cannot be built again: {in_words(error)}"))
     if rebuilt.fingerprint == wanted:
-        return rebuilt, Layer("data", "same", (f"{len(rebuilt.frame)} rows, fingerprint {wanted}", *lines, *_erased(run)))
+        return rebuilt, Layer(
+            "data", "same", (f"{len(rebuilt.frame)} rows, fingerprint {wanted}", *lines, *_erased(run))
+        )
     if why := _unfinished(database, run, rebuilt):
         return None, Layer("data", "unknown", (*lines, why))
     if stored is None:
