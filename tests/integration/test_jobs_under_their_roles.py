@@ -1,5 +1,6 @@
 """All jobs in the order of the data, each with its own PostgreSQL role, as the chart runs them."""
 
+import json
 import urllib.request
 import uuid
 
@@ -12,7 +13,7 @@ from streamflow.jobs import catalog, run
 from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.postgres.engine import transaction
 from streamflow.schema import roles
-from streamflow.settings import BackupSettings, IngestSettings, MlflowSettings
+from streamflow.settings import BackupSettings, ErasureSettings, IngestSettings, MlflowSettings
 
 pytestmark = [pytest.mark.stack, pytest.mark.postgres]
 PASSWORDS = {name: f"{name}-{uuid.uuid4().hex}" for name in roles.LOGINS}
@@ -73,8 +74,25 @@ def test_every_job_does_its_work_with_its_own_role_alone(installed):
     with transaction(as_role(installed, "predict").database) as connection:
         online = connection.exec_driver_sql("SELECT count(*) FROM online.usage_agg_30d_fv").scalar_one()
     assert online == entities(installed) >= 800
+    erases_somebody_as_its_role(installed)
     with urllib.request.urlopen(f"{installed.mlflow.tracking_uri}/health") as response:
         assert response.status == 200
+
+
+def erases_somebody_as_its_role(installed):
+    with transaction(installed.database) as connection:
+        somebody = connection.exec_driver_sql("SELECT min(user_id) FROM source.users").scalar_one()
+    request = installed.backup.folder / "request"
+    request.write_text(json.dumps({"user_id": somebody, "why": "asked for it", "by": "tests"}))
+    key = ErasureSettings(key="the key of the tests' list", request_file=request)
+    code = run.run(as_role(installed, "erase").model_copy(update={"erasure": key}), "erase", catalog.recipe("erase"))
+    assert (code, facts(installed, "erase")["runs"]) == (0, 1), facts(installed, "erase")
+    assert facts(installed, "erase")["rows"]["source.users"] == 2
+    assert somebody not in str(facts(installed, "erase"))
+    for job in ("train", "monitor", "audit", "backup"):
+        role = "train" if job == "audit" else job
+        assert run.run(as_role(installed, role), job, catalog.recipe(job)) == 0
+    assert facts(installed, "audit")["chain_ok"]
 
 
 def test_before_the_first_drop_no_job_fails(installed, tmp_path):

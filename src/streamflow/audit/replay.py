@@ -14,6 +14,8 @@ from streamflow.audit.as_served import ServedView, as_served, refusal
 from streamflow.canary import in_canary
 from streamflow.eligibility import Policy
 from streamflow.encoding import UnknownCategoryError
+from streamflow.erasure import listed
+from streamflow.erasure.key import Key
 from streamflow.errors import NotFound, ReleaseRefused, StreamFlowError
 from streamflow.mlflow_api.transport import registry
 from streamflow.model_version.aliases import CANARY
@@ -104,6 +106,7 @@ class Replay:
         answer: Production's answer, computed again; None when nothing was in production.
         canary: The version on trial beside it; None if no version was on trial.
         logged: The newest answer given up to then; None when none was logged.
+        erased_at: When the entity was erased; None if it was not, or if the key of the list of erasures is not set.
     """
 
     entity: str
@@ -115,6 +118,7 @@ class Replay:
     answer: Answer | None
     canary: Canary | None
     logged: Logged | None
+    erased_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,9 @@ class Question:
     moment: datetime
 
 
-def replay(backends: Backends, predict: PredictSettings, entity: str, moment: datetime) -> Replay:
+def replay(
+    backends: Backends, predict: PredictSettings, entity: str, moment: datetime, key: Key | None = None
+) -> Replay:
     """Look up what was in production and in the online store at a moment, and answer again.
 
     Args:
@@ -144,6 +150,7 @@ def replay(backends: Backends, predict: PredictSettings, entity: str, moment: da
         predict: How predict answers.
         entity: Key of the entity.
         moment: The moment to look at.
+        key: Key of the list of erasures, to say whether the entity was erased.
 
     Raises:
         NotFound: Nothing was in production, and no answer was logged.
@@ -170,7 +177,16 @@ def replay(backends: Backends, predict: PredictSettings, entity: str, moment: da
         answer=answer(asked, release),
         canary=_canary(asked, moves, production=release),
         logged=_logged(asked, release),
+        erased_at=_erased_at(asked, key),
     )
+
+
+def _erased_at(asked: Question, key: Key | None) -> datetime | None:
+    if key is None:
+        return None
+    with transaction(asked.backends.database) as connection:
+        found = listed.find(connection, key, asked.entity)
+    return found.erased_at.astimezone(UTC) if found else None
 
 
 def on_trial(moves: Sequence[Move], moment: datetime) -> Move | None:

@@ -27,12 +27,13 @@ def explain(
     from datetime import UTC, datetime
 
     from streamflow.audit.replay import replay
+    from streamflow.erasure.key import optional
     from streamflow.settings import load
     from streamflow.times import parse_moment
 
     moment = parse_moment(at) if at else datetime.now(UTC)
     settings = load()
-    found = replay(settings.backends, settings.predict, entity, moment)
+    found = replay(settings.backends, settings.predict, entity, moment, optional(settings.erasure))
     if as_json:
         print_json(found)
         return
@@ -46,6 +47,9 @@ def explain(
         _show_answer(found.answer)
     if found.canary is not None:
         _show_canary(found.canary)
+    if found.erased_at is not None:
+        typer.echo(f"This user was erased on {found.erased_at:%Y-%m-%d}: nothing about the user is kept.")
+        return
     _show_logged(found.logged)
 
 

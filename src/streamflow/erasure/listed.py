@@ -41,6 +41,12 @@ def read(connection: sa.Connection) -> list[Listed]:
     return [Listed(**row._asdict()) for row in connection.execute(sa.text(_SQL["listed"]))]
 
 
+def find(connection: sa.Connection, key: Key | None, entity: str) -> Listed | None:
+    """The entry of an entity; None if it is not erased, or without a key to find it by."""
+    wanted = key.hash(entity) if key else ""
+    return next((item for item in read(connection) if item.entity_hash == wanted), None)
+
+
 def usable(listed: Sequence[Listed], key: Key | None) -> Key | None:
     """The key to compare entities with the list by; None if the list is empty. Pure.
 

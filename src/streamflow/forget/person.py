@@ -145,7 +145,7 @@ def check(entity: str) -> None:
     Raises:
         UsageError: It is empty, or has characters that no drop can bring.
     """
-    if not entity.strip() or entity != entity.strip() or "\0" in entity:
+    if not entity.strip() or "\0" in entity:
         raise UsageError("This is not a user's key.", hint="Give the key as the drops write it.")
 
 

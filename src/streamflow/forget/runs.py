@@ -99,7 +99,7 @@ def _replace(
     erasure_id: str,
     run_id: str,
     left: Left,
-    is_pinned: bool,  # noqa: FBT001
+    is_pinned: bool,
     paths: tuple[str, str],
 ) -> None:
     # First the record: without it, a training set that lacks rows would look as if somebody had tampered with it.

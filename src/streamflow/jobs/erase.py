@@ -21,10 +21,7 @@ def erase(settings: Settings) -> EraseResult:
     """
     places = person.places(settings.database, settings.mlflow, settings.backup, settings.erasure)
     order = asked_for.read(settings.erasure.request_file)
-    if order is None:
-        outcomes = person.complete(places)
-    else:
-        outcomes = [person.erase(places, order.entity, order.asked)]
+    outcomes = [person.erase(places, order.entity, order.asked)] if order else person.complete(places)
     if left := tuple(item for outcome in outcomes for item in outcome.left):
         raise DependencyDown(
             "The erasure is not complete.",

@@ -170,7 +170,7 @@ class RegistryClient:
         """The items of all pages of a search."""
         token = ""
         while True:
-            more = {"page_token": token} if token else {}
+            more: dict[str, Any] = {"page_token": token} if token else {}
             page = self._ask("POST", path, max_results=_PAGE, **fields, **more) or {}
             yield from page.get(items, [])
             token = page.get("next_page_token", "")

@@ -4,28 +4,24 @@ The tests of this module run in order, on one install: the person lives, is eras
 """
 
 import csv
-import gzip
 import io
 import re
 import shutil
 import subprocess
 from datetime import date
-from pathlib import Path
 
-import conftest
 import pandas as pd
 import pytest
-from conftest import FEE, PERSON, places, run, scalar
-from psycopg import errors as pg
+from a_person import FEE, PERSON, name_person, places, run, scalar
 from sqlalchemy.exc import DBAPIError
 
 from streamflow.audit.replay import replay
 from streamflow.audit.reproduce.rerun import reproduce
-from streamflow.backup import dump as dumps
 from streamflow.backup.backup import backup
 from streamflow.erasure import acts
 from streamflow.erasure.acts import Asked
-from streamflow.errors import DependencyDown, NotFound, Refused, UsageError
+from streamflow.erasure.key import optional
+from streamflow.errors import NotFound, Refused, UsageError
 from streamflow.forget import person
 from streamflow.jobs import catalog
 from streamflow.jobs.ingest import ingest_folder
@@ -220,7 +216,8 @@ def test_the_chain_verifies_and_the_audit_is_green(lived, erased):
 def test_a_replay_says_that_the_person_is_not_there(lived, erased):
     from datetime import UTC, datetime
 
-    found = replay(lived.backends, lived.predict, PERSON, datetime.now(UTC))
+    found = replay(lived.backends, lived.predict, PERSON, datetime.now(UTC), optional(lived.erasure))
+    assert found.erased_at is not None
     assert found.logged is None
     assert "no row" in found.answer.refused
 
@@ -231,7 +228,7 @@ def test_a_later_drop_with_the_person_is_refused_row_by_row(lived, erased, tmp_p
         tmp_path / "later",
         Simulation(users=300, months=1, seed=3, first_as_of=date(2024, 3, 31)),
     )
-    conftest.name_person(drop.folder, 5, monthly_fee=FEE)
+    name_person(drop.folder, 5, monthly_fee=FEE)
     # One row that another check refuses too, and a duplicate: neither reason keeps the row's text.
     with (drop.folder / "users.csv").open("a", newline="") as file:
         csv.writer(file).writerow([PERSON, "no date", "", "", "", ""])
@@ -257,7 +254,7 @@ def test_a_withdrawn_person_may_come_again(lived, erased, tmp_path):
         tmp_path / "later",
         Simulation(users=300, months=1, seed=4, first_as_of=date(2024, 4, 30)),
     )
-    conftest.name_person(drop.folder, 5)
+    name_person(drop.folder, 5)
     with pytest.raises(NotFound):
         person.withdraw(places(lived), "somebody-else", ASKED)
     person.withdraw(places(lived), PERSON, Asked("is a customer again", "tests"))

@@ -1,4 +1,4 @@
-"""The role `erase` erases through the owner's functions, and can do nothing else; no other role can erase or ask who exists."""
+"""The role `erase` erases through the owner's functions and can do nothing else; no other role can erase."""
 
 import prepared
 import pytest
@@ -126,7 +126,7 @@ def test_the_owner_of_a_table_has_no_code_run_with_the_rights_of_the_platforms_o
         for statement in setting[trap]:
             connection.exec_driver_sql(statement)
     try:
-        with pytest.raises(Refused, match="nothing was erased|Nothing was erased"):
+        with pytest.raises(Refused, match="Nothing was erased"):
             acts.erase(login(ada, "erase"), KEY, "ada", ASKED)
         refused(login(ada, "erase"), CALLS["count"], words="of its own")
     finally:

@@ -1,8 +1,7 @@
 """A backup from before an erasure does not bring the person back, even if the database and its list are lost."""
 
-import conftest
 import pytest
-from conftest import FEE, PERSON, places, run, scalar
+from a_person import FEE, PERSON, name_person, places, run, scalar
 from test_erase import artifacts, dumped, holding, readable
 
 from streamflow.audit.reproduce.rerun import reproduce
@@ -82,5 +81,5 @@ def test_the_restored_list_refuses_the_person(alone, erased, tmp_path):
     (drop,) = simulate(
         alone.feast.repo, tmp_path / "later", Simulation(users=300, months=1, first_as_of=date(2024, 5, 31))
     )
-    conftest.name_person(drop.folder, 5)
+    name_person(drop.folder, 5)
     assert set(ingest_folder(alone, drop.folder, drop.as_of).quarantined.values()) == {1}

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamflow.audit.reproduce import compare
 from streamflow.audit.reproduce.compare import Layer
@@ -216,3 +218,21 @@ def test_a_hyperparameter_that_changed_is_named_but_not_the_number_of_jobs():
         "estimator.new: not set then, 3 now",
         "estimator.old: a then, not set now",
     ]
+
+
+@pytest.mark.parametrize(("now", "verdict"), [(0.80, "comparable"), (0.84, "comparable"), (0.60, "unknown")])
+def test_without_erased_rows_the_auc_may_differ_by_its_sampling_error_and_nothing_is_said_to_differ(now, verdict):
+    layer = compare.without_erased({"auc": 0.82, "f1": 0.6}, {"auc": now, "f1": 0.1}, 200, 600)
+    assert layer.verdict == verdict
+    assert any(line.startswith("f1: 0.6 then") for line in layer.lines)
+    assert compare.exit_code([layer]) == (0 if verdict == "comparable" else 4)
+
+
+@pytest.mark.parametrize(("then", "positives"), [({}, 10), ({"auc": 0.8}, 0)])
+def test_without_a_recorded_auc_nothing_can_be_said_after_an_erasure(then, positives):
+    assert compare.without_erased(then, {"auc": 0.8}, positives, 10).verdict == "unknown"
+
+
+@given(st.floats(0.5, 1), st.integers(2, 500), st.integers(2, 500))
+def test_the_error_of_an_auc_shrinks_with_more_rows(auc, positives, negatives):
+    assert 0 <= compare.auc_error(auc, 4 * positives, 4 * negatives) <= compare.auc_error(auc, positives, negatives)

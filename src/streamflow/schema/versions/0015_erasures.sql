@@ -186,12 +186,12 @@ BEGIN
 
     IF only_count THEN
         SELECT count(*) INTO number FROM streamflow.quarantine q
-        WHERE (position(entity IN concat_ws(' ', q.value, q.raw)) > 0 OR position('"' IN entity) > 0)
-          AND (q.value = entity OR entity IN (SELECT streamflow.fields_of(q.raw)));
+        WHERE (position(btrim(entity, E' \t\r\n') IN concat_ws(' ', q.value, q.raw)) > 0 OR position('"' IN entity) > 0)
+          AND (q.value = entity OR btrim(entity, E' \t\r\n') IN (SELECT streamflow.fields_of(q.raw)));
     ELSE
         DELETE FROM streamflow.quarantine q
-        WHERE (position(entity IN concat_ws(' ', q.value, q.raw)) > 0 OR position('"' IN entity) > 0)
-          AND (q.value = entity OR entity IN (SELECT streamflow.fields_of(q.raw)));
+        WHERE (position(btrim(entity, E' \t\r\n') IN concat_ws(' ', q.value, q.raw)) > 0 OR position('"' IN entity) > 0)
+          AND (q.value = entity OR btrim(entity, E' \t\r\n') IN (SELECT streamflow.fields_of(q.raw)));
         GET DIAGNOSTICS number = ROW_COUNT;
     END IF;
     IF number > 0 THEN
