@@ -49,7 +49,9 @@ def _name(folder: Path) -> None:
     with (folder / "users.csv").open(encoding="utf-8") as file:
         former = next(iter(csv.DictReader(file)))["user_id"]
     for path in folder.glob("*.csv"):
-        path.write_text(path.read_text(encoding="utf-8").replace(f"{former},", f"{PERSON},"), encoding="utf-8")
+        path.write_text(
+            path.read_text(encoding="utf-8").replace(f"{former},", f"{PERSON},"), encoding="utf-8"
+        )
 
 
 def _url(up, service):
@@ -57,7 +59,9 @@ def _url(up, service):
 
 
 def _mentioning(folder: Path) -> list[str]:
-    return [str(path) for path in folder.rglob("*") if path.is_file() and PERSON.encode() in path.read_bytes()]
+    return [
+        str(path) for path in folder.rglob("*") if path.is_file() and PERSON.encode() in path.read_bytes()
+    ]
 
 
 def test_a_person_is_erased_and_stays_away(laptop):
@@ -76,7 +80,7 @@ def test_a_person_is_erased_and_stays_away(laptop):
     assert PERSON not in program.ok("erase", "--list")
 
     status, answer = http(predict, {"user_id": PERSON})
-    assert (status, answer["code"]) == (404, "unknown_entity")
+    assert (status, answer["reason"]) == (404, "unknown_entity")
     assert "was erased on" in program.ok("explain", PERSON)
 
     program.ok("ingest", sorted((folder / "drops").iterdir())[2])
@@ -84,7 +88,7 @@ def test_a_person_is_erased_and_stays_away(laptop):
     assert {(row["reason"], row["value"], row["raw"]) for row in refused} == {("erased", None, "")}
     program.ok("materialize")
     assert http(predict, {"user_id": PERSON})[0] == 404
-    program.ok("reproduce", "1")
+    assert "without 1 erased rows" in program.ok("reproduce", "1")
     program.ok("backup")
 
 
@@ -116,7 +120,18 @@ def test_the_backup_from_before_does_not_bring_the_person_back(laptop):
     done = program.json("restore", oldest, "--replace")
     assert "1 erased people" in done["next"][0]
     status, answer = http(f"{_url(up, 'predict')}/predict", {"user_id": PERSON})
-    assert (status, answer["code"]) == (404, "unknown_entity")
+    assert (status, answer["reason"]) == (404, "unknown_entity")
     assert _mentioning(folder / "home" / "mlflow") == []
     (act,) = json.loads(program.ok("erase", "--list", "--json"))
     assert act["request"] == "DSR-1"
+
+
+def test_a_withdrawal_is_an_act_of_its_own(laptop):
+    program, _, _ = laptop
+    done = program.run("erase", PERSON, "--withdraw", "--why", f"{PERSON} is a customer again")
+    assert done.returncode == 2
+    assert PERSON not in done.stderr
+    program.ok("erase", PERSON, "--withdraw", "--why", "is a customer again")
+    assert [act["action"] for act in program.json("erase", "--list")] == ["erase", "withdraw"]
+    again = program.run("erase", PERSON, "--withdraw", "--why", "once more")
+    assert again.returncode == 3

@@ -85,7 +85,9 @@ def erases_somebody_as_its_role(installed):
     request = installed.backup.folder / "request"
     request.write_text(json.dumps({"user_id": somebody, "why": "asked for it", "by": "tests"}))
     key = ErasureSettings(key="the key of the tests' list", request_file=request)
-    code = run.run(as_role(installed, "erase").model_copy(update={"erasure": key}), "erase", catalog.recipe("erase"))
+    code = run.run(
+        as_role(installed, "erase").model_copy(update={"erasure": key}), "erase", catalog.recipe("erase")
+    )
     assert (code, facts(installed, "erase")["runs"]) == (0, 1), facts(installed, "erase")
     assert facts(installed, "erase")["rows"]["source.users"] == 2
     assert somebody not in str(facts(installed, "erase"))

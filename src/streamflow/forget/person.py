@@ -172,7 +172,7 @@ def _beyond_rows(places: Places, erasure_id: str, wanted: runs.Wanted) -> Outcom
 def _runs(places: Places, wanted: runs.Wanted) -> tuple[runs.Found, list[str]]:
     try:
         with registry(places.mlflow) as client:
-            found = runs.erase(places.database, client, wanted)
+            found = runs.erase(places.database, places.mlflow, client, wanted)
     except StreamFlowError as error:
         return runs.Found(), [f"Training sets of runs: {error.what} {error.hint} {_AGAIN.capitalize()}."]
     return found, found.left

@@ -12,9 +12,8 @@ from streamflow.mlflow_api.transport import RegistryClient
 from streamflow.model_version import files
 from streamflow.model_version.contract import Contract
 from streamflow.postgres.engine import transaction
-from streamflow.settings import DatabaseSettings
+from streamflow.settings import DatabaseSettings, MlflowSettings
 from streamflow.training import erased
-from streamflow.training.erased import Left
 
 _READ_AS_TEXT = (".json", ".csv", ".txt", ".html", ".md", ".yaml", ".svg")
 
@@ -49,8 +48,10 @@ class Wanted:
     erasure_id: str
 
 
-def erase(database: DatabaseSettings, client: RegistryClient, wanted: Wanted) -> Found:
-    """Remove an entity from the training set of every run, or count its rows.
+def erase(
+    database: DatabaseSettings, mlflow: MlflowSettings, client: RegistryClient, wanted: Wanted
+) -> Found:
+    """Remove an entity from the training set of every run of this install, or count its rows.
 
     A killed erasure is repeated: what is left is recorded before a file is replaced, and recorded once.
 
@@ -58,7 +59,8 @@ def erase(database: DatabaseSettings, client: RegistryClient, wanted: Wanted) ->
         DependencyDown: PostgreSQL or MLflow does not answer, or MLflow does not allow the account to write files.
     """
     found = Found()
-    for run_id, folder in client.run_folders().items():
+    folders = client.run_folders(mlflow.experiment, mlflow.registered_model)
+    for run_id, folder in folders.items():
         _erase_run(database, client, wanted, run_id, folder, found)
     return found
 
@@ -82,32 +84,19 @@ def _erase_run(
             found.rows[run_id] = left.gone
             found.pinned += [run_id] if is_pinned else []
             if wanted.erasure_id:
-                _replace(
-                    database, client, wanted.erasure_id, run_id, left, is_pinned, (paths[rows], paths[split])
-                )
+                with transaction(database) as connection:
+                    # First the record: without it, a gap would look as if somebody had tampered with the rows.
+                    remains = LeftOfRun(left.gone, left.fingerprint, left.split_digest)
+                    records.record(connection, wanted.erasure_id, run_id, remains, pinned=is_pinned)
+                # The rows last: as long as they are the old ones, whoever reads them sees that something is left to do.
+                for path, content in ((paths[split], left.split), (paths[rows], left.rows)):
+                    client.upload(path, io.BytesIO(content), len(content))
     elif rows in paths or split in paths:
         found.left.append(
             f"Run {run_id} was cut short while it stored its training set: delete the run and its files in MLflow."
         )
     if wanted.text:
         found.left += _mentions(client, wanted.text, run_id, paths)
-
-
-def _replace(
-    database: DatabaseSettings,
-    client: RegistryClient,
-    erasure_id: str,
-    run_id: str,
-    left: Left,
-    is_pinned: bool,
-    paths: tuple[str, str],
-) -> None:
-    # First the record: without it, a training set that lacks rows would look as if somebody had tampered with it.
-    with transaction(database) as connection:
-        remains = LeftOfRun(left.gone, left.fingerprint, left.split_digest)
-        records.record(connection, erasure_id, run_id, remains, pinned=is_pinned)
-    for path, content in zip(paths, (left.rows, left.split), strict=True):
-        client.upload(path, io.BytesIO(content), len(content))
 
 
 def _mentions(client: RegistryClient, text: str, run_id: str, paths: dict[str, str]) -> list[str]:

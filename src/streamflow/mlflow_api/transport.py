@@ -152,19 +152,34 @@ class RegistryClient:
         data: dict[str, Any] = (found or {})["run"]["data"]
         return data
 
-    def run_folders(self) -> dict[str, str]:
-        """Return the artifact folder of every run behind the artifact proxy, deleted runs included, by run id."""
-        experiments = [
-            item["experiment_id"]
-            for item in self._pages("experiments/search", "experiments", view_type="ALL")
+    def run_folders(self, experiment: str, model: str) -> dict[str, str]:
+        """Return the artifact folders, behind the artifact proxy, of an experiment's runs and of a model's versions.
+
+        Args:
+            experiment: Name of the experiment; its deleted runs are included.
+            model: Name of the registered model, whose versions may come from other experiments.
+
+        Returns:
+            The folder of each run, by run id.
+        """
+        given = self._ask("GET", "experiments/get-by-name", absent=_ABSENT, experiment_name=experiment)
+        ids = [given["experiment"]["experiment_id"]] if given else []
+        infos = [
+            run["info"]
+            for run in (
+                self._pages("runs/search", "runs", experiment_ids=ids, run_view_type="ALL") if ids else ()
+            )
         ]
-        found: dict[str, str] = {}
-        for experiment in experiments:
-            for run in self._pages("runs/search", "runs", experiment_ids=[experiment], run_view_type="ALL"):
-                scheme, _, path = str(run["info"].get("artifact_uri", "")).partition(":/")
-                if scheme == PROXY:
-                    found[run["info"]["run_id"]] = path.strip("/")
-        return found
+        seen = {info["run_id"] for info in infos}
+        for run_id in sorted({str(version["run_id"]) for version in self.versions(model)} - seen):
+            found = self._ask("GET", "runs/get", absent=_ABSENT, run_id=run_id)
+            infos += [found["run"]["info"]] if found else []
+        folders = {}
+        for info in infos:
+            scheme, _, path = str(info.get("artifact_uri", "")).partition(":/")
+            if scheme == PROXY:
+                folders[info["run_id"]] = path.strip("/")
+        return folders
 
     def _pages(self, path: str, items: str, **fields: Any) -> Iterator[dict[str, Any]]:
         """The items of all pages of a search."""

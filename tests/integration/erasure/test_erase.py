@@ -52,8 +52,9 @@ def artifacts(settings):
     """The files of all of this model's runs, by path."""
     found = {}
     with registry(settings.mlflow) as client:
+        folders = client.run_folders(settings.mlflow.experiment, settings.mlflow.registered_model)
         for version in client.versions(settings.mlflow.registered_model):
-            for path in client.listed(client.run_folders()[version["run_id"]]):
+            for path in client.listed(folders[version["run_id"]]):
                 content = io.BytesIO()
                 client.download(path, content)
                 found[path] = content.getvalue()

@@ -221,7 +221,9 @@ def test_a_hyperparameter_that_changed_is_named_but_not_the_number_of_jobs():
 
 
 @pytest.mark.parametrize(("now", "verdict"), [(0.80, "comparable"), (0.84, "comparable"), (0.60, "unknown")])
-def test_without_erased_rows_the_auc_may_differ_by_its_sampling_error_and_nothing_is_said_to_differ(now, verdict):
+def test_without_erased_rows_the_auc_may_differ_by_its_sampling_error_and_nothing_is_said_to_differ(
+    now, verdict
+):
     layer = compare.without_erased({"auc": 0.82, "f1": 0.6}, {"auc": now, "f1": 0.1}, 200, 600)
     assert layer.verdict == verdict
     assert any(line.startswith("f1: 0.6 then") for line in layer.lines)
@@ -235,4 +237,8 @@ def test_without_a_recorded_auc_nothing_can_be_said_after_an_erasure(then, posit
 
 @given(st.floats(0.5, 1), st.integers(2, 500), st.integers(2, 500))
 def test_the_error_of_an_auc_shrinks_with_more_rows(auc, positives, negatives):
-    assert 0 <= compare.auc_error(auc, 4 * positives, 4 * negatives) <= compare.auc_error(auc, positives, negatives)
+    assert (
+        0
+        <= compare.auc_error(auc, 4 * positives, 4 * negatives)
+        <= compare.auc_error(auc, positives, negatives)
+    )

@@ -25,7 +25,14 @@ def test_an_order_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", '"7590-VHVEG"', json.dumps(GIVEN | {"user_id": 7590}), json.dumps(GIVEN | {"withdraw": True}), "{}"],
+    [
+        "",
+        "[]",
+        '"7590-VHVEG"',
+        json.dumps(GIVEN | {"user_id": 7590}),
+        json.dumps(GIVEN | {"withdraw": True}),
+        "{}",
+    ],
 )
 def test_what_is_no_order_is_refused_without_quoting_it(tmp_path, content):
     file = tmp_path / "request"

@@ -93,7 +93,9 @@ def test_golden_rows_with_the_values_of_a_removed_row_are_found(contract, row, p
 
     frame, split = training_set(8)
     left = erased.without(contract, parquet(frame), parquet(split), "u4".__eq__)
-    golden = json.dumps({"rows": [[int(v) if isinstance(v, float) else v for v in row]], "probabilities": [0.5]})
+    golden = json.dumps(
+        {"rows": [[int(v) if isinstance(v, float) else v for v in row]], "probabilities": [0.5]}
+    )
     assert erased.pinned(golden.encode(), left) is pinned
 
 
@@ -106,7 +108,9 @@ def reading(tmp_path, frame):
     return fetch
 
 
-def test_stored_rows_are_trusted_without_the_erased_ones_and_not_before_or_with_others_gone(contract, tmp_path):
+def test_stored_rows_are_trusted_without_the_erased_ones_and_not_before_or_with_others_gone(
+    contract, tmp_path
+):
     import dataclasses
 
     frame, split = training_set(8)
