@@ -108,11 +108,7 @@ class Restored:
     def record(self, person: Listed, run_id: str, left: LeftOfRun, *, pinned: bool) -> None:
         """Record in the restored database what is left of a run's training set."""
         with self._session() as connection:
-            (erasure_id,) = connection.execute(
-                sa.text("SELECT erasure_id::text FROM streamflow.erased WHERE entity_hash = :hash"),
-                {"hash": person.entity_hash},
-            ).one()
-            runs.record(connection, erasure_id, run_id, left, pinned=pinned)
+            runs.record(connection, person.erasure_id, run_id, left, pinned=pinned)
         self.counts["training sets of runs"] = self.counts.get("training sets of runs", 0) + left.rows
 
 

@@ -23,7 +23,7 @@ from streamflow.drops.raw_file import FileError, problem_of
 from streamflow.drops.read import CsvReader, raw_records
 from streamflow.drops.tables import column_definitions
 from streamflow.erasure.key import Key
-from streamflow.postgres.names import quote
+from streamflow.postgres.names import PLATFORM, quote
 from streamflow.repo.declarations import SourceTable
 
 QUARANTINE = "staged_quarantine"
@@ -172,12 +172,12 @@ def _reject_erased(connection: sa.Connection, files: list[StagedFile], key: Key)
     keys = " UNION ".join(
         f"SELECT {quote(item.file.table.key)} AS entity FROM {staged(item.file.table)}" for item in files
     )
-    listed = "(SELECT entity_hash FROM streamflow.erased)"
+    listed = f"(SELECT entity_hash FROM {PLATFORM}.erased)"
     # Each entity is hashed once, and not once a table.
     connection.execute(
         sa.text(
             f"CREATE TEMP TABLE {_ERASED} ON COMMIT DROP AS SELECT entity FROM ({keys}) AS k"
-            f" WHERE streamflow.erased_hash(entity, :inner, :outer) IN {listed}"
+            f" WHERE {PLATFORM}.erased_hash(entity, :inner, :outer) IN {listed}"
         ),
         key.pads,
     )
@@ -197,8 +197,8 @@ def _reject_erased(connection: sa.Connection, files: list[StagedFile], key: Key)
             sa.text(
                 f"UPDATE {QUARANTINE} SET column_name = NULL, reason = :reason, value = NULL, raw = ''"
                 " WHERE table_name = :table AND raw <> '' AND EXISTS ("
-                " SELECT FROM streamflow.fields_of(raw) AS field"
-                f" WHERE streamflow.erased_hash(field, :inner, :outer) IN {listed})"
+                f" SELECT FROM {PLATFORM}.fields_of(raw) AS field"
+                f" WHERE {PLATFORM}.erased_hash(field, :inner, :outer) IN {listed})"
             ),
             held | key.pads,
         ).rowcount

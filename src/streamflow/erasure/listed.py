@@ -28,11 +28,13 @@ class Listed:
     Attributes:
         entity_hash: Keyed hash of the entity.
         key_id: Name of the key.
+        erasure_id: Id of the record.
         erased_at: When it was erased.
     """
 
     entity_hash: str
     key_id: str
+    erasure_id: str
     erased_at: datetime
 
 

@@ -24,7 +24,7 @@ SELECT streamflow.record_erasure_step(CAST(:erasure AS uuid), :step, CAST(:count
 -- name: run
 -- Record what is left of a run's training set.
 SELECT streamflow.record_erased_run(
-  CAST(:erasure AS uuid), :run_id, :rows, :fingerprint, :split_digest, :pinned
+  CAST(:erasure AS uuid), :run_id, :rows, :fingerprint, :split, :pinned
 );
 
 -- name: open
@@ -37,7 +37,7 @@ WHERE NOT EXISTS (
 
 -- name: listed
 -- Hashes of the entities that are erased now, with the name of the key and when.
-SELECT entity_hash, key_id, erased_at FROM streamflow.erased;
+SELECT entity_hash, key_id, erasure_id::text, erased_at FROM streamflow.erased;
 
 -- name: acts
 -- All erasures and withdrawals, oldest first, with their steps' counts.

@@ -54,7 +54,7 @@ def record(connection: sa.Connection, erasure_id: str, run_id: str, left: LeftOf
             "run_id": run_id,
             "rows": left.rows,
             "fingerprint": left.fingerprint,
-            "split_digest": left.split_digest,
+            "split": left.split_digest,
             "pinned": pinned,
         },
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from streamflow import log
 from streamflow.errors import DependencyDown
 from streamflow.forget import asked_for, person
@@ -28,14 +26,14 @@ def erase(settings: Settings) -> EraseResult:
             details=left,
             hint="Run the job 'erase' again; it continues where it stopped.",
         )
-    rows: Counter[str] = Counter()
+    rows: dict[str, int] = {}
     for outcome in outcomes:
-        rows.update(outcome.rows)
+        rows |= {name: rows.get(name, 0) + count for name, count in outcome.rows.items()}
         for note in outcome.notes:
             log.get(__name__).warning("erased, with a note", note=note)
     return EraseResult(
         erasures=tuple(outcome.erasure_id for outcome in outcomes),
-        rows=dict(rows),
+        rows=rows,
         runs=sum(len(outcome.runs) for outcome in outcomes),
         pinned=tuple(sorted({run for outcome in outcomes for run in outcome.pinned})),
     )

@@ -165,9 +165,7 @@ ROLES: Mapping[str, Role] = {
             ("SELECT, INSERT", PLATFORM, ("erasures",)),
             ("SELECT", PLATFORM, ("erased", "erasure_steps", "erased_runs")),
             # To vacuum what was removed.
-            *_use(SOURCE, ONLINE),
-            ("MAINTAIN", SOURCE, "*"),
-            ("MAINTAIN", ONLINE, "*"),
+            *(*_use(SOURCE, ONLINE), ("MAINTAIN", SOURCE, "*"), ("MAINTAIN", ONLINE, "*")),
             ("MAINTAIN", PLATFORM, ("quarantine", "scores", "predictions", "job_runs")),
         ),
     ),

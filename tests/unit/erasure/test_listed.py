@@ -48,7 +48,7 @@ def test_a_list_that_cannot_be_read_is_not_taken_for_an_empty_one(tmp_path, cont
 
 
 def test_the_key_is_needed_once_somebody_was_erased():
-    somebody = Listed("0" * 64, KEY.id, datetime(2024, 3, 1, tzinfo=UTC))
+    somebody = Listed("0" * 64, KEY.id, "0d9f", datetime(2024, 3, 1, tzinfo=UTC))
     assert listed.usable([], None) is None
     assert listed.usable([somebody], KEY) == KEY
     for other in (None, Key(b"the key of somebody else")):
