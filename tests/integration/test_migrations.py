@@ -22,6 +22,7 @@ ERASING = (
         "record_erased_run",
         "require_plain",
         "require_unnamed",
+        "require_owner",
         "require_eraser",
         "require_erasing",
         "entity_tables",

@@ -69,13 +69,13 @@ class Restored:
         with self._session() as connection:
             if not self.acts and not catalog.exists(connection, f"{PLATFORM}.erasures"):
                 return
-            # A backup may be older than the tables and functions that erase.
-            upgrade(connection)
-            listed.add(connection, self.acts)
-            self.people = sorted(listed.read(connection), key=lambda item: (item.erased_at, item.entity_hash))
+            if self.acts:
+                # A backup may be older than the tables and functions that erase.
+                upgrade(connection)
+            self.people = listed.merge(connection, self.acts)
             self.key = listed.usable(self.people, optional(erasure))
             if self.key is not None:
-                self.counts = listed.apply(connection, self.key)
+                self.counts = listed.apply(connection, self.key, self.people)
 
     def check_unchanged(self, backups: Path) -> None:
         """Check that nobody was erased since the list was read.

@@ -113,6 +113,28 @@ def add(connection: sa.Connection, acts: Sequence[dict[str, Any]]) -> int:
     return int(connection.execute(sa.text(_SQL["import"]), {"acts": json.dumps(list(acts))}).scalar_one())
 
 
-def apply(connection: sa.Connection, key: Key) -> dict[str, int]:
-    """Remove every entity on a database's list from it; return the removed rows by table."""
-    return dict(connection.execute(sa.text(_SQL["erase_listed"]), key.pads).scalar_one())
+def merge(connection: sa.Connection, acts: Sequence[dict[str, Any]]) -> list[Listed]:
+    """Add acts to the list of a restored database.
+
+    Returns:
+        Whom to remove from it, in the order of their erasures: who is on the list, and whose erasure the database did not
+        know. What it has of the latter is from before, even if the erasure was withdrawn since.
+    """
+    known = {act["erasure_id"] for act in exported(connection)}
+    add(connection, acts)
+    new = [act for act in acts if act["action"] == "erase" and act["erasure_id"] not in known]
+    people = {
+        act["entity_hash"]: Listed(
+            act["entity_hash"], act["key_id"], act["erasure_id"], datetime.fromisoformat(act["recorded_at"])
+        )
+        for act in sorted(new, key=lambda act: str(act["recorded_at"]))
+    } | {person.entity_hash: person for person in read(connection)}
+    return sorted(people.values(), key=lambda person: (person.erased_at, person.entity_hash))
+
+
+def apply(connection: sa.Connection, key: Key, people: Sequence[Listed]) -> dict[str, int]:
+    """Remove people from a restored database; return the removed rows by table."""
+    hashes = [person.entity_hash for person in people]
+    return dict(
+        connection.execute(sa.text(_SQL["erase_listed"]), {**key.pads, "hashes": hashes}).scalar_one()
+    )

@@ -60,8 +60,8 @@ SELECT to_jsonb(a) FROM streamflow.erasures a ORDER BY a.recorded_at, a.erasure_
 SELECT streamflow.import_erasures(CAST(:acts AS jsonb));
 
 -- name: erase_listed
--- Remove every entity on the list.
-SELECT streamflow.erase_listed(:inner, :outer);
+-- Remove entities by their hashes.
+SELECT streamflow.erase_listed(:inner, :outer, CAST(:hashes AS text[]));
 
 -- name: erased_run
 -- What is left of a run's training set after its newest erasure, how many rows are gone in all, and its fingerprints between.

@@ -83,3 +83,11 @@ def test_the_restored_list_refuses_the_person(alone, erased, tmp_path):
     )
     name_person(drop.folder, 5)
     assert set(ingest_folder(alone, drop.folder, drop.as_of).quarantined.values()) == {1}
+
+
+def test_a_withdrawal_does_not_bring_back_what_was_erased_before_it(alone, old_backup, erased):
+    person.withdraw(places(alone), PERSON, Asked("is a customer again", "tests"))
+    bring_back(alone, old_backup)
+    assert PERSON not in dumped(alone, alone.database.name)
+    assert holding(readable(artifacts(alone)), PERSON) == set()
+    assert [act.action for act in acts.history(alone.database)] == ["erase", "withdraw"]

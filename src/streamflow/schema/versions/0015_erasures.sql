@@ -338,15 +338,21 @@ BEGIN
     PERFORM set_config('streamflow.erasing', 'off', true);
 END $$;
 
+CREATE FUNCTION streamflow.require_owner() RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT pg_has_role(session_user, (SELECT nspowner FROM pg_namespace WHERE nspname = 'streamflow'), 'USAGE') THEN
+        RAISE EXCEPTION '% may not restore erasures', session_user USING ERRCODE = '42501';
+    END IF;
+END $$;
+
 -- Adds acts that another database recorded, with their dates; for a restore. Returns how many were new.
 CREATE FUNCTION streamflow.import_erasures(acts jsonb) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     added bigint;
 BEGIN
-    IF NOT pg_has_role(session_user, (SELECT nspowner FROM pg_namespace WHERE nspname = 'streamflow'), 'USAGE') THEN
-        RAISE EXCEPTION '% may not restore erasures', session_user USING ERRCODE = '42501';
-    END IF;
+    PERFORM streamflow.require_owner();
     PERFORM set_config('streamflow.erasing', 'on', true);
     INSERT INTO streamflow.erasures
     SELECT a.* FROM jsonb_populate_recordset(NULL::streamflow.erasures, acts) AS a
@@ -356,22 +362,21 @@ BEGIN
     RETURN added;
 END $$;
 
--- Removes every entity on the list, found by its hash, from a database that was restored. Returns the rows by table.
-CREATE FUNCTION streamflow.erase_listed(inner_pad bytea, outer_pad bytea) RETURNS jsonb
+-- Removes entities, found by their hash, from a database that was restored. They are those on the list, and those whose erasure
+-- the database does not know: what it has of them is from before, even if the erasure was withdrawn since. Returns the rows by
+-- table.
+CREATE FUNCTION streamflow.erase_listed(inner_pad bytea, outer_pad bytea, listed text[]) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     counts jsonb := '{}';
-    listed text[];
     known  text[];
     ids    text[] := '{}';
     item   record;
     entity text;
     part   record;
 BEGIN
-    PERFORM streamflow.require_eraser();
+    PERFORM streamflow.require_owner();
     PERFORM set_config('streamflow.erasing', 'on', true);
-    SELECT coalesce(array_agg(entity_hash), '{}') INTO listed FROM streamflow.erased
-    WHERE key_id = streamflow.erasure_key_id(inner_pad, outer_pad);
     FOR item IN SELECT * FROM streamflow.entity_tables() LOOP
         PERFORM streamflow.require_plain(item.relation, item.key_column);
         EXECUTE format(
@@ -392,8 +397,9 @@ BEGIN
                 part.key, coalesce((counts ->> part.key)::bigint, 0) + part.value::bigint);
         END LOOP;
         INSERT INTO streamflow.erasure_steps (erasure_id, step, counts)
-        SELECT e.erasure_id, 'restored', counts FROM streamflow.erased e
-        WHERE e.entity_hash = streamflow.erased_hash(entity, inner_pad, outer_pad);
+        SELECT e.erasure_id, 'restored', counts FROM streamflow.erasures e
+        WHERE e.entity_hash = streamflow.erased_hash(entity, inner_pad, outer_pad) AND e.action = 'erase'
+        ORDER BY e.recorded_at DESC LIMIT 1;
     END LOOP;
     PERFORM set_config('streamflow.erasing', 'off', true);
     RETURN counts;
