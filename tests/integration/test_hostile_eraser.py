@@ -67,7 +67,8 @@ def test_the_role_erases_one_person_and_records_it(ada):
     (act,) = [item for item in acts.history(login(ada, "erase")) if item.erasure_id == done.erasure_id]
     assert act.login == f"{ada.database.role_prefix}erase"
     assert act.entity_hash == KEY.hash("ada")
-    assert acts.vacuum(login(ada, "erase"), list(done.counts)) == []
+    # The partitions of the log belong to the owner alone; autovacuum cleans them, and the command says so.
+    assert acts.vacuum(login(ada, "erase")) == ["streamflow.predictions"]
 
 
 @pytest.mark.parametrize("call", CALLS)

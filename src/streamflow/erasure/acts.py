@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -197,22 +197,20 @@ def history(database: DatabaseSettings) -> list[Act]:
         return [Act(**row._asdict()) for row in connection.execute(sa.text(_SQL["acts"]))]
 
 
-def vacuum(database: DatabaseSettings, tables: Sequence[str]) -> list[str]:
-    """Vacuum tables, so that PostgreSQL frees the removed rows now.
-
-    Args:
-        database: How to connect to PostgreSQL.
-        tables: The tables, as PostgreSQL quotes them.
+def vacuum(database: DatabaseSettings) -> list[str]:
+    """Free removed rows, and gather the planner's statistics anew, which have samples of keys and values.
 
     Returns:
         The tables that the login may not vacuum.
     """
     refused: list[str] = []
     with engine(database).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        tables = connection.execute(sa.text(_SQL["tables"])).scalars().all()
+        notices: list[str] = []
+        driver: Any = connection.connection.driver_connection
+        driver.add_notice_handler(lambda notice: notices.append(str(notice.message_primary)))
         for table in tables:
-            notices: list[str] = []
-            driver: Any = connection.connection.driver_connection
-            driver.add_notice_handler(lambda notice, said=notices: said.append(str(notice.message_primary)))
-            connection.exec_driver_sql(f"VACUUM {table}")
+            notices.clear()
+            connection.exec_driver_sql(f"VACUUM (ANALYZE) {table}")
             refused += [table] if any("permission denied" in said for said in notices) else []
     return refused

@@ -17,6 +17,11 @@ FROM streamflow.erase(:entity, :inner, :outer, :why, :by, :request);
 -- Take an entity off the list of erasures.
 SELECT streamflow.withdraw_erasure(:entity, :inner, :outer, :why, :by, :request)::text;
 
+-- name: tables
+-- Tables that may have rows of a person.
+SELECT relation::text FROM streamflow.entity_tables()
+UNION ALL VALUES ('streamflow.quarantine'), ('streamflow.job_runs');
+
 -- name: step
 -- Record a step of an erasure.
 SELECT streamflow.record_erasure_step(CAST(:erasure AS uuid), :step, CAST(:counts AS jsonb));

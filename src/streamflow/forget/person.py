@@ -103,7 +103,7 @@ def erase(places: Places, entity: str, asked: Asked) -> Outcome:
             rows = {name: rows.get(name, 0) + late.get(name, 0) for name in rows | late}
         mentioned = acts.mentions(places.database, entity)
         outcome = replace(outcome, continued=done.continued, rows=rows, mentions=mentioned)
-        return _completed(places, outcome, [*rows, "streamflow.predictions"])
+        return _completed(places, outcome)
 
 
 def complete(places: Places) -> list[Outcome]:
@@ -122,7 +122,7 @@ def complete(places: Places) -> list[Outcome]:
     for entity_hash, erasure_id in acts.unfinished(places.database).items():
         with acts.undisturbed(places.database):
             wanted = runs.Wanted(_hashed(secret, entity_hash), "", erasure_id)
-            outcomes.append(_completed(places, _beyond_rows(places, erasure_id, wanted), []))
+            outcomes.append(_completed(places, _beyond_rows(places, erasure_id, wanted)))
     return outcomes
 
 
@@ -178,10 +178,10 @@ def _runs(places: Places, wanted: runs.Wanted) -> tuple[runs.Found, list[str]]:
     return found, found.left
 
 
-def _completed(places: Places, outcome: Outcome, tables: list[str]) -> Outcome:
+def _completed(places: Places, outcome: Outcome) -> Outcome:
     notes = []
     try:
-        if refused := acts.vacuum(places.database, sorted(set(tables))):
+        if refused := acts.vacuum(places.database):
             notes.append(
                 f"Removed rows stay on disk until PostgreSQL's autovacuum has cleaned {', '.join(refused)}."
             )

@@ -82,6 +82,9 @@ def before(lived):
     assert holding(stored, PERSON)
     assert holding(stored, FEE)
     assert PERSON in dumped(lived, lived.database.name)
+    assert scalar(
+        lived, "SELECT count(*) FROM pg_stats WHERE histogram_bounds::text LIKE '%' || :id || '%'", id=PERSON
+    )
     return person.look(places(lived), PERSON)
 
 
@@ -163,6 +166,12 @@ def test_nothing_of_the_person_is_in_either_database(lived, golden, erased):
     # The files of releases are bytes.
     assert (FEE.encode().hex() in text) == bool(golden)
     assert PERSON not in dumped(lived, "mlflow")
+
+
+def test_the_planners_statistics_have_no_sample_of_the_person(lived, erased):
+    sampled = "SELECT count(*) FROM pg_stats WHERE concat(histogram_bounds, most_common_vals) LIKE '%' || :text || '%'"
+    assert scalar(lived, sampled, text=PERSON) == 0
+    assert scalar(lived, sampled, text=FEE) == 0
 
 
 def test_nothing_of_the_person_is_in_the_artifact_store_but_pinned_golden_rows(lived, golden, erased):
