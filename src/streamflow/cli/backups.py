@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streamflow.cli.output import AsJson, print_json, working
+from streamflow.cli.output import AsJson, me, print_json, working
 
 
 def backup(as_json: AsJson = False) -> None:
@@ -28,9 +28,18 @@ def backup(as_json: AsJson = False) -> None:
     typer.echo(f"The backup is in {done.folder}: {size:.1f} MB, {sum(done.rows.values()):,} rows,")
     typer.echo(f"{len(done.versions)} model versions. {len(done.removed)} older backups were removed.")
     if done.elsewhere:
-        listed = ", ".join(map(str, done.elsewhere))
-        typer.echo(f"Not in it, because they are not behind MLflow's artifact proxy: versions {listed}.")
+        typer.echo(
+            f"Not in it, because they are not behind MLflow's artifact proxy: versions {_listed(done.elsewhere)}."
+        )
+    if done.deleted:
+        typer.echo(f"Deleted in MLflow, though the audit trail knows them: versions {_listed(done.deleted)}.")
+    if done.unchecked:
+        typer.echo(f"In it, but made by no training of StreamFlow: versions {_listed(done.unchecked)}.")
     typer.echo(f"Back: streamflow restore {done.folder}")
+
+
+def _listed(versions: tuple[int, ...]) -> str:
+    return ", ".join(map(str, versions))
 
 
 def restore(
@@ -55,7 +64,7 @@ def restore(
 
     with working("Restoring", quiet=as_json):
         settings = as_admin(settings_module.load(), admin_user_file)
-        done = restore.restore(settings.backends, settings.backup.folder, folder, replace=replace)
+        done = restore.restore(settings.backends, settings.backup.folder, folder, replace=replace, by=me())
     if as_json:
         print_json(done)
         return
@@ -63,5 +72,7 @@ def restore(
         f"The backup of {done.made_at} is back: {sum(done.rows.values()):,} rows, equal to the manifest's,"
     )
     typer.echo(f"and {done.artifacts} files of model versions.")
+    if done.lost:
+        typer.echo(f"Row {done.row} of the audit trail names the {done.lost} rows that were lost of it.")
     for step in done.next:
         typer.echo(step)

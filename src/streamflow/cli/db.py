@@ -16,6 +16,7 @@ from streamflow.postgres.names import quote
 from streamflow.schema import migrate as migrations
 from streamflow.schema import prepare as preparing
 from streamflow.schema import roles as role_table
+from streamflow.schema import swap
 from streamflow.settings import DatabaseSettings, Settings
 
 app = typer.Typer(no_args_is_help=True, help="The database: migrations, roles, readiness, clock.")
@@ -32,7 +33,15 @@ _CLOCKS = {
 @app.command()
 def migrate() -> None:
     """Migrate the platform's tables to the newest revision."""
-    typer.echo(_revision(migrations.migrate(settings_module.load().database)))
+    database = settings_module.load().database
+    _heal(database)
+    typer.echo(_revision(migrations.migrate(database)))
+
+
+def _heal(database: DatabaseSettings) -> None:
+    """Clean up after a restore that was killed, and say what was done."""
+    for line in swap.heal(database):
+        typer.echo(line, err=True)
 
 
 @app.command("upgrade-mlflow")
@@ -69,6 +78,7 @@ def prepare(
         timeout,
         on_wait=lambda reason: typer.echo(f"Waiting: {reason}", err=True),
     )
+    _heal(settings.database)
     revision = preparing.prepare(settings.database, preparing.passwords_in(passwords), with_roles=roles)
     typer.echo(_revision(revision))
 

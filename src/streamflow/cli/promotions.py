@@ -166,10 +166,13 @@ def history(
             ],
         )
     head = chain.verify(settings.database, anchor)
+    losses = chain.losses(chain.links(settings.database))
     if as_json:
-        print_json({"moves": rows, "head": head, "chain": "holds", "note": note})
+        print_json({"moves": rows, "head": head, "chain": "holds", "losses": losses, "note": note})
         return
     typer.echo(f"The chain of these rows holds. Newest hash: {head}")
+    for loss in losses:
+        typer.echo(loss)
     if note:
         typer.echo(note)
 

@@ -16,7 +16,8 @@ def audit(settings: Settings) -> AuditResult:
     Raises:
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
-    problems = chain.problems(settings.database, moves.anchor(settings.mlflow))
+    links = chain.links(settings.database)
+    problems = chain.broken(links, moves.anchor(settings.mlflow))
     if problems:
         log.get(__name__).error("the audit trail was tampered with", problems=problems)
-    return AuditResult(chain_ok=not problems, problems=problems)
+    return AuditResult(chain_ok=not problems, problems=problems, losses=chain.losses(links))

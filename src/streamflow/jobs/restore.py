@@ -9,4 +9,4 @@ from streamflow.settings import Settings
 
 def restore(settings: Settings) -> RestoreResult:
     """Restore the newest backup, unless a database contains data; see `backup.restore`."""
-    return restores.restore(settings.backends, settings.backup.folder)
+    return restores.restore(settings.backends, settings.backup.folder, by="job restore")

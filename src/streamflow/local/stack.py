@@ -125,6 +125,7 @@ def _choose_ports(home: Path, base: Settings, tell: Callable[[str], None]) -> di
 
 
 def _start_postgres(settings: Settings, tell: Callable[[str], None]) -> None:
+    from streamflow.schema import swap
     from streamflow.schema.migrate import migrate
 
     if _running(settings.home, POSTGRES) is None:
@@ -134,6 +135,8 @@ def _start_postgres(settings: Settings, tell: Callable[[str], None]) -> None:
         with _undisturbed():
             process = postgres.start(server)
             processes.write(_file(settings.home, POSTGRES), process)
+    for line in swap.heal(settings.database):
+        tell(line)
     _create_databases(settings)
     migrate(settings.database)
 

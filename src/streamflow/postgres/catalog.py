@@ -116,10 +116,5 @@ def schemas_dated_before(connection: sa.Connection, prefix: str, age: str) -> li
     return list(_ask(connection, "schemas_dated_before", prefix=prefix, age=age).scalars())
 
 
-def disconnect(connection: sa.Connection, database: str) -> None:
-    """Terminate all sessions in a database."""
-    _ask(connection, "disconnect", database=database)
-
-
 def _ask(connection: sa.Connection, statement: str, **parameters: Any) -> sa.CursorResult[*tuple[Any, ...]]:
     return connection.execute(sa.text(_SQL[statement]), parameters)

@@ -77,7 +77,3 @@ SELECT nspname
 FROM pg_namespace
 WHERE starts_with(nspname, :prefix)
   AND CAST(obj_description(oid, 'pg_namespace') AS timestamptz) < clock_timestamp() - CAST(:age AS interval);
-
--- name: disconnect
--- Terminate all sessions in a database.
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :database;

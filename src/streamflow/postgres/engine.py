@@ -97,6 +97,13 @@ def _down(database: DatabaseSettings, error: sa.exc.OperationalError) -> Depende
             hint="Check STREAMFLOW_DATABASE__NAME, __USER and __PASSWORD; 'streamflow settings show' lists them.",
             details=(reason,),
         )
+    if "not currently accepting connections" in reason:
+        return DependencyDown(
+            f"The database '{database.name}' at {database.host}:{database.port} refuses connections.",
+            hint="If a restore was cut short, 'streamflow db prepare' of the migration Job ('helm upgrade'), 'streamflow up'"
+            " on a laptop, or the next restore puts that right.",
+            details=(reason,),
+        )
     return DependencyDown(
         f"{where} does not answer.",
         hint="Check that the server is up ('streamflow up' starts a local one), and STREAMFLOW_DATABASE__HOST and"

@@ -261,12 +261,14 @@ class AuditResult(JobResult):
     Attributes:
         chain_ok: Whether the audit trail is complete and unmodified.
         problems: Descriptions of what is wrong with its hash chain.
+        losses: Restores that lost rows of it, each with the newest row that was lost.
     """
 
     JOB: ClassVar[str] = "audit"
 
     chain_ok: bool
     problems: tuple[str, ...]
+    losses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -280,6 +282,8 @@ class BackupResult(JobResult):
         versions: Model versions whose files the backup contains.
         elsewhere: Model versions whose files it lacks, because MLflow's artifact proxy does not serve them.
         removed: Names of older backups that were removed.
+        deleted: Model versions that the audit trail knows and somebody deleted in MLflow.
+        unchecked: Model versions whose files were not checked, because no training of StreamFlow pins them.
     """
 
     JOB: ClassVar[str] = "backup"
@@ -290,6 +294,8 @@ class BackupResult(JobResult):
     versions: tuple[int, ...]
     elsewhere: tuple[int, ...]
     removed: tuple[str, ...]
+    deleted: tuple[int, ...] = ()
+    unchecked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -302,6 +308,8 @@ class RestoreResult(JobResult):
         rows: Number of rows in each database; each table matches the manifest.
         artifacts: Number of restored files of model versions.
         next: Remaining manual steps.
+        row: Number of the row of the audit trail that says so; 0 if there is none.
+        lost: How many rows of the former audit trail are not in the restored one.
     """
 
     JOB: ClassVar[str] = "restore"
@@ -311,6 +319,8 @@ class RestoreResult(JobResult):
     rows: dict[str, int]
     artifacts: int
     next: tuple[str, ...]
+    row: int = 0
+    lost: int = 0
 
 
 Result = TypeVar("Result", bound=JobResult)

@@ -33,9 +33,18 @@ SELECT max(promotion_id) FROM streamflow.mlflow_in_line WHERE model = :model;
 INSERT INTO streamflow.mlflow_in_line (model, promotion_id) VALUES (:model, :promotion_id)
 ON CONFLICT DO NOTHING;
 
--- name: hash_of_row
--- Hash of one row.
-SELECT hash FROM streamflow.promotions WHERE promotion_id = :promotion_id;
+-- name: knows_row
+-- Whether there is a row with this hash, or a restore that names it as lost.
+SELECT EXISTS (SELECT FROM streamflow.promotions WHERE promotion_id = :promotion_id AND hash = :hash)
+  OR EXISTS (
+    SELECT FROM streamflow.promotions
+    WHERE action = 'restore' AND (
+      :anchor IN (facts ->> 'former_head', facts ->> 'anchor')
+      OR facts -> 'lost' @> jsonb_build_array(
+        jsonb_build_object('row', CAST(:promotion_id AS bigint), 'hash', CAST(:hash AS text))
+      )
+    )
+  );
 
 -- name: chain
 -- The hash chain of all models, oldest row first: its hashes, then the hashed fields as text in the order of
@@ -50,5 +59,7 @@ FROM streamflow.promotions p
 ORDER BY p.promotion_id;
 
 -- name: ever_promoted
--- Whether an alias of a model was ever moved.
-SELECT EXISTS (SELECT FROM streamflow.promotions WHERE model = :model AND alias = :alias);
+-- Whether an alias of a model ever stood for a version; a row that moves nothing may name it without one.
+SELECT EXISTS (
+  SELECT FROM streamflow.promotions WHERE model = :model AND alias = :alias AND to_version IS NOT NULL
+);

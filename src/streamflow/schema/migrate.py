@@ -23,13 +23,18 @@ def migrate(database: DatabaseSettings) -> str:
         DependencyDown: PostgreSQL does not answer.
     """
     with transaction(database) as connection:
-        connection.execute(sa.text("SET LOCAL lock_timeout = '30s'"))
-        # Two concurrent migrators: the second waits here, then has nothing left to do.
-        locks.wait(connection, locks.MIGRATE)
-        connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS streamflow"))
-        if not is_newer(current(connection)):
-            context(connection).run_migrations(connection=connection)
-        return current(connection)
+        return upgrade(connection)
+
+
+def upgrade(connection: sa.Connection) -> str:
+    """Run pending migrations in the transaction of a connection; see `migrate`."""
+    connection.execute(sa.text("SET LOCAL lock_timeout = '30s'"))
+    # Two concurrent migrators: the second waits here, then has nothing left to do.
+    locks.wait(connection, locks.MIGRATE)
+    connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS streamflow"))
+    if not is_newer(current(connection)):
+        context(connection).run_migrations(connection=connection)
+    return current(connection)
 
 
 def current(connection: sa.Connection) -> str:
