@@ -1,4 +1,4 @@
-"""The audit trail that a restore replaces: keep it as it is until then, and record in the restored one what it had more."""
+"""The audit trail that a restore replaces: nobody adds to it any more, and the restored one records what is lost."""
 
 from __future__ import annotations
 
@@ -114,7 +114,9 @@ def record(
     }
     current = transitions.recorded(trail.read(connection, model))[PRODUCTION]
     why = f"the databases are those of the backup {backup[actions.BACKUP]}; {_summary(lost, head)}"
-    return trail.append(connection, model, Change(PRODUCTION, current, current, actions.RESTORE, by, why, facts))
+    return trail.append(
+        connection, model, Change(PRODUCTION, current, current, actions.RESTORE, by, why, facts)
+    )
 
 
 def _anchor(link: Link) -> str:

@@ -221,7 +221,8 @@ def _has_roles(connection: sa.Connection, database: DatabaseSettings) -> bool:
 def _set_rights(database: DatabaseSettings, names: Mapping[str, str]) -> None:
     """Set owners and privileges on the restored databases, as the migration Job does."""
     fields = {
-        "name" if key == dumps.PLATFORM else "mlflow_name": name + swap.RESTORING for key, name in names.items()
+        "name" if key == dumps.PLATFORM else "mlflow_name": name + swap.RESTORING
+        for key, name in names.items()
     }
     plan = prepare.make_plan(database.model_copy(update=fields), {})
     with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
@@ -281,7 +282,11 @@ def _anchor_of(mlflow: MlflowSettings) -> str:
 def _move_anchor(backends: Backends, row: trail.Move) -> None:
     """Let MLflow name the restore's row as the newest; if this account may not, the registrar does it."""
     model = backends.mlflow.registered_model
-    with suppress(StreamFlowError), registry(backends.mlflow) as client, transaction(backends.database) as now:
+    with (
+        suppress(StreamFlowError),
+        registry(backends.mlflow) as client,
+        transaction(backends.database) as now,
+    ):
         if client.model(model) and chain.has_row(now, client.model_tags(model).get(tags.AUDIT, "")):
             client.set_model_tag(model, tags.AUDIT, f"{row.promotion_id}:{row.hash}")
 

@@ -100,8 +100,7 @@ def _down(database: DatabaseSettings, error: sa.exc.OperationalError) -> Depende
     if "not currently accepting connections" in reason:
         return DependencyDown(
             f"The database '{database.name}' at {database.host}:{database.port} refuses connections.",
-            hint="If a restore was cut short, 'streamflow db prepare' of the migration Job ('helm upgrade'), 'streamflow up'"
-            " on a laptop, or the next restore puts that right.",
+            hint="If a restore was cut short, put that right: 'helm upgrade' on Kubernetes, 'streamflow up' on a laptop.",
             details=(reason,),
         )
     return DependencyDown(

@@ -33,16 +33,16 @@ RESTORE: Final = "restore"
 """The databases were replaced by those of a backup. The row moves nothing."""
 
 BACKUP: Final = "backup"
-"""Fact of a restore: name of the backup's folder. The facts `made_at` and `manifest_sha256` say which backup it is."""
+"""Fact of a restore: name of the backup's folder. The facts `made_at` and `manifest_sha256` say which one it is."""
 
 FORMER_HEAD: Final = "former_head"
 """Fact of a restore: newest row of the replaced trail, as "number:hash"; None if it had no rows."""
 
 ANCHOR: Final = "anchor"
-"""Fact of a restore: newest row that MLflow named before it, as "number:hash"; after a total loss, nothing else knows of it."""
+"""Fact of a restore: newest row that MLflow named before it, which may be all that is known after a total loss."""
 
 LOST: Final = "lost"
-"""Fact of a restore: the rows of the replaced trail that are not in the restored one, oldest first. Of very many, the newest."""
+"""Fact of a restore: rows of the replaced trail that are not in the restored one, oldest first; at most 200."""
 
 LOST_COUNT: Final = "lost_count"
 """Fact of a restore: how many rows of the replaced trail are not in the restored one."""

@@ -78,14 +78,16 @@ def _lock(database: DatabaseSettings) -> contextlib.AbstractContextManager[sa.Co
 def heal_locked(database: DatabaseSettings) -> tuple[str, ...]:
     """Clean up after a restore that was killed. The caller holds the lock.
 
-    What is there tells how far it got: if the databases were renamed, what is left are the replaced ones, and else the
-    restored ones. Earlier releases let the present databases refuse connections first; they accept them again. Each step can
-    be repeated, and what recognizes the state goes last.
+    The databases that are left tell how far it got: the restored ones if it had not renamed any, else the replaced ones.
+    A restore of an earlier release let the present databases refuse connections first; they accept them again. Each
+    step can be repeated, and the databases that tell the state are deleted last.
     """
     done = []
     with autocommit(database, MAINTENANCE_DATABASE) as connection:
         accepts = _databases(connection)
-        left = [name + end for name in _names(database) for end in (RESTORING, REPLACED) if name + end in accepts]
+        left = [
+            name + end for name in _names(database) for end in (RESTORING, REPLACED) if name + end in accepts
+        ]
         if not left:
             return ()
         for name in _names(database):

@@ -135,6 +135,8 @@ class BackupSettings(Section):
     """Number of backups to keep; older ones are deleted."""
     artifacts: bool = True
     """Whether a backup includes the model versions' files; without them a restored system cannot serve a model."""
+    except_versions: tuple[int, ...] = ()
+    """Model versions that are known to be lost: a backup is made although they, or files of theirs, are not in MLflow."""
 
 
 class TrainingSettings(Section):
