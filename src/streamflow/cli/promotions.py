@@ -194,7 +194,14 @@ def at(
 
     settings, when = load(), parse_moment(moment)
     move = trail.at(settings.database, settings.mlflow.registered_model, when)
-    if perhaps := trail.uncertain(trail.history(settings.database, settings.mlflow.registered_model), when):
+    moves = trail.history(settings.database, settings.mlflow.registered_model)
+    if restored := trail.lost(moves, when):
+        typer.echo(
+            f"Rows of that time were lost by the restore in row {restored.promotion_id}, which names them in"
+            " 'streamflow models history --json'; another version may have been in production.",
+            err=True,
+        )
+    if perhaps := trail.uncertain(moves, when):
         typer.echo(
             f"Perhaps {transitions.named(perhaps.to_version)} was there already: it was promoted in MLflow itself"
             f"{_since(perhaps)}, and noticed at {perhaps.moved_at:%Y-%m-%d %H:%M:%S} UTC.",
