@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import uuid
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -14,14 +15,17 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from streamflow.backup import former_trail
+from streamflow.backup.backup import backup
 from streamflow.cli.db import app
 from streamflow.errors import DependencyDown, Refused, StreamFlowError
 from streamflow.postgres import locks
 from streamflow.postgres.engine import session, transaction
 from streamflow.postgres.names import quote
+from streamflow.registry import trail
+from streamflow.registry.trail import Change
 from streamflow.schema import roles, swap
 from streamflow.schema.prepare import MAINTENANCE_DATABASE, autocommit
-from streamflow.settings import DatabaseSettings
+from streamflow.settings import BackupSettings, DatabaseSettings
 
 pytestmark = pytest.mark.postgres
 
@@ -361,3 +365,63 @@ def waiting(connection, name):
     return connection.exec_driver_sql(
         f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND wait_event_type = 'Lock'"
     ).scalar_one()
+
+
+# Kills itself before a statement, or after it.
+KILLED_RESTORE = """
+import os, signal, sys
+from pathlib import Path
+import sqlalchemy as sa
+from streamflow import settings as settings_module
+from streamflow.backup.restore import restore
+
+when, marker, folder = sys.argv[1:]
+
+def kill(connection, cursor, statement, *arguments):
+    if statement.startswith(marker):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sa.event.listen(sa.Engine, f"{when}_cursor_execute", kill)
+settings = settings_module.load(database={"mlflow_name": "no_such_database"})
+restore(settings.backends, Path(folder), replace=True, by="ada")
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "marker", "restored"),
+    [
+        ("after", "CREATE DATABASE", False),
+        ("after", "LOCK TABLE streamflow.promotions", False),
+        ("before", "BEGIN", False),
+        ("before", "COMMIT", False),
+        ("after", "COMMIT", True),
+        ("after", "DROP DATABASE IF EXISTS", False),
+    ],
+)
+def test_a_killed_restore_is_in_the_trail_exactly_if_its_databases_are_served(
+    settings, tmp_path, when, marker, restored
+):
+    database = settings.database.model_copy(update={"mlflow_name": "no_such_database"})
+    folder = tmp_path / "backups"
+    backup(database, settings.mlflow, BackupSettings(folder=folder, artifacts=False))
+    add = Change("production", None, 1, "promote", "ada", "after the backup")
+    with transaction(database) as connection:
+        trail.append(connection, settings.mlflow.registered_model, add)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_RESTORE, when, marker, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert swap_healed(database)
+    assert beside(database) == []
+    rows = trail.history(database, settings.mlflow.registered_model)
+    assert [row.action for row in rows] == (["restore"] if restored else ["promote"])
+    if restored:
+        assert rows[0].facts["lost_count"] == 1
+        assert rows[0].facts["lost"][0]["moved_by"] == "ada"
+    # Nothing that the killed process had locked stays locked.
+    with transaction(database) as connection:
+        trail.append(connection, settings.mlflow.registered_model, replace(add, from_version=None))

@@ -142,12 +142,24 @@ def swap(database: DatabaseSettings, names: Sequence[str], last: int | None = No
             except sa.exc.DBAPIError as error:
                 with contextlib.suppress(sa.exc.DBAPIError):
                     connection.exec_driver_sql("ROLLBACK")
+                if error.connection_invalidated:
+                    raise _unknown(database) from error
                 raise StreamFlowError(
                     "The restored databases could not be swapped in. The present databases are unchanged.",
                     details=(str(error.orig).strip().splitlines()[0], *ending),
                     hint="Log in as an administrator who may end other sessions, and try again.",
                 ) from error
-        drop(connection, [name + REPLACED for name in present])
+        # The restore is done. What cannot be deleted now, the next start or restore deletes.
+        with contextlib.suppress(sa.exc.DBAPIError):
+            drop(connection, [name + REPLACED for name in present])
+
+
+def _unknown(database: DatabaseSettings) -> DependencyDown:
+    return DependencyDown(
+        f"PostgreSQL at {database.host}:{database.port} went away during the swap: the databases are all the former or"
+        " all the restored ones.",
+        hint="If the last row of 'streamflow models history' is no 'restore', run this again.",
+    )
 
 
 @contextlib.contextmanager
