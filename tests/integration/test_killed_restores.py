@@ -391,7 +391,7 @@ restore(settings.backends, Path(folder), replace=True, by="ada")
     ("when", "marker", "restored"),
     [
         ("after", "CREATE DATABASE", False),
-        ("after", "LOCK TABLE streamflow.promotions", False),
+        ("after", "LOCK TABLE", False),
         ("before", "BEGIN", False),
         ("before", "COMMIT", False),
         ("after", "COMMIT", True),

@@ -228,7 +228,7 @@ def test_rows_that_a_restore_loses_are_named_in_the_trail_and_the_chain_holds(
     assert look(target.backends, target.promotion) == []
     assert moves.anchor(target.mlflow) == f"7:{row.hash}"
     assert trail.targets(target.database, model)["production"] == 1
-    assert transitions.pause(history(target)) is None
+    assert transitions.pause(history(target)) == transitions.pause(six)
 
 
 def history(settings):

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from streamflow.errors import Busy, StreamFlowError
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.postgres import catalog, locks
-from streamflow.postgres.engine import translated
+from streamflow.postgres.engine import ending_session, translated
+from streamflow.postgres.names import PLATFORM, quote
 from streamflow.registry import actions, chain, trail, transitions
 from streamflow.registry.chain import Link
 from streamflow.registry.trail import Change, Move
@@ -51,17 +52,11 @@ def unchanged(database: DatabaseSettings, name: str, model: str) -> Iterator[For
         Busy: Somebody promotes for too long.
         DependencyDown: PostgreSQL does not answer.
     """
-    there = database.model_copy(update={"name": name})
-    with translated(there):
-        connection = sa.create_engine(there.url(), poolclass=sa.NullPool).connect()
-    try:
-        with translated(there):
+    # The swap ends the session, unless the restore fails before.
+    with ending_session(database, name) as connection:
+        with translated(database):
             former = _held(connection, name, model)
         yield former
-    finally:
-        # The swap has ended the session, unless the restore failed before.
-        connection.invalidate()
-        connection.close()
 
 
 def _held(connection: sa.Connection, name: str, model: str) -> FormerTrail:
@@ -71,7 +66,7 @@ def _held(connection: sa.Connection, name: str, model: str) -> FormerTrail:
         connection.execute(sa.text(f"SET lock_timeout = '{_WAIT_SECONDS}s'"))
         # With the lock, whoever promoted last has also brought MLflow in line.
         locks.wait(connection, locks.of_promotions(model))
-        connection.execute(sa.text("LOCK TABLE streamflow.promotions IN EXCLUSIVE MODE"))
+        connection.exec_driver_sql(f"LOCK TABLE {quote(PLATFORM, 'promotions')} IN EXCLUSIVE MODE")
         session = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
         return FormerTrail(tuple(chain.read(connection)), tuple(trail.read(connection, model)), session)
     except sa.exc.DBAPIError as error:

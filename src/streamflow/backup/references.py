@@ -18,6 +18,7 @@ from streamflow.model_version import files, tags
 from streamflow.postgres import catalog, statements
 
 _SQL = statements.load(Path(__file__).with_name("references.sql"))
+_MLFLOW_SQL = statements.load(Path(__file__).with_name("mlflow.sql"))
 
 
 @dataclass(frozen=True)
@@ -177,10 +178,12 @@ def read_registry(connection: sa.Connection, model: str, ledger: Ledger) -> Regi
     """
     if not catalog.exists(connection, "public.model_versions"):
         return Registry((), frozenset())
-    found = connection.execute(sa.text(_SQL["versions"]), {"model": model, "tag": tags.MANIFEST_SHA256})
+    found = connection.execute(
+        sa.text(_MLFLOW_SQL["versions"]), {"model": model, "tag": tags.MANIFEST_SHA256}
+    )
     versions = tuple(Version(*row) for row in found)
     wanted = sorted({item.run_id for item in ledger.needed if item.run_id})
-    runs = connection.execute(sa.text(_SQL["runs"]), {"runs": wanted}).scalars()
+    runs = connection.execute(sa.text(_MLFLOW_SQL["runs"]), {"runs": wanted}).scalars()
     return Registry(versions, frozenset(runs))
 
 

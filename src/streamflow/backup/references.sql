@@ -1,4 +1,4 @@
--- What the ledger and MLflow refer to, read from the snapshots of a backup.
+-- What the ledger refers to, read from the snapshot of a backup.
 
 -- name: needed
 -- Versions that have to be in MLflow: those that an alias stands for, and those whose release is stored. For each: the newest row
@@ -34,16 +34,3 @@ SELECT manifest_sha256, bytes FROM streamflow.releases ORDER BY manifest_sha256;
 -- name: pieces
 -- The files of all releases, piece by piece.
 SELECT manifest_sha256, file, piece, content FROM streamflow.release_pieces ORDER BY manifest_sha256, file, piece;
-
--- name: versions
--- MLflow's versions of a model, with the tag that pins their files. Earlier releases of MLflow have no workspaces.
-SELECT v.version, coalesce(v.run_id, ''), coalesce(v.source, ''), v.current_stage = 'Deleted_Internal', coalesce(t.value, '')
-FROM public.model_versions v
-LEFT JOIN public.model_version_tags t ON t.name = v.name AND t.version = v.version AND t.key = :tag
-  AND coalesce(to_jsonb(t) ->> 'workspace', 'default') = 'default'
-WHERE v.name = :model AND coalesce(to_jsonb(v) ->> 'workspace', 'default') = 'default'
-ORDER BY v.version;
-
--- name: runs
--- Which of these runs MLflow has.
-SELECT run_uuid FROM public.runs WHERE run_uuid = ANY(CAST(:runs AS text[]));

@@ -62,6 +62,23 @@ def session(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
 
 
 @contextlib.contextmanager
+def ending_session(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
+    """Open an unpooled connection to a database of the same server that somebody else may end; nothing is committed.
+
+    Raises:
+        DependencyDown: PostgreSQL does not answer, or refuses the login.
+    """
+    there = database.model_copy(update={"name": name})
+    with translated(there):
+        connection = sa.create_engine(there.url(), poolclass=sa.NullPool).connect()
+    try:
+        yield connection
+    finally:
+        connection.invalidate()
+        connection.close()
+
+
+@contextlib.contextmanager
 def translated(database: DatabaseSettings) -> Iterator[None]:
     """Translate PostgreSQL's errors that a user can fix into errors with a hint. Others pass through.
 
