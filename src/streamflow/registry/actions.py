@@ -46,3 +46,9 @@ REQUEST: Final = "request"
 
 NOT_BEFORE: Final = "not_before"
 """Fact of an external change in rows of earlier releases: it was made after this time, that of the last look."""
+
+ANCHOR: Final = "anchor"
+"""Fact of an acknowledgement: the newest row that was lost, as "number:hash"."""
+
+LOSSES: Final = {ACKNOWLEDGE: ANCHOR}
+"""Actions that state a loss of rows, and the fact that names the newest row lost."""

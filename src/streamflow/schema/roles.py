@@ -71,7 +71,7 @@ _PROMOTE: tuple[Grant, ...] = (
         PLATFORM,
         ("promotions", "releases", "release_pieces", "release_checks", "mlflow_in_line"),
     ),
-    ("SELECT", PLATFORM, ("current_releases", "trained_models")),
+    ("SELECT", PLATFORM, ("current_releases", "trained_models", "signed_heads")),
 )
 
 OWNER, APPLY, MATERIALIZE, MLFLOW = "owner", "feast_apply", "materialize", "mlflow"
@@ -133,7 +133,7 @@ ROLES: Mapping[str, Role] = {
             *_WAIT,
             *_read(SOURCE, FEATURES, FEAST),
             *_PROMOTE,
-            ("SELECT, INSERT", PLATFORM, ("promotion_requests",)),
+            ("SELECT, INSERT", PLATFORM, ("promotion_requests", "signed_heads")),
         ),
         database=("TEMPORARY", "CREATE"),
     ),
