@@ -31,7 +31,8 @@ def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
         for function in ("server_clock()", "microseconds", "read_clock", "next_stamp"):
             connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("DROP TRIGGER promotions_answer ON streamflow.promotions"))
-        connection.execute(sa.text("DROP TABLE streamflow.promotion_requests"))
+        for table in ("promotion_requests", "signed_heads"):
+            connection.execute(sa.text(f"DROP TABLE streamflow.{table}"))
         for function in ("open_request", "keep_request", "answer_request", "tell_of_request"):
             connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("DROP TRIGGER promotions_told ON streamflow.promotions"))

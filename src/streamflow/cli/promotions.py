@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -165,22 +166,7 @@ def history(
         note = f"{error.what} Rows cut off at the end would not be noticed."
     rows = trail.history(settings.database, settings.mlflow.registered_model)
     if not as_json:
-        print_table(
-            ("#", "at (UTC)", "by", "login", "what", "version", "gate", "why"),
-            [
-                (
-                    str(move.promotion_id),
-                    move.moved_at,
-                    move.moved_by,
-                    move.login,
-                    f"{move.action} {move.alias}",
-                    f"{move.from_version or '-'} → {move.to_version or '-'}",
-                    move.gate.get("verdict"),
-                    move.why + _since(move),
-                )
-                for move in rows
-            ],
-        )
+        _show_rows(rows)
     newest = chain.verify(settings.database, anchor)
     verdict = heads.verify(settings.database, keys, kept) if keys else None
     if as_json:
@@ -192,6 +178,25 @@ def history(
         _show_verdict(verdict)
     if note:
         typer.echo(note)
+
+
+def _show_rows(rows: Sequence[Any]) -> None:
+    print_table(
+        ("#", "at (UTC)", "by", "login", "what", "version", "gate", "why"),
+        [
+            (
+                str(move.promotion_id),
+                move.moved_at,
+                move.moved_by,
+                move.login,
+                f"{move.action} {move.alias}",
+                f"{move.from_version or '-'} → {move.to_version or '-'}",
+                move.gate.get("verdict"),
+                move.why + _since(move),
+            )
+            for move in rows
+        ],
+    )
 
 
 def _kept_head(path: Path | None, keys: list[str]) -> Any:

@@ -13,9 +13,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 from streamflow.errors import StreamFlowError, UsageError
 from streamflow.postgres import statements
@@ -23,9 +33,6 @@ from streamflow.postgres.engine import transaction
 from streamflow.registry import actions, chain
 from streamflow.registry.chain import Link
 from streamflow.settings import DatabaseSettings
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _SQL = statements.load(Path(__file__).with_name("heads.sql"))
 _RECORDED_AT, _ACTION, _FACTS = 2, 9, 12
@@ -189,9 +196,6 @@ def sign(key: Ed25519PrivateKey, promotion_id: int, row_hash: str, moment: datet
 
 def is_valid(head: Head) -> bool:
     """Whether a head's signature belongs to its content and its public key. Pure."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     try:
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(head.public_key, validate=True))
         key.verify(base64.b64decode(head.signature, validate=True), head.message)
@@ -211,9 +215,6 @@ def public_key_of(key: Ed25519PrivateKey) -> str:
 
 def pem_of(public_key: str) -> str:
     """A public key in PEM, which OpenSSL and others read. Pure."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key))
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
@@ -224,9 +225,6 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     Raises:
         UsageError: The file cannot be read, or holds something else.
     """
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
@@ -242,9 +240,6 @@ def read_public_key(path: Path) -> str:
     Raises:
         UsageError: The file cannot be read, or holds something else.
     """
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
     try:
         key = load_pem_public_key(path.read_bytes())
     except (OSError, ValueError, TypeError) as error:
@@ -263,9 +258,6 @@ def _unreadable(path: Path, kind: str) -> UsageError:
 
 def new_private_key() -> str:
     """Make a private key, in PEM."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
     key = Ed25519PrivateKey.generate()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
