@@ -7,7 +7,7 @@ from streamflow.postgres.engine import transaction
 from streamflow.schema import migrate
 from streamflow.schema.revisions import FOLDER, revisions
 
-MIGRATED_BEFORE = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+MIGRATED_BEFORE = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 
 
 def test_the_revisions_of_existing_databases_keep_their_ids_and_order():
@@ -40,6 +40,10 @@ def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
         for function in ("tell_of_promotion", "keep_releases", "refuse_untrained"):
             connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("DROP VIEW streamflow.current_releases"))
+        for function in ("append_promotion", "open_known", "close_known", "is_owner"):
+            connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
+        connection.execute(sa.text("DROP FUNCTION streamflow.sign_row CASCADE"))
+        connection.execute(sa.text("DROP TABLE streamflow.chains, streamflow.known_schemas"))
         for table in ("release_checks", "release_pieces", "releases", "trained_models", "mlflow_in_line"):
             connection.execute(sa.text(f"DROP TABLE streamflow.{table}"))
         connection.execute(sa.text("UPDATE streamflow.alembic_version SET version_num = '0005'"))

@@ -154,8 +154,7 @@ def test_everything_is_restored_with_the_owners_and_rights_of_the_new_server(sou
     # The audit trail continues after the restored rows.
     with transaction(as_role(target, "train").database) as connection:
         connection.exec_driver_sql(
-            "INSERT INTO streamflow.promotions (moved_by, model, alias, to_version, action, why)"
-            " VALUES ('me', 'm', 'a', 1, 'promote', 'x')"
+            "SELECT streamflow.append_promotion('me', 'm', 'a', NULL, 1, 'promote', 'x', '{}', '{}', '{}')"
         )
 
 

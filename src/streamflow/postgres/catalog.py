@@ -111,8 +111,18 @@ def schema_comment(connection: sa.Connection, schema: str) -> str | None:
     return comment
 
 
+def owns_database(connection: sa.Connection) -> bool:
+    """Whether the current login has the privileges of the owner of the database that it is connected to."""
+    return bool(_ask(connection, "owns_database").scalar_one())
+
+
+def own_functions(connection: sa.Connection, schema: str) -> set[str]:
+    """Return the names of a schema's functions whose owner's privileges the current login has."""
+    return set(_ask(connection, "own_functions", schema=schema).scalars())
+
+
 def schemas_dated_before(connection: sa.Connection, prefix: str, age: str) -> list[str]:
-    """List schemas with a name prefix whose comment, a timestamp, is older than the interval `age`."""
+    """List the login's own schemas with a name prefix whose comment, a timestamp, is older than the interval `age`."""
     return list(_ask(connection, "schemas_dated_before", prefix=prefix, age=age).scalars())
 
 

@@ -68,14 +68,24 @@ SELECT rolname FROM pg_roles;
 -- name: may_create_databases
 SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user;
 
+-- name: owns_database
+SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database();
+
 -- name: schema_comment
 SELECT obj_description(to_regnamespace(:schema), 'pg_namespace');
 
+-- name: own_functions
+-- Functions of a schema whose owner's privileges the login has.
+SELECT DISTINCT proname
+FROM pg_proc
+JOIN pg_namespace n ON n.oid = pronamespace
+WHERE nspname = :schema AND pg_has_role(proowner, 'USAGE');
+
 -- name: schemas_dated_before
--- Schemas with a name prefix whose comment, a timestamp, is older than an interval.
+-- The login's schemas with a name prefix whose comment, a timestamp, is older than an interval.
 SELECT nspname
 FROM pg_namespace
-WHERE starts_with(nspname, :prefix)
+WHERE starts_with(nspname, :prefix) AND pg_has_role(nspowner, 'USAGE')
   AND CAST(obj_description(oid, 'pg_namespace') AS timestamptz) < clock_timestamp() - CAST(:age AS interval);
 
 -- name: disconnect

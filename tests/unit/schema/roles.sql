@@ -30,15 +30,16 @@ GRANT CONNECT ON DATABASE "churn" TO "sf_feast_serve";
 GRANT CONNECT ON DATABASE "churn" TO "sf_predict";
 GRANT CONNECT, TEMPORARY ON DATABASE "churn" TO "sf_ingest";
 GRANT CONNECT, TEMPORARY ON DATABASE "churn" TO "sf_materialize";
-GRANT CONNECT, TEMPORARY, CREATE ON DATABASE "churn" TO "sf_train";
-GRANT CONNECT, TEMPORARY, CREATE ON DATABASE "churn" TO "sf_registrar";
-GRANT CONNECT, TEMPORARY, CREATE ON DATABASE "churn" TO "sf_score";
+GRANT CONNECT, TEMPORARY ON DATABASE "churn" TO "sf_train";
+GRANT CONNECT, TEMPORARY ON DATABASE "churn" TO "sf_registrar";
+GRANT CONNECT, TEMPORARY ON DATABASE "churn" TO "sf_score";
 GRANT CONNECT ON DATABASE "churn" TO "sf_monitor";
 GRANT CONNECT ON DATABASE "churn" TO "sf_exporter";
 GRANT CONNECT ON DATABASE "churn" TO "sf_backup";
-GRANT CONNECT, TEMPORARY, CREATE ON DATABASE "churn" TO "sf_promote";
+GRANT CONNECT, TEMPORARY ON DATABASE "churn" TO "sf_promote";
 GRANT CONNECT ON DATABASE "churn_mlflow" TO "sf_mlflow";
 GRANT CONNECT ON DATABASE "churn_mlflow" TO "sf_backup";
+REVOKE CREATE ON DATABASE "churn" FROM "sf_feast_apply", "sf_feast_serve", "sf_predict", "sf_ingest", "sf_materialize", "sf_train", "sf_registrar", "sf_score", "sf_monitor", "sf_exporter", "sf_backup", "sf_promote";
 -- schemas
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 CREATE SCHEMA IF NOT EXISTS "streamflow" AUTHORIZATION "sf_owner";
@@ -51,6 +52,8 @@ GRANT USAGE, CREATE ON SCHEMA "source" TO "sf_owner";
 GRANT USAGE, CREATE ON SCHEMA "features" TO "sf_owner";
 GRANT USAGE, CREATE ON SCHEMA "online" TO "sf_owner";
 GRANT USAGE, CREATE ON SCHEMA "feast" TO "sf_owner";
+ALTER DEFAULT PRIVILEGES FOR ROLE "sf_owner" IN SCHEMA "source" GRANT SELECT ON TABLES TO "sf_owner";
+ALTER DEFAULT PRIVILEGES FOR ROLE "sf_feast_apply" IN SCHEMA "source" GRANT SELECT ON TABLES TO "sf_owner";
 GRANT USAGE, CREATE ON SCHEMA "source" TO "sf_feast_apply";
 GRANT USAGE, CREATE ON SCHEMA "features" TO "sf_feast_apply";
 GRANT USAGE, CREATE ON SCHEMA "online" TO "sf_feast_apply";
@@ -162,6 +165,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE "sf_owner" IN SCHEMA "feast" GRANT SELECT ON T
 ALTER DEFAULT PRIVILEGES FOR ROLE "sf_feast_apply" IN SCHEMA "feast" GRANT SELECT ON TABLES TO "sf_promote";
 -- tables
 ALTER TABLE "online"."usage_fv" OWNER TO "sf_materialize";
+GRANT SELECT ON "source"."users" TO "sf_owner";
 GRANT SELECT ON "streamflow"."drops" TO "sf_feast_apply";
 REVOKE ALL ON "feast"."projects" FROM "sf_feast_serve";
 REVOKE ALL ON "features"."users_snapshots" FROM "sf_feast_serve";
@@ -263,3 +267,10 @@ ALTER TABLE "feast"."projects" OWNER TO "sf_feast_apply";
 ALTER TABLE "features"."users_snapshots" OWNER TO "sf_feast_apply";
 ALTER TABLE "online"."usage_fv" OWNER TO "sf_materialize";
 ALTER TABLE "source"."users" OWNER TO "sf_feast_apply";
+-- functions
+REVOKE ALL ON FUNCTION "streamflow"."append_promotion" FROM PUBLIC, "sf_backup", "sf_exporter", "sf_feast_apply", "sf_feast_serve", "sf_ingest", "sf_materialize", "sf_mlflow", "sf_monitor", "sf_predict", "sf_promote", "sf_registrar", "sf_score", "sf_train";
+GRANT EXECUTE ON FUNCTION "streamflow"."append_promotion" TO "sf_train", "sf_registrar", "sf_promote";
+REVOKE ALL ON FUNCTION "streamflow"."close_known" FROM PUBLIC, "sf_backup", "sf_exporter", "sf_feast_apply", "sf_feast_serve", "sf_ingest", "sf_materialize", "sf_mlflow", "sf_monitor", "sf_predict", "sf_promote", "sf_registrar", "sf_score", "sf_train";
+GRANT EXECUTE ON FUNCTION "streamflow"."close_known" TO "sf_train", "sf_registrar", "sf_promote", "sf_score";
+REVOKE ALL ON FUNCTION "streamflow"."open_known" FROM PUBLIC, "sf_backup", "sf_exporter", "sf_feast_apply", "sf_feast_serve", "sf_ingest", "sf_materialize", "sf_mlflow", "sf_monitor", "sf_predict", "sf_promote", "sf_registrar", "sf_score", "sf_train";
+GRANT EXECUTE ON FUNCTION "streamflow"."open_known" TO "sf_train", "sf_registrar", "sf_promote", "sf_score";

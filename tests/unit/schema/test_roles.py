@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from streamflow.schema.functions import CALLERS, function_statements
 from streamflow.schema.roles import (
     ROLES,
     SCHEMAS,
@@ -69,6 +70,13 @@ def test_an_older_server_is_not_asked_for_privileges_it_does_not_know(version, m
 def test_every_grant_names_a_schema_of_ours():
     assert {schema for role in ROLES.values() for _, schema, _ in role.grants} <= set(SCHEMAS)
     assert {schema for role in ROLES.values() for schema in role.creates} <= set(SCHEMAS)
+    assert {caller for callers in CALLERS.values() for caller in callers} <= set(ROLES)
+
+
+def test_no_role_may_create_schemas():
+    assert not [name for name, role in ROLES.items() if "CREATE" in role.database]
+    (revoked,) = [s for s in database_statements(PLAN, set()) if s.startswith("REVOKE CREATE")]
+    assert all(f'"sf_{name}"' in revoked for name in set(ROLES) - {"owner", "mlflow"})
 
 
 def test_no_role_may_change_or_delete_rows_but_materialize_online():
@@ -100,6 +108,7 @@ def everything():
         "schemas": schema_statements(plan),
         "tables": table_statements(plan, there),
         "owners": owner_statements(plan, there),
+        "functions": function_statements(plan.role, sorted(set(ROLES) - {"owner"}), set(CALLERS)),
     }
     return "".join(f"-- {name}\n" + "".join(f"{item};\n" for item in items) for name, items in parts.items())
 
