@@ -30,7 +30,7 @@ BENT = (
     "CREATE FUNCTION {home}.sha256(bytea) RETURNS bytea LANGUAGE sql AS $$SELECT 'x'::bytea$$",
     "CREATE FUNCTION {home}.greatest(timestamptz, timestamptz) RETURNS timestamptz LANGUAGE sql AS 'SELECT $1'",
     "CREATE TEMP TABLE promotions (promotion_id bigint, hash text, moved_at timestamptz, model text)",
-    "CREATE TEMP TABLE chains (name text)",
+    "CREATE TEMP TABLE row_locks (name text)",
     "CREATE TEMP TABLE pg_namespace (nspowner oid, nspname text)",
     "SET search_path = {home}, pg_temp, streamflow, pg_catalog",
     "SET search_path = pg_temp, streamflow",
@@ -67,7 +67,7 @@ WRITES = (
     "TRUNCATE streamflow.promotions CASCADE",
     "COPY streamflow.promotions TO PROGRAM 'true'",
     "SELECT * FROM streamflow.promotions FOR UPDATE",
-    "UPDATE streamflow.chains SET name = 'x'",
+    "UPDATE streamflow.row_locks SET name = 'x'",
     "INSERT INTO streamflow.trained_models VALUES ('m', repeat('0', 64), '', '', '2020-01-01', 'ada')",
     "INSERT INTO streamflow.mlflow_in_line VALUES ('m', 1, '2020-01-01')",
     "INSERT INTO streamflow.releases VALUES (repeat('0', 64), 1, '2020-01-01')",
@@ -207,7 +207,7 @@ def test_nobody_who_holds_a_lock_keeps_others_from_promoting(server):
 
 @pytest.mark.parametrize("role", SOME_ROLES)
 def test_no_role_locks_the_end_of_a_chain(server, role):
-    for statement in ("SELECT FROM streamflow.chains FOR UPDATE", "LOCK TABLE streamflow.chains"):
+    for statement in ("SELECT FROM streamflow.row_locks FOR UPDATE", "LOCK TABLE streamflow.row_locks"):
         with (
             pytest.raises((sa.exc.DBAPIError, DependencyDown), match="permission denied"),
             transaction(as_role(server, role)) as connection,

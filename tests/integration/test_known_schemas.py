@@ -114,7 +114,7 @@ def test_nothing_is_planted_in_a_schema_and_no_schema_is_taken_away(server, stat
     schema = opened(server, "train")
     for role in ("train", "score", "feast_apply"):
         with (
-            pytest.raises(sa.exc.DBAPIError, match="permission denied|must be owner"),
+            pytest.raises(sa.exc.DBAPIError, match=r"permission denied|must be owner"),
             transaction(login(server, role)) as connection,
         ):
             connection.exec_driver_sql(statement.format(schema=schema))

@@ -22,6 +22,23 @@ def test_every_file_is_a_revision_with_a_description():
     assert len(list(FOLDER.glob("*.sql"))) == len(list(revisions().iterate_revisions("head", "base")))
 
 
+def undo_evidence(connection):
+    """What 0012 added."""
+    functions = (
+        "append_promotion", "open_known", "close_known", "is_owner", "sign_row", "was_given", "refuse_unless_erasing",
+        "refuse_foreign_code", "drop_hash", "link_drop", "sign_drop", "chain_drop", "check_parts", "check_source_rows",
+        "may_record", "sign_run", "check_least",
+    )  # fmt: skip
+    for function in functions:
+        connection.execute(sa.text(f"DROP FUNCTION streamflow.{function} CASCADE"))
+    tables = ("row_locks", "known_schemas", "given_stamps", "drop_chain", "job_logins", "least_kept")
+    for table in tables:
+        connection.execute(sa.text(f"DROP TABLE streamflow.{table}"))
+    connection.execute(sa.text("DROP TRIGGER drop_files_append_only ON streamflow.drop_files"))
+    for table in ("drops", "job_runs"):
+        connection.execute(sa.text(f"ALTER TABLE streamflow.{table} DROP COLUMN login"))
+
+
 @pytest.mark.postgres
 def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
     with transaction(settings.database) as connection:
@@ -40,10 +57,7 @@ def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
         for function in ("tell_of_promotion", "keep_releases", "refuse_untrained"):
             connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("DROP VIEW streamflow.current_releases"))
-        for function in ("append_promotion", "open_known", "close_known", "is_owner"):
-            connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
-        connection.execute(sa.text("DROP FUNCTION streamflow.sign_row CASCADE"))
-        connection.execute(sa.text("DROP TABLE streamflow.chains, streamflow.known_schemas"))
+        undo_evidence(connection)
         for table in ("release_checks", "release_pieces", "releases", "trained_models", "mlflow_in_line"):
             connection.execute(sa.text(f"DROP TABLE streamflow.{table}"))
         connection.execute(sa.text("UPDATE streamflow.alembic_version SET version_num = '0005'"))

@@ -74,6 +74,20 @@ SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_dat
 -- name: schema_comment
 SELECT obj_description(to_regnamespace(:schema), 'pg_namespace');
 
+-- name: missing_triggers
+-- Tables of a schema without one of some triggers; the login's own tables, or those of everybody. A trigger that is there and
+-- disabled counts as missing only for everybody's: to create it again would fail.
+SELECT c.relname, wanted.name
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN unnest(CAST(:triggers AS text[])) AS wanted (name)
+WHERE n.nspname = :schema AND c.relkind = 'r' AND (:everybodys OR pg_has_role(c.relowner, 'USAGE'))
+  AND NOT EXISTS (
+    SELECT FROM pg_trigger t
+    WHERE t.tgrelid = c.oid AND t.tgname = wanted.name AND (t.tgenabled <> 'D' OR NOT :everybodys)
+  )
+ORDER BY c.relname, wanted.name;
+
 -- name: own_functions
 -- Functions of a schema whose owner's privileges the login has.
 SELECT DISTINCT proname

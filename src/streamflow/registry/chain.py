@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from streamflow.errors import StreamFlowError
 from streamflow.model_version import tags
-from streamflow.postgres import statements
+from streamflow.postgres import hash_chain, statements
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.hash_chain import GENESIS, Link
 from streamflow.settings import DatabaseSettings
-
-GENESIS = "0" * 64
-"""The previous hash of the first row."""
 
 # The tag may hold anything: others can write to MLflow, too.
 _ANCHOR = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
-
-
-@dataclass(frozen=True)
-class Link:
-    """One row of the chain.
-
-    Attributes:
-        promotion_id: Number of the row.
-        texts: The fields that are hashed, as text.
-        previous_hash: Hash of the row before, as this one states it.
-        hash: Hash of this row, as it states it.
-    """
-
-    promotion_id: int
-    texts: tuple[str | None, ...]
-    previous_hash: str
-    hash: str
 
 
 def read(connection: sa.Connection) -> list[Link]:
@@ -58,14 +37,6 @@ def has_row(connection: sa.Connection, anchor: str) -> bool:
     return bool(actual == expected)
 
 
-def link_hash(link: Link) -> str:
-    """SHA-256 over the hash before the row and its fields, each preceded by its length. Pure."""
-    fields = (
-        "-" if text is None else f"{len(text.encode())}:{text}" for text in (link.previous_hash, *link.texts)
-    )
-    return hashlib.sha256(",".join(fields).encode()).hexdigest()
-
-
 def broken(links: Sequence[Link], anchor: str = "") -> tuple[str, ...]:
     """What is wrong with a chain, a sentence each; empty when it holds. Pure.
 
@@ -73,17 +44,7 @@ def broken(links: Sequence[Link], anchor: str = "") -> tuple[str, ...]:
         links: The chain, oldest row first.
         anchor: "number:hash" of a row that was once the newest, stored elsewhere; "" when there is none.
     """
-    problems = []
-    before = GENESIS
-    for number, link in enumerate(links, start=1):
-        if link.promotion_id != number:
-            problems.append(f"Row {number} is missing; row {link.promotion_id} is in its place.")
-            break
-        if link.previous_hash != before:
-            problems.append(f"Row {number} does not follow from row {number - 1}.")
-        if link_hash(link) != link.hash:
-            problems.append(f"Row {number} was changed after it was written.")
-        before = link.hash
+    problems = list(hash_chain.broken(links))
     named = _ANCHOR.fullmatch(anchor)
     if named is not None:
         number, expected = int(named[1]), named[2]

@@ -23,7 +23,7 @@ from streamflow.postgres.names import (
     literal,
     quote,
 )
-from streamflow.schema.functions import function_statements
+from streamflow.schema.functions import function_statements, job_statements
 
 Grant = tuple[str, str, str | tuple[str, ...] | None]
 
@@ -62,7 +62,7 @@ def _read(*schemas: str) -> tuple[Grant, ...]:
 # Each component waits for its revision before it starts, and each job records its outcome.
 _WAIT: tuple[Grant, ...] = (*_use(PLATFORM), ("SELECT", PLATFORM, ("alembic_version",)))
 _JOB: tuple[Grant, ...] = (*_WAIT, ("SELECT, INSERT", PLATFORM, ("job_runs",)))
-_DROPS: tuple[Grant, ...] = (("SELECT", PLATFORM, ("drops", "drop_files")),)
+_DROPS: tuple[Grant, ...] = (("SELECT", PLATFORM, ("drops", "drop_files", "drop_chain")),)
 
 # The ledger of promotions, and what a promotion writes beside it.
 _RELEASES = ("current_releases", "releases", "release_pieces")
@@ -346,7 +346,8 @@ def ensure_grants(connection: sa.Connection, plan: Plan, *, own: bool = False) -
     existing, owned = _tables(connection, plan, own=own)
     others = [name for name in ROLES if name != OWNER]
     statements = table_statements(plan, existing, owned)
-    statements += function_statements(plan.role, others, catalog.own_functions(connection, PLATFORM))
+    if functions := catalog.own_functions(connection, PLATFORM):
+        statements += function_statements(plan.role, others, functions) + job_statements(plan.prefix)
     if catalog.owns_database(connection):
         statements.append(_revoke_create(plan))
     _run(connection, statements)
