@@ -130,7 +130,7 @@ def attack(server, role, statements):
             try:
                 cursor.execute(filled(server, role, statement))
                 done.append(statement)
-            except Exception:  # noqa: BLE001
+            except Exception:
                 cursor.execute("ROLLBACK TO before")
         cursor.execute("COMMIT")
     return done

@@ -96,7 +96,7 @@ def test_a_job_forgets_its_own_runs_alone(installed):
 )
 def test_nobody_keeps_less_than_the_owner_says(installed, role, call):
     with (
-        pytest.raises(sa.exc.ProgrammingError, match="kept for at least 7 days, and .* asks for 6"),
+        pytest.raises(sa.exc.ProgrammingError, match=r"kept for at least 7 days, and .* asks for 6"),
         transaction(as_role(installed, role).database) as connection,
     ):
         connection.exec_driver_sql(f"SELECT streamflow.{call}")

@@ -41,6 +41,6 @@ def verify(database: DatabaseSettings) -> None:
         raise StreamFlowError(
             "The ledger of drops was tampered with, or can be.",
             details=found,
-            hint="Compare it with a backup (docs/governance.md), and find out who owns the database. If a trigger is missing:"
-            " streamflow features apply",
+            hint="Compare it with a backup (docs/governance.md), and find out who owns the database."
+            " If a trigger is missing: streamflow features apply",
         )

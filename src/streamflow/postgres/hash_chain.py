@@ -1,4 +1,4 @@
-"""Verify a hash chain: rows of which each has the hash of the one before it, so that none is changed or removed unseen."""
+"""Verify a hash chain: each row holds the hash of the one before it, so a change or a removal shows."""
 
 from __future__ import annotations
 
