@@ -71,6 +71,71 @@ def refused(server, role, *statements):
         run(server, role, *statements)
 
 
+# A table whose owner wants the caller to run a function of theirs.
+PLANTED = {
+    "a trigger": "CREATE TRIGGER t BEFORE DELETE ON source.bait FOR EACH STATEMENT EXECUTE FUNCTION features.evil()",
+    "a condition": "CREATE TRIGGER t BEFORE DELETE ON source.bait FOR EACH STATEMENT WHEN (features.asked())"
+    " EXECUTE FUNCTION streamflow.refuse_unless_erasing()",
+    "a rule": "CREATE RULE r AS ON DELETE TO source.bait DO ALSO SELECT features.asked()",
+    "a policy": "ALTER TABLE source.bait ENABLE ROW LEVEL SECURITY",
+    "a type": "ALTER TABLE source.bait ADD COLUMN more features.own",
+    "a child": "CREATE TABLE source.child () INHERITS (source.bait)",
+}
+BAIT = (
+    "CREATE FUNCTION features.evil() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "CREATE FUNCTION features.asked() RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+    "CREATE TYPE features.own AS (n integer)",
+    "CREATE TABLE source.bait (user_id text, as_of timestamptz, loaded_at timestamptz, drop_id text)",
+)
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_the_owner_writes_to_no_table_whose_own_code_it_would_run(server, planted):
+    check = "SELECT streamflow.refuse_foreign_code('source.bait')"
+    run(server, "feast_apply", *BAIT)
+    try:
+        with transaction(as_role(server, "feast_apply")) as connection:
+            guard(connection)
+            connection.exec_driver_sql(f'GRANT DELETE ON source.bait TO "{as_role(server, "owner").user}"')
+        run(server, "owner", check)
+        run(server, "feast_apply", PLANTED[planted])
+        with pytest.raises(sa.exc.DBAPIError, match="of its own"):
+            run(server, "owner", check)
+    finally:
+        run(server, "feast_apply", "DROP TABLE source.bait CASCADE", "DROP TYPE features.own CASCADE",
+            "DROP FUNCTION features.evil CASCADE", "DROP FUNCTION features.asked CASCADE")  # fmt: skip
+
+
+def test_a_cast_of_a_columns_own_type_does_not_run_as_the_owner_of_the_platform(server):
+    run(
+        server, "feast_apply",
+        "CREATE TYPE features.own AS (n integer)",
+        "CREATE FUNCTION features.cast_own(features.own) RETURNS text LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION USING MESSAGE = concat('this is ', current_user); END$$",
+        "CREATE CAST (features.own AS text) WITH FUNCTION features.cast_own(features.own) AS IMPLICIT",
+        "GRANT USAGE ON SCHEMA features TO PUBLIC",
+        "CREATE TABLE source.bait (as_of timestamptz, loaded_at timestamptz, drop_id features.own)",
+    )  # fmt: skip
+    try:
+        with transaction(as_role(server, "feast_apply")) as connection:
+            guard(connection)
+            connection.exec_driver_sql(f'GRANT INSERT ON source.bait TO "{as_role(server, "ingest").user}"')
+        with (
+            pytest.raises(sa.exc.DBAPIError, match=f"this is {as_role(server, 'ingest').user}"),
+            transaction(as_role(server, "ingest")) as connection,
+        ):
+            values = loading(connection, f"bait {next(_SEQUENCE)}")
+            connection.exec_driver_sql(
+                f"INSERT INTO source.bait VALUES ('2020-01-01', {values['loaded_at']}, ROW(1))"
+            )
+    finally:
+        run(
+            server, "feast_apply",
+            "DROP TABLE source.bait CASCADE", "DROP TYPE features.own CASCADE",
+            "REVOKE USAGE ON SCHEMA features FROM PUBLIC",
+        )  # fmt: skip
+
+
 _SEQUENCE = iter(range(1, 1_000_000))
 
 

@@ -191,6 +191,21 @@ def test_each_function_can_be_called_by_the_named_roles_alone(either, role):
 
 
 @pytest.mark.postgres
+def test_no_function_that_runs_as_the_owner_becomes_a_trigger_of_a_role(either):
+    """A trigger of a table whose owner chose its types runs casts of that owner's, as the owner of the function."""
+    with transaction(either.database) as connection:
+        found = connection.exec_driver_sql(
+            "SELECT p.proname FROM pg_proc p, unnest(ARRAY["
+            + ", ".join(
+                f"'{either.database.role_prefix}{role}'" for role in sorted(set(roles.ROLES) - {"owner"})
+            )
+            + "]) AS role WHERE pronamespace = 'streamflow'::regnamespace AND prosecdef"
+            " AND prorettype = 'trigger'::regtype AND has_function_privilege(role, p.oid, 'EXECUTE')"
+        ).all()
+    assert found == []
+
+
+@pytest.mark.postgres
 @pytest.mark.parametrize("role", sorted(set(roles.ROLES) - {"owner"}))
 def test_no_role_may_create_schemas(either, role):
     name = either.database.role_prefix + role

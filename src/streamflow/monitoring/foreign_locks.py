@@ -1,6 +1,6 @@
 """Advisory locks that are held by a login whose component has no use for them: it keeps others from working.
 
-PostgreSQL lets everybody take every advisory lock, and only superusers can change that: these are reported, not prevented.
+PostgreSQL lets everybody take every advisory lock, and only superusers can change it: they are reported, not prevented.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ CALLERS: Mapping[str, tuple[str, ...]] = {
     "keep_prediction_log": ("predict",),
     "refuse_unless_erasing": _APPLIERS,
     "check_source_rows": _APPLIERS,
+    "is_owner": EVERYBODY,
     "read_clock": EVERYBODY,
     "server_clock": EVERYBODY,
 }

@@ -101,6 +101,7 @@ ROLES: Mapping[str, Role] = {
         (
             *_JOB,
             ("SELECT, INSERT", PLATFORM, ("drops", "drop_files", "quarantine")),
+            ("SELECT", PLATFORM, ("drop_chain",)),
             *_use(SOURCE),
             ("SELECT, INSERT, MAINTAIN", SOURCE, "*"),
         ),

@@ -268,10 +268,11 @@ ALTER TABLE "features"."users_snapshots" OWNER TO "sf_feast_apply";
 ALTER TABLE "online"."usage_fv" OWNER TO "sf_materialize";
 ALTER TABLE "source"."users" OWNER TO "sf_feast_apply";
 -- functions
-REVOKE ALL ON FUNCTION "streamflow"."append_promotion", "streamflow"."check_source_rows", "streamflow"."close_known", "streamflow"."drop_hash", "streamflow"."keep_job_runs", "streamflow"."keep_prediction_log", "streamflow"."keep_releases", "streamflow"."keep_scores", "streamflow"."next_stamp", "streamflow"."open_known", "streamflow"."read_clock", "streamflow"."refuse_unless_erasing", "streamflow"."server_clock" FROM PUBLIC, "sf_backup", "sf_exporter", "sf_feast_apply", "sf_feast_serve", "sf_ingest", "sf_materialize", "sf_mlflow", "sf_monitor", "sf_predict", "sf_promote", "sf_registrar", "sf_score", "sf_train";
+REVOKE ALL ON FUNCTION "streamflow"."append_promotion", "streamflow"."check_source_rows", "streamflow"."close_known", "streamflow"."drop_hash", "streamflow"."is_owner", "streamflow"."keep_job_runs", "streamflow"."keep_prediction_log", "streamflow"."keep_releases", "streamflow"."keep_scores", "streamflow"."next_stamp", "streamflow"."open_known", "streamflow"."read_clock", "streamflow"."refuse_unless_erasing", "streamflow"."server_clock" FROM PUBLIC, "sf_backup", "sf_exporter", "sf_feast_apply", "sf_feast_serve", "sf_ingest", "sf_materialize", "sf_mlflow", "sf_monitor", "sf_predict", "sf_promote", "sf_registrar", "sf_score", "sf_train";
 GRANT EXECUTE ON FUNCTION "streamflow"."append_promotion" TO "sf_train", "sf_registrar", "sf_promote";
 GRANT EXECUTE ON FUNCTION "streamflow"."check_source_rows" TO "sf_feast_apply";
 GRANT EXECUTE ON FUNCTION "streamflow"."close_known" TO "sf_train", "sf_registrar", "sf_promote", "sf_score";
+GRANT EXECUTE ON FUNCTION "streamflow"."is_owner" TO PUBLIC;
 GRANT EXECUTE ON FUNCTION "streamflow"."keep_job_runs" TO "sf_ingest", "sf_materialize", "sf_train", "sf_score", "sf_monitor", "sf_backup";
 GRANT EXECUTE ON FUNCTION "streamflow"."keep_prediction_log" TO "sf_predict";
 GRANT EXECUTE ON FUNCTION "streamflow"."keep_releases" TO "sf_train", "sf_registrar", "sf_promote";

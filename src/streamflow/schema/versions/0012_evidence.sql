@@ -11,7 +11,7 @@ $$;
 -- owner, if the function is SECURITY DEFINER. So nobody may, but the roles that schema/functions.py names.
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA streamflow FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION streamflow.read_clock, streamflow.server_clock TO PUBLIC;
+GRANT EXECUTE ON FUNCTION streamflow.is_owner, streamflow.read_clock, streamflow.server_clock TO PUBLIC;
 
 -- What one session at a time does. No role but the owner of the tables can lock these rows, while everybody can hold an
 -- advisory lock for ever, and so keep the others from promoting.
@@ -251,19 +251,26 @@ CREATE TRIGGER job_runs_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON strea
 CREATE TRIGGER scorings_signed BEFORE INSERT ON streamflow.scorings
     FOR EACH ROW EXECUTE FUNCTION streamflow.sign_row('scored_at', '', 'scoring_id');
 
--- Refuses a table on which a role that owns it put code of its own, which would run as the owner of this function's caller.
+-- Refuses a table on which the role that owns it put code of its own: whoever writes to the table runs that code. Functions of the
+-- owner call it before they write to a table that is not theirs, and the table stays as it is until their transaction ends.
 CREATE FUNCTION streamflow.refuse_foreign_code(of_table regclass) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     ours oid := (SELECT nspowner FROM pg_namespace WHERE nspname = 'streamflow');
 BEGIN
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', of_table);
     IF EXISTS (
         SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-        WHERE t.tgrelid = of_table AND NOT t.tgisinternal AND p.proowner <> ours
+        WHERE t.tgrelid = of_table AND NOT t.tgisinternal AND (p.proowner <> ours OR t.tgqual IS NOT NULL)
     ) OR EXISTS (
-        SELECT FROM pg_class c WHERE c.oid = of_table AND (c.relrowsecurity OR c.relhasrules OR c.relkind <> 'r')
+        SELECT FROM pg_class c
+        WHERE c.oid = of_table AND (c.relrowsecurity OR c.relhasrules OR c.relhassubclass OR c.relkind <> 'r')
+    ) OR EXISTS (
+        -- A type of its own may have a cast of its own, which a comparison calls.
+        SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+        WHERE a.attrelid = of_table AND a.attnum > 0 AND t.typnamespace <> 'pg_catalog'::regnamespace
     ) THEN
-        RAISE EXCEPTION '% has triggers, rules or policies that are not ours', of_table USING ERRCODE = '42501';
+        RAISE EXCEPTION '% has triggers, rules, policies or types of its own', of_table USING ERRCODE = '42501';
     END IF;
 END $$;
 
@@ -373,9 +380,10 @@ CREATE TRIGGER quarantine_checked AFTER INSERT ON streamflow.quarantine REFERENC
     FOR EACH STATEMENT EXECUTE FUNCTION streamflow.check_parts();
 
 -- The rows of a source table have the dates of their drop, whose transaction has not ended. A statement at a time: a trigger for
--- each row takes as long as the insert.
+-- each row takes as long as the insert. Not SECURITY DEFINER: the columns of a table may have types of its owner's, whose casts a
+-- comparison calls.
 CREATE FUNCTION streamflow.check_source_rows() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF streamflow.is_owner() THEN
         RETURN NULL;
