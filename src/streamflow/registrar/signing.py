@@ -106,9 +106,9 @@ class Signer:
         if not links:
             return None
         newest = links[-1]
-        if verdict.signed is not None and _row(verdict.signed) == (newest.promotion_id, newest.hash):
+        if verdict.signed is not None and _row(verdict.signed) == (newest.number, newest.hash):
             return verdict.signed
-        head = heads.sign(self._key, newest.promotion_id, newest.hash, clock.now(connection))
+        head = heads.sign(self._key, newest.number, newest.hash, clock.now(connection))
         heads.add(connection, head)
         return head
 

@@ -30,8 +30,8 @@ from cryptography.hazmat.primitives.serialization import (
 from streamflow.errors import StreamFlowError, UsageError
 from streamflow.postgres import statements
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.hash_chain import Link
 from streamflow.registry import actions, chain
-from streamflow.registry.chain import Link
 from streamflow.settings import DatabaseSettings
 
 _SQL = statements.load(Path(__file__).with_name("heads.sql"))
@@ -176,7 +176,7 @@ def _stated_losses(links: Sequence[Link]) -> list[_Loss]:
         number, _, row_hash = str(named).partition(":")
         if number.isdigit():
             recorded_at = datetime.fromisoformat(link.texts[_RECORDED_AT] or "").replace(tzinfo=UTC)
-            found.append(_Loss(link.promotion_id, recorded_at, action, int(number), row_hash))
+            found.append(_Loss(link.number, recorded_at, action, int(number), row_hash))
     return found
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamflow.errors import UsageError
-from streamflow.registry import actions, chain, heads
-from streamflow.registry.chain import GENESIS, Link
+from streamflow.postgres.hash_chain import GENESIS, Link, link_hash
+from streamflow.registry import actions, heads
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -38,15 +38,15 @@ def extended(links, words, action="demote", facts=None):
         texts[heads._ACTION], texts[heads._FACTS] = action, json.dumps(facts or {})
         before = links[-1].hash if links else GENESIS
         link = Link(number, tuple(texts), before, "")
-        links = [*links, dataclasses.replace(link, hash=chain.link_hash(link))]
+        links = [*links, dataclasses.replace(link, hash=link_hash(link))]
     return links
 
 
 def signed(links, number=None, key=KEY, minutes=30):
     """The head that was signed half an hour after its row was written."""
     link = links[(number or len(links)) - 1]
-    moment = START + timedelta(hours=link.promotion_id, minutes=minutes)
-    return heads.sign(key, link.promotion_id, link.hash, moment)
+    moment = START + timedelta(hours=link.number, minutes=minutes)
+    return heads.sign(key, link.number, link.hash, moment)
 
 
 def test_a_chain_that_grew_after_it_was_signed_holds():

@@ -11,3 +11,5 @@ CREATE TABLE streamflow.signed_heads (
 );
 CREATE TRIGGER signed_heads_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON streamflow.signed_heads
     FOR EACH STATEMENT EXECUTE FUNCTION streamflow.refuse_change();
+CREATE TRIGGER signed_heads_signed BEFORE INSERT ON streamflow.signed_heads
+    FOR EACH ROW EXECUTE FUNCTION streamflow.sign_row('', 'login', 'head_id');
