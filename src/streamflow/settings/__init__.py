@@ -151,7 +151,7 @@ class TrainingSettings(Section):
     threshold: float = Field(0.5, gt=0, lt=1)
     """Probability at and above which the prediction is positive."""
     golden_rows: int = Field(32, ge=1)
-    """Number of rows stored with the model whose probabilities must be reproduced before it is served."""
+    """Number of made rows stored with the model, whose probabilities must be reproduced before it is served."""
     threads: int = Field(2, ge=1)
     """Number of threads used for fitting; it does not change the result."""
 
