@@ -238,17 +238,34 @@ def _tell_unexpected(error: Exception) -> None:
         fg="red",
         err=True,
     )
-    where = _keep_trace("".join(traceback.format_exception(error)))
+    where = _keep_trace("".join(_trace(error)))
     typer.echo(
         f"The full trace was written to {where}. 'streamflow doctor' looks for known causes.", err=True
     )
+
+
+def _words() -> str:
+    """The command and the options that it was called with, without arguments and values."""
+    called = sys.argv[1:]
+    command = [word for word in called[:1] if word in COMMANDS]
+    options = [word.partition("=")[0] for word in called if word.startswith("--")]
+    return " ".join(["streamflow", *command, *options])
+
+
+def _trace(error: BaseException) -> list[str]:
+    """The trace of an exception and of its causes, without their messages, which may quote a customer's values."""
+    cause = error.__cause__ or error.__context__
+    before = [*_trace(cause), "\nwhich led to\n\n"] if cause is not None else []
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    return [*before, *traceback.format_tb(error.__traceback__), f"{name}\n"]
 
 
 def _keep_trace(text: str) -> Path:
     name = f"cli-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
     home = Path(os.environ.get("STREAMFLOW_HOME") or ".streamflow")
     # Neither a folder that cannot be written nor a character that cannot be encoded hides the error itself.
-    content = (" ".join(sys.argv) + "\n\n" + text).encode("utf-8", "backslashreplace")
+    # Nor does an argument, such as a customer's key, stay in the file.
+    content = f"{_words()}\n\n{text}".encode("utf-8", "backslashreplace")
     for folder in (home, None):
         try:
             where = (

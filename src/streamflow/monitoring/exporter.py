@@ -61,7 +61,7 @@ class PlatformCollector(Collector):
                     *_locks(connection, self._database.role_prefix, self._model),
                 ]
         except (StreamFlowError, sa.exc.SQLAlchemyError) as error:
-            log.get("streamflow.exporter").warning("scrape failed", error=str(error).splitlines()[0])
+            log.get("streamflow.exporter").warning("scrape failed", **log.describe(error))
             up.add_metric([], 0)
             yield up
             return

@@ -99,7 +99,7 @@ class Registrar:
                 _LOG.warning("registrar waits", why=error.what)
             except sa.exc.OperationalError as error:
                 # With the connection, the lock is lost: another process may lead now.
-                _LOG.warning("registrar leads no more", why=str(error.orig))
+                _LOG.warning("registrar leads no more", **log.describe(error))
             self._leader.set(0)
             self._stopped.wait(_LEADER_SECONDS)
 

@@ -203,7 +203,9 @@ def autocommit(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]
     Raises:
         DependencyDown: PostgreSQL does not answer, or refuses the login.
     """
-    engine = sa.create_engine(database.url(name=name), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(
+        database.url(name=name), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True
+    )
     try:
         with engine.connect() as connection:
             yield connection
