@@ -53,7 +53,8 @@
 {{-   $_ := set $talks $name (ternary (append $targets "kubernetes") $targets (not (empty $api))) -}}
 {{- end -}}
 {{- range $name, $job := include "streamflow.jobs" . | fromYaml -}}
-{{-   $store := and $.Values.drops.url (hasKey ($job.volumes | default dict) "drops") -}}
+{{-   $volumes := $job.volumes | default dict -}}
+{{-   $store := or (and $.Values.drops.url (hasKey $volumes "drops")) (and $.Values.backups.url (hasKey $volumes "backups")) -}}
 {{-   $_ := set $talks $name (ternary (append $job.talksTo "objectStore") $job.talksTo (not (empty $store))) -}}
 {{- end -}}
 {{- toYaml $talks -}}

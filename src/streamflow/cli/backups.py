@@ -16,11 +16,10 @@ def backup(as_json: AsJson = False) -> None:
     Example: STREAMFLOW_BACKUP__FOLDER=~/backups streamflow backup
     """
     from streamflow import settings as settings_module
-    from streamflow.backup import backup
+    from streamflow.jobs import backup
 
     with working("Backing up", quiet=as_json):
-        settings = settings_module.load()
-        done = backup.backup(settings.database, settings.mlflow, settings.backup)
+        done = backup.backup(settings_module.load())
     if as_json:
         print_json(done)
         return
@@ -30,12 +29,15 @@ def backup(as_json: AsJson = False) -> None:
     if done.elsewhere:
         listed = ", ".join(map(str, done.elsewhere))
         typer.echo(f"Not in it, because they are not behind MLflow's artifact proxy: versions {listed}.")
+    if done.url:
+        typer.echo(f"Copied to {done.url}")
     typer.echo(f"Back: streamflow restore {done.folder}")
 
 
 def restore(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="The backup; default: the newest one.")
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="The backup, or its name; default: the newest one."),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace databases that contain drops or model versions.")
@@ -50,12 +52,13 @@ def restore(
     Example: streamflow restore backups/2024-03-01T000000.000000Z
     """
     from streamflow import settings as settings_module
-    from streamflow.backup import restore
+    from streamflow.backup import object_store, restore
     from streamflow.cli.db import as_admin
 
     with working("Restoring", quiet=as_json):
         settings = as_admin(settings_module.load(), admin_user_file)
-        done = restore.restore(settings.backends, settings.backup.folder, folder, replace=replace)
+        chosen = object_store.fetched(settings.backup, folder)
+        done = restore.restore(settings.backends, settings.backup.folder, chosen, replace=replace)
     if as_json:
         print_json(done)
         return

@@ -135,6 +135,8 @@ class BackupSettings(Section):
     """Number of backups to keep; older ones are deleted."""
     artifacts: bool = True
     """Whether a backup includes the model versions' files; without them a restored system cannot serve a model."""
+    url: str = ""
+    """Object store URL (`s3://…`) to which each backup is copied too, `keep` of them; empty for none."""
 
 
 class TrainingSettings(Section):
