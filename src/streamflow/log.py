@@ -39,7 +39,8 @@ def configure(settings: LogSettings) -> None:
         else structlog.processors.JSONRenderer()
     )
     # On a terminal, the person who asked for logs sees the whole trace.
-    exceptions: list[structlog.types.Processor] = [] if console else [_without_messages]
+    terminal = console and sys.stderr.isatty()
+    exceptions: list[structlog.types.Processor] = [] if terminal else [_without_messages]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -60,7 +61,7 @@ def configure(settings: LogSettings) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    if not console:
+    if not terminal:
         threading.excepthook = _thread_failed
 
 

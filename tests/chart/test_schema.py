@@ -27,6 +27,7 @@ DERIVED = {
     "backup.artifacts",
     "backup.folder",
     "backup.keep",
+    "backup.url",
     "build.commit",
     "build.image",
     "database.host",

@@ -22,7 +22,7 @@ BAD = "Zweibrücken-4711"
 """A value that is valid in no column, and stands for what a customer wrote."""
 
 UNKNOWN = "0815-NOBODY"
-OF_PEOPLE = ("source.", "online.", "streamflow.scor", "streamflow.predictions", "streamflow.quarantine")
+OF_PEOPLE = ("source.", "online.", "streamflow.scores", "streamflow.predictions", "streamflow.quarantine")
 """Beginnings of the tables that hold people, from which an erasure removes a person."""
 
 FAST = {"STREAMFLOW_TRAINING__ESTIMATORS": '["logistic_regression"]', "STREAMFLOW_TRAINING__FOLDS": "2"}

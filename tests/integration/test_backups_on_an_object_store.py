@@ -144,6 +144,32 @@ def test_a_flipped_byte_in_the_store_is_refused_and_leaves_nothing_here(bucket, 
     assert list(settings.folder.iterdir()) == []
 
 
+def test_only_what_the_manifest_lists_is_copied_and_no_more_than_its_size(bucket, made):
+    settings, done = made()
+    object_store.uploaded(settings, done)
+    shutil.rmtree(settings.folder)
+    (key,) = [key for key in keys(bucket) if key.endswith(".dump")]
+    content = bucket.get_object(Bucket="safe", Key=key)["Body"].read()
+    bucket.put_object(Bucket="safe", Key=key, Body=content + b"x" * (20 << 20))
+    put(bucket, done.folder.name, "zzz", "other.dump")
+    folder = object_store.fetched(settings, None)
+    assert {path.name for path in folder.iterdir()} == {Path(key).name, dumps.MANIFEST}
+    assert (folder / Path(key).name).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"databases": {}}', b'{"file": "../../x", "bytes": 9}']
+)
+def test_a_manifest_that_is_none_is_refused_and_leaves_nothing_here(bucket, made, content):
+    settings, done = made()
+    shutil.rmtree(done.folder)
+    key = f"streamflow/backups/{done.folder.name}/{dumps.MANIFEST}"
+    bucket.put_object(Bucket="safe", Key=key, Body=content)
+    with pytest.raises(Refused):
+        object_store.fetched(settings, None)
+    assert list(settings.folder.iterdir()) == []
+
+
 def test_a_file_that_is_gone_from_the_store_is_refused(bucket, made):
     settings, done = made()
     object_store.uploaded(settings, done)

@@ -7,6 +7,7 @@ no backup. The manifest has the digest of every file, which a restore checks.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -25,10 +26,12 @@ from streamflow.errors import NotFound
 from streamflow.postgres.job_results import BackupResult
 from streamflow.settings import BackupSettings
 
-_NAME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}\.\d{6}Z")
+_NAME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}\.\d{6}Z", re.ASCII)
 _ABANDONED = timedelta(days=2)
 """Age from which a folder without a manifest is no upload that is still running."""
 _COPY_BYTES = 8 << 20
+_MANIFEST_BYTES = 64 << 20
+_FILE = re.compile(r"\w[\w.-]*")
 
 
 def uploaded(settings: BackupSettings, done: BackupResult) -> BackupResult:
@@ -94,25 +97,51 @@ def fetched(settings: BackupSettings, folder: Path | None) -> Path | None:
 
 
 def _fetch(store: Any, source: str, target: Path) -> Path:
-    """Copy the files of a backup, the manifest last, and check them."""
+    """Copy the files that the manifest of a backup lists, and then the manifest itself, and check them."""
     # What an earlier fetch left behind has no manifest.
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True, mode=0o700)
     try:
-        files = {
-            Path(PurePosixPath(item.path).name): item
-            for item in store.get_file_info(fs.FileSelector(source))
-            if item.type == fs.FileType.File
-        }
-        for path in _manifest_last(list(files)):
-            (target / path).touch(mode=0o600)
-            # A file of another length than listed fails the check of its digest.
-            copy(store, files[path].path, target / path, files[path].size)
+        with store.open_input_stream(f"{source}/{dumps.MANIFEST}") as stream:
+            manifest = stream.read(_MANIFEST_BYTES)
+        # Nothing else in the folder is copied, and no file beyond its listed size: whoever may write to the store could
+        # fill the disk otherwise.
+        for name, size in sorted(_files_of(_json(manifest))):
+            # The check reports a file that is missing.
+            with contextlib.suppress(FileNotFoundError):
+                copy(store, f"{source}/{name}", target / name, size)
+                (target / name).chmod(0o600)
+        _write_private(target / dumps.MANIFEST, manifest)
         dumps.read(target)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
     return target
+
+
+def _files_of(document: Any) -> set[tuple[str, int]]:
+    """Name and size of every file that a manifest describes; only names without a path."""
+    if isinstance(document, list):
+        return {item for part in document for item in _files_of(part)}
+    if not isinstance(document, dict):
+        return set()
+    name, size = document.get("file"), document.get("bytes")
+    if isinstance(name, str) and isinstance(size, int) and _FILE.fullmatch(name):
+        return {(name, size)}
+    return {item for part in document.values() for item in _files_of(part)}
+
+
+def _json(content: bytes) -> Any:
+    """The manifest's document; None if it cannot be read, which the check of the backup then reports."""
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(content)
 
 
 def _manifest_last(paths: list[Path]) -> list[Path]:

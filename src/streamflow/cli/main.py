@@ -11,7 +11,6 @@ import importlib
 import os
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from streamflow.cli.output import show_trace, trace_without_messages
 from streamflow.errors import StreamFlowError, UsageError
 
 LAPTOP, DATA, MODELS, PLATFORM = "Laptop", "Data", "Models", "Platform"
@@ -212,12 +212,12 @@ def run(command: Callable[[], Any]) -> int:
         return 130
     except StreamFlowError as error:
         if _debug():
-            traceback.print_exc()
+            show_trace(error)
         _tell(error)
         return error.exit_code
     except Exception as error:
         if _debug():
-            traceback.print_exc()
+            show_trace(error)
         _tell_unexpected(error)
         return 1
     return 0
@@ -238,7 +238,7 @@ def _tell_unexpected(error: Exception) -> None:
         fg="red",
         err=True,
     )
-    where = _keep_trace("".join(_trace(error)))
+    where = _keep_trace("".join(trace_without_messages(error)))
     typer.echo(
         f"The full trace was written to {where}. 'streamflow doctor' looks for known causes.", err=True
     )
@@ -250,14 +250,6 @@ def _words() -> str:
     command = [word for word in called[:1] if word in COMMANDS]
     options = [word.partition("=")[0] for word in called if word.startswith("--")]
     return " ".join(["streamflow", *command, *options])
-
-
-def _trace(error: BaseException) -> list[str]:
-    """The trace of an exception and of its causes, without their messages, which may quote a customer's values."""
-    cause = error.__cause__ or error.__context__
-    before = [*_trace(cause), "\nwhich led to\n\n"] if cause is not None else []
-    name = f"{type(error).__module__}.{type(error).__qualname__}"
-    return [*before, *traceback.format_tb(error.__traceback__), f"{name}\n"]
 
 
 def _keep_trace(text: str) -> Path:

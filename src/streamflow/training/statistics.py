@@ -1,9 +1,10 @@
 """Describe the training rows by figures of which none is a single person's value.
 
 A version's contract keeps these figures for as long as the version exists, so an erasure could not take a person out of
-them. Two rules keep people out of the deciles: the first and the last one have `CROWD` rows at or beyond them, and every
-decile of a column with many values is rounded. Mean and standard deviation are those of the values between the outer
-deciles, so that a single extreme value cannot be computed from them.
+them. Two rules keep people out of the deciles: the first and the last one have `CROWD` rows at or beyond them, and all
+are rounded, but for a value that so many share. Mean and standard deviation are those of the values between the outer
+deciles, so that a single extreme value cannot be computed from them. Of fewer values than that takes, only the number is
+kept.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ def describe(features: Sequence[Feature], x: pd.DataFrame) -> dict[str, Mapping[
 
     Returns:
         Statistics by feature. Each has `rows` and `absent`, the number of nulls. A number also has `mean`, `std` and
-        `deciles`, 11 rounded values from the low end to the high end. A string or boolean has `counts`, the number of
-        rows by value.
+        `deciles`, 11 rounded values from the low end to the high end, unless it has too few values. A string or boolean
+        has `counts`, the number of rows by value.
     """
     result: dict[str, Mapping[str, Any]] = {}
     for feature in features:
@@ -51,12 +52,15 @@ def describe(features: Sequence[Feature], x: pd.DataFrame) -> dict[str, Mapping[
 
 
 def _numbers(values: npt.NDArray[np.float64]) -> dict[str, Any]:
-    """Mean, standard deviation and deciles of sorted values; none of them if there are no values."""
-    if not len(values):
+    """Mean, standard deviation and deciles of sorted values; none of them if there is no crowd on either side."""
+    if len(values) < 2 * CROWD - 1:
         return {}
-    # With few rows, the crowd on either side is half of them.
-    beyond = min(CROWD - 1, (len(values) - 1) // 2)
-    between = np.clip(values, values[beyond], values[-1 - beyond])
+    low, high = values[CROWD - 1], values[-CROWD]
+    if low == high:
+        shared = int((values == low).sum()) >= CROWD
+        value = float(low) if shared else float(f"{low:.1e}")
+        return {"mean": value, "std": 0.0, "deciles": [value] * 11}
+    between = np.clip(values, low, high)
     return {
         "mean": float(between.mean()),
         "std": float(between.std()),
@@ -66,9 +70,7 @@ def _numbers(values: npt.NDArray[np.float64]) -> dict[str, Any]:
 
 def _rounded(deciles: npt.NDArray[np.float64]) -> list[float]:
     """Round to a power of ten that leaves at least `_STEPS` steps between the first and the last decile."""
+    # Of values that a model takes, the width is finite.
     width = float(deciles[-1] - deciles[0])
-    # A column with one value has nothing to round by, and everybody has this value.
-    if not 0 < width < math.inf:
-        return [float(value) for value in deciles]
     digits = -math.floor(math.log10(width / _STEPS))
     return [round(float(value), digits) for value in deciles]

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamflow.model_version.contract import Feature
+from streamflow.encoding import LARGEST
+from streamflow.model_version.contract import Contract, Feature, View
+from streamflow.predict.models.explain import reference_row
 from streamflow.training.statistics import CROWD, describe
 
 FEE = Feature("fee", "v", "float")
@@ -63,6 +65,21 @@ def test_a_value_that_everybody_has_is_kept(rows, value):
     assert found["std"] == 0
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(0, 3 * CROWD))
+def test_the_few_who_have_a_value_at_all_are_not_described_by_it(seed, known):
+    nullable = Feature("fee", "v", "float", nullable=True)
+    values = np.append(distinctive(seed, known, 10, 1e4), [np.nan] * 100)
+    found = of(values, nullable)
+    assert (found["rows"], found["absent"]) == (known + 100, 100)
+    assert ("deciles" in found) == (known >= 2 * CROWD - 1)
+    assert not {found.get("mean"), found.get("std"), *found.get("deciles", [])} & set(values.tolist())
+
+
+def test_numbers_as_large_as_they_get_are_described():
+    found = of(np.linspace(-LARGEST, LARGEST, 100))
+    assert len(found["deciles"]) == 11
+
+
 def test_whole_numbers_of_a_small_range_keep_their_deciles():
     found = of(np.repeat(np.arange(11), 100), Feature("tickets", "v", "int"))
     assert found["deciles"] == list(range(11))
@@ -74,8 +91,30 @@ def test_nulls_are_counted_and_left_out():
     found = of(np.array([np.nan] * 5 + [3.0] * 40), nullable)
     assert (found["rows"], found["absent"], found["mean"]) == (45, 5, 3)
     assert of(np.array([np.nan] * 4), nullable) == {"rows": 4, "absent": 4}
+    assert of(np.array([1.0] * 4), nullable) == {"rows": 4, "absent": 0}
 
 
 def test_categories_are_counted():
     found = of(np.array(["b", "a", "b"], dtype=object), Feature("plan", "v", "string", categories=("a", "b")))
     assert found == {"rows": 3, "absent": 0, "counts": {"a": 1, "b": 2}}
+
+
+@pytest.mark.parametrize(("absent", "typical"), [(90, None), (0, 0)])
+def test_a_feature_with_too_few_values_has_a_typical_value_all_the_same(absent, typical):
+    feature = Feature("seats", "v", "int", nullable=True)
+    statistics = {"seats": {"rows": 100, "absent": absent}}
+    contract = Contract(
+        model="churn",
+        feature_service="s",
+        join_key="user_id",
+        features=(feature,),
+        views=(View("v"),),
+        threshold=0.5,
+        label={},
+        estimator="e",
+        as_of="",
+        known_at="",
+        fingerprint="",
+        statistics=statistics,
+    )
+    assert reference_row(contract) == [typical]
