@@ -21,7 +21,11 @@ JOBS = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
     for path in sorted((ROOT / "k8s-jobs").glob("*.yaml"))
 }
-EXISTING = ("database.existingSecret=passwords", "mlflow.auth.existingSecret=accounts")
+EXISTING = (
+    "database.existingSecret=passwords",
+    "mlflow.auth.existingSecret=accounts",
+    "registrar.signing.existingSecret=signing-key",
+)
 
 
 class RefusedError(Exception):

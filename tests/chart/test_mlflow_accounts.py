@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from render import FACTS, JOBS, RefusedError, pick, pod_specs, render, render_text
+from render import EXISTING, FACTS, JOBS, RefusedError, pick, pod_specs, render, render_text
 
 from streamflow.mlflow_server import accounts
 
@@ -59,14 +59,19 @@ def test_mlflow_and_a_restore_have_all_passwords():
 
 
 def test_without_logins_nothing_of_them_is_there():
-    text = render_text("mlflow.auth.enabled=false", "database.existingSecret=passwords", "demo.enabled=true")
+    text = render_text(
+        "mlflow.auth.enabled=false",
+        "database.existingSecret=passwords",
+        "registrar.signing.enabled=false",
+        "demo.enabled=true",
+    )
     assert "run/secrets/mlflow" not in text and "--accounts" not in text
     assert 'STREAMFLOW_MLFLOW__NAMES_MOVES: "false"' in text
     assert 'STREAMFLOW_MLFLOW__NAMES_MOVES: "true"' in render_text(*sets_of())
 
 
 def sets_of(*more):
-    return ("database.existingSecret=passwords", "mlflow.auth.existingSecret=accounts", *more)
+    return (*EXISTING, *more)
 
 
 def test_another_mlflow_takes_the_place_of_the_charts():

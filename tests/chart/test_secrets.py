@@ -81,7 +81,7 @@ def rendered(kubeconfig):
     assert done.returncode == 0, done.stderr
     return {
         key: base64.b64decode(value).decode()
-        for name in ("streamflow-database", "streamflow-mlflow")
+        for name in ("streamflow-database", "streamflow-mlflow", "streamflow-registrar")
         for key, value in pick(parsed(done.stdout), "Secret", name)["data"].items()
     }
 
@@ -92,10 +92,11 @@ NO_SECRETS = (200, {"kind": "SecretList", "metadata": {}, "items": []})
 
 def test_a_first_install_generates_passwords_and_looks_up_nothing_outside_its_namespace(tmp_path):
     """This includes a namespace that does not exist yet: listing its Secrets succeeds and returns none."""
-    missing = {f"{SECRETS}/streamflow-{name}": MISSING for name in ("database", "mlflow")}
+    missing = {f"{SECRETS}/streamflow-{name}": MISSING for name in ("database", "mlflow", "registrar")}
     with cluster(missing | {SECRETS: NO_SECRETS}, tmp_path) as (asked, config):
         first, second = rendered(config), rendered(config)
     assert first != second
+    assert first.pop("signing-key").startswith("-----BEGIN PRIVATE KEY-----")
     assert all(len(password) == 32 for password in first.values())
     assert set(asked) - set(DISCOVERY) == {SECRETS, *missing}
 
@@ -105,11 +106,18 @@ def test_an_upgrade_keeps_existing_passwords_and_lists_no_secrets(tmp_path):
     secret = (200, {"kind": "Secret", "metadata": {"name": "streamflow-database"}, "data": held})
     accounts = {"trainer-password": base64.b64encode(b"of-last-year").decode()}
     login = (200, {"kind": "Secret", "metadata": {"name": "streamflow-mlflow"}, "data": accounts})
-    answers = {f"{SECRETS}/streamflow-database": secret, f"{SECRETS}/streamflow-mlflow": login}
+    key = {"signing-key": base64.b64encode(b"of-the-first-day").decode()}
+    signing = (200, {"kind": "Secret", "metadata": {"name": "streamflow-registrar"}, "data": key})
+    answers = {
+        f"{SECRETS}/streamflow-database": secret,
+        f"{SECRETS}/streamflow-mlflow": login,
+        f"{SECRETS}/streamflow-registrar": signing,
+    }
     with cluster(answers, tmp_path) as (asked, config):
         passwords = rendered(config)
     assert passwords["trainer-password"] == "of-last-year"
     assert passwords["predict-password"] == "of-yesterday"
+    assert passwords["signing-key"] == "of-the-first-day"
     assert len(passwords["train-password"]) == 32
     assert set(asked) - set(DISCOVERY) == set(answers)
 

@@ -88,8 +88,12 @@ def as_role(settings, role):
     return prepared.as_role(settings, PASSWORDS, role)
 
 
+LOGINS = "streamflow.job_logins"
+"""The table that differs after a restore: it names the roles of its own server."""
+
+
 def rows(settings, name):
-    """Digest of the sorted rows of each table of a database."""
+    """Digest of the sorted rows of each table of a database, but for LOGINS."""
     found = {}
     with session(settings.database, name) as connection:
         connection.exec_driver_sql("SET TimeZone = 'UTC'")
@@ -99,10 +103,18 @@ def rows(settings, name):
                 " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
             )
         ).scalars()
-        for table in list(tables):
+        for table in sorted(set(tables) - {LOGINS}):
             held = connection.exec_driver_sql(f"SELECT t::text FROM {table} t ORDER BY 1").scalars()
             found[table] = hashlib.sha256("\n".join(held).encode()).hexdigest()
     return found
+
+
+def contents(dump):
+    """Rows and digest of each table of a dump, but for LOGINS."""
+    return {
+        key: {name: table for name, table in item.tables.items() if name != LOGINS}
+        for key, item in dump.databases.items()
+    }
 
 
 def release_of(settings):
@@ -167,8 +179,7 @@ def test_everything_is_restored_with_the_owners_and_rights_of_the_new_server(sou
     # The audit trail continues after the restored rows.
     with transaction(as_role(target, "train").database) as connection:
         connection.exec_driver_sql(
-            "INSERT INTO streamflow.promotions (moved_by, model, alias, to_version, action, why)"
-            " VALUES ('me', 'm', 'a', 1, 'promote', 'x')"
+            "SELECT streamflow.append_promotion('me', 'm', 'a', NULL, 1, 'promote', 'x', '{}', '{}', '{}')"
         )
 
 
@@ -367,8 +378,6 @@ def test_backing_up_under_its_own_role_reads_both_databases_and_the_artifacts(ta
     again = backup(as_role(target, "backup").database, target.mlflow, source.backup)
     assert (again.versions, again.deleted, again.unchecked) == ((1,), (), ())
     first, second = dumps.read(backed_up.folder), dumps.read(again.folder)
-    for key, item in second.databases.items():
-        differing = {name for name in item.tables if item.tables[name] != first.databases[key].tables[name]}
-        assert differing <= {"streamflow.promotions", "public.registered_model_tags"}
+    assert contents(second) == contents(first)
     assert second.artifacts.sha256 == first.artifacts.sha256
     shutil.rmtree(again.folder)

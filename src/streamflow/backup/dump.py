@@ -20,6 +20,9 @@ from streamflow.postgres import catalog, tls_relay
 from streamflow.postgres.names import quote
 from streamflow.settings import DatabaseSettings
 
+_OF_ROWS = ("DETAIL:", "CONTEXT:", "HINT:")
+"""Beginnings of the lines in which PostgreSQL quotes rows; logs hold no customer's."""
+
 MANIFEST = "manifest.json"
 DIGEST = "manifest.sha256"
 """File with the manifest's own SHA-256, as `sha256sum --check` reads it."""
@@ -252,8 +255,9 @@ def run(database: DatabaseSettings, program: str, *arguments: str) -> subprocess
 
 
 def failed(what: str, done: subprocess.CompletedProcess[str], hint: str) -> StreamFlowError:
-    """Make the error for a failed client program; `details` has the end of its stderr. Pure."""
-    return StreamFlowError(what, details=tuple(done.stderr.strip().splitlines()[-3:]), hint=hint)
+    """Make the error for a failed client program; `details` has the end of its stderr, without rows. Pure."""
+    lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(_OF_ROWS)]
+    return StreamFlowError(what, details=tuple(lines[-3:]), hint=hint)
 
 
 def _path(program: str) -> str:

@@ -13,9 +13,9 @@ from streamflow.errors import Busy, StreamFlowError
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.postgres import catalog, locks
 from streamflow.postgres.engine import ending_session, translated
+from streamflow.postgres.hash_chain import Link
 from streamflow.postgres.names import PLATFORM, quote
 from streamflow.registry import actions, chain, trail, transitions
-from streamflow.registry.chain import Link
 from streamflow.registry.trail import Change, Move
 from streamflow.settings import DatabaseSettings
 
@@ -97,15 +97,15 @@ def record(
         backup: Which backup it is: facts of the row, of which `backup` is the folder's name.
         by: Who restores.
     """
-    restored = {(link.promotion_id, link.hash) for link in chain.read(connection)}
-    lost = [link for link in former.links if (link.promotion_id, link.hash) not in restored]
+    restored = {(link.number, link.hash) for link in chain.read(connection)}
+    lost = [link for link in former.links if (link.number, link.hash) not in restored]
     head = former.links[-1] if former.links else None
     known = {move.promotion_id: move for move in former.moves}
     facts = {
         **backup,
         actions.FORMER_HEAD: _anchor(head) if head else None,
         actions.LOST_COUNT: len(lost),
-        actions.LOST: [_named(link, known.get(link.promotion_id)) for link in lost[-_MOST_NAMED:]],
+        actions.LOST: [_named(link, known.get(link.number)) for link in lost[-_MOST_NAMED:]],
     }
     current = transitions.recorded(trail.read(connection, model))[PRODUCTION]
     why = f"the databases are those of the backup {backup[actions.BACKUP]}; {_summary(lost, head)}"
@@ -115,12 +115,12 @@ def record(
 
 
 def _anchor(link: Link) -> str:
-    return f"{link.promotion_id}:{link.hash}"
+    return f"{link.number}:{link.hash}"
 
 
 def _named(link: Link, move: Move | None) -> dict[str, Any]:
     """A lost row, with what it did if it is about the model."""
-    named: dict[str, Any] = {"row": link.promotion_id, "hash": link.hash}
+    named: dict[str, Any] = {"row": link.number, "hash": link.hash}
     if move is not None:
         named |= {
             "moved_at": move.moved_at.isoformat(),
@@ -137,6 +137,6 @@ def _summary(lost: list[Link], head: Link | None) -> str:
         return "nothing was replaced"
     if not lost:
         return f"no row was lost, the newest was {_anchor(head)}"
-    first = lost[0].promotion_id
-    rows = f"row {first} was" if len(lost) == 1 else f"rows {first} to {head.promotion_id} were"
+    first = lost[0].number
+    rows = f"row {first} was" if len(lost) == 1 else f"rows {first} to {head.number} were"
     return f"{rows} lost, the newest was {_anchor(head)}"

@@ -16,11 +16,10 @@ def backup(as_json: AsJson = False) -> None:
     Example: STREAMFLOW_BACKUP__FOLDER=~/backups streamflow backup
     """
     from streamflow import settings as settings_module
-    from streamflow.backup import backup
+    from streamflow.jobs import backup
 
     with working("Backing up", quiet=as_json):
-        settings = settings_module.load()
-        done = backup.backup(settings.database, settings.mlflow, settings.backup)
+        done = backup.backup(settings_module.load())
     if as_json:
         print_json(done)
         return
@@ -35,6 +34,8 @@ def backup(as_json: AsJson = False) -> None:
         typer.echo(f"Deleted in MLflow, though the audit trail knows them: versions {_listed(done.deleted)}.")
     if done.unchecked:
         typer.echo(f"In it, but made by no training of StreamFlow: versions {_listed(done.unchecked)}.")
+    if done.url:
+        typer.echo(f"Copied to {done.url}")
     typer.echo(f"Back: streamflow restore {done.folder}")
 
 
@@ -44,7 +45,8 @@ def _listed(versions: tuple[int, ...]) -> str:
 
 def restore(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="The backup; default: the newest one.")
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="The backup, or its name; default: the newest one."),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace databases that contain drops or model versions.")
@@ -59,12 +61,13 @@ def restore(
     Example: streamflow restore backups/2024-03-01T000000.000000Z
     """
     from streamflow import settings as settings_module
-    from streamflow.backup import restore
+    from streamflow.backup import object_store, restore
     from streamflow.cli.db import as_admin
 
     with working("Restoring", quiet=as_json):
         settings = as_admin(settings_module.load(), admin_user_file)
-        done = restore.restore(settings.backends, settings.backup.folder, folder, replace=replace, by=me())
+        chosen = object_store.fetched(settings.backup, folder)
+        done = restore.restore(settings.backends, settings.backup.folder, chosen, replace=replace, by=me())
     if as_json:
         print_json(done)
         return

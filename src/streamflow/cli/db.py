@@ -33,9 +33,11 @@ _CLOCKS = {
 @app.command()
 def migrate() -> None:
     """Migrate the platform's tables to the newest revision."""
-    database = settings_module.load().database
-    _heal(database)
-    typer.echo(_revision(migrations.migrate(database)))
+    settings = settings_module.load()
+    _heal(settings.database)
+    revision = migrations.migrate(settings.database)
+    preparing.set_least_kept(settings.database, settings.least_kept)
+    typer.echo(_revision(revision))
 
 
 def _heal(database: DatabaseSettings) -> None:
@@ -68,7 +70,7 @@ def prepare(
     admin_user_file: Annotated[Path | None, typer.Option(help="File with the administrator's name.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for PostgreSQL.")] = 300.0,
 ) -> None:
-    """Wait for PostgreSQL; create roles, databases and schemas; run migrations; set grants."""
+    """Wait for PostgreSQL; create roles, databases and schemas; run migrations; set grants and least retentions."""
     settings = as_admin(settings_module.load(), admin_user_file)
     server = as_admin(settings, None, name=preparing.MAINTENANCE_DATABASE) if roles else settings
     preparing.wait(
@@ -80,6 +82,7 @@ def prepare(
     )
     _heal(settings.database)
     revision = preparing.prepare(settings.database, preparing.passwords_in(passwords), with_roles=roles)
+    preparing.set_least_kept(settings.database, settings.least_kept)
     typer.echo(_revision(revision))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from streamflow.errors import Refused, StreamFlowError, UsageError
+from streamflow.registry import heads
 from streamflow.settings import STACK_FILE
 
 LOOPBACK = "127.0.0.1"
@@ -44,6 +45,14 @@ def password(home: Path) -> str:
     made = secrets.token_urlsafe(24)
     _write_private(path, made + "\n")
     return made
+
+
+def signing_key(home: Path) -> Path:
+    """File with the key that signs the audit trail; generated on first use."""
+    path = home / "signing-key.pem"
+    if not path.is_file():
+        _write_private(path, heads.new_private_key())
+    return path
 
 
 def write_addresses(home: Path, variables: Mapping[str, str]) -> Path:

@@ -19,7 +19,15 @@ from streamflow.settings import DatabaseSettings
 def _engine(url: str) -> sa.Engine:
     # The cache key contains the password, so rotating it yields a new engine.
     # pool_pre_ping replaces connections that a restart of PostgreSQL broke, before a statement fails on them.
-    made = sa.create_engine(url, pool_size=2, max_overflow=4, pool_pre_ping=True, pool_recycle=1800)
+    made = sa.create_engine(
+        url,
+        pool_size=2,
+        max_overflow=4,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        # Parameters are people's keys and values; an error with them would end in a log.
+        hide_parameters=True,
+    )
     sa.event.listen(made, "connect", _speak_utc)
     return made
 
@@ -56,7 +64,7 @@ def session(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
         DependencyDown: PostgreSQL does not answer, or refuses the login.
     """
     there = database.model_copy(update={"name": name})
-    own = sa.create_engine(there.url(), poolclass=sa.NullPool)
+    own = sa.create_engine(there.url(), poolclass=sa.NullPool, hide_parameters=True)
     with translated(there), own.begin() as connection:
         yield connection
 

@@ -241,17 +241,25 @@ class ParityResult(JobResult):
         differences: Number of compared entities with different probabilities, or refused by only one side.
         other_version: Number of answers from another version, which are not compared. A canary or a promotion
             during the run causes them.
-        entities: The first entities with differences, with both answers; None stands for a refusal.
+        requests: The first requests to predict with differences, each with the answers of batch scoring and of
+            predict; None stands for a refusal. The prediction log says which entity a request was about, so that the
+            log of the job and this result name nobody.
     """
 
     JOB: ClassVar[str] = "parity"
+    VERSION: ClassVar[int] = 3
 
     version: int
     sampled: int
     compared: int
     differences: int
     other_version: int
-    entities: tuple[tuple[str, float | None, float | None], ...]
+    requests: tuple[tuple[str, float | None, float | None], ...]
+
+    @classmethod
+    def upgraded(cls, facts: Mapping[str, Any], version: int) -> Mapping[str, Any]:
+        """Up to version 2, the keys of the entities stood in place of requests."""
+        return {**facts, "requests": ()} if version <= 2 else facts
 
 
 @dataclass(frozen=True)
@@ -284,6 +292,7 @@ class BackupResult(JobResult):
         removed: Names of older backups that were removed.
         deleted: Model versions that the audit trail knows and somebody deleted in MLflow.
         unchecked: Model versions whose files were not checked, because no training of StreamFlow pins them.
+        url: URL of its copy in an object store; empty without one.
     """
 
     JOB: ClassVar[str] = "backup"
@@ -296,6 +305,7 @@ class BackupResult(JobResult):
     removed: tuple[str, ...]
     deleted: tuple[int, ...] = ()
     unchecked: tuple[int, ...] = ()
+    url: str = ""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ FORMER_HEAD: Final = "former_head"
 """Fact of a restore: newest row of the replaced trail, as "number:hash"; None if it had no rows."""
 
 ANCHOR: Final = "anchor"
-"""Fact of a restore: newest row that MLflow named before it, which may be all that is known after a total loss."""
+"""Fact of an acknowledgement or a restore: newest row that MLflow named before it, as "number:hash". After a total loss
+it may be all that is known."""
 
 LOST: Final = "lost"
 """Fact of a restore: rows of the replaced trail that are not in the restored one, oldest first; at most 200."""
@@ -64,3 +65,6 @@ REQUEST: Final = "request"
 
 NOT_BEFORE: Final = "not_before"
 """Fact of an external change in rows of earlier releases: it was made after this time, that of the last look."""
+
+LOSSES: Final = {ACKNOWLEDGE: (ANCHOR,), RESTORE: (FORMER_HEAD, ANCHOR)}
+"""Actions that state a loss of rows, and the facts that may name the newest row lost."""

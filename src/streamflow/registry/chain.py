@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +12,17 @@ import sqlalchemy as sa
 
 from streamflow.errors import StreamFlowError
 from streamflow.model_version import tags
-from streamflow.postgres import statements
+from streamflow.postgres import hash_chain, statements
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.hash_chain import GENESIS, Link
 from streamflow.registry import actions
 from streamflow.settings import DatabaseSettings
-
-GENESIS = "0" * 64
-"""The previous hash of the first row."""
 
 # The tag may hold anything: others can write to MLflow, too.
 _ANCHOR = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
 # Where the chain's statement has these fields.
 _ACTION, _FACTS = 9, 12
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
-
-
-@dataclass(frozen=True)
-class Link:
-    """One row of the chain.
-
-    Attributes:
-        promotion_id: Number of the row.
-        texts: The fields that are hashed, as text.
-        previous_hash: Hash of the row before, as this one states it.
-        hash: Hash of this row, as it states it.
-    """
-
-    promotion_id: int
-    texts: tuple[str | None, ...]
-    previous_hash: str
-    hash: str
 
 
 def read(connection: sa.Connection) -> list[Link]:
@@ -59,14 +38,6 @@ def has_row(connection: sa.Connection, anchor: str) -> bool:
         return True
     parameters = {"promotion_id": int(named[1]), "hash": named[2], "anchor": anchor}
     return bool(connection.execute(sa.text(_SQL["knows_row"]), parameters).scalar_one())
-
-
-def link_hash(link: Link) -> str:
-    """SHA-256 over the hash before the row and its fields, each preceded by its length. Pure."""
-    fields = (
-        "-" if text is None else f"{len(text.encode())}:{text}" for text in (link.previous_hash, *link.texts)
-    )
-    return hashlib.sha256(",".join(fields).encode()).hexdigest()
 
 
 def _facts(link: Link) -> dict[str, Any]:
@@ -91,9 +62,9 @@ def lost(links: Sequence[Link]) -> set[str]:
 def losses(links: Sequence[Link]) -> tuple[str, ...]:
     """What restores have lost of the chain, a sentence for each that lost rows; empty if none did. Pure."""
     found = []
-    known = {f"{link.promotion_id}:{link.hash}" for link in links}
+    known = {f"{link.number}:{link.hash}" for link in links}
     for link, facts in _restores(links):
-        begin = f"Row {link.promotion_id} is a restore of the backup {facts.get(actions.BACKUP)}, which lost"
+        begin = f"Row {link.number} is a restore of the backup {facts.get(actions.BACKUP)}, which lost"
         if count := facts.get(actions.LOST_COUNT):
             head = facts.get(actions.FORMER_HEAD)
             found.append(f"{begin} {count} {'row' if count == 1 else 'rows'}; the newest was {head}.")
@@ -109,17 +80,7 @@ def broken(links: Sequence[Link], anchor: str = "") -> tuple[str, ...]:
         links: The chain, oldest row first.
         anchor: "number:hash" of a row that was once the newest, stored elsewhere; "" when there is none.
     """
-    problems = []
-    before = GENESIS
-    for number, link in enumerate(links, start=1):
-        if link.promotion_id != number:
-            problems.append(f"Row {number} is missing; row {link.promotion_id} is in its place.")
-            break
-        if link.previous_hash != before:
-            problems.append(f"Row {number} does not follow from row {number - 1}.")
-        if link_hash(link) != link.hash:
-            problems.append(f"Row {number} was changed after it was written.")
-        before = link.hash
+    problems = list(hash_chain.broken(links))
     named = _ANCHOR.fullmatch(anchor)
     if named is not None and f"{int(named[1])}:{named[2]}" not in lost(links):
         number, expected = int(named[1]), named[2]

@@ -9,20 +9,14 @@ WHERE model = :model
 ORDER BY promotion_id;
 
 -- name: append_row
--- Write a row. Triggers number, date and link it. A row is never dated before the newest one of its model, which the
--- database would refuse: its clock may have been set back.
-INSERT INTO streamflow.promotions
-  (moved_at, moved_by, model, alias, from_version, to_version, action, why, facts, release, gate)
-VALUES (
-  greatest(
-    clock_timestamp(),
-    (SELECT max(moved_at) FROM streamflow.promotions WHERE model = :model)
-  ),
+-- Write a row. The database numbers, dates and links it. A row is never dated before the newest one of its model: the
+-- database's clock may have been set back.
+SELECT promotion_id, moved_at, moved_by, model, alias, from_version, to_version, action, why, facts,
+  login, recorded_at, intent_id, release, gate, hash
+FROM streamflow.append_promotion(
   :by, :model, :alias, :from_version, :to_version, :action, :why,
   CAST(:facts AS jsonb), CAST(:release AS jsonb), CAST(:gate AS jsonb)
-)
-RETURNING promotion_id, moved_at, moved_by, model, alias, from_version, to_version, action, why, facts,
-  login, recorded_at, intent_id, release, gate, hash;
+);
 
 -- name: in_line
 -- The newest row that MLflow was brought in line with.

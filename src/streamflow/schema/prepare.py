@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from streamflow.errors import DependencyDown, UsageError
 from streamflow.postgres import catalog
 from streamflow.postgres.engine import transaction
-from streamflow.postgres.names import FEAST
+from streamflow.postgres.names import FEAST, PLATFORM
 from streamflow.repo import folder
 from streamflow.schema import roles
 from streamflow.schema.migrate import current, is_newer, migrate, newest
@@ -66,6 +66,18 @@ def prepare(database: DatabaseSettings, passwords: Mapping[str, str], *, with_ro
     revision = migrate(as_role(database, roles.OWNER, passwords[roles.OWNER]))
     grant(database)
     return revision
+
+
+def set_least_kept(database: DatabaseSettings, days: Mapping[str, int]) -> None:
+    """Set how long PostgreSQL keeps evidence at least, whatever the roles that write it ask for.
+
+    Args:
+        database: Login of the administrator, or of the owner.
+        days: Days by kind of evidence, which are the rows of the table `least_kept`.
+    """
+    statement = sa.text(f"UPDATE {PLATFORM}.least_kept SET least = :least WHERE what = :what")
+    with transaction(database) as connection:
+        connection.execute(statement, [{"what": what, "least": least} for what, least in days.items()])
 
 
 def grant(database: DatabaseSettings) -> None:
@@ -191,7 +203,9 @@ def autocommit(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]
     Raises:
         DependencyDown: PostgreSQL does not answer, or refuses the login.
     """
-    engine = sa.create_engine(database.url(name=name), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(
+        database.url(name=name), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True
+    )
     try:
         with engine.connect() as connection:
             yield connection

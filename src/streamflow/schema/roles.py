@@ -23,6 +23,7 @@ from streamflow.postgres.names import (
     literal,
     quote,
 )
+from streamflow.schema.functions import function_statements, job_statements
 
 Grant = tuple[str, str, str | tuple[str, ...] | None]
 
@@ -34,7 +35,7 @@ class Role:
     Attributes:
         summary: The component that logs in with this role.
         grants: Privileges on schemas and tables.
-        database: Privileges on the database itself (TEMPORARY, CREATE), besides CONNECT.
+        database: Privileges on the database itself (TEMPORARY), besides CONNECT.
         creates: Schemas in which the role creates, and so owns, tables and views.
         acts_as: Other StreamFlow roles that this role is a member of; it shares their ownership of tables.
         member_of: Predefined PostgreSQL roles that this role is a member of.
@@ -61,23 +62,23 @@ def _read(*schemas: str) -> tuple[Grant, ...]:
 # Each component waits for its revision before it starts, and each job records its outcome.
 _WAIT: tuple[Grant, ...] = (*_use(PLATFORM), ("SELECT", PLATFORM, ("alembic_version",)))
 _JOB: tuple[Grant, ...] = (*_WAIT, ("SELECT, INSERT", PLATFORM, ("job_runs",)))
-_DROPS: tuple[Grant, ...] = (("SELECT", PLATFORM, ("drops", "drop_files")),)
+_DROPS: tuple[Grant, ...] = (("SELECT", PLATFORM, ("drops", "drop_files", "drop_chain")),)
 
 # The ledger of promotions, and what a promotion writes beside it.
 _RELEASES = ("current_releases", "releases", "release_pieces")
 _PROMOTE: tuple[Grant, ...] = (
-    (
-        "SELECT, INSERT",
-        PLATFORM,
-        ("promotions", "releases", "release_pieces", "release_checks", "mlflow_in_line"),
-    ),
-    ("SELECT", PLATFORM, ("current_releases", "trained_models")),
+    ("SELECT, INSERT", PLATFORM, ("releases", "release_pieces", "release_checks", "mlflow_in_line")),
+    ("SELECT", PLATFORM, ("promotions", "current_releases", "trained_models", "signed_heads")),
 )
 
 OWNER, APPLY, MATERIALIZE, MLFLOW = "owner", "feast_apply", "materialize", "mlflow"
 
 ROLES: Mapping[str, Role] = {
-    OWNER: Role("migrations; owns the platform's tables", creates=SCHEMAS),
+    OWNER: Role(
+        "migrations; owns the platform's tables, and the views of source tables that a run reads",
+        (("SELECT", SOURCE, "*"),),
+        creates=SCHEMAS,
+    ),
     APPLY: Role(
         "streamflow features apply; owns what follows from feature_repo/, and alone writes Feast's registry",
         (*_WAIT, ("SELECT", PLATFORM, ("drops",))),
@@ -100,6 +101,7 @@ ROLES: Mapping[str, Role] = {
         (
             *_JOB,
             ("SELECT, INSERT", PLATFORM, ("drops", "drop_files", "quarantine")),
+            ("SELECT", PLATFORM, ("drop_chain",)),
             *_use(SOURCE),
             ("SELECT, INSERT, MAINTAIN", SOURCE, "*"),
         ),
@@ -117,7 +119,7 @@ ROLES: Mapping[str, Role] = {
         creates=(ONLINE,),
     ),
     "train": Role(
-        "train; makes a schema `known_*` of views for each run, and records promotions",
+        "train; reads a schema `known_*` of views in each run, and records promotions",
         (
             *_JOB,
             *_DROPS,
@@ -125,20 +127,20 @@ ROLES: Mapping[str, Role] = {
             *_PROMOTE,
             ("INSERT", PLATFORM, ("trained_models",)),
         ),
-        database=("TEMPORARY", "CREATE"),
+        database=("TEMPORARY",),
     ),
     "registrar": Role(
-        "the registrar; answers requests for promotions, and makes a schema `known_*` of views when it judges",
+        "the registrar; answers requests for promotions, and reads a schema `known_*` of views when it judges",
         (
             *_WAIT,
             *_read(SOURCE, FEATURES, FEAST),
             *_PROMOTE,
-            ("SELECT, INSERT", PLATFORM, ("promotion_requests",)),
+            ("SELECT, INSERT", PLATFORM, ("promotion_requests", "signed_heads")),
         ),
-        database=("TEMPORARY", "CREATE"),
+        database=("TEMPORARY",),
     ),
     "score": Role(
-        "score; makes a schema `known_*` of views for each run",
+        "score; reads a schema `known_*` of views in each run",
         (
             *_JOB,
             *_DROPS,
@@ -146,7 +148,7 @@ ROLES: Mapping[str, Role] = {
             ("SELECT, INSERT", PLATFORM, ("scorings", "scores", "scoring_refusals")),
             ("SELECT", PLATFORM, ("promotions", *_RELEASES)),
         ),
-        database=("TEMPORARY", "CREATE"),
+        database=("TEMPORARY",),
     ),
     "monitor": Role("monitor", (*_JOB, *_read(PLATFORM, SOURCE, FEATURES, ONLINE, FEAST))),
     "exporter": Role("the exporter of metrics", _read(PLATFORM, SOURCE, FEATURES, ONLINE)),
@@ -156,7 +158,7 @@ ROLES: Mapping[str, Role] = {
     "promote": Role(
         "group of the personal logins of people who promote, roll back and judge",
         (*_WAIT, *_read(SOURCE, FEATURES, FEAST), *_PROMOTE),
-        database=("TEMPORARY", "CREATE"),
+        database=("TEMPORARY",),
         login=False,
     ),
     MLFLOW: Role("the MLflow server, in a database of its own"),
@@ -234,7 +236,13 @@ def database_statements(plan: Plan, existing: set[str]) -> list[str]:
         home = plan.mlflow_database if name == MLFLOW else plan.database
         statements.append(f"GRANT {rights} ON DATABASE {quote(home)} TO {plan.role(name)}")
     statements.append(f"GRANT CONNECT ON DATABASE {quote(plan.mlflow_database)} TO {plan.role('backup')}")
-    return statements
+    return [*statements, _revoke_create(plan)]
+
+
+def _revoke_create(plan: Plan) -> str:
+    # Earlier versions let some roles create schemas.
+    others = ", ".join(plan.role(name) for name in ROLES if name not in (OWNER, MLFLOW))
+    return f"REVOKE CREATE ON DATABASE {quote(plan.database)} FROM {others}"
 
 
 def schema_statements(plan: Plan) -> list[str]:
@@ -337,7 +345,13 @@ def ensure_grants(connection: sa.Connection, plan: Plan, *, own: bool = False) -
         own: Skip tables that the login neither owns nor shares ownership of; their owners set those.
     """
     existing, owned = _tables(connection, plan, own=own)
-    _run(connection, table_statements(plan, existing, owned))
+    others = [name for name in ROLES if name != OWNER]
+    statements = table_statements(plan, existing, owned)
+    if functions := catalog.own_functions(connection, PLATFORM):
+        statements += function_statements(plan.role, others, functions) + job_statements(plan.prefix)
+    if catalog.owns_database(connection):
+        statements.append(_revoke_create(plan))
+    _run(connection, statements)
 
 
 def ensure_owners(connection: sa.Connection, plan: Plan) -> None:

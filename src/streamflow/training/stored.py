@@ -54,7 +54,7 @@ def rows(fetch: Callable[[str], str], contract: Contract) -> pd.DataFrame:
     except Exception as error:
         # A file that was replaced may contain anything, so any exception is possible here.
         raise NotStoredError(
-            f"{files.ROWS} does not have the rows of its contract ({_first(error)})"
+            f"{files.ROWS} does not have the rows of its contract ({_kind(error)})"
         ) from error
     if found != contract.fingerprint:
         raise NotStoredError(
@@ -81,7 +81,7 @@ def rows_and_split(fetch: Callable[[str], str], contract: Contract, split_digest
         same = split[contract.join_key].tolist() == keys
         holdout = (split["part"] == "holdout").to_numpy(dtype=bool)
     except Exception as error:
-        raise NotStoredError(f"{files.SPLIT} is no split of its rows ({_first(error)})") from error
+        raise NotStoredError(f"{files.SPLIT} is no split of its rows ({_kind(error)})") from error
     digest = holdout_digest([key for key, held in zip(keys, holdout, strict=False) if held])
     if not same or digest != split_digest:
         raise NotStoredError(f"{files.SPLIT} is not the one it was judged on: it names another holdout")
@@ -104,10 +104,9 @@ def _frame(fetch: Callable[[str], str], file: str) -> pd.DataFrame:
     try:
         return pd.read_parquet(io.BytesIO(held))
     except Exception as error:
-        raise NotStoredError(f"{file} cannot be read ({_first(error)})") from error
+        raise NotStoredError(f"{file} cannot be read ({_kind(error)})") from error
 
 
-def _first(error: Exception) -> str:
-    """Return the type of an exception and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+def _kind(error: Exception) -> str:
+    """Return the type of an exception. Its message may quote a row."""
+    return type(error).__name__

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from streamflow.registry.chain import GENESIS, Link, broken, link_hash, losses
+from streamflow.postgres.hash_chain import GENESIS, Link, link_hash
+from streamflow.registry.chain import broken, losses
 
 LINKS = 3
 

@@ -112,8 +112,8 @@ def test_every_row_that_the_restored_trail_lacks_is_named(common, more, other):
         patch.setattr(trail, "append", lambda connection, model, change: change)
         change = record(None, "m", FormerTrail(tuple(former)), {"backup": "2024-03-01"}, "ada")
     named = [(row["row"], row["hash"]) for row in change.facts["lost"]]
-    assert named == [(link.promotion_id, link.hash) for link in former[common:]]
+    assert named == [(link.number, link.hash) for link in former[common:]]
     assert change.facts["lost_count"] == more
-    assert change.facts["former_head"] == (f"{former[-1].promotion_id}:{former[-1].hash}" if former else None)
+    assert change.facts["former_head"] == (f"{former[-1].number}:{former[-1].hash}" if former else None)
     assert (change.action, change.from_version, change.to_version) == ("restore", None, None)
     assert change.by == "ada"
