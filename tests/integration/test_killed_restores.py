@@ -356,7 +356,7 @@ def test_no_row_is_added_to_the_former_trail_after_it_was_read(database):
     assert written == []
     with session(database, database.name + "_replaced") as connection:
         rows = connection.exec_driver_sql("SELECT promotion_id, hash FROM streamflow.promotions").all()
-    assert [tuple(row) for row in rows] == [(link.promotion_id, link.hash) for link in former.links]
+    assert [tuple(row) for row in rows] == [(link.number, link.hash) for link in former.links]
     with autocommit(database, MAINTENANCE_DATABASE) as connection:
         original(connection, kept)
 
