@@ -1,11 +1,11 @@
-"""Jobs on a cluster: list CronJobs, start one, follow its log. No other module talks to Kubernetes."""
+"""Jobs and ConfigMaps on a cluster: list CronJobs, start one, follow its log. No other module talks to Kubernetes."""
 
 from __future__ import annotations
 
 import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ RELEASE_LABEL = "app.kubernetes.io/instance"
 SUMMARY = "streamflow.io/summary"
 _NAME_LENGTH = 63
 _POLL_SECONDS = 1.0
+_TIMEOUT_SECONDS = 5.0
 # Phases of a pod in which its log can be read.
 _STARTED = ("Running", "Succeeded", "Failed")
 
@@ -175,6 +176,33 @@ class Cluster:
                 )
             time.sleep(_POLL_SECONDS)
 
+    def config_map(self, name: str) -> dict[str, str]:
+        """The data of a ConfigMap.
+
+        Raises:
+            DependencyDown: The API server does not answer.
+            NotFound: There is no such ConfigMap in the namespace.
+        """
+        found = _ask(
+            self._core.read_namespaced_config_map, name, self.namespace, _request_timeout=_TIMEOUT_SECONDS
+        )
+        return dict(found.data or {})
+
+    def write_config_map(self, name: str, data: Mapping[str, str]) -> None:
+        """Set keys of an existing ConfigMap; other keys stay.
+
+        Raises:
+            DependencyDown: The API server does not answer.
+            NotFound: There is no such ConfigMap in the namespace.
+        """
+        _ask(
+            self._core.patch_namespaced_config_map,
+            name,
+            self.namespace,
+            {"data": dict(data)},
+            _request_timeout=_TIMEOUT_SECONDS,
+        )
+
     def _pods(self, job_name: str) -> list[Any]:
         selector = f"batch.kubernetes.io/job-name={job_name}"
         pods = _ask(self._core.list_namespaced_pod, self.namespace, label_selector=selector).items
@@ -285,7 +313,7 @@ def _ask(call: Any, *arguments: Any, **options: Any) -> Any:
         if error.status in (401, 403):
             raise StreamFlowError(
                 f"The cluster refused the request: {error.reason}.",
-                hint="Ask for the right to see and create Jobs.",
+                hint="Ask for the right to see and create Jobs, or to read and change the ConfigMap.",
             ) from error
         if error.status == 404:
             raise NotFound(f"The cluster has no such object: {arguments[0]}.") from error

@@ -78,7 +78,20 @@ def feast_environment(settings: Settings) -> dict[str, str]:
 
 def feast_command(repo: Path, host: str, port: int, workers: int, *, metrics: bool) -> list[str]:
     """Command that starts Feast's feature server."""
-    command = ["feast", "-c", str(repo), "serve", "-h", host, "-p", str(port), "-w", str(workers)]
+    command = [
+        sys.executable,
+        "-m",
+        "streamflow.features.feast_cli",
+        "-c",
+        str(repo),
+        "serve",
+        "-h",
+        host,
+        "-p",
+        str(port),
+        "-w",
+        str(workers),
+    ]
     # By default a worker exits after 1,000 requests, and nothing answers until its successor has started.
     command += ["--no-access-log", "--max-requests", "0"]
     return [*command, "--metrics"] if metrics else command

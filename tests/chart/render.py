@@ -25,6 +25,7 @@ EXISTING = (
     "database.existingSecret=passwords",
     "mlflow.auth.existingSecret=accounts",
     "erasure.existingSecret=erasure",
+    "registrar.signing.existingSecret=signing-key",
 )
 
 

@@ -126,6 +126,27 @@ def test_drops_come_from_a_volume_or_an_object_store():
     assert "drops" not in {v["name"] for v in from_store["volumes"]}
 
 
+@pytest.mark.parametrize("job", ["backup", "restore"])
+def test_backups_are_copied_to_an_object_store_from_the_volume_where_they_are_made(job):
+    here = pod_specs(render())[f"CronJob streamflow-{job}"]["spec"]
+    mount = {m["mountPath"]: m for m in here["containers"][0]["volumeMounts"]}["/backups"]
+    assert mount.get("readOnly", False) is (job == "restore")
+    objects = render("backups.url=s3://bucket/backups", "backups.existingSecret=store")
+    there = pod_specs(objects)[f"CronJob streamflow-{job}"]["spec"]
+    (container,) = there["containers"]
+    assert {"name": "STREAMFLOW_BACKUP__URL", "value": "s3://bucket/backups"} in container["env"]
+    assert {"secretRef": {"name": "store"}} in container["envFrom"]
+    # A restore copies a backup onto the volume.
+    mount = {m["mountPath"]: m for m in container["volumeMounts"]}["/backups"]
+    assert not mount.get("readOnly", False)
+    others = [
+        spec["spec"]
+        for name, spec in pod_specs(objects).items()
+        if not name.endswith(("-backup", "-restore"))
+    ]
+    assert "secretRef': {'name': 'store'" not in str(others)
+
+
 def environment(container):
     return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
 

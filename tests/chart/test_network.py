@@ -210,6 +210,16 @@ def test_the_ingest_job_reaches_an_object_store_on_another_port_as_the_docs_say(
     assert {"ports": [{"port": 443}]} in policy["egress"]
 
 
+def test_only_the_jobs_of_backups_reach_the_object_store_of_backups():
+    objects = render("backups.url=s3://bucket/backups")
+    reaching = {
+        name
+        for name in ("backup", "restore", "ingest", "train")
+        if {"ports": [{"port": 443}]} in policy_of(objects, name)["egress"]
+    }
+    assert reaching == {"backup", "restore"}
+
+
 def test_extra_rules_can_be_set_once_for_all_pods_or_all_jobs():
     objects = render(
         "pods.networkPolicy.extraEgress[0].ports[0].port=4317",

@@ -68,6 +68,14 @@ MISTAKES = {
         ],
         ["postgresql.tls.existingSecret", "postgresql.tls.issuerRef", "exclude"],
     ),
+    "a prediction log that is shorter than its owner allows": (
+        ["settings.predict.logRetentionDays=6"],
+        ["settings.predict.logRetentionDays=6", "settings.predict.logLeastDays=7"],
+    ),
+    "results of jobs that are forgotten before their owner allows": (
+        ["settings.jobs.historyDays=6"],
+        ["settings.jobs.historyDays=6", "settings.jobs.historyLeastDays=7"],
+    ),
     "two limits for disruption": (
         ["predict.pdb.minAvailable=1", "predict.pdb.maxUnavailable=1"],
         ["predict.pdb.minAvailable", "predict.pdb.maxUnavailable"],

@@ -37,6 +37,19 @@ def test_no_pod_has_a_token_or_the_default_account(name):
         assert template["spec"]["enableServiceLinks"] is False, where
 
 
+def projects_a_token(volume):
+    return any("serviceAccountToken" in source for source in volume.get("projected", {}).get("sources", ()))
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_only_the_registrar_mounts_a_token(name):
+    given = {
+        where for where, template in pods(name) if any(map(projects_a_token, template["spec"]["volumes"]))
+    }
+    assert all("registrar" in where for where in given)
+    assert len(given) == 1
+
+
 @pytest.mark.parametrize("name", set(CONFIGURATIONS) - {"every-knob"})
 def test_every_container_has_requests_and_limits(name):
     for where, template in pods(name):
@@ -101,7 +114,7 @@ def test_no_secret_is_in_an_environment_variable_or_a_config_map(name):
     for item in configuration(name):
         if item["kind"] == "ConfigMap":
             assert not [
-                key for key in item["data"] if suspicious.search(key) and not key.endswith("JOIN_KEY")
+                key for key in item.get("data", {}) if suspicious.search(key) and not key.endswith("JOIN_KEY")
             ]
     for where, template in pods(name):
         for container in containers(template):
@@ -119,7 +132,8 @@ def test_each_component_gets_only_the_password_of_its_role(name):
         secrets = [
             secret
             for secret in mounted
-            if secret.get("items") != authority and not re.search("accounts|erasure", secret["secretName"])
+            if secret.get("items") != authority
+            and not re.search("accounts|erasure|signing", secret["secretName"])
         ]
         # These two log in as the administrator.
         if "migrate" in where or "restore" in where:

@@ -81,7 +81,7 @@ def rendered(kubeconfig):
     assert done.returncode == 0, done.stderr
     return {
         key: base64.b64decode(value).decode()
-        for name in ("streamflow-database", "streamflow-erasure", "streamflow-mlflow")
+        for name in ("streamflow-database", "streamflow-erasure", "streamflow-mlflow", "streamflow-registrar")
         for key, value in pick(parsed(done.stdout), "Secret", name)["data"].items()
     }
 
@@ -92,12 +92,14 @@ NO_SECRETS = (200, {"kind": "SecretList", "metadata": {}, "items": []})
 
 def test_a_first_install_generates_passwords_and_looks_up_nothing_outside_its_namespace(tmp_path):
     """This includes a namespace that does not exist yet: listing its Secrets succeeds and returns none."""
-    missing = {f"{SECRETS}/streamflow-{name}": MISSING for name in ("database", "erasure", "mlflow")}
+    names = ("database", "erasure", "mlflow", "registrar")
+    missing = {f"{SECRETS}/streamflow-{name}": MISSING for name in names}
     with cluster(missing | {SECRETS: NO_SECRETS}, tmp_path) as (asked, config):
         first, second = rendered(config), rendered(config)
     assert first != second
-    assert {len(password) for name, password in first.items() if name != "erasure-key"} == {32}
-    assert len(first["erasure-key"]) == 48
+    assert first.pop("signing-key").startswith("-----BEGIN PRIVATE KEY-----")
+    assert len(first.pop("erasure-key")) == 48
+    assert {len(password) for password in first.values()} == {32}
     assert set(asked) - set(DISCOVERY) == {SECRETS, *missing}
 
 
@@ -106,12 +108,15 @@ def test_an_upgrade_keeps_existing_passwords_and_lists_no_secrets(tmp_path):
     secret = (200, {"kind": "Secret", "metadata": {"name": "streamflow-database"}, "data": held})
     accounts = {"trainer-password": base64.b64encode(b"of-last-year").decode()}
     login = (200, {"kind": "Secret", "metadata": {"name": "streamflow-mlflow"}, "data": accounts})
+    key = {"signing-key": base64.b64encode(b"of-the-first-day").decode()}
+    signing = (200, {"kind": "Secret", "metadata": {"name": "streamflow-registrar"}, "data": key})
     key = {"erasure-key": base64.b64encode(b"of-the-first-erasure").decode()}
     erasure = (200, {"kind": "Secret", "metadata": {"name": "streamflow-erasure"}, "data": key})
     answers = {
         f"{SECRETS}/streamflow-database": secret,
         f"{SECRETS}/streamflow-erasure": erasure,
         f"{SECRETS}/streamflow-mlflow": login,
+        f"{SECRETS}/streamflow-registrar": signing,
     }
     with cluster(answers, tmp_path) as (asked, config):
         passwords = rendered(config)
@@ -119,6 +124,7 @@ def test_an_upgrade_keeps_existing_passwords_and_lists_no_secrets(tmp_path):
     assert passwords["predict-password"] == "of-yesterday"
     # Another key would let in whoever was erased.
     assert passwords["erasure-key"] == "of-the-first-erasure"
+    assert passwords["signing-key"] == "of-the-first-day"
     assert len(passwords["train-password"]) == 32
     assert set(asked) - set(DISCOVERY) == set(answers)
 

@@ -11,6 +11,8 @@ import time
 
 from kubernetes_cli import ROOT, STREAMFLOW, answers, ask, block, is_ready, wait_for
 
+from streamflow.registry import heads
+
 REPLICAS = 4
 
 
@@ -79,6 +81,19 @@ def test_people_move_versions_under_their_own_name_in_mlflow_and_by_command(demo
     assert promoted["gate"]["verdict"] == "passed"
     wait_for(lambda: answers(demo), "it is served again", timeout=60)
     registrar(demo, "promotion", "resume", "--why", "the end of a test", "--by", "tests")
+
+
+def test_the_newest_row_is_signed_and_the_signature_is_in_a_config_map(demo):
+    newest = ledger(demo)[-1]
+
+    def copy():
+        return demo.get(f"configmap/{demo.name}-registrar-head").get("data", {})
+
+    wait_for(lambda: f'"{newest["hash"]}"' in copy().get("head.json", ""), "the row is signed", timeout=60)
+    head = heads.from_json(copy()["head.json"])
+    assert (head.promotion_id, head.hash) == (newest["promotion_id"], newest["hash"])
+    assert heads.is_valid(head)
+    assert copy()["public-key.pem"] == heads.pem_of(head.public_key)
 
 
 def test_new_replicas_of_predict_start_while_mlflow_is_away(demo, figures):

@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+import os
 import stat
+import subprocess
 
 import pytest
 import sqlalchemy as sa
 
 from streamflow.backup import dump as dumps
 from streamflow.backup.backup import backup
-from streamflow.backup.dump import MANIFEST
-from streamflow.errors import StreamFlowError
+from streamflow.backup.dump import DIGEST, MANIFEST
+from streamflow.errors import NotFound, StreamFlowError
 from streamflow.postgres import locks
 from streamflow.postgres.engine import session, transaction
 from streamflow.schema.migrate import newest
@@ -49,10 +51,50 @@ def test_a_backup_is_described_by_its_manifest(here):
     }
 
 
-def test_a_backup_is_for_its_owner_alone(here):
-    folder = backup(here.database, here.mlflow, here.backup).folder
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_backup_is_for_its_owner_alone(here, umask, there):
+    """The archive of files too; a folder of backups that was there before stays as its owner made it."""
+    settings = here.backup.model_copy(update={"artifacts": True})
+    if there:
+        settings.folder.mkdir(mode=0o755)
+    before = os.umask(umask)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("streamflow.mlflow_api.transport.RegistryClient.versions", lambda *_: [])
+            folder = backup(here.database, here.mlflow, settings).folder
+    finally:
+        os.umask(before)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
-    assert modes == {folder.name: 0o700, f"{here.database.name}.dump": 0o600, MANIFEST: 0o600}
+    files = (f"{here.database.name}.dump", "artifacts.tar", MANIFEST, DIGEST)
+    assert modes == {folder.name: 0o700} | dict.fromkeys(files, 0o600)
+    assert stat.S_IMODE(settings.folder.stat().st_mode) == (0o755 if there else 0o700)
+
+
+def test_the_manifest_has_a_digest_that_anybody_can_check(here):
+    folder = backup(here.database, here.mlflow, here.backup).folder
+    done = subprocess.run(["sha256sum", "--check", DIGEST], cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_half_a_manifest_does_not_count_as_a_backup(here, monkeypatch):
+    """The process is killed while it writes the manifest."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(path, target):
+        raise Killed
+
+    monkeypatch.setattr("pathlib.Path.replace", killed)
+    monkeypatch.setattr("shutil.rmtree", lambda *arguments, **options: None)
+    with pytest.raises(Killed):
+        backup(here.database, here.mlflow, here.backup)
+    (folder,) = here.backup.folder.iterdir()
+    with pytest.raises(NotFound):
+        dumps.newest(here.backup.folder)
+    with pytest.raises(NotFound, match="is not a backup"):
+        dumps.read(folder)
 
 
 def test_both_databases_are_of_one_moment_between_two_promotions(here, monkeypatch):

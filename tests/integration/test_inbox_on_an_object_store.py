@@ -165,7 +165,7 @@ def test_names_that_no_file_may_have_stop_no_other_drop(bucket, tmp_path):
 )
 def test_a_drop_that_is_too_large_is_refused_by_its_listed_size(bucket, tmp_path, monkeypatch, limits, words):
     bucket.put_object(Bucket="inbox", Key="drops/2024-01-31/labels.csv", Body=b"x" * 100)
-    monkeypatch.setattr(object_store, "_copy", lambda *_: pytest.fail("an object was read"))
+    monkeypatch.setattr(object_store, "copy", lambda *_: pytest.fail("an object was read"))
     with pytest.raises(FileError) as refused:
         fetch("s3://inbox/drops", tmp_path, {FEBRUARY}, nothing, **limits)
     setting = f"STREAMFLOW_INGEST__{next(iter(limits)).upper()}"
@@ -184,8 +184,8 @@ def test_an_object_that_changed_since_it_was_listed_is_read_no_further(bucket, t
     rules = IngestSettings(inbox="s3://inbox/drops")
     drops = object_store.RemoteDrops(rules, tmp_path, {FEBRUARY}, nothing)
     bucket.put_object(Bucket="inbox", Key="drops/2024-01-31/users.csv", Body=b"x" * size)
-    copy, copied = object_store._copy, []
-    monkeypatch.setattr(object_store, "_copy", lambda *given: copied.append(copy(*given)) or copied[-1])
+    copy, copied = object_store.copy, []
+    monkeypatch.setattr(object_store, "copy", lambda *given: copied.append(copy(*given)) or copied[-1])
     with (
         pytest.raises(FileError, match=r"users\.csv, which had 20 bytes"),
         drops.copied(tmp_path / "2024-01-31"),

@@ -29,7 +29,7 @@ ERASING = (
     ),
     *("quoted_in", "fields_of", "erasure_key_id", "erased_hash"),
 )
-MIGRATED_BEFORE = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+MIGRATED_BEFORE = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 
 
 def test_the_revisions_of_existing_databases_keep_their_ids_and_order():
@@ -44,6 +44,23 @@ def test_every_file_is_a_revision_with_a_description():
     assert len(list(FOLDER.glob("*.sql"))) == len(list(revisions().iterate_revisions("head", "base")))
 
 
+def undo_evidence(connection):
+    """What 0012 added."""
+    functions = (
+        "append_promotion", "open_known", "close_known", "is_owner", "sign_row", "was_given", "refuse_unless_erasing",
+        "refuse_foreign_code", "drop_hash", "link_drop", "sign_drop", "chain_drop", "check_parts", "check_source_rows",
+        "may_record", "sign_run", "check_least",
+    )  # fmt: skip
+    for function in functions:
+        connection.execute(sa.text(f"DROP FUNCTION streamflow.{function} CASCADE"))
+    tables = ("row_locks", "known_schemas", "given_stamps", "drop_chain", "job_logins", "least_kept")
+    for table in tables:
+        connection.execute(sa.text(f"DROP TABLE streamflow.{table}"))
+    connection.execute(sa.text("DROP TRIGGER drop_files_append_only ON streamflow.drop_files"))
+    for table in ("drops", "job_runs"):
+        connection.execute(sa.text(f"ALTER TABLE streamflow.{table} DROP COLUMN login"))
+
+
 @pytest.mark.postgres
 def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
     with transaction(settings.database) as connection:
@@ -51,6 +68,7 @@ def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
         connection.execute(sa.text("DROP FUNCTION streamflow.import_erasures"))
         for table in ("erased_runs", "erasure_steps", "erasures"):
             connection.execute(sa.text(f"DROP TABLE streamflow.{table}"))
+        connection.execute(sa.text("DROP FUNCTION streamflow.check_restore CASCADE"))
         for function in ERASING:
             connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("ALTER TABLE online.materializations DROP COLUMN visible_at"))
@@ -59,7 +77,8 @@ def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
         for function in ("server_clock()", "microseconds", "read_clock", "next_stamp"):
             connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("DROP TRIGGER promotions_answer ON streamflow.promotions"))
-        connection.execute(sa.text("DROP TABLE streamflow.promotion_requests"))
+        for table in ("promotion_requests", "signed_heads"):
+            connection.execute(sa.text(f"DROP TABLE streamflow.{table}"))
         for function in ("open_request", "keep_request", "answer_request", "tell_of_request"):
             connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("DROP TRIGGER promotions_told ON streamflow.promotions"))
@@ -67,6 +86,7 @@ def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
         for function in ("tell_of_promotion", "keep_releases", "refuse_untrained"):
             connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("DROP VIEW streamflow.current_releases"))
+        undo_evidence(connection)
         for table in ("release_checks", "release_pieces", "releases", "trained_models", "mlflow_in_line"):
             connection.execute(sa.text(f"DROP TABLE streamflow.{table}"))
         connection.execute(sa.text("UPDATE streamflow.alembic_version SET version_num = '0005'"))

@@ -7,12 +7,15 @@ import pytest
 
 import streamflow
 from streamflow.postgres import statements
-from streamflow.postgres.engine import transaction
+from streamflow.postgres.engine import session, transaction
 
 pytestmark = pytest.mark.postgres
 SOURCE = Path(streamflow.__file__).parent
 FILES = sorted(path for path in SOURCE.rglob("*.sql") if path.parent.name != "versions")
-STATEMENTS = [(file, name) for file in FILES for name in statements.load(file)]
+MLFLOW = SOURCE / "backup" / "mlflow.sql"
+"""Statements about MLflow's own tables."""
+
+STATEMENTS = [(file, name) for file in FILES for name in statements.load(file) if file != MLFLOW]
 _PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 
 
@@ -27,9 +30,20 @@ def numbered(statement):
 )
 def test_postgresql_can_prepare_a_statement(module_settings, file, name):
     with transaction(module_settings.database) as connection:
-        cursor = connection.connection.cursor()
-        cursor.execute(f"PREPARE statement AS {numbered(statements.load(file)[name])}")
-        cursor.execute("DEALLOCATE statement")
+        prepare(connection, statements.load(file)[name])
+
+
+@pytest.mark.stack
+def test_postgresql_can_prepare_the_statements_about_mlflow(module_settings, mlflow_server):
+    with session(module_settings.database, module_settings.database.mlflow_name) as connection:
+        for statement in statements.load(MLFLOW).values():
+            prepare(connection, statement)
+
+
+def prepare(connection, statement):
+    cursor = connection.connection.cursor()
+    cursor.execute(f"PREPARE statement AS {numbered(statement)}")
+    cursor.execute("DEALLOCATE statement")
 
 
 def test_files_were_found():

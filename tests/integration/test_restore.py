@@ -4,9 +4,12 @@ import hashlib
 import json
 import shutil
 
+import hypothesis
 import prepared
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamflow.backup import dump as dumps
 from streamflow.backup.backup import backup
@@ -14,10 +17,15 @@ from streamflow.backup.restore import restore
 from streamflow.drops import ledger
 from streamflow.errors import NotFound, Refused, StreamFlowError, UsageError
 from streamflow.jobs import catalog, run
+from streamflow.jobs.audit import audit
+from streamflow.mlflow_api.transport import registry
 from streamflow.mlflow_server import accounts
+from streamflow.model_version import tags
 from streamflow.postgres import clock
 from streamflow.postgres.engine import session, transaction
-from streamflow.registry.promote import promote
+from streamflow.registrar.look import look
+from streamflow.registry import moves, trail, transitions
+from streamflow.registry.promote import demote, promote
 from streamflow.registry.served import served_release
 from streamflow.schema import prepare, roles
 from streamflow.settings import BackupSettings, MlflowSettings
@@ -80,8 +88,12 @@ def as_role(settings, role):
     return prepared.as_role(settings, PASSWORDS, role)
 
 
+LOGINS = "streamflow.job_logins"
+"""The table that differs after a restore: it names the roles of its own server."""
+
+
 def rows(settings, name):
-    """Digest of the sorted rows of each table of a database."""
+    """Digest of the sorted rows of each table of a database, but for LOGINS."""
     found = {}
     with session(settings.database, name) as connection:
         connection.exec_driver_sql("SET TimeZone = 'UTC'")
@@ -91,10 +103,18 @@ def rows(settings, name):
                 " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
             )
         ).scalars()
-        for table in list(tables):
+        for table in sorted(set(tables) - {LOGINS}):
             held = connection.exec_driver_sql(f"SELECT t::text FROM {table} t ORDER BY 1").scalars()
             found[table] = hashlib.sha256("\n".join(held).encode()).hexdigest()
     return found
+
+
+def contents(dump):
+    """Rows and digest of each table of a dump, but for LOGINS."""
+    return {
+        key: {name: table for name, table in item.tables.items() if name != LOGINS}
+        for key, item in dump.databases.items()
+    }
 
 
 def release_of(settings):
@@ -126,8 +146,13 @@ def test_everything_is_restored_with_the_owners_and_rights_of_the_new_server(sou
     with transaction(source.database) as connection:
         newest = clock.read(connection).newest
     restored = restore(target.backends, target.backup.folder, backed_up.folder)
-    assert [rows(target, name) for name in both(target)] == before
+    after = [rows(target, name) for name in both(target)]
     assert len(before[0]) > 20
+    # The restored trail has one row more.
+    assert after[0].pop("streamflow.promotions") != before[0].pop("streamflow.promotions")
+    # MLflow names that row as the newest.
+    assert after[1].pop("public.registered_model_tags") != before[1].pop("public.registered_model_tags")
+    assert after == before
     assert restored.artifacts > 10
     assert restored.next == ("Online tables and scores are restored too: nothing needs to be materialized.",)
 
@@ -154,8 +179,7 @@ def test_everything_is_restored_with_the_owners_and_rights_of_the_new_server(sou
     # The audit trail continues after the restored rows.
     with transaction(as_role(target, "train").database) as connection:
         connection.exec_driver_sql(
-            "INSERT INTO streamflow.promotions (moved_by, model, alias, to_version, action, why)"
-            " VALUES ('me', 'm', 'a', 1, 'promote', 'x')"
+            "SELECT streamflow.append_promotion('me', 'm', 'a', NULL, 1, 'promote', 'x', '{}', '{}', '{}')"
         )
 
 
@@ -165,6 +189,61 @@ def golden_of(settings):
 
     with registry(settings.mlflow) as client:
         return client.file(versions.get(settings.mlflow, 1).source, "golden.json", 2**20)
+
+
+def test_rows_that_a_restore_loses_are_named_in_the_trail_and_the_chain_holds(
+    source, backed_up, target, tmp_path
+):
+    """Back up, promote, restore: six rows and one that names the seventh as lost."""
+    restore(target.backends, target.backup.folder, backed_up.folder)
+    demote(target.backends, "production", why="a test", by="tests")
+    for alias in ("staging", "production"):
+        promote(target.backends, 1, alias, why="a test", by="tests")
+    kept = backup(target.database, target.mlflow, BackupSettings(folder=tmp_path / "backups"))
+    six = history(target)
+    demote(target.backends, "production", why="a mistake", by="eve")
+    seventh = history(target)[-1]
+    assert (len(six), seventh.promotion_id) == (6, 7)
+
+    done = restore(target.backends, tmp_path / "backups", replace=True, by="ada")
+    *before, row = history(target)
+    assert before == six
+    assert (done.row, done.lost) == (row.promotion_id, 1) == (7, 1)
+    assert (row.action, row.alias, row.from_version, row.to_version) == ("restore", "production", 1, 1)
+    assert (row.moved_by, row.login) == ("ada", target.database.user)
+    assert row.facts["backup"] == kept.folder.name
+    assert row.facts["made_at"] == dumps.read(kept.folder).made_at
+    assert (
+        row.facts["manifest_sha256"]
+        == hashlib.sha256((kept.folder / dumps.MANIFEST).read_bytes()).hexdigest()
+    )
+    head = f"7:{seventh.hash}"
+    assert row.facts["former_head"] == row.facts["anchor"] == head
+    (lost,) = row.facts["lost"]
+    assert (lost["row"], lost["hash"], lost["moved_by"]) == (7, seventh.hash, "eve")
+    assert (lost["action"], lost["to_version"]) == ("demote", None)
+    assert f"row 7 was lost, the newest was {head}" in row.why
+
+    # Neither "tampered with" nor silent, whether MLflow still names the lost row or the new one.
+    model = target.mlflow.registered_model
+    with registry(target.mlflow) as client:
+        for anchor in (f"7:{row.hash}", head, f"6:{six[-1].hash}"):
+            client.set_model_tag(model, tags.AUDIT, anchor)
+            found = audit(target)
+            assert found.chain_ok
+            assert [head in loss for loss in found.losses] == [True]
+        client.set_model_tag(model, tags.AUDIT, f"7:{'0' * 64}")
+        assert not audit(target).chain_ok
+        client.set_model_tag(model, tags.AUDIT, head)
+    # Nothing is asked for in MLflow, whose aliases are those of the backup; the anchor follows.
+    assert look(target.backends, target.promotion) == []
+    assert moves.anchor(target.mlflow) == f"7:{row.hash}"
+    assert trail.targets(target.database, model)["production"] == 1
+    assert transitions.pause(history(target)) == transitions.pause(six)
+
+
+def history(settings):
+    return trail.history(settings.database, settings.mlflow.registered_model)
 
 
 def test_a_database_with_drops_is_replaced_only_with_replace(source, backed_up, target):
@@ -215,18 +294,35 @@ def untouched(source):
 
 
 def test_a_flipped_byte_in_any_file_refuses_the_whole_backup_and_names_the_file(copy, backed_up, untouched):
-    assert len(backed_up.files) == 3
-    for name in backed_up.files:
-        content = bytearray((copy / name).read_bytes())
-        content[len(content) // 2] ^= 1
+    own = {dumps.MANIFEST, dumps.DIGEST}
+    names = sorted(path.name for path in copy.iterdir())
+    assert set(names) == {*backed_up.files, *own}
+    assert len(names) == 5
+
+    @given(st.sampled_from(names), st.floats(0, 1, exclude_max=True), st.integers(0, 7))
+    @hypothesis.settings(max_examples=60)
+    def flip(name, place, bit):
+        whole = (copy / name).read_bytes()
+        content = bytearray(whole)
+        content[int(place * len(content))] ^= 1 << bit
         (copy / name).write_bytes(content)
-        with pytest.raises(Refused, match="Nothing was restored") as refused:
+        try:
+            with pytest.raises(Refused, match="Nothing was restored") as refused:
+                restore(untouched.backends, untouched.backup.folder, copy, replace=True)
+        finally:
+            (copy / name).write_bytes(whole)
+        (problem,) = refused.value.details
+        assert name in problem
+        assert "has changed" in problem
+
+    flip()
+    for name in names:
+        (copy / name).rename(copy / "away")
+        with pytest.raises((Refused, NotFound), match=f"{name} is missing|has no {name}"):
             restore(untouched.backends, untouched.backup.folder, copy, replace=True)
-        assert refused.value.details == (f"{name} has changed: its SHA-256 is not the manifest's",)
-        shutil.copy(backed_up.folder / name, copy / name)
-    (copy / name).unlink()
-    with pytest.raises(Refused, match=f"{name} is missing"):
-        restore(untouched.backends, untouched.backup.folder, copy, replace=True)
+        (copy / "away").rename(copy / name)
+    # The copy is whole again.
+    assert dumps.read(copy)
 
 
 def test_a_manifest_with_other_digests_leaves_the_present_databases(copy, untouched):
@@ -234,7 +330,9 @@ def test_a_manifest_with_other_digests_leaves_the_present_databases(copy, untouc
     manifest = json.loads((copy / dumps.MANIFEST).read_text())
     users = manifest["databases"]["platform"]["tables"]["source.users"]
     users["rows"] += 1
-    (copy / dumps.MANIFEST).write_text(json.dumps(manifest))
+    content = json.dumps(manifest).encode()
+    (copy / dumps.MANIFEST).write_bytes(content)
+    (copy / dumps.DIGEST).write_text(f"{hashlib.sha256(content).hexdigest()}  {dumps.MANIFEST}\n")
     with pytest.raises(StreamFlowError, match="databases are unchanged") as failed:
         restore(untouched.backends, untouched.backup.folder, copy, replace=True)
     assert failed.value.details == (f"source.users has {users['rows'] - 1} rows, not {users['rows']}",)
@@ -278,10 +376,8 @@ def test_without_mlflow_no_backup_is_left_not_even_half_of_one(source, tmp_path)
 def test_backing_up_under_its_own_role_reads_both_databases_and_the_artifacts(target, source, backed_up):
     restore(target.backends, target.backup.folder, backed_up.folder)
     again = backup(as_role(target, "backup").database, target.mlflow, source.backup)
-    assert again.versions == (1,)
+    assert (again.versions, again.deleted, again.unchecked) == ((1,), (), ())
     first, second = dumps.read(backed_up.folder), dumps.read(again.folder)
-    assert {key: item.tables for key, item in second.databases.items()} == {
-        key: item.tables for key, item in first.databases.items()
-    }
+    assert contents(second) == contents(first)
     assert second.artifacts.sha256 == first.artifacts.sha256
     shutil.rmtree(again.folder)

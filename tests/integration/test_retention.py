@@ -9,6 +9,7 @@ from streamflow.jobs.run import run
 from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import Idle
+from streamflow.postgres.job_results import forget as forget_runs
 from streamflow.schema import roles
 from streamflow.scoring.score import forget
 
@@ -73,10 +74,37 @@ def test_the_newest_scores_of_each_model_stay_and_all_scorings_stay_on_record(in
 )
 def test_who_may_not_write_history_may_not_shorten_it(installed, call):
     with (
-        pytest.raises(sa.exc.ProgrammingError, match="_predict may not write"),
+        pytest.raises(sa.exc.ProgrammingError, match="permission denied for function keep_"),
         transaction(as_role(installed, "predict").database) as connection,
     ):
         connection.exec_driver_sql(f"SELECT streamflow.{call}")
+
+
+def test_a_job_forgets_its_own_runs_alone(installed):
+    for job in ("train", "audit"):
+        with transaction(as_role(installed, "train").database) as connection:
+            forget_runs(connection, job, 90)
+    with (
+        pytest.raises(sa.exc.ProgrammingError, match="_train may not write outcomes of the job ingest"),
+        transaction(as_role(installed, "train").database) as connection,
+    ):
+        forget_runs(connection, "ingest", 90)
+
+
+@pytest.mark.parametrize(
+    ("role", "call"), [("predict", "keep_prediction_log(6)"), ("train", "keep_job_runs('train', 6)")]
+)
+def test_nobody_keeps_less_than_the_owner_says(installed, role, call):
+    with (
+        pytest.raises(sa.exc.ProgrammingError, match=r"kept for at least 7 days, and .* asks for 6"),
+        transaction(as_role(installed, role).database) as connection,
+    ):
+        connection.exec_driver_sql(f"SELECT streamflow.{call}")
+    with (
+        pytest.raises(sa.exc.ProgrammingError, match="permission denied"),
+        transaction(as_role(installed, role).database) as connection,
+    ):
+        connection.exec_driver_sql("UPDATE streamflow.least_kept SET least = 1")
 
 
 @pytest.mark.parametrize("call", ["keep_scores('churn', 0)", "keep_job_runs('train', 0)"])

@@ -4,15 +4,22 @@
 """
 
 import json
+import re
+import zipfile
+from collections import Counter
 from datetime import date
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
 from streamflow.challenger import Trained, train
 from streamflow.jobs.ingest import ingest_folder
 from streamflow.mlflow_api import sdk
+from streamflow.model_version.contract import Contract
 from streamflow.postgres.engine import transaction
+from streamflow.training.runtime import raw_rows
+from streamflow.training.statistics import CROWD
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 
@@ -80,6 +87,48 @@ def test_a_run_keeps_everything_a_person_asks_for_later(world, january, tmp_path
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib"))]
     facts = json.loads((tmp_path / "training_set" / "fingerprint.json").read_text())
     assert facts["fingerprint"] == january.fingerprint == version.tags["streamflow.fingerprint"]
+
+
+@pytest.mark.parametrize("estimator", ["random_forest", "logistic_regression", "gradient_boosting"])
+def test_nothing_but_the_training_set_of_a_run_holds_a_person(world, tmp_path, estimator):
+    trained = train(world, JANUARY, estimator=estimator)
+    with sdk.client(world.mlflow) as client:
+        client.download_artifacts(trained.run_id, "", str(tmp_path))
+    frame = pd.read_parquet(tmp_path / "training_set" / "training_set.parquet")
+    contract = Contract.from_json((tmp_path / "model" / "contract.json").read_text())
+    golden = json.loads((tmp_path / "model" / "golden.json").read_text())
+    people = {tuple(row) for row in raw_rows(contract.features, frame)}
+    assert not {tuple(row) for row in golden["rows"]} & people
+    counted = Counter(v for row in people for v in row if isinstance(v, float) and v != round(v, 2))
+    values = {value for value, count in counted.items() if count < CROWD}
+    assert len(values) > 1000
+    ids = re.compile(b"|".join(re.escape(key.encode()) for key in frame[contract.join_key]))
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "training_set"]
+    assert len(files) > 15
+    for path in files:
+        for content in contents(path):
+            assert not ids.search(content), path
+        if path.suffix == ".json" and path.parent.name != "plots":
+            assert not set(numbers(json.loads(path.read_text()))) & values, path
+
+
+def contents(path):
+    """The content of a file; of a zip file, that of its members too."""
+    yield path.read_bytes()
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            yield from (archive.read(name) for name in archive.namelist())
+
+
+def numbers(document):
+    """Every number anywhere in a JSON document."""
+    if isinstance(document, dict):
+        document = list(document.values())
+    if isinstance(document, list):
+        for item in document:
+            yield from numbers(item)
+    elif isinstance(document, (int, float)):
+        yield document
 
 
 def test_the_registered_model_is_an_ordinary_mlflow_model_on_raw_features(world, january, monkeypatch):

@@ -41,17 +41,20 @@
 {{- toYaml $jobs -}}
 {{- end -}}
 
-{{- /* Allowed connections: installed component or job -> the components, or `objectStore`, that it may connect to. */ -}}
+{{- /* Allowed connections: installed component or job -> the components, `objectStore` or `kubernetes`, that it may connect to. */ -}}
 {{- define "streamflow.talks" -}}
 {{- $facts := include "streamflow.facts" . | fromYaml -}}
 {{- $talks := dict -}}
 {{- range $name := include "streamflow.installed" . | fromYamlArray -}}
 {{-   $own := get $facts $name -}}
 {{-   $store := and $own.objectStore (include "streamflow.knob" (dict "root" $ "path" $own.objectStore)) -}}
-{{-   $_ := set $talks $name (ternary (append $own.talksTo "objectStore") $own.talksTo (not (empty $store))) -}}
+{{-   $targets := ternary (append $own.talksTo "objectStore") $own.talksTo (not (empty $store)) -}}
+{{-   $api := and $own.kubernetes (eq (include "streamflow.knob" (dict "root" $ "path" $own.kubernetes)) "true") -}}
+{{-   $_ := set $talks $name (ternary (append $targets "kubernetes") $targets (not (empty $api))) -}}
 {{- end -}}
 {{- range $name, $job := include "streamflow.jobs" . | fromYaml -}}
-{{-   $store := and $.Values.drops.url (hasKey ($job.volumes | default dict) "drops") -}}
+{{-   $volumes := $job.volumes | default dict -}}
+{{-   $store := or (and $.Values.drops.url (hasKey $volumes "drops")) (and $.Values.backups.url (hasKey $volumes "backups")) -}}
 {{-   $_ := set $talks $name (ternary (append $job.talksTo "objectStore") $job.talksTo (not (empty $store))) -}}
 {{- end -}}
 {{- toYaml $talks -}}

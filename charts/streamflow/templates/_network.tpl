@@ -58,6 +58,12 @@ component without a port, the rule names no port and allows all. Arguments: root
 {{- range .targets }}
 {{- if eq . "objectStore" }}
 - ports: [{port: 443}]
+{{- else if eq . "kubernetes" }}
+- ports: [{port: 443}, {port: 6443}]
+  {{- with $.root.Values.networkPolicy.kubernetesPeers }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- else if and (eq . "postgresql") (not $.root.Values.postgresql.enabled) }}
 - ports: [{port: {{ $.root.Values.externalDatabase.port }}}]
   {{- with $.root.Values.externalDatabase.cidrs }}

@@ -40,6 +40,14 @@ checked here: values.schema.json checks the knobs one by one.
 {{- if and .httpRoute.enabled (not .httpRoute.parentRefs) }}
 - "predict.httpRoute.enabled is true, but predict.httpRoute.parentRefs is empty: add at least one Gateway."
 {{- end }}
+{{- with $.Values.settings }}
+{{- if lt (int .predict.logRetentionDays) (int .predict.logLeastDays) }}
+- "settings.predict.logRetentionDays={{ .predict.logRetentionDays }} is less than settings.predict.logLeastDays={{ .predict.logLeastDays }}, so PostgreSQL would refuse to shorten the prediction log: raise the one, or lower the other."
+{{- end }}
+{{- if lt (int .jobs.historyDays) (int .jobs.historyLeastDays) }}
+- "settings.jobs.historyDays={{ .jobs.historyDays }} is less than settings.jobs.historyLeastDays={{ .jobs.historyLeastDays }}, so PostgreSQL would refuse to forget old runs: raise the one, or lower the other."
+{{- end }}
+{{- end }}
 {{- $needed := addf .preStopSeconds $.Values.settings.predict.drainSeconds -}}
 {{- if ge $needed (float64 .terminationGracePeriodSeconds) }}
 - "predict.terminationGracePeriodSeconds={{ .terminationGracePeriodSeconds }} is not longer than predict.preStopSeconds + settings.predict.drainSeconds = {{ $needed }}: pods would be killed while they drain. Raise it."

@@ -5,16 +5,20 @@ Besides the model, a version's run has the training set, the gate's reports and 
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from streamflow.mlflow_api.transport import PROXY, RegistryClient
+from streamflow.model_version import files
 
 _IN_MEMORY = 16 << 20
+_PIECE = 1 << 20
+_MOST_OF_A_MANIFEST = 16 << 20
 _FOLDER = "artifacts"
 Through = Callable[[str, IO[bytes], int], Iterator[tuple[str, IO[bytes], int]]]
 
@@ -24,43 +28,63 @@ class Packed:
     """Result of `pack`.
 
     Attributes:
-        files: Number of files in the archive.
+        digests: SHA-256 of each file in the archive, by path.
+        manifests: Content of the files named as a version's manifest, by path.
         versions: Versions whose files are in the archive.
         elsewhere: Versions left out, because their files are not stored behind the artifact proxy.
     """
 
-    files: int
+    digests: Mapping[str, str]
+    manifests: Mapping[str, bytes]
     versions: tuple[int, ...]
     elsewhere: tuple[int, ...]
 
 
-def pack(client: RegistryClient, model: str, target: Path) -> Packed:
-    """Write the files of all versions of a model into the tar file `target`.
+NOTHING = Packed({}, {}, (), ())
+
+
+def pack(client: RegistryClient, sources: Mapping[int, str], target: Path) -> Packed:
+    """Write the files of versions into the tar file `target`.
+
+    Args:
+        client: Client of MLflow.
+        sources: URI of each version's files.
+        target: Path of the archive.
 
     Raises:
         DependencyDown: MLflow does not answer.
     """
-    folders = {int(item["version"]): folder_of(str(item["source"])) for item in client.versions(model)}
-    files = 0
+    folders = {number: folder_of(source) for number, source in sources.items()}
+    digests: dict[str, str] = {}
+    manifests: dict[str, bytes] = {}
     with tarfile.open(target, "w") as tar:
         for folder in sorted({folder for folder in folders.values() if folder}):
             for path in client.listed(folder):
                 with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(target.parent)) as content:
                     client.download(path, content)
-                    _add(tar, path, content)
-                files += 1
+                    digests[path] = _add(tar, path, content)
+                    if path.rpartition("/")[2] == files.MANIFEST:
+                        content.seek(0)
+                        manifests[path] = content.read(_MOST_OF_A_MANIFEST)
     return Packed(
-        files,
+        digests,
+        manifests,
         tuple(sorted(number for number, folder in folders.items() if folder)),
         tuple(sorted(number for number, folder in folders.items() if not folder)),
     )
 
 
-def _add(tar: tarfile.TarFile, path: str, content: IO[bytes]) -> None:
+def _add(tar: tarfile.TarFile, path: str, content: IO[bytes]) -> str:
+    """Add a file; return its SHA-256."""
     entry = tarfile.TarInfo(path)
     entry.size = content.tell()
     content.seek(0)
+    digest = hashlib.sha256()
+    while piece := content.read(_PIECE):
+        digest.update(piece)
+    content.seek(0)
     tar.addfile(entry, content)
+    return digest.hexdigest()
 
 
 def _as_they_are(path: str, content: IO[bytes], size: int) -> Iterator[tuple[str, IO[bytes], int]]:
@@ -89,13 +113,17 @@ def unpack(client: RegistryClient, archive: Path, through: Through = _as_they_ar
     return files
 
 
+def path_of(source: str) -> str:
+    """Path in the artifact proxy of the folder that a URI names. Pure."""
+    return source.partition(":/")[2].strip("/")
+
+
 def folder_of(source: str) -> str:
     """Folder of a version's run in the artifact proxy; "" if the version is stored elsewhere. Pure.
 
     mlflow-artifacts:/1/0e06fd/artifacts/model -> 1/0e06fd/artifacts
     """
-    scheme, _, path = source.partition(":/")
-    parts = path.strip("/").split("/")
-    if scheme != PROXY or _FOLDER not in parts:
+    parts = path_of(source).split("/")
+    if source.partition(":/")[0] != PROXY or _FOLDER not in parts:
         return ""
     return "/".join(parts[: parts.index(_FOLDER) + 1])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.backup import archive, erased
+from streamflow.backup import archive, erased, references
 from streamflow.backup import dump as dumps
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres import catalog, locks
@@ -29,30 +29,32 @@ def backup(
 ) -> BackupResult:
     """Write a backup into a new folder. The manifest is written last; a folder without one is not a backup.
 
+    The order is that of references: the ledger and the source tables, MLflow, then the files of the versions that MLflow
+    had. So what one part refers to is in the next, and `references.check` confirms it.
+
     Raises:
         UsageError: `pg_dump` is not installed.
         Busy: Another process held the promotion lock for too long.
         DependencyDown: PostgreSQL or MLflow does not answer; no older backup was deleted.
-        StreamFlowError: `pg_dump` failed; no older backup was deleted.
+        StreamFlowError: `pg_dump` failed, or something that the ledger refers to is missing; no older backup was deleted.
     """
     moment = datetime.now(UTC)
-    folder = backup_settings.folder / moment.strftime(_NAME)
-    # For its owner alone: the dumps have the data of every user.
-    folder.mkdir(parents=True, mode=0o700)
+    folder = _new_folder(backup_settings.folder, moment)
     try:
-        # Databases before files, so that the files of every version in the dump are among those copied.
-        with contextlib.ExitStack() as sessions:
-            snapshots = _snapshots(database, mlflow.registered_model, sessions)
-            databases = {key: _dump(database, snapshot, folder) for key, snapshot in snapshots.items()}
-        packed = archive.Packed(0, (), ())
+        dumped = _dump_databases(database, mlflow.registered_model, folder)
+        known, packed = dumped.registry, None
         if backup_settings.artifacts:
             with registry(mlflow) as client:
-                packed = archive.pack(client, mlflow.registered_model, folder / _ARTIFACTS)
+                if known is None:
+                    known = references.from_api(client.versions(mlflow.registered_model))
+                sources = {item.version: item.source for item in known.versions if not item.deleted}
+                packed = archive.pack(client, sources, folder / _ARTIFACTS)
+        checked = references.check(dumped.ledger, known, packed, backup_settings.except_versions)
         dump = dumps.Dump(
             made_at=moment.isoformat(),
-            revision=_revision(database),
-            databases=databases,
-            artifacts=dumps.described(folder, _ARTIFACTS) if backup_settings.artifacts else None,
+            revision=dumped.revision,
+            databases=dumped.databases,
+            artifacts=dumps.described(folder, _ARTIFACTS) if packed else None,
         )
         for file in dump.files():
             (folder / file.file).chmod(0o600)
@@ -61,20 +63,66 @@ def backup(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     erased.write_list(database, backup_settings.folder)
-    removed = outdated(
-        [path.parent.name for path in backup_settings.folder.glob(f"*/{dumps.MANIFEST}")],
-        backup_settings.keep,
-    )
-    for name in removed:
-        shutil.rmtree(backup_settings.folder / name)
+    packed = packed or archive.NOTHING
     return BackupResult(
         folder,
         {file.file: file.bytes for file in dump.files()},
-        {item.name: sum(table.rows for table in item.tables.values()) for item in databases.values()},
+        {item.name: sum(table.rows for table in item.tables.values()) for item in dump.databases.values()},
         packed.versions,
         packed.elsewhere,
-        tuple(removed),
+        _delete_outdated(backup_settings),
+        checked.deleted,
+        checked.unchecked,
     )
+
+
+def _new_folder(root: Path, moment: datetime) -> Path:
+    """Make the folder of a backup for its owner alone: the dumps have the data of every user."""
+    folder = root / moment.strftime(_NAME)
+    if not root.exists():
+        root.mkdir(parents=True)
+        root.chmod(0o700)
+    folder.mkdir()
+    # Whatever the umask is. A folder that existed before stays as its owner made it.
+    folder.chmod(0o700)
+    return folder
+
+
+@dataclass(frozen=True)
+class _Dumped:
+    """The dumped databases, and what was read from the same snapshots.
+
+    Attributes:
+        databases: The dumps.
+        revision: Schema revision of the platform's tables.
+        ledger: What the ledger refers to.
+        registry: What is in MLflow; None if its database is not on this server.
+    """
+
+    databases: dict[str, dumps.Database]
+    revision: str
+    ledger: references.Ledger
+    registry: references.Registry | None
+
+
+def _dump_databases(database: DatabaseSettings, model: str, folder: Path) -> _Dumped:
+    with contextlib.ExitStack() as sessions:
+        snapshots = _snapshots(database, model, sessions)
+        databases = {key: _dump(database, snapshot, folder) for key, snapshot in snapshots.items()}
+        platform = snapshots[dumps.PLATFORM].connection
+        ledger = references.read_ledger(platform, model)
+        known = None
+        if dumps.MLFLOW in snapshots:
+            known = references.read_registry(snapshots[dumps.MLFLOW].connection, model, ledger)
+        return _Dumped(databases, current(platform), ledger, known)
+
+
+def _delete_outdated(backup_settings: BackupSettings) -> tuple[str, ...]:
+    manifests = backup_settings.folder.glob(f"*/{dumps.MANIFEST}")
+    removed = outdated([path.parent.name for path in manifests], backup_settings.keep)
+    for name in removed:
+        shutil.rmtree(backup_settings.folder / name)
+    return tuple(removed)
 
 
 def outdated(names: list[str], keep: int) -> list[str]:
@@ -87,11 +135,6 @@ def _databases(database: DatabaseSettings) -> dict[str, str]:
     with transaction(database) as connection:
         found = catalog.databases(connection)
     return {key: name for key, name in wanted.items() if name in found}
-
-
-def _revision(database: DatabaseSettings) -> str:
-    with transaction(database) as connection:
-        return current(connection)
 
 
 @dataclass(frozen=True)
@@ -112,7 +155,7 @@ class _Snapshot:
 def _snapshots(
     database: DatabaseSettings, model: str, sessions: contextlib.ExitStack
 ) -> dict[str, _Snapshot]:
-    """Take a snapshot of each database, between two promotions.
+    """Take a snapshot of each database, the ledger's first, between two promotions.
 
     A promotion writes to the ledger and then to MLflow. A dump of one from before it, and of the other from after it,
     would be restored as a ledger whose end was cut off.

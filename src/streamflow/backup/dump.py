@@ -20,7 +20,16 @@ from streamflow.postgres import catalog, tls_relay
 from streamflow.postgres.names import quote
 from streamflow.settings import DatabaseSettings
 
+_OF_ROWS = ("DETAIL:", "CONTEXT:", "HINT:")
+"""Beginnings of the lines in which PostgreSQL quotes rows; logs hold no customer's."""
+
 MANIFEST = "manifest.json"
+DIGEST = "manifest.sha256"
+"""File with the manifest's own SHA-256, as `sha256sum --check` reads it."""
+
+_FORMAT = 2
+"""Layout of a backup. One without a number is of an earlier release, whose manifest has no digest."""
+
 PLATFORM, MLFLOW = "platform", "mlflow"
 
 
@@ -90,14 +99,45 @@ class Dump:
 
 
 def write(folder: Path, dump: Dump) -> None:
-    """Write the manifest. It makes the backup valid, so call this last."""
-    path = folder / MANIFEST
+    """Write the manifest and its digest. It makes the backup valid, so call this last."""
+    content = json.dumps({"format": _FORMAT, **asdict(dump)}, indent=1).encode()
+    for file in dump.files():
+        _persist(folder / file.file)
+    _write(folder / DIGEST, f"{hashlib.sha256(content).hexdigest()}  {MANIFEST}\n".encode())
+    # Renamed into place: what has a manifest counts as a backup, so half a manifest would push out an older backup.
+    part = folder / f".{MANIFEST}"
+    _write(part, content)
+    part.replace(folder / MANIFEST)
+    _persist(folder)
+
+
+def _write(path: Path, content: bytes) -> None:
     path.touch(mode=0o600)
-    path.write_text(json.dumps(asdict(dump), indent=1), encoding="utf-8")
+    path.chmod(0o600)
+    path.write_bytes(content)
+    _persist(path)
+
+
+def _persist(path: Path) -> None:
+    """Wait until a file or folder is on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def identity(folder: Path, dump: Dump) -> dict[str, str]:
+    """Which backup it is, for the audit trail: name of the folder, when it was made, and the manifest's SHA-256."""
+    return {
+        "backup": folder.resolve().name,
+        "made_at": dump.made_at,
+        "manifest_sha256": described(folder, MANIFEST).sha256,
+    }
 
 
 def read(folder: Path) -> Dump:
-    """Read a backup's manifest and check every file against it.
+    """Read a backup's manifest, and check it against its digest and every file against it.
 
     Raises:
         NotFound: The folder is not a backup.
@@ -109,17 +149,37 @@ def read(folder: Path) -> Dump:
             f"{folder} is not a backup: it has no {MANIFEST}.",
             hint="Name a folder that 'streamflow backup' made.",
         )
+    whole = path.read_bytes()
+    if problem := _other_manifest(folder, whole):
+        raise _corrupt(folder, [problem])
     try:
-        dump = _parsed(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError) as error:
+        content = json.loads(whole)
+        dump, numbered = _parsed(content), "format" in content
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refused(f"{path} is corrupt or was modified.", hint="Take another backup.") from error
-    if changed := [problem for file in dump.files() if (problem := _changed(folder, file))]:
-        raise Refused(
-            f"The backup in {folder} is corrupt or was modified. Nothing was restored.",
-            details=tuple(changed),
-            hint="Take another backup, or another copy of this one.",
-        )
+    changed = [problem for file in dump.files() if (problem := _changed(folder, file))]
+    if numbered and not (folder / DIGEST).is_file():
+        changed.insert(0, f"{DIGEST} is missing")
+    if changed:
+        raise _corrupt(folder, changed)
     return dump
+
+
+def _other_manifest(folder: Path, content: bytes) -> str:
+    """What is wrong with the manifest by its digest; "" if nothing is, or if there is no digest."""
+    path = folder / DIGEST
+    expected = f"{hashlib.sha256(content).hexdigest()}  {MANIFEST}\n".encode()
+    if path.is_file() and path.read_bytes() != expected:
+        return f"{MANIFEST} or {DIGEST} has changed: they do not fit each other"
+    return ""
+
+
+def _corrupt(folder: Path, problems: list[str]) -> Refused:
+    return Refused(
+        f"The backup in {folder} is corrupt or was modified. Nothing was restored.",
+        details=tuple(problems),
+        hint="Take another backup, or another copy of this one.",
+    )
 
 
 def newest(root: Path) -> Path:
@@ -195,8 +255,9 @@ def run(database: DatabaseSettings, program: str, *arguments: str) -> subprocess
 
 
 def failed(what: str, done: subprocess.CompletedProcess[str], hint: str) -> StreamFlowError:
-    """Make the error for a failed client program; `details` has the end of its stderr. Pure."""
-    return StreamFlowError(what, details=tuple(done.stderr.strip().splitlines()[-3:]), hint=hint)
+    """Make the error for a failed client program; `details` has the end of its stderr, without rows. Pure."""
+    lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith(_OF_ROWS)]
+    return StreamFlowError(what, details=tuple(lines[-3:]), hint=hint)
 
 
 def _path(program: str) -> str:

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.backup import archive, erased
+from streamflow.backup import archive, erased, former_trail
 from streamflow.backup import dump as dumps
 from streamflow.errors import DependencyDown, Refused, StreamFlowError, UsageError
 from streamflow.mlflow_api.transport import registry
 from streamflow.mlflow_server.accounts import create
+from streamflow.model_version import tags
 from streamflow.postgres import catalog
-from streamflow.postgres.engine import session
+from streamflow.postgres.engine import session, transaction
 from streamflow.postgres.job_results import RestoreResult
 from streamflow.postgres.names import PLATFORM, quote
-from streamflow.schema import prepare, roles
-from streamflow.settings import Backends, DatabaseSettings, ErasureSettings
+from streamflow.registry import actions, chain, moves, trail
+from streamflow.schema import prepare, privileges, roles, swap
+from streamflow.schema.migrate import upgrade
+from streamflow.settings import Backends, DatabaseSettings, ErasureSettings, MlflowSettings
 
-_RESTORING, _REPLACED = "_restoring", "_replaced"
 # First server version that knows `transaction_timeout`, which newer versions of pg_restore set.
 _KNOWS_EVERY_SETTING = 170000
 _UNKNOWN_SETTING = re.compile(r'unrecognized configuration parameter "transaction_timeout"')
@@ -36,9 +38,10 @@ def restore(
     folder: Path | None = None,
     *,
     replace: bool = False,
+    by: str = "restore",
     erasure: ErasureSettings | None = None,
 ) -> RestoreResult:
-    """Restore both databases and the files of the model versions.
+    """Restore both databases and the files of the model versions, and say so in the restored audit trail.
 
     Owners and privileges are those that the migration Job sets on this server, not those in the dump.
 
@@ -47,11 +50,13 @@ def restore(
         backups: Folder that holds the backups.
         folder: Folder of the backup; None takes the newest one.
         replace: Whether to replace databases that are not empty.
+        by: Who restores, for the audit trail.
         erasure: Key of the list of erasures; needed once somebody was erased.
 
     Raises:
         NotFound: There is no such backup.
-        Refused: A file of the backup has changed, or a database is not empty; nothing was done.
+        Refused: A file of the backup has changed, a database is not empty, or another restore is running; nothing was
+            done.
         UsageError: The login lacks the right to create databases.
         DependencyDown: PostgreSQL or MLflow does not answer.
         StreamFlowError: The restored tables differ from the manifest; the current databases are unchanged.
@@ -60,22 +65,23 @@ def restore(
     dump = dumps.read(folder)
     names = {key: _name(backends.database, key) for key in dump.databases}
     _check_login(backends.database)
-    if not replace:
-        _refuse_non_empty(backends.database, names)
-    accounts = backends.mlflow.accounts_folder
-    platform = names.get(dumps.PLATFORM, backends.database.name) + _RESTORING
-    known = erased.known(backends.database, backups)
-    restored = erased.Restored(backends.database, platform, _owner(backends.database), known)
-    with _restored_beside(
-        backends.database, folder, dump, names, accounts, restored, erasure or ErasureSettings()
-    ):
-        artifacts = 0
-        # Before the swap: if MLflow fails, the current databases stay in place.
-        if dump.artifacts:
-            with registry(backends.mlflow) as client:
-                artifacts = archive.unpack(client, folder / dump.artifacts.file, erased.Filter(restored))
-        restored.check_unchanged(backups)
-        _swap(backends.database, names)
+    with swap.exclusive(backends.database):
+        if not replace:
+            _refuse_non_empty(backends.database, names)
+        known = erased.known(backends.database, backups)
+        platform = names.get(dumps.PLATFORM, backends.database.name) + swap.RESTORING
+        restored = erased.Restored(backends.database, platform, _owner(backends.database), known)
+        with _restored_beside(backends.database, folder, dump, names):
+            _make_ready(backends, names, restored, erasure or ErasureSettings())
+            artifacts = 0
+            # Before the swap: if MLflow fails, the current databases stay in place.
+            if dump.artifacts:
+                with registry(backends.mlflow) as client:
+                    artifacts = archive.unpack(client, folder / dump.artifacts.file, erased.Filter(restored))
+            restored.check_unchanged(backups)
+            row = _swap(backends, names, dumps.identity(folder, dump), by)
+    if row is not None:
+        _move_anchor(backends, row)
     return RestoreResult(
         folder,
         dump.made_at,
@@ -85,6 +91,8 @@ def restore(
         },
         artifacts,
         (*restored.lines(), *_next(backends, dump)),
+        row.promotion_id if row else 0,
+        int(row.facts[actions.LOST_COUNT]) if row else 0,
     )
 
 
@@ -137,27 +145,43 @@ def _exists(database: DatabaseSettings, name: str) -> bool:
 
 @contextmanager
 def _restored_beside(
-    database: DatabaseSettings,
-    folder: Path,
-    dump: dumps.Dump,
-    names: Mapping[str, str],
-    accounts: Path | None,
-    restored: erased.Restored,
-    erasure: ErasureSettings,
+    database: DatabaseSettings, folder: Path, dump: dumps.Dump, names: Mapping[str, str]
 ) -> Iterator[None]:
     """Restore each database under a temporary name and compare it with the manifest; drop both on error."""
     try:
         for key, item in dump.databases.items():
-            _restore(database, folder, key, item, names[key] + _RESTORING)
-        if dumps.PLATFORM in names:
-            restored.apply(erasure)
-        _set_rights(database, names)
-        if accounts is not None and dumps.MLFLOW in names:
-            _set_accounts(database, names[dumps.MLFLOW] + _RESTORING, accounts)
+            _restore(database, folder, key, item, names[key] + swap.RESTORING)
         yield
     except BaseException:
-        _drop(database, [name + _RESTORING for name in names.values()])
+        _drop(database, [name + swap.RESTORING for name in names.values()])
         raise
+
+
+def _make_ready(
+    backends: Backends, names: Mapping[str, str], restored: erased.Restored, erasure: ErasureSettings
+) -> None:
+    """Do to the restored databases, which nobody uses yet, what has to be done before anything is served from them."""
+    database = backends.database
+    if dumps.PLATFORM in names:
+        with _as_owner(database, names[dumps.PLATFORM] + swap.RESTORING) as connection:
+            # A backup of an earlier release does not know the row that says where it came from.
+            upgrade(connection)
+        restored.apply(erasure)
+    _set_rights(database, names)
+    accounts = backends.mlflow.accounts_folder
+    if accounts is not None and dumps.MLFLOW in names:
+        _set_accounts(database, names[dumps.MLFLOW] + swap.RESTORING, accounts)
+
+
+@contextmanager
+def _as_owner(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
+    """Run a transaction in a restored database of the platform as its owner, if the server has that role."""
+    with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
+        has_roles = _has_roles(connection, database)
+    with session(database, name) as connection:
+        if has_roles:
+            connection.exec_driver_sql(f"SET LOCAL ROLE {quote(database.role_prefix + roles.OWNER)}")
+        yield connection
 
 
 def _restore(database: DatabaseSettings, folder: Path, key: str, item: dumps.Database, name: str) -> None:
@@ -211,17 +235,18 @@ def _has_roles(connection: sa.Connection, database: DatabaseSettings) -> bool:
 def _set_rights(database: DatabaseSettings, names: Mapping[str, str]) -> None:
     """Set owners and privileges on the restored databases, as the migration Job does."""
     fields = {
-        "name" if key == dumps.PLATFORM else "mlflow_name": name + _RESTORING for key, name in names.items()
+        "name" if key == dumps.PLATFORM else "mlflow_name": name + swap.RESTORING
+        for key, name in names.items()
     }
     plan = prepare.make_plan(database.model_copy(update=fields), {})
     with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
         if not _has_roles(connection, database):
             return
-        roles.ensure_database_rights(connection, plan)
+        privileges.ensure_database_rights(connection, plan)
     with session(database, plan.database) as connection:
-        roles.ensure_schemas(connection, plan)
-        roles.ensure_owners(connection, plan)
-        roles.ensure_grants(connection, plan)
+        privileges.ensure_schemas(connection, plan)
+        privileges.ensure_owners(connection, plan)
+        privileges.ensure_grants(connection, plan)
 
 
 def _set_accounts(database: DatabaseSettings, name: str, folder: Path) -> None:
@@ -234,42 +259,55 @@ def _set_accounts(database: DatabaseSettings, name: str, folder: Path) -> None:
     create(f"{url}&options=-crole%3D{role}" if owned else url, folder)
 
 
-def _swap(database: DatabaseSettings, names: Mapping[str, str]) -> None:
-    """Replace the current databases with the restored ones, both at once; connections to them are ended."""
-    _drop(database, [name + _REPLACED for name in names.values()])
-    with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
-        present = [name for name in names.values() if _exists(database, name)]
-        try:
-            for name in present:
-                # First, since pools reconnect at once, and a database in use cannot be renamed.
-                connection.exec_driver_sql(f"ALTER DATABASE {quote(name)} ALLOW_CONNECTIONS false")
-                catalog.disconnect(connection, name)
-            renames = [(name, name + _REPLACED) for name in present]
-            renames += [(name + _RESTORING, name) for name in names.values()]
-            # One transaction, so that the two databases never come from different backups.
-            connection.exec_driver_sql("BEGIN")
-            for old, new in renames:
-                connection.exec_driver_sql(f"ALTER DATABASE {quote(old)} RENAME TO {quote(new)}")
-            connection.exec_driver_sql("COMMIT")
-        except BaseException as error:
-            with suppress(sa.exc.DBAPIError):
-                connection.exec_driver_sql("ROLLBACK")
-                for name in present:
-                    connection.exec_driver_sql(f"ALTER DATABASE {quote(name)} ALLOW_CONNECTIONS true")
-            if not isinstance(error, sa.exc.DBAPIError):
-                raise
-            raise StreamFlowError(
-                "The restored databases could not be swapped in. The present databases are unchanged.",
-                details=(str(error.orig).strip().splitlines()[0],),
-                hint="Log in as an administrator who may end other sessions, and try again.",
-            ) from error
-    _drop(database, [name + _REPLACED for name in present])
+def _swap(
+    backends: Backends, names: Mapping[str, str], backup: Mapping[str, str], by: str
+) -> trail.Move | None:
+    """Record the restore in the restored trail, then replace the current databases with the restored ones.
+
+    Nobody sees the restored trail without the row, and nobody adds a row to the former one after it was read.
+
+    Returns:
+        The row; None if the backup has no trail.
+    """
+    database, model = backends.database, backends.mlflow.registered_model
+    platform = names.get(dumps.PLATFORM)
+    if platform is None:
+        swap.swap(database, list(names.values()))
+        return None
+    backup = {**backup, actions.ANCHOR: _anchor_of(backends.mlflow)}
+    with ExitStack() as stack:
+        former = former_trail.FormerTrail()
+        if _exists(database, platform):
+            former = stack.enter_context(former_trail.unchanged(database, platform, model))
+        with _as_owner(database, platform + swap.RESTORING) as connection:
+            row = former_trail.record(connection, model, former, backup, by)
+        swap.swap(database, list(names.values()), last=former.session)
+    return row
+
+
+def _anchor_of(mlflow: MlflowSettings) -> str:
+    """The row that MLflow names as the newest before the restore; "" if it names none or does not say."""
+    try:
+        return moves.anchor(mlflow)
+    except StreamFlowError:
+        return ""
+
+
+def _move_anchor(backends: Backends, row: trail.Move) -> None:
+    """Let MLflow name the restore's row as the newest; if this account may not, the registrar does it."""
+    model = backends.mlflow.registered_model
+    with (
+        suppress(StreamFlowError),
+        registry(backends.mlflow) as client,
+        transaction(backends.database) as now,
+    ):
+        if client.model(model) and chain.has_row(now, client.model_tags(model).get(tags.AUDIT, "")):
+            client.set_model_tag(model, tags.AUDIT, f"{row.promotion_id}:{row.hash}")
 
 
 def _drop(database: DatabaseSettings, names: list[str]) -> None:
     with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
-        for name in names:
-            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {quote(name)} WITH (FORCE)")
+        swap.drop(connection, names)
 
 
 def _next(backends: Backends, dump: dumps.Dump) -> tuple[str, ...]:

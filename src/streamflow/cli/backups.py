@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streamflow.cli.output import AsJson, print_json, working
+from streamflow.cli.output import AsJson, me, print_json, working
 
 
 def backup(as_json: AsJson = False) -> None:
@@ -16,11 +16,10 @@ def backup(as_json: AsJson = False) -> None:
     Example: STREAMFLOW_BACKUP__FOLDER=~/backups streamflow backup
     """
     from streamflow import settings as settings_module
-    from streamflow.backup import backup
+    from streamflow.jobs import backup
 
     with working("Backing up", quiet=as_json):
-        settings = settings_module.load()
-        done = backup.backup(settings.database, settings.mlflow, settings.backup)
+        done = backup.backup(settings_module.load())
     if as_json:
         print_json(done)
         return
@@ -28,14 +27,26 @@ def backup(as_json: AsJson = False) -> None:
     typer.echo(f"The backup is in {done.folder}: {size:.1f} MB, {sum(done.rows.values()):,} rows,")
     typer.echo(f"{len(done.versions)} model versions. {len(done.removed)} older backups were removed.")
     if done.elsewhere:
-        listed = ", ".join(map(str, done.elsewhere))
-        typer.echo(f"Not in it, because they are not behind MLflow's artifact proxy: versions {listed}.")
+        typer.echo(
+            f"Not in it, because they are not behind MLflow's artifact proxy: versions {_listed(done.elsewhere)}."
+        )
+    if done.deleted:
+        typer.echo(f"Deleted in MLflow, though the audit trail knows them: versions {_listed(done.deleted)}.")
+    if done.unchecked:
+        typer.echo(f"In it, but made by no training of StreamFlow: versions {_listed(done.unchecked)}.")
+    if done.url:
+        typer.echo(f"Copied to {done.url}")
     typer.echo(f"Back: streamflow restore {done.folder}")
+
+
+def _listed(versions: tuple[int, ...]) -> str:
+    return ", ".join(map(str, versions))
 
 
 def restore(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="The backup; default: the newest one.")
+        Path | None,
+        typer.Argument(metavar="[FOLDER]", help="The backup, or its name; default: the newest one."),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace databases that contain drops or model versions.")
@@ -50,13 +61,19 @@ def restore(
     Example: streamflow restore backups/2024-03-01T000000.000000Z
     """
     from streamflow import settings as settings_module
-    from streamflow.backup import restore
+    from streamflow.backup import object_store, restore
     from streamflow.cli.db import as_admin
 
     with working("Restoring", quiet=as_json):
         settings = as_admin(settings_module.load(), admin_user_file)
+        chosen = object_store.fetched(settings.backup, folder)
         done = restore.restore(
-            settings.backends, settings.backup.folder, folder, replace=replace, erasure=settings.erasure
+            settings.backends,
+            settings.backup.folder,
+            chosen,
+            replace=replace,
+            by=me(),
+            erasure=settings.erasure,
         )
     if as_json:
         print_json(done)
@@ -65,5 +82,7 @@ def restore(
         f"The backup of {done.made_at} is back: {sum(done.rows.values()):,} rows, equal to the manifest's,"
     )
     typer.echo(f"and {done.artifacts} files of model versions.")
+    if done.lost:
+        typer.echo(f"Row {done.row} of the audit trail names the {done.lost} rows that were lost of it.")
     for step in done.next:
         typer.echo(step)

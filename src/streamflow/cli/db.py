@@ -16,6 +16,7 @@ from streamflow.postgres.names import quote
 from streamflow.schema import migrate as migrations
 from streamflow.schema import prepare as preparing
 from streamflow.schema import roles as role_table
+from streamflow.schema import swap
 from streamflow.settings import DatabaseSettings, Settings
 
 app = typer.Typer(no_args_is_help=True, help="The database: migrations, roles, readiness, clock.")
@@ -32,7 +33,17 @@ _CLOCKS = {
 @app.command()
 def migrate() -> None:
     """Migrate the platform's tables to the newest revision."""
-    typer.echo(_revision(migrations.migrate(settings_module.load().database)))
+    settings = settings_module.load()
+    _heal(settings.database)
+    revision = migrations.migrate(settings.database)
+    preparing.set_least_kept(settings.database, settings.least_kept)
+    typer.echo(_revision(revision))
+
+
+def _heal(database: DatabaseSettings) -> None:
+    """Clean up after a restore that was killed, and say what was done."""
+    for line in swap.heal(database):
+        typer.echo(line, err=True)
 
 
 @app.command("upgrade-mlflow")
@@ -59,7 +70,7 @@ def prepare(
     admin_user_file: Annotated[Path | None, typer.Option(help="File with the administrator's name.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for PostgreSQL.")] = 300.0,
 ) -> None:
-    """Wait for PostgreSQL; create roles, databases and schemas; run migrations; set grants."""
+    """Wait for PostgreSQL; create roles, databases and schemas; run migrations; set grants and least retentions."""
     settings = as_admin(settings_module.load(), admin_user_file)
     server = as_admin(settings, None, name=preparing.MAINTENANCE_DATABASE) if roles else settings
     preparing.wait(
@@ -69,7 +80,9 @@ def prepare(
         timeout,
         on_wait=lambda reason: typer.echo(f"Waiting: {reason}", err=True),
     )
+    _heal(settings.database)
     revision = preparing.prepare(settings.database, preparing.passwords_in(passwords), with_roles=roles)
+    preparing.set_least_kept(settings.database, settings.least_kept)
     typer.echo(_revision(revision))
 
 

@@ -118,12 +118,21 @@ def simulate_command(
 
 
 @app.command("list")
-def list_drops(as_json: AsJson = False) -> None:
+def list_drops(
+    *,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Verify first that no drop was changed or removed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the ingested drops, by as-of and then by load time."""
-    from streamflow.drops import ledger
+    from streamflow.drops import chain, ledger
     from streamflow.postgres.engine import transaction
 
-    with transaction(settings_module.load().database) as connection:
+    database = settings_module.load().database
+    if verify:
+        chain.verify(database)
+    with transaction(database) as connection:
         entries = ledger.entries(connection)
     if as_json:
         print_json([dataclasses.asdict(entry) for entry in entries])

@@ -11,7 +11,6 @@ import importlib
 import os
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from streamflow.cli.output import show_trace, trace_without_messages
 from streamflow.errors import StreamFlowError, UsageError
 
 LAPTOP, DATA, MODELS, PLATFORM = "Laptop", "Data", "Models", "Platform"
@@ -215,12 +215,12 @@ def run(command: Callable[[], Any]) -> int:
         return 130
     except StreamFlowError as error:
         if _debug():
-            traceback.print_exc()
+            show_trace(error)
         _tell(error)
         return error.exit_code
     except Exception as error:
         if _debug():
-            traceback.print_exc()
+            show_trace(error)
         _tell_unexpected(error)
         return 1
     return 0
@@ -241,18 +241,26 @@ def _tell_unexpected(error: Exception) -> None:
         fg="red",
         err=True,
     )
-    where = _keep_trace("".join(traceback.format_exception(error)))
+    where = _keep_trace("".join(trace_without_messages(error)))
     typer.echo(
         f"The full trace was written to {where}. 'streamflow doctor' looks for known causes.", err=True
     )
+
+
+def _words() -> str:
+    """The command and the options that it was called with, without arguments and values."""
+    called = sys.argv[1:]
+    command = [word for word in called[:1] if word in COMMANDS]
+    options = [word.partition("=")[0] for word in called if word.startswith("--")]
+    return " ".join(["streamflow", *command, *options])
 
 
 def _keep_trace(text: str) -> Path:
     name = f"cli-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
     home = Path(os.environ.get("STREAMFLOW_HOME") or ".streamflow")
     # Neither a folder that cannot be written nor a character that cannot be encoded hides the error itself.
-    # The command without its arguments, which may name a person.
-    content = (" ".join(sys.argv[:2]) + "\n\n" + text).encode("utf-8", "backslashreplace")
+    # Nor does an argument, such as a customer's key, stay in the file.
+    content = f"{_words()}\n\n{text}".encode("utf-8", "backslashreplace")
     for folder in (home, None):
         try:
             where = (

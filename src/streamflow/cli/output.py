@@ -1,4 +1,4 @@
-"""What commands print: one JSON document for scripts, tables for people."""
+"""What commands print: one JSON document for scripts, tables for people, traces for who looks for a bug."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 import getpass
 import json
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -120,3 +121,19 @@ def me() -> str:
     except (KeyError, OSError):
         # A container may run as a number without a name.
         return "unknown"
+
+
+def show_trace(error: BaseException) -> None:
+    """Print a trace; with messages only on a terminal, because elsewhere it may end in a log."""
+    terminal = sys.stderr.isatty()
+    sys.stderr.write(
+        "".join(traceback.format_exception(error) if terminal else trace_without_messages(error))
+    )
+
+
+def trace_without_messages(error: BaseException) -> list[str]:
+    """The trace of an exception and of its causes, without their messages, which may quote a customer's values."""
+    cause = error.__cause__ or error.__context__
+    before = [*trace_without_messages(cause), "\nwhich led to\n\n"] if cause is not None else []
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    return [*before, *traceback.format_tb(error.__traceback__), f"{name}\n"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -126,18 +128,33 @@ def history(
             metavar="WHY", help="Record that rows were lost, with this reason; the chain is then valid again."
         ),
     ] = None,
+    verify_with: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="PUBLIC_KEY",
+            help="Public key (PEM) that the registrar's signatures must match; may be repeated.",
+        ),
+    ] = None,
+    head: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Copy of a signed head that was kept elsewhere, to verify against."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List every promotion and rollback: who, when, from, to and why; and verify that no row was changed.
 
-    Example: streamflow models history
+    Example: streamflow models history --verify-with public-key.pem
     """
     from streamflow.errors import DependencyDown
-    from streamflow.registry import chain, moves, trail
+    from streamflow.registry import chain, heads, moves, trail
     from streamflow.registry.acknowledge import acknowledge as record_loss
     from streamflow.settings import load
 
     settings = load()
+    keys = [heads.read_public_key(path) for path in verify_with or ()]
+    kept = _kept_head(head, keys)
     if acknowledge is not None:
         record_loss(settings.database, settings.mlflow, why=acknowledge, by=me())
     note, anchor = "", ""
@@ -149,29 +166,71 @@ def history(
         note = f"{error.what} Rows cut off at the end would not be noticed."
     rows = trail.history(settings.database, settings.mlflow.registered_model)
     if not as_json:
-        print_table(
-            ("#", "at (UTC)", "by", "login", "what", "version", "gate", "why"),
-            [
-                (
-                    str(move.promotion_id),
-                    move.moved_at,
-                    move.moved_by,
-                    move.login,
-                    f"{move.action} {move.alias}",
-                    f"{move.from_version or '-'} → {move.to_version or '-'}",
-                    move.gate.get("verdict"),
-                    move.why + _since(move),
-                )
-                for move in rows
-            ],
-        )
-    head = chain.verify(settings.database, anchor)
+        _show_rows(rows)
+    newest = chain.verify(settings.database, anchor)
+    losses = chain.losses(chain.links(settings.database))
+    verdict = heads.verify(settings.database, keys, kept) if keys else None
     if as_json:
-        print_json({"moves": rows, "head": head, "chain": "holds", "note": note})
+        signatures = {"signatures": verdict} if verdict else {}
+        told = {"head": newest, "chain": "holds", "losses": losses, "note": note}
+        print_json({"moves": rows, **told, **signatures})
         return
-    typer.echo(f"The chain of these rows holds. Newest hash: {head}")
+    typer.echo(f"The chain of these rows holds. Newest hash: {newest}")
+    for loss in losses:
+        typer.echo(loss)
+    if verdict is not None:
+        _show_verdict(verdict)
     if note:
         typer.echo(note)
+
+
+def _show_rows(rows: Sequence[Any]) -> None:
+    print_table(
+        ("#", "at (UTC)", "by", "login", "what", "version", "gate", "why"),
+        [
+            (
+                str(move.promotion_id),
+                move.moved_at,
+                move.moved_by,
+                move.login,
+                f"{move.action} {move.alias}",
+                f"{move.from_version or '-'} → {move.to_version or '-'}",
+                move.gate.get("verdict"),
+                move.why + _since(move),
+            )
+            for move in rows
+        ],
+    )
+
+
+def _kept_head(path: Path | None, keys: list[str]) -> Any:
+    from streamflow.errors import UsageError
+    from streamflow.registry import heads
+
+    if path is None:
+        return None
+    if not keys:
+        raise UsageError(
+            "A copy of a signed head is verified with the public key of its signature.",
+            hint="Add --verify-with PUBLIC_KEY.",
+        )
+    try:
+        return heads.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} holds no signed head that can be read.",
+            hint="Name a file `head.json` that the registrar wrote.",
+        ) from error
+
+
+def _show_verdict(verdict: Any) -> None:
+    if verdict.signed is not None:
+        later = f"; {verdict.unsigned} later row(s) are not signed yet" if verdict.unsigned else ""
+        typer.echo(
+            f"Signed up to row {verdict.signed.promotion_id} at {verdict.signed.signed_at[:19]} UTC{later}."
+        )
+    for sentence in verdict.lost:
+        typer.echo(sentence)
 
 
 def at(
@@ -191,7 +250,14 @@ def at(
 
     settings, when = load(), parse_moment(moment)
     move = trail.at(settings.database, settings.mlflow.registered_model, when)
-    if perhaps := trail.uncertain(trail.history(settings.database, settings.mlflow.registered_model), when):
+    moves = trail.history(settings.database, settings.mlflow.registered_model)
+    if restored := trail.lost(moves, when):
+        typer.echo(
+            f"Rows of that time were lost by the restore in row {restored.promotion_id}, which names them in"
+            " 'streamflow models history --json'; another version may have been in production.",
+            err=True,
+        )
+    if perhaps := trail.uncertain(moves, when):
         typer.echo(
             f"Perhaps {transitions.named(perhaps.to_version)} was there already: it was promoted in MLflow itself"
             f"{_since(perhaps)}, and noticed at {perhaps.moved_at:%Y-%m-%d %H:%M:%S} UTC.",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
-import traceback
 from typing import Annotated, Any
 
 import typer
 
-from streamflow.cli.output import AsJson, print_json, working
+from streamflow.cli.output import AsJson, print_json, show_trace, working
 from streamflow.errors import DependencyDown, StreamFlowError
 
 _RUN_ID_LENGTH = 32
@@ -52,7 +51,7 @@ def reproduce(
         if isinstance(error, StreamFlowError) and error.exit_code != StreamFlowError.exit_code:
             raise
         if load().log.debug:
-            traceback.print_exc()
+            show_trace(error)
         more = (*error.details, error.hint) if isinstance(error, StreamFlowError) else ()
         done = dataclasses.asdict(cannot_tell(run, in_words(error), *filter(None, more)))
     if as_json:

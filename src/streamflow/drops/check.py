@@ -81,6 +81,13 @@ def header_order(table: SourceTable, header: Sequence[str]) -> tuple[list[int], 
     """
     folded = [name.casefold() for name in header]
     wanted = {name.casefold(): name for name in table.column_names}
+    known = len(wanted.keys() & set(folded))
+    if 2 * known < len(wanted):
+        # The line may be a row, so nothing of it is quoted: the message ends in the log of a job.
+        raise FileError(
+            f"names {known} of its {len(wanted)} columns in the first line; is the header missing?"
+            f" (expected: {', '.join(table.column_names)})."
+        )
     problems = []
     if missing := [name for key, name in wanted.items() if key not in folded]:
         problems.append(f"lacks the column(s) {', '.join(missing)}")

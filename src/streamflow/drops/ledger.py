@@ -30,6 +30,7 @@ class LedgerEntry:
         origin: Folder that the drop was loaded from.
         accepted: Number of rows stored in source tables.
         quarantined: Number of rejected rows.
+        login: Login that loaded the drop, as PostgreSQL authenticated it; None for drops from before it was recorded.
     """
 
     drop_id: str
@@ -41,6 +42,7 @@ class LedgerEntry:
     origin: str
     accepted: int
     quarantined: int
+    login: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Copy complete drops from an object store to a local folder."""
+"""Copy complete drops from an object store to a local folder; what backups in one need too."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class RemoteDrops:
                 name = PurePosixPath(path).name
                 target = folder / _file_name(name, ".csv")
                 with self._failures():
-                    copied = _copy(self._store, path, target, size + 1)
+                    copied = copy(self._store, path, target, size + 1)
                 if copied != size:
                     raise FileError(
                         f"holds {shown(name)}, which had {size:,} bytes when it was listed and changed while it was"
@@ -113,21 +113,36 @@ class RemoteDrops:
                 " or raise the setting and the size of the job's temporary folder."
             )
 
-    @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
-        url = self._rules.inbox
-        try:
-            yield
-        except ValueError as error:
-            raise UsageError(
-                f"The inbox {url} is not the URL of an object store: {error}",
-                hint="Correct STREAMFLOW_INGEST__INBOX, for example s3://bucket/drops.",
-            ) from error
-        except OSError as error:
-            raise DependencyDown(
-                f"The inbox {url} cannot be read: {shown(str(error), limits.SHOWN_REASON_CHARACTERS)}",
-                hint="Check STREAMFLOW_INGEST__INBOX, and the credentials in the job's environment.",
-            ) from error
+    def _failures(self) -> contextlib.AbstractContextManager[None]:
+        return failures("inbox", self._rules.inbox, "STREAMFLOW_INGEST__INBOX", "s3://bucket/drops")
+
+
+@contextlib.contextmanager
+def failures(what: str, url: str, setting: str, example: str) -> Iterator[None]:
+    """Translate the errors of an object store.
+
+    Args:
+        what: What is in the store, in one word.
+        url: Its URL.
+        setting: Variable with that URL.
+        example: A URL that would be right.
+
+    Raises:
+        UsageError: The URL does not name an object store.
+        DependencyDown: The store does not answer, or denies access.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(
+            f"The {what} {url} is not the URL of an object store: {error}",
+            hint=f"Correct {setting}, for example {example}.",
+        ) from error
+    except OSError as error:
+        raise DependencyDown(
+            f"The {what} {url} cannot be used: {shown(str(error), limits.SHOWN_REASON_CHARACTERS)}",
+            hint=f"Check {setting}, and the credentials in the job's environment.",
+        ) from error
 
 
 def _complete(store: Any, root: str, known: Collection[date], pause: Callable[[float], None]) -> Listing:
@@ -176,10 +191,10 @@ def _is_wanted(path: PurePosixPath) -> bool:
     return path.name == CHECKSUMS or path.suffix.lower() == ".csv"
 
 
-def _copy(store: Any, path: str, target: Path, most: int) -> int:
+def copy(store: Any, path: str, target: Path, most: int) -> int:
     """Copy the first bytes of an object, `most` of them if it has so many, and return their number."""
     count = 0
-    with store.open_input_stream(path) as source, target.open("wb") as copy:
+    with store.open_input_stream(path) as source, target.open("wb") as file:
         while part := source.read(min(_COPY_BYTES, most - count)):
-            count += copy.write(part)
+            count += file.write(part)
     return count

@@ -255,12 +255,13 @@ def judge(connection: sa.Connection, item: StagedFile, max_bad_share: float) -> 
         return
     examples = connection.execute(
         sa.text(
-            f"SELECT line, column_name, value, reason FROM {QUARANTINE} WHERE table_name = :table"
+            f"SELECT line, column_name, reason FROM {QUARANTINE} WHERE table_name = :table"
             " AND reason <> :erased ORDER BY line LIMIT :most"
         ),
         {"table": item.file.table.name, "erased": ERASED, "most": _EXAMPLES},
     )
-    shown = "; ".join(described(row.line, row.column_name, row.value, row.reason) for row in examples)
+    # Without values: this problem ends in the log of a job, and in its recorded result.
+    shown = "; ".join(described(row.line, row.column_name, None, row.reason) for row in examples)
     item.problems.append(
         f"{item.file.name} has {bad} bad rows of {item.lines} ({share:.1%}), more than the"
         f" {max_bad_share:.1%} allowed by STREAMFLOW_INGEST__MAX_BAD_SHARE. The first: {shown}."
@@ -268,7 +269,14 @@ def judge(connection: sa.Connection, item: StagedFile, max_bad_share: float) -> 
 
 
 def described(line: int, column: str | None, value: str | None, reason: str) -> str:
-    """Describe a rejected record, for example "line 3: age '200' is not between 0 and 120"."""
+    """Describe a rejected record, for example "line 3: age '200' is not between 0 and 120".
+
+    Args:
+        line: Line of the file.
+        column: The invalid column; None when the whole record is malformed.
+        value: Original text of the cell; None leaves it out.
+        reason: Why the record was rejected.
+    """
     quoted = "" if value is None else f"'{shown(value)}' "
     shown_reason = shown(reason, limits.SHOWN_REASON_CHARACTERS)
     return f"line {line}: {f'{column} {quoted}' if column else ''}{shown_reason}"

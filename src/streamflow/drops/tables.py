@@ -1,4 +1,7 @@
-"""Create the source tables in PostgreSQL from their declarations: append-only, with as_of and loaded_at."""
+"""Create the source tables in PostgreSQL from their declarations: append-only, with as_of and loaded_at.
+
+Triggers keep rows from being changed or deleted, and from having other dates than their drop; migration 0012 says how.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,16 @@ from streamflow.repo.definitions import FeatureRepo
 SCHEMA = SOURCE
 """Name of the schema of the source tables."""
 
+_TRIGGERS = {
+    "append_only": "BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} FOR EACH STATEMENT"
+    " EXECUTE FUNCTION streamflow.refuse_unless_erasing()",
+    "rows_checked": "AFTER INSERT ON {table} REFERENCING NEW TABLE AS added FOR EACH STATEMENT"
+    " EXECUTE FUNCTION streamflow.check_source_rows()",
+}
+
 
 def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
-    """Create missing source tables and add missing columns. Never drops or changes a column.
+    """Create missing source tables, and add missing columns and triggers. Never drops or changes a column.
 
     A role without the right to create tables may call this too: no DDL is sent unless something is missing.
     """
@@ -30,6 +40,17 @@ def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
                     f"ALTER TABLE {quote(SCHEMA, table.name)}"
                     f" ADD COLUMN IF NOT EXISTS {quote(column.name)} {types.of(column.type).postgres[0]}"
                 )
+    for name, trigger in catalog.missing_triggers(connection, SCHEMA, list(_TRIGGERS)):
+        definition = _TRIGGERS[trigger].format(table=quote(SCHEMA, name))
+        connection.exec_driver_sql(f"CREATE TRIGGER {trigger} {definition}")
+
+
+def unguarded(connection: sa.Connection) -> tuple[str, ...]:
+    """Describe source tables whose rows could be changed unnoticed, because a trigger is missing or disabled."""
+    missing = catalog.missing_triggers(connection, SCHEMA, list(_TRIGGERS), everybodys=True)
+    return tuple(
+        f"The table {SCHEMA}.{table} is without its trigger {trigger}." for table, trigger in missing
+    )
 
 
 def column_definitions(table: SourceTable) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamflow.backup import object_store
 from streamflow.backup import restore as restores
 from streamflow.postgres.job_results import RestoreResult
 from streamflow.settings import Settings
@@ -9,4 +10,7 @@ from streamflow.settings import Settings
 
 def restore(settings: Settings) -> RestoreResult:
     """Restore the newest backup, unless a database contains data; see `backup.restore`."""
-    return restores.restore(settings.backends, settings.backup.folder, erasure=settings.erasure)
+    newest = object_store.fetched(settings.backup, None)
+    return restores.restore(
+        settings.backends, settings.backup.folder, newest, by="job restore", erasure=settings.erasure
+    )

@@ -78,9 +78,9 @@ def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> _Ended:
         logger.error("failed", error=str(error))
         return _Ended("failed", error.exit_code, str(error))
     except Exception as error:
-        # A bug: log the traceback, but record a single line.
+        # A bug: log where it happened, and record a single line.
         logger.exception("failed")
-        return _Ended("failed", 1, f"{type(error).__name__}: {error}")
+        return _Ended("failed", 1, log.place(error))
 
 
 def _record(settings: Settings, name: str, ended: _Ended, seconds: float, logger: Any) -> None:
@@ -93,7 +93,7 @@ def _record(settings: Settings, name: str, ended: _Ended, seconds: float, logger
             job_results.forget(connection, name, settings.jobs.history_days)
     except (StreamFlowError, sa.exc.DBAPIError) as error:
         # The job has done its work, so do not fail it. The alert JobNotRun reports the missing record.
-        logger.error("outcome not recorded, or old outcomes not removed", error=str(error).splitlines()[0])
+        logger.error("outcome not recorded, or old outcomes not removed", **log.describe(error))
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from streamflow.errors import Refused, StreamFlowError, UsageError
+from streamflow.registry import heads
 from streamflow.settings import STACK_FILE
 
 LOOPBACK = "127.0.0.1"
@@ -49,6 +50,14 @@ def erasure_key(home: Path) -> Path:
 def _secret(path: Path) -> Path:
     if not path.is_file():
         _write_private(path, secrets.token_urlsafe(32) + "\n")
+    return path
+
+
+def signing_key(home: Path) -> Path:
+    """File with the key that signs the audit trail; generated on first use."""
+    path = home / "signing-key.pem"
+    if not path.is_file():
+        _write_private(path, heads.new_private_key())
     return path
 
 

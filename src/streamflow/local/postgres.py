@@ -116,6 +116,10 @@ def start(server: Server, environment: dict[str, str] | None = None) -> Running:
         # JIT compilation takes longer than these short queries run.
         "jit": "off",
         "log_line_prefix": "%m [%p] ",
+        # Logs name no customer: no row in the details of an error, and neither statements nor their parameters.
+        "log_error_verbosity": "terse",
+        "log_min_error_statement": "panic",
+        "log_parameter_max_length_on_error": "0",
     }
     if not server.durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

@@ -88,7 +88,12 @@ def stack_settings(base: Settings, home: Path, ports: Mapping[str, int], passwor
             "server_url": f"http://{LOOPBACK}:{ports[FEAST]}",
         },
         predict={"host": LOOPBACK, "port": ports[PREDICT]},
-        promotion={"registrar_port": ports[REGISTRAR], "api_port": ports[PROMOTIONS]},
+        promotion={
+            "registrar_port": ports[REGISTRAR],
+            "api_port": ports[PROMOTIONS],
+            "signing_key_file": homes.signing_key(home),
+            "head_file": home / "audit-trail" / "head.json",
+        },
         erasure={"key_file": base.erasure.key_file or homes.erasure_key(home)},
     )
 
@@ -159,6 +164,10 @@ def http_services(settings: Settings) -> dict[str, Service]:
             REGISTRAR,
             (sys.executable, "-m", "streamflow", "serve", "registrar"),
             {name: value for name, value in os.environ.items() if name.startswith("STREAMFLOW_PROMOTION__")}
+            | {
+                "STREAMFLOW_PROMOTION__SIGNING_KEY_FILE": str(settings.promotion.signing_key_file),
+                "STREAMFLOW_PROMOTION__HEAD_FILE": str(settings.promotion.head_file),
+            }
             | addresses(settings),
             f"http://{LOOPBACK}:{settings.promotion.registrar_port}",
             "/healthz",

@@ -125,7 +125,9 @@ def _choose_ports(home: Path, base: Settings, tell: Callable[[str], None]) -> di
 
 
 def _start_postgres(settings: Settings, tell: Callable[[str], None]) -> None:
+    from streamflow.schema import swap
     from streamflow.schema.migrate import migrate
+    from streamflow.schema.prepare import set_least_kept
 
     if _running(settings.home, POSTGRES) is None:
         tell("Starting PostgreSQL")
@@ -134,8 +136,11 @@ def _start_postgres(settings: Settings, tell: Callable[[str], None]) -> None:
         with _undisturbed():
             process = postgres.start(server)
             processes.write(_file(settings.home, POSTGRES), process)
+    for line in swap.heal(settings.database):
+        tell(line)
     _create_databases(settings)
     migrate(settings.database)
+    set_least_kept(settings.database, settings.least_kept)
 
 
 def _server(settings: Settings) -> postgres.Server:

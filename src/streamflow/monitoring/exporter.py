@@ -24,7 +24,7 @@ from streamflow import log
 from streamflow.errors import StreamFlowError
 from streamflow.http import metrics_server
 from streamflow.model_version.aliases import PRODUCTION
-from streamflow.monitoring import freshness
+from streamflow.monitoring import foreign_locks, freshness
 from streamflow.postgres import job_results, statements
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import AuditResult, ParityResult
@@ -58,9 +58,10 @@ class PlatformCollector(Collector):
                     *_parity(connection),
                     *_audit(connection, self._model),
                     *_model(connection, self._model, PRODUCTION),
+                    *_locks(connection, self._database.role_prefix, self._model),
                 ]
         except (StreamFlowError, sa.exc.SQLAlchemyError) as error:
-            log.get("streamflow.exporter").warning("scrape failed", error=str(error).splitlines()[0])
+            log.get("streamflow.exporter").warning("scrape failed", **log.describe(error))
             up.add_metric([], 0)
             yield up
             return
@@ -186,6 +187,17 @@ def _audit(connection: sa.Connection, model: str) -> list[Metric]:
     ):
         outside.add_metric([row.alias], row.changes)
     return [chain, outside]
+
+
+def _locks(connection: sa.Connection, prefix: str, model: str) -> list[Metric]:
+    found = GaugeMetricFamily(
+        "streamflow_foreign_lock",
+        "Advisory locks held by a login whose component has no use for them, each 1.",
+        labels=["lock", "login"],
+    )
+    for lock in foreign_locks.read(connection, prefix, model):
+        found.add_metric([lock.name, lock.login], 1)
+    return [found]
 
 
 def _model(connection: sa.Connection, model: str, alias: str) -> list[Metric]:

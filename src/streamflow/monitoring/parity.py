@@ -23,8 +23,8 @@ from streamflow.postgres import statements
 from streamflow.postgres.job_results import ParityResult
 from streamflow.postgres.names import ONLINE, quote
 
-Answer = tuple[int | None, float | None]
-"""Model version and probability; both None if predict refused the entity."""
+Answer = tuple[int | None, float | None, str]
+"""Model version and probability, both None if predict refused the entity; and the id of the request."""
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 _TIMEOUT_SECONDS = 30.0
@@ -88,19 +88,19 @@ def compare(
     differing: list[tuple[str, float | None, float | None]] = []
     other = 0
     for entity in entities:
-        answered_by, probability = online[entity]
+        answered_by, probability, request_id = online[entity]
         if answered_by not in (None, version):
             other += 1
             continue
         if batch.get(entity) != probability:
-            differing.append((entity, batch.get(entity), probability))
+            differing.append((request_id, batch.get(entity), probability))
     return ParityResult(
         version=version,
         sampled=len(entities),
         compared=len(entities) - other,
         differences=len(differing),
         other_version=other,
-        entities=tuple(differing[:_LISTED]),
+        requests=tuple(differing[:_LISTED]),
     )
 
 
@@ -109,25 +109,26 @@ def _answer(client: PredictClient, entity: str) -> Answer:
         answer = client.predict(entity)
     except (UnknownEntity, RequestRefused) as error:
         if error.problem.status in (404, 422):
-            return None, None
-        raise _no_answer(entity, error.problem.status) from None
+            return None, None, error.problem.request_id
+        raise _no_answer(error.problem.status, error.problem.request_id) from None
     except NotPermitted:
         raise StreamFlowError(
             "Predict does not accept the parity job's API key.",
             hint="Set STREAMFLOW_PARITY__API_KEY to a key that it knows.",
         ) from None
     except ProblemError as error:
-        raise _no_answer(entity, error.problem.status) from None
+        raise _no_answer(error.problem.status, error.problem.request_id) from None
     except UnexpectedAnswer as error:
-        raise _no_answer(entity, error.status) from None
+        raise _no_answer(error.status) from None
     except Unreachable as error:
         raise DependencyDown(
             f"Predict at {client.url} does not answer.",
             hint="Check that it runs, and STREAMFLOW_PARITY__URL.",
             details=error.details,
         ) from None
-    return answer.model.version, answer.probability
+    return answer.model.version, answer.probability, answer.request_id
 
 
-def _no_answer(entity: str, status: int) -> DependencyDown:
-    return DependencyDown(f"Predict answered {status} for '{entity}'.")
+def _no_answer(status: int, request_id: str = "") -> DependencyDown:
+    to = f" to request {request_id}" if request_id else ""
+    return DependencyDown(f"Predict answered {status}{to}.", hint="Look at the log of predict.")

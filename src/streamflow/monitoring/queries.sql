@@ -68,3 +68,18 @@ WHERE feature_view = ANY(:views) AND newest_as_of IS NOT NULL;
 -- name: newest_online
 -- Newest as-of of all materializations.
 SELECT max(newest_as_of) FROM online.materializations;
+
+-- name: advisory_locks
+-- Who holds advisory locks of this database: key, mode, login, and StreamFlow's roles that the login is or is a member of. Not
+-- those of superusers.
+SELECT l.objid::bigint AS key, l.mode, a.usename AS login,
+  ARRAY(
+    SELECT r.rolname::text FROM pg_roles r
+    WHERE starts_with(r.rolname, :prefix) AND pg_has_role(a.usesysid, r.oid, 'MEMBER')
+  ) AS roles
+FROM pg_locks l
+JOIN pg_stat_activity a USING (pid)
+JOIN pg_roles holder ON holder.oid = a.usesysid AND NOT holder.rolsuper
+WHERE l.locktype = 'advisory' AND l.granted AND l.classid = 0 AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.objid::bigint = ANY(CAST(:keys AS bigint[]));

@@ -111,14 +111,36 @@ def schema_comment(connection: sa.Connection, schema: str) -> str | None:
     return comment
 
 
+def owns_database(connection: sa.Connection) -> bool:
+    """Whether the current login has the privileges of the owner of the database that it is connected to."""
+    return bool(_ask(connection, "owns_database").scalar_one())
+
+
+def missing_triggers(
+    connection: sa.Connection, schema: str, triggers: Sequence[str], *, everybodys: bool = False
+) -> list[tuple[str, str]]:
+    """List table and trigger for each trigger that a table of a schema is without.
+
+    Args:
+        connection: An open connection.
+        schema: Name of the schema.
+        triggers: Names of the triggers that each of its tables should have.
+        everybodys: Whether to look at the tables of other owners too, and at triggers that are disabled.
+    """
+    found = _ask(
+        connection, "missing_triggers", schema=schema, triggers=list(triggers), everybodys=everybodys
+    )
+    return [(table, trigger) for table, trigger in found]
+
+
+def own_functions(connection: sa.Connection, schema: str) -> set[str]:
+    """Return the names of a schema's functions whose owner's privileges the current login has."""
+    return set(_ask(connection, "own_functions", schema=schema).scalars())
+
+
 def schemas_dated_before(connection: sa.Connection, prefix: str, age: str) -> list[str]:
-    """List schemas with a name prefix whose comment, a timestamp, is older than the interval `age`."""
+    """List the login's own schemas with a name prefix whose comment, a timestamp, is older than the interval `age`."""
     return list(_ask(connection, "schemas_dated_before", prefix=prefix, age=age).scalars())
-
-
-def disconnect(connection: sa.Connection, database: str) -> None:
-    """Terminate all sessions in a database."""
-    _ask(connection, "disconnect", database=database)
 
 
 def _ask(connection: sa.Connection, statement: str, **parameters: Any) -> sa.CursorResult[*tuple[Any, ...]]:

@@ -68,16 +68,36 @@ SELECT rolname FROM pg_roles;
 -- name: may_create_databases
 SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user;
 
+-- name: owns_database
+SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database();
+
 -- name: schema_comment
 SELECT obj_description(to_regnamespace(:schema), 'pg_namespace');
 
+-- name: missing_triggers
+-- Tables of a schema without one of some triggers; the login's own tables, or those of everybody. A trigger that is there and
+-- disabled counts as missing only for everybody's: to create it again would fail.
+SELECT c.relname, wanted.name
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN unnest(CAST(:triggers AS text[])) AS wanted (name)
+WHERE n.nspname = :schema AND c.relkind = 'r' AND (:everybodys OR pg_has_role(c.relowner, 'USAGE'))
+  AND NOT EXISTS (
+    SELECT FROM pg_trigger t
+    WHERE t.tgrelid = c.oid AND t.tgname = wanted.name AND (t.tgenabled <> 'D' OR NOT :everybodys)
+  )
+ORDER BY c.relname, wanted.name;
+
+-- name: own_functions
+-- Functions of a schema whose owner's privileges the login has.
+SELECT DISTINCT proname
+FROM pg_proc
+JOIN pg_namespace n ON n.oid = pronamespace
+WHERE nspname = :schema AND pg_has_role(proowner, 'USAGE');
+
 -- name: schemas_dated_before
--- Schemas with a name prefix whose comment, a timestamp, is older than an interval.
+-- The login's schemas with a name prefix whose comment, a timestamp, is older than an interval.
 SELECT nspname
 FROM pg_namespace
-WHERE starts_with(nspname, :prefix)
+WHERE starts_with(nspname, :prefix) AND pg_has_role(nspowner, 'USAGE')
   AND CAST(obj_description(oid, 'pg_namespace') AS timestamptz) < clock_timestamp() - CAST(:age AS interval);
-
--- name: disconnect
--- Terminate all sessions in a database.
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :database;

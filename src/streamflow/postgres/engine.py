@@ -19,9 +19,14 @@ from streamflow.settings import DatabaseSettings
 def _engine(url: str) -> sa.Engine:
     # The cache key contains the password, so rotating it yields a new engine.
     # pool_pre_ping replaces connections that a restart of PostgreSQL broke, before a statement fails on them.
-    # hide_parameters keeps keys and values of people out of the messages of errors, and so out of logs.
     made = sa.create_engine(
-        url, pool_size=2, max_overflow=4, pool_pre_ping=True, pool_recycle=1800, hide_parameters=True
+        url,
+        pool_size=2,
+        max_overflow=4,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        # Parameters are people's keys and values; an error with them would end in a log.
+        hide_parameters=True,
     )
     sa.event.listen(made, "connect", _speak_utc)
     return made
@@ -65,6 +70,23 @@ def session(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
 
 
 @contextlib.contextmanager
+def ending_session(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]:
+    """Open an unpooled connection to a database of the same server that somebody else may end; nothing is committed.
+
+    Raises:
+        DependencyDown: PostgreSQL does not answer, or refuses the login.
+    """
+    there = database.model_copy(update={"name": name})
+    with translated(there):
+        connection = sa.create_engine(there.url(), poolclass=sa.NullPool).connect()
+    try:
+        yield connection
+    finally:
+        connection.invalidate()
+        connection.close()
+
+
+@contextlib.contextmanager
 def translated(database: DatabaseSettings) -> Iterator[None]:
     """Translate PostgreSQL's errors that a user can fix into errors with a hint. Others pass through.
 
@@ -98,6 +120,12 @@ def _down(database: DatabaseSettings, error: sa.exc.OperationalError) -> Depende
         return DependencyDown(
             f"{where} does not let '{database.user}' into the database '{database.name}'.",
             hint="Check STREAMFLOW_DATABASE__NAME, __USER and __PASSWORD; 'streamflow settings show' lists them.",
+            details=(reason,),
+        )
+    if "not currently accepting connections" in reason:
+        return DependencyDown(
+            f"The database '{database.name}' at {database.host}:{database.port} refuses connections.",
+            hint="If a restore was cut short, put that right: 'helm upgrade' on Kubernetes, 'streamflow up' on a laptop.",
             details=(reason,),
         )
     return DependencyDown(

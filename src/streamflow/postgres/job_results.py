@@ -241,17 +241,25 @@ class ParityResult(JobResult):
         differences: Number of compared entities with different probabilities, or refused by only one side.
         other_version: Number of answers from another version, which are not compared. A canary or a promotion
             during the run causes them.
-        entities: The first entities with differences, with both answers; None stands for a refusal.
+        requests: The first requests to predict with differences, each with the answers of batch scoring and of
+            predict; None stands for a refusal. The prediction log says which entity a request was about, so that the
+            log of the job and this result name nobody.
     """
 
     JOB: ClassVar[str] = "parity"
+    VERSION: ClassVar[int] = 3
 
     version: int
     sampled: int
     compared: int
     differences: int
     other_version: int
-    entities: tuple[tuple[str, float | None, float | None], ...]
+    requests: tuple[tuple[str, float | None, float | None], ...]
+
+    @classmethod
+    def upgraded(cls, facts: Mapping[str, Any], version: int) -> Mapping[str, Any]:
+        """Up to version 2, the keys of the entities stood in place of requests."""
+        return {**facts, "requests": ()} if version <= 2 else facts
 
 
 @dataclass(frozen=True)
@@ -261,12 +269,14 @@ class AuditResult(JobResult):
     Attributes:
         chain_ok: Whether the audit trail is complete and unmodified.
         problems: Descriptions of what is wrong with its hash chain.
+        losses: Restores that lost rows of it, each with the newest row that was lost.
     """
 
     JOB: ClassVar[str] = "audit"
 
     chain_ok: bool
     problems: tuple[str, ...]
+    losses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -280,6 +290,9 @@ class BackupResult(JobResult):
         versions: Model versions whose files the backup contains.
         elsewhere: Model versions whose files it lacks, because MLflow's artifact proxy does not serve them.
         removed: Names of older backups that were removed.
+        deleted: Model versions that the audit trail knows and somebody deleted in MLflow.
+        unchecked: Model versions whose files were not checked, because no training of StreamFlow pins them.
+        url: URL of its copy in an object store; empty without one.
     """
 
     JOB: ClassVar[str] = "backup"
@@ -290,6 +303,9 @@ class BackupResult(JobResult):
     versions: tuple[int, ...]
     elsewhere: tuple[int, ...]
     removed: tuple[str, ...]
+    deleted: tuple[int, ...] = ()
+    unchecked: tuple[int, ...] = ()
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -321,6 +337,8 @@ class RestoreResult(JobResult):
         rows: Number of rows in each database; each table matches the manifest.
         artifacts: Number of restored files of model versions.
         next: Remaining manual steps.
+        row: Number of the row of the audit trail that says so; 0 if there is none.
+        lost: How many rows of the former audit trail are not in the restored one.
     """
 
     JOB: ClassVar[str] = "restore"
@@ -330,6 +348,8 @@ class RestoreResult(JobResult):
     rows: dict[str, int]
     artifacts: int
     next: tuple[str, ...]
+    row: int = 0
+    lost: int = 0
 
 
 Result = TypeVar("Result", bound=JobResult)

@@ -42,6 +42,11 @@ def of_registrar(model: str) -> str:
     return f"registrar:{model}"
 
 
+def of_restore(database: str) -> str:
+    """Return the name of the lock for a restore of a database. It is taken in the maintenance database."""
+    return f"restore:{database}"
+
+
 def key(name: str) -> int:
     """Return the number of a lock: the same in every process and release.
 

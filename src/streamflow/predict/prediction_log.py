@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from streamflow import log
-from streamflow.http.failures import describe
 from streamflow.http.problems import ProblemError
 from streamflow.postgres import statements
 from streamflow.predict.features.connections import Connections
@@ -75,7 +74,7 @@ class PredictionLog:
                 _LOG.warning("prediction log not written", why=error.problem.detail)
                 await self._rest(_TIMEOUT_SECONDS)
             except Exception as error:
-                _LOG.error("prediction log not written", **describe(error))
+                _LOG.error("prediction log not written", **log.describe(error))
                 await self._rest(_TIMEOUT_SECONDS)
 
     async def end(self, running: asyncio.Task[None], seconds: float = _TIMEOUT_SECONDS) -> None:

@@ -16,7 +16,6 @@ from streamflow.errors import Busy, DependencyDown, NotFound, PromotionConflict
 from streamflow.http import json_body
 from streamflow.http.answers import Receive, Scope, Send, encoded, render, request_id, send_whole
 from streamflow.http.api_keys import KeyFile
-from streamflow.http.failures import describe
 from streamflow.http.problems import FAILED, Problem, ProblemError, bad_request
 from streamflow.http.receiving import BodyReader, ClientGoneError
 from streamflow.model_version.aliases import PROMOTION_ALIASES
@@ -86,7 +85,7 @@ class Api:
             if status == 405:
                 headers["allow"] = "POST" if scope["path"] == _COLLECTION else "GET"
         except Exception as error:
-            _LOG.error("request failed", request_id=id_, **describe(error))
+            _LOG.error("request failed", request_id=id_, **log.describe(error))
             status, headers, content = render(FAILED, id_)
         headers["x-request-id"] = id_
         _LOG.info(

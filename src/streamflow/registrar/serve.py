@@ -22,11 +22,13 @@ from streamflow.http import server as http_server
 from streamflow.http.api_keys import KeyFile
 from streamflow.http.server import QuietServer
 from streamflow.postgres import locks, notifications
+from streamflow.registrar import head_copy
 from streamflow.registrar.api import RECEIVE_SECONDS, Api
 from streamflow.registrar.api_answers import answer_waiting
 from streamflow.registrar.look import forget, look
 from streamflow.registrar.requests import CHANNEL
-from streamflow.registry import actions
+from streamflow.registrar.signing import Signer
+from streamflow.registry import actions, heads
 from streamflow.registry.trail import Move
 from streamflow.settings import Backends, PromotionSettings
 
@@ -47,7 +49,10 @@ class Registrar:
 
     Args:
         backends: Where PostgreSQL, MLflow and the feature repo are.
-        promotion: Rules of the gate, what to do about moves in MLflow, how often to look.
+        promotion: Rules of the gate, what to do about moves in MLflow, how often to look, the key to sign with.
+
+    Raises:
+        UsageError: The key cannot be read.
     """
 
     def __init__(self, backends: Backends, promotion: PromotionSettings) -> None:
@@ -75,6 +80,12 @@ class Registrar:
             registry=self.metrics,
         )
 
+        self._signer = None
+        if promotion.signing_key_file is not None:
+            key = heads.read_private_key(promotion.signing_key_file)
+            copy = head_copy.chosen(promotion)
+            self._signer = Signer(backends.database, key, copy, self.metrics)
+
     def run(self) -> None:
         """Wait to be the leader, then look until stopped; a look that fails is logged and tried again."""
         model = self._backends.mlflow.registered_model
@@ -88,7 +99,7 @@ class Registrar:
                 _LOG.warning("registrar waits", why=error.what)
             except sa.exc.OperationalError as error:
                 # With the connection, the lock is lost: another process may lead now.
-                _LOG.warning("registrar leads no more", why=str(error.orig))
+                _LOG.warning("registrar leads no more", **log.describe(error))
             self._leader.set(0)
             self._stopped.wait(_LEADER_SECONDS)
 
@@ -106,7 +117,10 @@ class Registrar:
         while not self._stopped.is_set():
             pause = self._promotion.look_seconds
             # What failed for a reason of its own would fail again at once, after seconds of work.
-            worked = [self._tried(self._look), self._tried(self._answer)]
+            worked = [self._tried(self._sign)]
+            # Nobody may promote by a ledger that was rewritten.
+            if worked[0]:
+                worked += [self._tried(self._look), self._tried(self._answer), self._tried(self._sign)]
             self._wait(connection, pause if all(worked) else _FAILED_TIMES * pause)
 
     def _wait(self, connection: sa.Connection, seconds: float) -> None:
@@ -131,6 +145,10 @@ class Registrar:
             _LOG.exception("look failed")
             return False
         return True
+
+    def _sign(self) -> None:
+        if self._signer is not None:
+            self._signer.sign()
 
     def _look(self) -> None:
         for move in look(self._backends, self._promotion):

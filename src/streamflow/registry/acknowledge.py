@@ -26,7 +26,7 @@ def acknowledge(database: DatabaseSettings, mlflow: MlflowSettings, *, why: str,
         if not problems:
             raise Refused("The chain holds, so there is nothing to acknowledge.", hint="Nothing was changed.")
         current = locked.targets()[PRODUCTION]
-        facts = {"problems": list(problems), "anchor": lost}
+        facts = {"problems": list(problems), actions.ANCHOR: lost}
         row = locked.record(
             Change(PRODUCTION, current, current, actions.ACKNOWLEDGE, by, why.strip(), facts=facts)
         )

@@ -29,6 +29,25 @@ END_TRIAL: Final = "end trial"
 ACKNOWLEDGE: Final = "acknowledge"
 """Rows of the trail were lost, and somebody gave the reason."""
 
+RESTORE: Final = "restore"
+"""The databases were replaced by those of a backup. The row moves nothing."""
+
+BACKUP: Final = "backup"
+"""Fact of a restore: name of the backup's folder. The facts `made_at` and `manifest_sha256` say which one it is."""
+
+FORMER_HEAD: Final = "former_head"
+"""Fact of a restore: newest row of the replaced trail, as "number:hash"; None if it had no rows."""
+
+ANCHOR: Final = "anchor"
+"""Fact of an acknowledgement or a restore: newest row that MLflow named before it, as "number:hash". After a total loss
+it may be all that is known."""
+
+LOST: Final = "lost"
+"""Fact of a restore: rows of the replaced trail that are not in the restored one, oldest first; at most 200."""
+
+LOST_COUNT: Final = "lost_count"
+"""Fact of a restore: how many rows of the replaced trail are not in the restored one."""
+
 ASKED_BY: Final = "detected"
 """Fact of a move that was asked for in MLflow: whether the alias was moved there, or a stage."""
 
@@ -46,3 +65,6 @@ REQUEST: Final = "request"
 
 NOT_BEFORE: Final = "not_before"
 """Fact of an external change in rows of earlier releases: it was made after this time, that of the last look."""
+
+LOSSES: Final = {ACKNOWLEDGE: (ANCHOR,), RESTORE: (FORMER_HEAD, ANCHOR)}
+"""Actions that state a loss of rows, and the facts that may name the newest row lost."""

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from streamflow.errors import StreamFlowError
 from streamflow.model_version import tags
-from streamflow.postgres import statements
+from streamflow.postgres import hash_chain, statements
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.hash_chain import GENESIS, Link
+from streamflow.registry import actions
 from streamflow.settings import DatabaseSettings
-
-GENESIS = "0" * 64
-"""The previous hash of the first row."""
 
 # The tag may hold anything: others can write to MLflow, too.
 _ANCHOR = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})")
+# Where the chain's statement has these fields.
+_ACTION, _FACTS = 9, 12
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
-
-
-@dataclass(frozen=True)
-class Link:
-    """One row of the chain.
-
-    Attributes:
-        promotion_id: Number of the row.
-        texts: The fields that are hashed, as text.
-        previous_hash: Hash of the row before, as this one states it.
-        hash: Hash of this row, as it states it.
-    """
-
-    promotion_id: int
-    texts: tuple[str | None, ...]
-    previous_hash: str
-    hash: str
 
 
 def read(connection: sa.Connection) -> list[Link]:
@@ -48,22 +32,45 @@ def read(connection: sa.Connection) -> list[Link]:
 
 
 def has_row(connection: sa.Connection, anchor: str) -> bool:
-    """Whether the chain still has the row that an anchor names; true for an anchor that names none."""
+    """Whether the chain has the row that an anchor names, or a restore that says it is lost; true if it names none."""
     named = _ANCHOR.fullmatch(anchor)
     if named is None:
         return True
-    number, expected = int(named[1]), named[2]
-    parameters = {"promotion_id": number}
-    actual = connection.execute(sa.text(_SQL["hash_of_row"]), parameters).scalar()
-    return bool(actual == expected)
+    parameters = {"promotion_id": int(named[1]), "hash": named[2], "anchor": anchor}
+    return bool(connection.execute(sa.text(_SQL["knows_row"]), parameters).scalar_one())
 
 
-def link_hash(link: Link) -> str:
-    """SHA-256 over the hash before the row and its fields, each preceded by its length. Pure."""
-    fields = (
-        "-" if text is None else f"{len(text.encode())}:{text}" for text in (link.previous_hash, *link.texts)
-    )
-    return hashlib.sha256(",".join(fields).encode()).hexdigest()
+def _facts(link: Link) -> dict[str, Any]:
+    found = json.loads(link.texts[_FACTS] or "{}")
+    return found if isinstance(found, dict) else {}
+
+
+def _restores(links: Sequence[Link]) -> list[tuple[Link, dict[str, Any]]]:
+    """The rows that restores added, each with its facts."""
+    return [(link, _facts(link)) for link in links if link.texts[_ACTION : _ACTION + 1] == (actions.RESTORE,)]
+
+
+def lost(links: Sequence[Link]) -> set[str]:
+    """The rows that restores say are lost, each as "number:hash". Pure."""
+    found = set()
+    for _, facts in _restores(links):
+        found |= {f"{row.get('row')}:{row.get('hash')}" for row in facts.get(actions.LOST, ())}
+        found |= {str(facts.get(actions.FORMER_HEAD)), str(facts.get(actions.ANCHOR))}
+    return found
+
+
+def losses(links: Sequence[Link]) -> tuple[str, ...]:
+    """What restores have lost of the chain, a sentence for each that lost rows; empty if none did. Pure."""
+    found = []
+    known = {f"{link.number}:{link.hash}" for link in links}
+    for link, facts in _restores(links):
+        begin = f"Row {link.number} is a restore of the backup {facts.get(actions.BACKUP)}, which lost"
+        if count := facts.get(actions.LOST_COUNT):
+            head = facts.get(actions.FORMER_HEAD)
+            found.append(f"{begin} {count} {'row' if count == 1 else 'rows'}; the newest was {head}.")
+        elif (anchor := facts.get(actions.ANCHOR)) and anchor not in known:
+            found.append(f"{begin} the rows up to {anchor}, which MLflow named as the newest.")
+    return tuple(found)
 
 
 def broken(links: Sequence[Link], anchor: str = "") -> tuple[str, ...]:
@@ -73,19 +80,9 @@ def broken(links: Sequence[Link], anchor: str = "") -> tuple[str, ...]:
         links: The chain, oldest row first.
         anchor: "number:hash" of a row that was once the newest, stored elsewhere; "" when there is none.
     """
-    problems = []
-    before = GENESIS
-    for number, link in enumerate(links, start=1):
-        if link.promotion_id != number:
-            problems.append(f"Row {number} is missing; row {link.promotion_id} is in its place.")
-            break
-        if link.previous_hash != before:
-            problems.append(f"Row {number} does not follow from row {number - 1}.")
-        if link_hash(link) != link.hash:
-            problems.append(f"Row {number} was changed after it was written.")
-        before = link.hash
+    problems = list(hash_chain.broken(links))
     named = _ANCHOR.fullmatch(anchor)
-    if named is not None:
+    if named is not None and f"{int(named[1])}:{named[2]}" not in lost(links):
         number, expected = int(named[1]), named[2]
         if number > len(links):
             problems.append(f"Rows {len(links) + 1} to {number} are missing at the end.")
@@ -94,10 +91,10 @@ def broken(links: Sequence[Link], anchor: str = "") -> tuple[str, ...]:
     return tuple(problems)
 
 
-def problems(database: DatabaseSettings, anchor: str = "") -> tuple[str, ...]:
-    """What is wrong with the chain in the database, a sentence each; empty when it holds."""
+def links(database: DatabaseSettings) -> list[Link]:
+    """The chain in the database."""
     with transaction(database) as connection:
-        return broken(read(connection), anchor)
+        return read(connection)
 
 
 def verify(database: DatabaseSettings, anchor: str = "") -> str:
@@ -109,9 +106,8 @@ def verify(database: DatabaseSettings, anchor: str = "") -> str:
     Raises:
         StreamFlowError: The chain is broken; `details` says where.
     """
-    with transaction(database) as connection:
-        links = read(connection)
-    problems = broken(links, anchor)
+    found = links(database)
+    problems = broken(found, anchor)
     if problems:
         raise StreamFlowError(
             "The audit trail of promotions was tampered with.",
@@ -119,4 +115,4 @@ def verify(database: DatabaseSettings, anchor: str = "") -> str:
             hint="Compare it with a backup (docs/governance.md), and find out who owns the database. If rows were lost"
             " for a known reason: streamflow models history --acknowledge WHY",
         )
-    return links[-1].hash if links else GENESIS
+    return found[-1].hash if found else GENESIS

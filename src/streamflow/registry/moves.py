@@ -64,7 +64,7 @@ class LockedRegistry:
             _LOG.info("the registrar brings MLflow in line with the ledger")
         except Exception as error:
             # The move is made. A caller who took this for a failure would make it twice.
-            _LOG.warning("MLflow is not in line with the ledger yet", why=str(error))
+            _LOG.warning("MLflow is not in line with the ledger yet", **log.describe(error))
         return row
 
     def end_trials(

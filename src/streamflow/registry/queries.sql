@@ -9,20 +9,14 @@ WHERE model = :model
 ORDER BY promotion_id;
 
 -- name: append_row
--- Write a row. Triggers number, date and link it. A row is never dated before the newest one of its model, which the
--- database would refuse: its clock may have been set back.
-INSERT INTO streamflow.promotions
-  (moved_at, moved_by, model, alias, from_version, to_version, action, why, facts, release, gate)
-VALUES (
-  greatest(
-    clock_timestamp(),
-    (SELECT max(moved_at) FROM streamflow.promotions WHERE model = :model)
-  ),
+-- Write a row. The database numbers, dates and links it. A row is never dated before the newest one of its model: the
+-- database's clock may have been set back.
+SELECT promotion_id, moved_at, moved_by, model, alias, from_version, to_version, action, why, facts,
+  login, recorded_at, intent_id, release, gate, hash
+FROM streamflow.append_promotion(
   :by, :model, :alias, :from_version, :to_version, :action, :why,
   CAST(:facts AS jsonb), CAST(:release AS jsonb), CAST(:gate AS jsonb)
-)
-RETURNING promotion_id, moved_at, moved_by, model, alias, from_version, to_version, action, why, facts,
-  login, recorded_at, intent_id, release, gate, hash;
+);
 
 -- name: in_line
 -- The newest row that MLflow was brought in line with.
@@ -33,9 +27,18 @@ SELECT max(promotion_id) FROM streamflow.mlflow_in_line WHERE model = :model;
 INSERT INTO streamflow.mlflow_in_line (model, promotion_id) VALUES (:model, :promotion_id)
 ON CONFLICT DO NOTHING;
 
--- name: hash_of_row
--- Hash of one row.
-SELECT hash FROM streamflow.promotions WHERE promotion_id = :promotion_id;
+-- name: knows_row
+-- Whether there is a row with this hash, or a restore that names it as lost.
+SELECT EXISTS (SELECT FROM streamflow.promotions WHERE promotion_id = :promotion_id AND hash = :hash)
+  OR EXISTS (
+    SELECT FROM streamflow.promotions
+    WHERE action = 'restore' AND (
+      :anchor IN (facts ->> 'former_head', facts ->> 'anchor')
+      OR facts -> 'lost' @> jsonb_build_array(
+        jsonb_build_object('row', CAST(:promotion_id AS bigint), 'hash', CAST(:hash AS text))
+      )
+    )
+  );
 
 -- name: chain
 -- The hash chain of all models, oldest row first: its hashes, then the hashed fields as text in the order of
@@ -50,5 +53,7 @@ FROM streamflow.promotions p
 ORDER BY p.promotion_id;
 
 -- name: ever_promoted
--- Whether an alias of a model was ever moved.
-SELECT EXISTS (SELECT FROM streamflow.promotions WHERE model = :model AND alias = :alias);
+-- Whether an alias of a model ever stood for a version; a row that moves nothing may name it without one.
+SELECT EXISTS (
+  SELECT FROM streamflow.promotions WHERE model = :model AND alias = :alias AND to_version IS NOT NULL
+);

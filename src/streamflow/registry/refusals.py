@@ -74,7 +74,7 @@ def remembered(database: DatabaseSettings, pointer: VersionPointer) -> Iterator[
             with transaction(database) as connection:
                 _record(connection, pointer, _CUT_SHORT)
         except Exception as error:
-            _LOG.warning("end of a check not recorded", version=pointer.version, why=str(error))
+            _LOG.warning("end of a check not recorded", version=pointer.version, **log.describe(error))
         raise
     with transaction(database) as connection:
         _record(connection, pointer, _PASSED)

@@ -162,6 +162,16 @@ def uncertain(moves: Sequence[Move], moment: datetime) -> Move | None:
     return None
 
 
+def lost(moves: Sequence[Move], moment: datetime) -> Move | None:
+    """The restore that lost rows of that moment, so that another version may have been in production. Pure."""
+    for move in moves:
+        rows = move.facts.get(actions.LOST, ()) if move.action == actions.RESTORE else ()
+        dates = [datetime.fromisoformat(row["moved_at"]) for row in rows if "moved_at" in row]
+        if dates and min(dates) <= moment < move.moved_at:
+            return move
+    return None
+
+
 def at(database: DatabaseSettings, model: str, moment: datetime) -> Move:
     """The row that says what was in production at a moment.
 

@@ -27,7 +27,7 @@ def migrate(database: DatabaseSettings) -> str:
 
 
 def upgrade(connection: sa.Connection) -> str:
-    """Like `migrate`, in the transaction of a connection."""
+    """Run pending migrations in the transaction of a connection; see `migrate`."""
     connection.execute(sa.text("SET LOCAL lock_timeout = '30s'"))
     # Two concurrent migrators: the second waits here, then has nothing left to do.
     locks.wait(connection, locks.MIGRATE)

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from streamflow.errors import DependencyDown, UsageError
 from streamflow.postgres import catalog
 from streamflow.postgres.engine import transaction
-from streamflow.postgres.names import FEAST
+from streamflow.postgres.names import FEAST, PLATFORM
 from streamflow.repo import folder
-from streamflow.schema import roles
+from streamflow.schema import privileges, roles
 from streamflow.schema.migrate import current, is_newer, migrate, newest
 from streamflow.settings import DatabaseSettings
 
@@ -60,24 +60,36 @@ def prepare(database: DatabaseSettings, passwords: Mapping[str, str], *, with_ro
         return revision
     plan = make_plan(database, passwords)
     with autocommit(database, MAINTENANCE_DATABASE) as connection:
-        roles.ensure_cluster(connection, plan)
+        privileges.ensure_cluster(connection, plan)
     with transaction(database) as connection:
-        roles.ensure_schemas(connection, plan)
+        privileges.ensure_schemas(connection, plan)
     revision = migrate(as_role(database, roles.OWNER, passwords[roles.OWNER]))
     grant(database)
     return revision
 
 
+def set_least_kept(database: DatabaseSettings, days: Mapping[str, int]) -> None:
+    """Set how long PostgreSQL keeps evidence at least, whatever the roles that write it ask for.
+
+    Args:
+        database: Login of the administrator, or of the owner.
+        days: Days by kind of evidence, which are the rows of the table `least_kept`.
+    """
+    statement = sa.text(f"UPDATE {PLATFORM}.least_kept SET least = :least WHERE what = :what")
+    with transaction(database) as connection:
+        connection.execute(statement, [{"what": what, "least": least} for what, least in days.items()])
+
+
 def grant(database: DatabaseSettings) -> None:
     """Set the grants on existing tables, as the administrator in `database`."""
     with transaction(database) as connection:
-        roles.ensure_grants(connection, make_plan(database, {}))
+        privileges.ensure_grants(connection, make_plan(database, {}))
 
 
 def grant_own(database: DatabaseSettings) -> None:
     """Set the grants on tables owned by the role in `database`, which need not be an administrator."""
     with transaction(database) as connection:
-        roles.ensure_grants(connection, _plan(database, connection, {}), own=True)
+        privileges.ensure_grants(connection, _plan(database, connection, {}), own=True)
 
 
 def make_plan(database: DatabaseSettings, passwords: Mapping[str, str]) -> roles.Plan:
@@ -191,7 +203,9 @@ def autocommit(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]
     Raises:
         DependencyDown: PostgreSQL does not answer, or refuses the login.
     """
-    engine = sa.create_engine(database.url(name=name), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(
+        database.url(name=name), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True
+    )
     try:
         with engine.connect() as connection:
             yield connection

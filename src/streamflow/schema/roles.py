@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
-import sqlalchemy as sa
-
-from streamflow.postgres import catalog
 from streamflow.postgres.names import (
     FEAST,
     FEATURES,
@@ -34,7 +31,7 @@ class Role:
     Attributes:
         summary: The component that logs in with this role.
         grants: Privileges on schemas and tables.
-        database: Privileges on the database itself (TEMPORARY, CREATE), besides CONNECT.
+        database: Privileges on the database itself (TEMPORARY), besides CONNECT.
         creates: Schemas in which the role creates, and so owns, tables and views.
         acts_as: Other StreamFlow roles that this role is a member of; it shares their ownership of tables.
         member_of: Predefined PostgreSQL roles that this role is a member of.
@@ -61,24 +58,21 @@ def _read(*schemas: str) -> tuple[Grant, ...]:
 # Each component waits for its revision before it starts, and each job records its outcome.
 _WAIT: tuple[Grant, ...] = (*_use(PLATFORM), ("SELECT", PLATFORM, ("alembic_version",)))
 _JOB: tuple[Grant, ...] = (*_WAIT, ("SELECT, INSERT", PLATFORM, ("job_runs",)))
-_DROPS: tuple[Grant, ...] = (("SELECT", PLATFORM, ("drops", "drop_files")),)
+_DROPS: tuple[Grant, ...] = (("SELECT", PLATFORM, ("drops", "drop_files", "drop_chain")),)
 
 # The ledger of promotions, and what a promotion writes beside it.
 _RELEASES = ("current_releases", "releases", "release_pieces")
 _PROMOTE: tuple[Grant, ...] = (
-    (
-        "SELECT, INSERT",
-        PLATFORM,
-        ("promotions", "releases", "release_pieces", "release_checks", "mlflow_in_line"),
-    ),
-    ("SELECT", PLATFORM, ("current_releases", "trained_models", "erased", "erased_runs", "erasure_steps")),
+    ("SELECT, INSERT", PLATFORM, ("releases", "release_pieces", "release_checks", "mlflow_in_line")),
+    ("SELECT", PLATFORM, ("promotions", "current_releases", "trained_models", "signed_heads")),
+    ("SELECT", PLATFORM, ("erased", "erased_runs", "erasure_steps")),
 )
 
 OWNER, APPLY, MATERIALIZE, MLFLOW = "owner", "feast_apply", "materialize", "mlflow"
 
 ROLES: Mapping[str, Role] = {
     OWNER: Role(
-        "migrations; owns the platform's tables; its functions remove the rows of an erased entity",
+        "migrations; owns the platform's tables, the views that a run reads, and the functions that erase",
         (("SELECT, DELETE", SOURCE, "*"), ("SELECT, DELETE", ONLINE, "*")),
         creates=SCHEMAS,
     ),
@@ -104,7 +98,7 @@ ROLES: Mapping[str, Role] = {
         (
             *_JOB,
             ("SELECT, INSERT", PLATFORM, ("drops", "drop_files", "quarantine")),
-            ("SELECT", PLATFORM, ("erased",)),
+            ("SELECT", PLATFORM, ("drop_chain", "erased")),
             *_use(SOURCE),
             ("SELECT, INSERT, MAINTAIN", SOURCE, "*"),
         ),
@@ -122,7 +116,7 @@ ROLES: Mapping[str, Role] = {
         creates=(ONLINE,),
     ),
     "train": Role(
-        "train; makes a schema `known_*` of views for each run, and records promotions",
+        "train; reads a schema `known_*` of views in each run, and records promotions",
         (
             *_JOB,
             *_DROPS,
@@ -130,20 +124,20 @@ ROLES: Mapping[str, Role] = {
             *_PROMOTE,
             ("INSERT", PLATFORM, ("trained_models",)),
         ),
-        database=("TEMPORARY", "CREATE"),
+        database=("TEMPORARY",),
     ),
     "registrar": Role(
-        "the registrar; answers requests for promotions, and makes a schema `known_*` of views when it judges",
+        "the registrar; answers requests for promotions, and reads a schema `known_*` of views when it judges",
         (
             *_WAIT,
             *_read(SOURCE, FEATURES, FEAST),
             *_PROMOTE,
-            ("SELECT, INSERT", PLATFORM, ("promotion_requests",)),
+            ("SELECT, INSERT", PLATFORM, ("promotion_requests", "signed_heads")),
         ),
-        database=("TEMPORARY", "CREATE"),
+        database=("TEMPORARY",),
     ),
     "score": Role(
-        "score; makes a schema `known_*` of views for each run",
+        "score; reads a schema `known_*` of views in each run",
         (
             *_JOB,
             *_DROPS,
@@ -151,7 +145,7 @@ ROLES: Mapping[str, Role] = {
             ("SELECT, INSERT", PLATFORM, ("scorings", "scores", "scoring_refusals")),
             ("SELECT", PLATFORM, ("promotions", *_RELEASES)),
         ),
-        database=("TEMPORARY", "CREATE"),
+        database=("TEMPORARY",),
     ),
     "monitor": Role("monitor", (*_JOB, *_read(PLATFORM, SOURCE, FEATURES, ONLINE, FEAST))),
     "exporter": Role("the exporter of metrics", _read(PLATFORM, SOURCE, FEATURES, ONLINE)),
@@ -172,7 +166,7 @@ ROLES: Mapping[str, Role] = {
     "promote": Role(
         "group of the personal logins of people who promote, roll back and judge",
         (*_WAIT, *_read(SOURCE, FEATURES, FEAST), *_PROMOTE),
-        database=("TEMPORARY", "CREATE"),
+        database=("TEMPORARY",),
         login=False,
     ),
     MLFLOW: Role("the MLflow server, in a database of its own"),
@@ -250,7 +244,14 @@ def database_statements(plan: Plan, existing: set[str]) -> list[str]:
         home = plan.mlflow_database if name == MLFLOW else plan.database
         statements.append(f"GRANT {rights} ON DATABASE {quote(home)} TO {plan.role(name)}")
     statements.append(f"GRANT CONNECT ON DATABASE {quote(plan.mlflow_database)} TO {plan.role('backup')}")
-    return statements
+    return [*statements, revoke_create(plan)]
+
+
+def revoke_create(plan: Plan) -> str:
+    """Return SQL that takes away the right to create schemas in the database. Pure."""
+    # Earlier versions let some roles create schemas.
+    others = ", ".join(plan.role(name) for name in ROLES if name not in (OWNER, MLFLOW))
+    return f"REVOKE CREATE ON DATABASE {quote(plan.database)} FROM {others}"
 
 
 def schema_statements(plan: Plan) -> list[str]:
@@ -326,60 +327,6 @@ def table_statements(
             if names and granted:
                 statements.append(f"GRANT {granted} ON {_listed(schema, names)} TO {plan.role(name)}")
     return statements
-
-
-def ensure_cluster(connection: sa.Connection, plan: Plan) -> None:
-    """Create roles and databases. Needs an administrator's connection in autocommit mode."""
-    statements = role_statements(plan, catalog.roles(connection))
-    _run(connection, statements + database_statements(plan, catalog.databases(connection)))
-
-
-def ensure_database_rights(connection: sa.Connection, plan: Plan) -> None:
-    """Set owner and privileges of the two existing databases."""
-    _run(connection, database_statements(plan, {plan.database, plan.mlflow_database}))
-
-
-def ensure_schemas(connection: sa.Connection, plan: Plan) -> None:
-    """Create the schemas of StreamFlow's database and set default privileges for future tables."""
-    _run(connection, schema_statements(plan))
-
-
-def ensure_grants(connection: sa.Connection, plan: Plan, *, own: bool = False) -> None:
-    """Set the privileges on existing tables to those in ROLES.
-
-    Args:
-        connection: Connection to StreamFlow's database.
-        plan: Names of roles, and the server version.
-        own: Skip tables that the login neither owns nor shares ownership of; their owners set those.
-    """
-    existing, owned = _tables(connection, plan, own=own)
-    _run(connection, table_statements(plan, existing, owned))
-
-
-def ensure_owners(connection: sa.Connection, plan: Plan) -> None:
-    """Reassign restored tables and views to their usual owners."""
-    existing, _ = _tables(connection, plan, own=False)
-    _run(connection, owner_statements(plan, existing))
-
-
-def _tables(connection: sa.Connection, plan: Plan, *, own: bool) -> tuple[dict[str, set[str]], set[str]]:
-    """List tables and views of each schema, and the tables in `online` that materialize already owns."""
-    existing: dict[str, set[str]] = {}
-    owned = set()
-    for relation in catalog.relations(connection, SCHEMAS):
-        if own and not relation.ours:
-            continue
-        existing.setdefault(relation.schema, set()).add(relation.name)
-        if relation.schema == ONLINE and quote(relation.owner) == plan.role(MATERIALIZE):
-            owned.add(relation.name)
-    return existing, owned
-
-
-def _run(connection: sa.Connection, statements: list[str]) -> None:
-    # psycopg's own cursor: SQLAlchemy would take ':name' or '%' in a password for a parameter.
-    cursor = connection.connection.cursor()
-    for statement in statements:
-        cursor.execute(statement)
 
 
 def _creators(schema: str) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 from pydantic_settings.sources import DotEnvSettingsSource
 
@@ -136,6 +136,10 @@ class BackupSettings(Section):
     """Number of backups to keep; older ones are deleted."""
     artifacts: bool = True
     """Whether a backup includes the model versions' files; without them a restored system cannot serve a model."""
+    except_versions: tuple[int, ...] = ()
+    """Model versions that are known to be lost: a backup is made although they, or files of theirs, are not in MLflow."""
+    url: str = ""
+    """Object store URL (`s3://…`) to which each backup is copied too, `keep` of them; empty for none."""
 
 
 class TrainingSettings(Section):
@@ -152,7 +156,7 @@ class TrainingSettings(Section):
     threshold: float = Field(0.5, gt=0, lt=1)
     """Probability at and above which the prediction is positive."""
     golden_rows: int = Field(32, ge=1)
-    """Number of rows stored with the model whose probabilities must be reproduced before it is served."""
+    """Number of made rows stored with the model, whose probabilities must be reproduced before it is served."""
     threads: int = Field(2, ge=1)
     """Number of threads used for fitting; it does not change the result."""
 
@@ -169,6 +173,16 @@ class JobsSettings(Section):
 
     history_days: int = Field(90, ge=1)
     """Days that the result of a job run is kept; the newest result of each job is never deleted."""
+    history_least_days: int = Field(7, ge=1)
+    """Days that PostgreSQL keeps results of job runs at least, whatever a job asks for; set by `db prepare`."""
+
+    @model_validator(mode="after")
+    def _keeps_enough(self) -> JobsSettings:
+        if self.history_days < self.history_least_days:
+            raise ValueError(
+                f"history_days={self.history_days} is less than history_least_days={self.history_least_days}"
+            )
+        return self
 
 
 class PredictSettings(Section):
@@ -208,6 +222,8 @@ class PredictSettings(Section):
     """Share of answers written to the prediction log; 0 disables it."""
     log_retention_days: int = Field(30, ge=1)
     """Days that the prediction log is kept."""
+    log_least_days: int = Field(7, ge=1)
+    """Days that PostgreSQL keeps the prediction log at least, whatever predict asks for; set by `db prepare`."""
     canary_share: float = Field(0.1, ge=0, le=1)
     """Share of entities answered by the version behind the alias `canary`, if one is set."""
     api_keys_file: Path | None = None
@@ -216,6 +232,14 @@ class PredictSettings(Section):
     """Whether to log every request; otherwise only those answered with 5xx are logged."""
     drain_seconds: float = Field(5.0, ge=0)
     """Time to keep answering after SIGTERM, with `Connection: close`, in seconds."""
+
+    @model_validator(mode="after")
+    def _keeps_enough(self) -> PredictSettings:
+        if self.log_retention_days < self.log_least_days:
+            raise ValueError(
+                f"log_retention_days={self.log_retention_days} is less than log_least_days={self.log_least_days}"
+            )
+        return self
 
     @property
     def url(self) -> str:
@@ -311,6 +335,11 @@ class Settings(BaseSettings):
     def backends(self) -> Backends:
         """Where PostgreSQL, MLflow and Feast are."""
         return Backends(self.database, self.mlflow, self.feast)
+
+    @property
+    def least_kept(self) -> dict[str, int]:
+        """Days that PostgreSQL keeps each kind of evidence at least."""
+        return {"predictions": self.predict.log_least_days, "job_runs": self.jobs.history_least_days}
 
     @classmethod
     def settings_customise_sources(

@@ -26,6 +26,13 @@ class PromotionSettings(Section):
     """TCP port at which the registrar takes requests for promotions over HTTP."""
     api_keys_file: Path | None = None
     """File of API keys of scope `promote`, with lines made by `streamflow keys new`; empty lets nobody ask there."""
+    signing_key_file: Path | None = None
+    """File with the private Ed25519 key (PEM) with which the registrar signs the newest row of the audit trail; empty
+    signs nothing."""
+    head_file: Path | None = None
+    """File in which the registrar keeps a copy of the newest signed row, outside the databases."""
+    head_config_map: str = ""
+    """ConfigMap of the registrar's namespace in which it keeps that copy."""
     keep_releases: int = Field(10, ge=2)
     """Number of former production releases whose files stay in PostgreSQL, for rollbacks."""
     improvement: Literal["minimum", "fresher"] = "minimum"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -214,33 +214,3 @@ def _owners(features: Sequence[Feature]) -> list[str]:
     # Twice: a nullable feature is encoded as its value and as an indicator of null.
     owners = [*encoding.numbers(features), *nullable, *nullable]
     return owners + [feature.name for feature in encoding.categoricals(features) for _ in feature.categories]
-
-
-def describe(features: Sequence[Feature], x: pd.DataFrame) -> dict[str, Mapping[str, Any]]:
-    """Compute statistics of each feature, the reference that drift is measured against.
-
-    Args:
-        features: Features to describe.
-        x: Raw features of the training rows.
-
-    Returns:
-        Statistics by feature. Each has `rows` and `absent`, the number of nulls. A number also has `mean`, `std` and
-        `deciles`, 11 values from minimum to maximum. A string or boolean has `counts`, the number of rows by value.
-    """
-    result: dict[str, Mapping[str, Any]] = {}
-    for feature in features:
-        column = x[feature.name]
-        absent = int(column.isna().sum())
-        if feature.type in ("string", "bool"):
-            counts = {str(value): int(count) for value, count in column.value_counts().sort_index().items()}
-            result[feature.name] = {"rows": len(column), "absent": absent, "counts": counts}
-            continue
-        values = column.dropna().to_numpy(dtype=float)
-        result[feature.name] = {
-            "rows": len(column),
-            "absent": absent,
-            "mean": float(values.mean()),
-            "std": float(values.std()),
-            "deciles": [float(value) for value in np.quantile(values, np.linspace(0, 1, 11))],
-        }
-    return result

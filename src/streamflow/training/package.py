@@ -9,14 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
+from streamflow.errors import Refused
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import files as version_files
 from streamflow.model_version.contract import Contract
 from streamflow.model_version.training_set import TrainingSet
+from streamflow.training import kept_rows, made_rows
 from streamflow.training.fit import Fitted, deterministic
-from streamflow.training.runtime import compile_classifier, raw_rows
+from streamflow.training.runtime import compile_classifier
 
 TRUSTED_TYPES = ["numpy.dtype", "sklearn.tree._tree.Tree"]
 """Types that a stored estimator may contain beyond those that skops trusts by default; both are plain data."""
@@ -30,17 +32,21 @@ def write(
     Args:
         folder: Folder to write to. MLflow creates it.
         fitted: Pipeline to store.
-        data: Training set, on which the compiled classifier is checked.
+        data: Training set, on which the compiled classifier is checked. None of its rows is written.
         contract: Contract of the model version, without its runtime.
-        golden_rows: Number of golden rows, in addition to at most 8 rows with nulls.
+        golden_rows: Number of golden rows to make.
 
     Returns:
         The contract, completed with the runtime and the largest difference from the estimator.
 
     Raises:
+        Refused: The estimator keeps rows of customers.
         StreamFlowError: The compiled classifier does not reproduce the estimator's probabilities.
     """
-    runtime = compile_classifier(fitted.pipeline, data.features, data.x)
+    _refuse_kept_rows(fitted, data)
+    golden = made_rows.make(data.features, contract.statistics, fitted.pipeline, golden_rows)
+    made = made_rows.frame(data.features, golden, data.x)
+    runtime = compile_classifier(fitted.pipeline, data.features, pd.concat([data.x, made], ignore_index=True))
     contract = replace(
         contract,
         runtime={
@@ -53,18 +59,26 @@ def write(
     sdk.save_classifier(
         fitted.pipeline,
         folder,
-        data.x.head(5),
+        made,
         trusted_types=TRUSTED_TYPES,
         requirements=_requirements(),
     )
     (folder / version_files.ONNX).write_bytes(runtime.model)
     (folder / version_files.CONTRACT).write_text(contract.to_json(), encoding="utf-8")
-    (folder / version_files.GOLDEN).write_text(
-        json.dumps(_golden(fitted, data, golden_rows)), encoding="utf-8"
-    )
+    (folder / version_files.GOLDEN).write_text(json.dumps(_golden(fitted, golden, made)), encoding="utf-8")
     # Last, because it lists the digests of all other files.
     write_manifest(folder)
     return contract
+
+
+def _refuse_kept_rows(fitted: Fitted, data: TrainingSet) -> None:
+    """Refuse an estimator from whose file a customer's row could be read, as long as the version exists."""
+    if kept := kept_rows.count(fitted.pipeline, data.x.iloc[fitted.split.train]):
+        raise Refused(
+            f"The estimator '{fitted.estimator}' keeps {kept} rows of its training set, so its versions would hold"
+            " customers.",
+            hint="Choose an estimator that does not, such as a forest or a linear model, in feature_repo/estimator.py.",
+        )
 
 
 def write_manifest(folder: Path) -> None:
@@ -88,16 +102,8 @@ def _requirements() -> list[str]:
     return [f"{name}=={version(name)}" for name in ("mlflow", "scikit-learn", "skops", "numpy", "pandas")]
 
 
-def _golden(fitted: Fitted, data: TrainingSet, count: int) -> dict[str, Any]:
-    """Choose golden rows: evenly spread ones and at most 8 with nulls.
-
-    A release is refused if it does not reproduce their probabilities.
-    """
-    x = data.x
-    spread = np.linspace(0, len(x) - 1, num=min(count, len(x)), dtype=int)
-    nullable = [feature.name for feature in data.features if feature.nullable]
-    absent = np.flatnonzero(x[nullable].isna().any(axis=1))[:8] if nullable else np.array([], dtype=int)
-    chosen = x.iloc[np.unique(np.concatenate([spread, absent]))]
+def _golden(fitted: Fitted, rows: list[list[Any]], made: pd.DataFrame) -> dict[str, Any]:
+    """The golden rows with the estimator's probabilities; a release that does not reproduce them is refused."""
     with deterministic():
-        probabilities = fitted.pipeline.predict_proba(chosen)[:, 1]
-    return {"rows": raw_rows(data.features, chosen), "probabilities": [float(p) for p in probabilities]}
+        probabilities = fitted.pipeline.predict_proba(made)[:, 1]
+    return {"rows": rows, "probabilities": [float(p) for p in probabilities]}

@@ -21,8 +21,9 @@ from streamflow.model_version.training_set import TrainingSet
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import BuildSettings, MlflowSettings, TrainingSettings
 from streamflow.training import package, plots
-from streamflow.training.fit import Fitted, describe, importances
+from streamflow.training.fit import Fitted, importances
 from streamflow.training.lineage import lineage, packages, sources
+from streamflow.training.statistics import describe
 
 
 @dataclass(frozen=True)

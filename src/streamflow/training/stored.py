@@ -56,7 +56,7 @@ def rows(fetch: Callable[[str], str], contract: Contract, left: LeftOfRun | None
     except Exception as error:
         # A file that was replaced may contain anything, so any exception is possible here.
         raise NotStoredError(
-            f"{files.ROWS} does not have the rows of its contract ({_first(error)})"
+            f"{files.ROWS} does not have the rows of its contract ({_kind(error)})"
         ) from error
     wanted = left.fingerprint if left else contract.fingerprint
     if left and found != wanted and found in (contract.fingerprint, *left.between):
@@ -92,7 +92,7 @@ def rows_and_split(
         same = split[contract.join_key].tolist() == keys
         holdout = (split["part"] == "holdout").to_numpy(dtype=bool)
     except Exception as error:
-        raise NotStoredError(f"{files.SPLIT} is no split of its rows ({_first(error)})") from error
+        raise NotStoredError(f"{files.SPLIT} is no split of its rows ({_kind(error)})") from error
     digest = holdout_digest([key for key, held in zip(keys, holdout, strict=False) if held])
     if not same or digest != (left.split_digest if left else split_digest):
         raise NotStoredError(f"{files.SPLIT} is not the one it was judged on: it names another holdout")
@@ -115,10 +115,9 @@ def _frame(fetch: Callable[[str], str], file: str) -> pd.DataFrame:
     try:
         return pd.read_parquet(io.BytesIO(held))
     except Exception as error:
-        raise NotStoredError(f"{file} cannot be read ({_first(error)})") from error
+        raise NotStoredError(f"{file} cannot be read ({_kind(error)})") from error
 
 
-def _first(error: Exception) -> str:
-    """Return the type of an exception and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+def _kind(error: Exception) -> str:
+    """Return the type of an exception. Its message may quote a row."""
+    return type(error).__name__

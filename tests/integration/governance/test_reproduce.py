@@ -364,6 +364,7 @@ def test_a_late_drop_does_not_affect_an_earlier_run(small, january, realdata):
 
 def test_deleted_rows_are_named_and_the_stored_training_set_is_used(small, january):
     with transaction(small.database) as connection:
+        connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
         connection.execute(sa.text("DELETE FROM source.labels WHERE user_id IN ('0002-ORFBO', '0003-MKNFE')"))
         connection.execute(
             sa.text("UPDATE source.usage_agg_30d SET skips_7d = skips_7d + 1 WHERE user_id = '0004-TLHLJ'")

@@ -1,9 +1,12 @@
 """Which dumps go, which tables differ, which complaints count, and where a version's files are."""
 
+import subprocess
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamflow.backup import dump as dumps
 from streamflow.backup.archive import folder_of
 from streamflow.backup.backup import outdated
 from streamflow.backup.dump import Table, differences
@@ -59,6 +62,19 @@ UNKNOWN = (
 )
 def test_an_older_server_may_not_know_a_setting_and_nothing_else(stderr, passes):
     assert only_unknown_settings(stderr) is passes
+
+
+def test_the_message_of_a_failed_client_quotes_no_row():
+    stderr = (
+        'pg_restore: error: COPY failed for table "users": ERROR:  duplicate key value violates "users_pkey"\n'
+        "DETAIL:  Key (user_id)=(0002-PERSON) already exists.\n"
+        'CONTEXT:  COPY users, line 7: "0002-PERSON"\n'
+        "pg_restore: warning: errors ignored on restore: 1\n"
+    )
+    done = subprocess.CompletedProcess([], 1, "", stderr)
+    error = dumps.failed("pg_restore of 'platform' failed.", done, "Look at the server.")
+    assert [line.partition(":")[2].strip()[:11] for line in error.details] == ["error: COPY", "warning: er"]
+    assert "PERSON" not in str(error)
 
 
 @pytest.mark.parametrize(

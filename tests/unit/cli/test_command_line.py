@@ -30,10 +30,30 @@ def test_an_unexpected_error_is_kept_wherever_it_can_be(monkeypatch, capsys, hom
         raise RuntimeError("what nobody expects")
 
     # Whoever calls `run` may have taken such an argument.
-    monkeypatch.setattr(sys, "argv", ["streamflow", "a\udcff"])
+    monkeypatch.setattr(sys, "argv", ["streamflow", "--a\udcff"])
     monkeypatch.setenv("STREAMFLOW_HOME", home)
     assert main.run(fails) == 1
     told = capsys.readouterr().err
     assert "RuntimeError: what nobody expects" in told
     kept = Path(told.partition("was written to ")[2].partition(". 'streamflow")[0])
-    assert "a\\udcff" in kept.read_text(encoding="utf-8")
+    assert "--a\\udcff" in kept.read_text(encoding="utf-8")
+
+
+def test_the_trace_that_is_kept_names_nobody(monkeypatch, capsys, tmp_path):
+    person = "0002-PERSON"
+
+    def fails():
+        try:
+            int(person)
+        except ValueError as error:
+            raise RuntimeError(f"nothing is known of {person}") from error
+
+    monkeypatch.setattr(sys, "argv", ["streamflow", "predict", person, "--json", f"--at={person}"])
+    monkeypatch.setenv("STREAMFLOW_HOME", str(tmp_path))
+    assert main.run(fails) == 1
+    assert person in capsys.readouterr().err
+    (kept,) = (tmp_path / "logs").iterdir()
+    text = kept.read_text(encoding="utf-8")
+    assert text.startswith("streamflow predict --json --at\n")
+    assert "builtins.ValueError" in text and "builtins.RuntimeError" in text and "in fails" in text
+    assert person not in text

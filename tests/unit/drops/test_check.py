@@ -123,6 +123,13 @@ def test_columns_may_stand_in_any_order_and_case():
     assert notes == ["column 'Key' was read as 'key'", "column 'DAY' was read as 'day'"]
 
 
+@pytest.mark.parametrize("row", [["0002-PERSON", "1.25"], ["0002-PERSON", "day", "1.25", "x", "y", "z"]])
+def test_a_row_in_place_of_the_header_is_not_quoted(row):
+    with pytest.raises(FileError, match="is the header missing") as caught:
+        header_order(TABLE, row)
+    assert "PERSON" not in str(caught.value) and "1.25" not in str(caught.value)
+
+
 def test_all_wrong_columns_are_named_at_once():
     with pytest.raises(FileError) as caught:
         header_order(TABLE, ["key", "count", "Count", "colour", "", "day"])
@@ -133,7 +140,7 @@ def test_all_wrong_columns_are_named_at_once():
 
 
 def test_many_unknown_columns_are_counted_and_long_names_cut():
-    names = [f"{number}{'x' * 200}\x1b[2J" for number in range(limits.COLUMNS)]
+    names = [*TABLE.column_names] + [f"{number}{'x' * 200}\x1b[2J" for number in range(limits.COLUMNS)]
     with pytest.raises(FileError) as caught:
         header_order(TABLE, names)
     assert "xxx…, 1x" in str(caught.value) and " and 1,580 more (expected: key" in str(caught.value)

@@ -117,7 +117,7 @@ UNVERSIONED = {
             "other_version": 1,
             "entities": [["a", 0.5, None]],
         },
-        ParityResult(3, 2, 1, 1, 1, (("a", 0.5, None),)),
+        ParityResult(3, 2, 1, 1, 1, ()),
     ),
     "audit": (
         {"chain_ok": False, "problems": ["row 3 was changed"], "outside": 1},

@@ -1,11 +1,13 @@
 """The hash chain over the audit trail: what was changed, removed or cut off is named by its row."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 import pytest
 
-from streamflow.registry.chain import GENESIS, Link, broken, link_hash
+from streamflow.postgres.hash_chain import GENESIS, Link, link_hash
+from streamflow.registry.chain import broken, losses
 
 LINKS = 3
 
@@ -80,3 +82,56 @@ def test_a_chain_that_was_written_anew_does_not_have_the_anchored_row(links):
 @pytest.mark.parametrize("anchor", ["", "gone", "x:1"])
 def test_an_anchor_that_names_no_row_is_ignored(links, anchor):
     assert broken(links, anchor) == ()
+
+
+def restored(links, **facts):
+    """The chain with the row of a restore at its end."""
+    texts = [None] * 15
+    texts[9], texts[12] = (
+        "restore",
+        json.dumps({"backup": "2024-03-01", "lost": [], "lost_count": 0, **facts}),
+    )
+    row = Link(len(links) + 1, tuple(texts), links[-1].hash, "")
+    return [*links, replace(row, hash=link_hash(row))]
+
+
+LOST = [{"row": 4, "hash": "a" * 64}, {"row": 5, "hash": "b" * 64}]
+
+
+def test_rows_that_a_restore_names_as_lost_are_not_missed_and_are_mentioned(links):
+    head = f"5:{'b' * 64}"
+    chain = restored(links, lost=LOST, lost_count=2, former_head=head)
+    for anchor in (f"4:{'a' * 64}", head):
+        assert broken(chain, anchor) == ()
+    assert losses(chain) == (
+        f"Row 4 is a restore of the backup 2024-03-01, which lost 2 rows; the newest was {head}.",
+    )
+
+
+@pytest.mark.parametrize("anchor", [f"4:{'b' * 64}", f"6:{'b' * 64}", f"5:{'c' * 64}"])
+def test_other_rows_are_missed_after_a_restore_too(links, anchor):
+    assert broken(restored(links, lost=LOST, lost_count=2, former_head=f"5:{'b' * 64}"), anchor)
+
+
+def test_a_total_loss_is_mentioned_if_mlflow_knew_of_it(links):
+    anchor = f"9:{'d' * 64}"
+    chain = restored(links, anchor=anchor, former_head=None)
+    assert broken(chain, anchor) == ()
+    assert losses(chain) == (
+        "Row 4 is a restore of the backup 2024-03-01, which lost the rows up to"
+        f" {anchor}, which MLflow named as the newest.",
+    )
+
+
+def test_a_restore_that_lost_nothing_is_not_mentioned(links):
+    newest = f"3:{links[-1].hash}"
+    assert losses(restored(links, former_head=None, anchor="")) == ()
+    assert losses(restored(links, former_head=newest, anchor=newest)) == ()
+
+
+def test_a_restore_whose_row_was_forged_is_named(links):
+    chain = restored(links, lost=LOST, lost_count=2, former_head=f"5:{'b' * 64}")
+    texts = list(chain[-1].texts)
+    texts[12] = json.dumps({"former_head": f"7:{'e' * 64}"})
+    chain[-1] = replace(chain[-1], texts=tuple(texts))
+    assert broken(chain, f"7:{'e' * 64}") == ("Row 4 was changed after it was written.",)

@@ -26,7 +26,7 @@ def locked(client, rows=None):
     """The registry under the promotion lock; `rows` are the hashes in the trail, by number."""
     found = SimpleNamespace(
         execute=lambda statement, parameters: SimpleNamespace(
-            scalar=lambda: (rows or {}).get(parameters["promotion_id"])
+            scalar_one=lambda: (rows or {}).get(parameters["promotion_id"]) == parameters["hash"]
         )
     )
     return LockedRegistry("churn", found, client)

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
+from streamflow.schema.functions import CALLERS, EVERYBODY, JOBS, function_statements, job_statements
 from streamflow.schema.roles import (
     ROLES,
     SCHEMAS,
@@ -69,6 +71,23 @@ def test_an_older_server_is_not_asked_for_privileges_it_does_not_know(version, m
 def test_every_grant_names_a_schema_of_ours():
     assert {schema for role in ROLES.values() for _, schema, _ in role.grants} <= set(SCHEMAS)
     assert {schema for role in ROLES.values() for schema in role.creates} <= set(SCHEMAS)
+    assert {caller for callers in CALLERS.values() for caller in callers} <= {*ROLES, *EVERYBODY}
+
+
+def test_each_job_is_recorded_by_the_role_it_runs_with():
+    """A restore runs as an administrator, who may record everything."""
+    files = Path(__file__).parents[3].joinpath("k8s-jobs").glob("*.yaml")
+    runs_with = {
+        path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))["databaseRole"] for path in files
+    }
+    assert runs_with.pop("restore") == "admin"
+    assert {job: role for role, jobs in JOBS.items() for job in jobs} == runs_with
+
+
+def test_no_role_may_create_schemas():
+    assert not [name for name, role in ROLES.items() if "CREATE" in role.database]
+    (revoked,) = [s for s in database_statements(PLAN, set()) if s.startswith("REVOKE CREATE")]
+    assert all(f'"sf_{name}"' in revoked for name in set(ROLES) - {"owner", "mlflow"})
 
 
 def test_no_role_may_change_or_delete_rows_but_materialize_online_and_the_owner_for_erasures():
@@ -100,6 +119,8 @@ def everything():
         "schemas": schema_statements(plan),
         "tables": table_statements(plan, there),
         "owners": owner_statements(plan, there),
+        "functions": function_statements(plan.role, sorted(set(ROLES) - {"owner"}), {*CALLERS, "drop_hash"}),
+        "jobs": job_statements(plan.prefix),
     }
     return "".join(f"-- {name}\n" + "".join(f"{item};\n" for item in items) for name, items in parts.items())
 

@@ -35,12 +35,13 @@ template:
 {{- $sources := dict }}{{ $mounts := dict }}{{ $readOnly := list }}{{ $counted := dict "onNode" list -}}
 {{- range $name, $access := .job.volumes | default dict -}}
 {{-   $values := get $known $name -}}
-{{-   if not $values.url -}}
+{{- /* A backup is made on the volume and then copied, and a restore copies it back. */ -}}
+{{-   if or (eq $name "backups") (not $values.url) -}}
 {{-     $_ := set $mounts $name (printf "/%s" $name) -}}
 {{-     $claim := dict "root" $.root "component" $name "persistence" $values.persistence -}}
 {{-     $_ := set $sources $name (fromYaml (include "streamflow.claimVolume" $claim)) -}}
 {{-     include "streamflow.countVolume" (dict "context" $counted "persistence" $values.persistence) -}}
-{{-     if eq $access "read" }}{{ $readOnly = append $readOnly $name }}{{ end -}}
+{{-     if and (eq $access "read") (not $values.url) }}{{ $readOnly = append $readOnly $name }}{{ end -}}
 {{-   end -}}
 {{- end -}}
 {{- toYaml (dict "sources" $sources "mounts" $mounts "readOnly" $readOnly "onNode" $counted.onNode) -}}
@@ -52,5 +53,6 @@ STREAMFLOW_INGEST__INBOX: {{ .Values.drops.url | default "/drops" | quote }}
 STREAMFLOW_BACKUP__FOLDER: /backups
 STREAMFLOW_BACKUP__KEEP: {{ .Values.backups.keep | quote }}
 STREAMFLOW_BACKUP__ARTIFACTS: {{ .Values.backups.artifacts | quote }}
+STREAMFLOW_BACKUP__URL: {{ .Values.backups.url | quote }}
 STREAMFLOW_BUILD__IMAGE: {{ include "streamflow.image" (dict "root" . "image" "platform") | quote }}
 {{- end -}}

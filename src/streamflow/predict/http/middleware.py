@@ -12,7 +12,6 @@ import time
 from streamflow import log
 from streamflow.http.answers import CLIENT_GONE, App, Message, Receive, Scope, Send, send_whole
 from streamflow.http.answers import request_id as request_id_of
-from streamflow.http.failures import describe
 from streamflow.http.problems import FAILED, Problem, ProblemError
 from streamflow.http.receiving import BodyReader, ClientGoneError
 from streamflow.predict.http import answers, requests
@@ -78,7 +77,7 @@ class RequestMiddleware:
             status = CLIENT_GONE
         except Exception as error:
             _LOG.error(
-                "request failed", handler=self._handler(scope), request_id=request_id, **describe(error)
+                "request failed", handler=self._handler(scope), request_id=request_id, **log.describe(error)
             )
             if not status:
                 await _send_problem(send_stamped, FAILED, scope["path"], request_id)

@@ -78,10 +78,11 @@ def reference_row(contract: Contract) -> list[Any]:
 
 def _typical(feature: Feature, statistics: dict[str, Any]) -> Any:
     absent = statistics.get("absent", 0)
-    if "deciles" in statistics:
-        if 2 * absent > statistics["rows"]:
+    if feature.type in ("int", "float"):
+        if 2 * absent > statistics.get("rows", 0):
             return None
-        median = statistics["deciles"][5]
+        # Too few values have no deciles.
+        median = statistics.get("deciles", [0] * 11)[5]
         return round(median) if feature.type == "int" else median
     counts = statistics.get("counts", {})
     if not counts:
@@ -91,4 +92,4 @@ def _typical(feature: Feature, statistics: dict[str, Any]) -> Any:
         return None
     if feature.type == "string":
         return value
-    return value in ("True", "1.0", "1") if feature.type == "bool" else float(value)
+    return value in ("True", "1.0", "1")

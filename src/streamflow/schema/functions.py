@@ -1,0 +1,84 @@
+"""Which role may call which of the platform's functions and record which jobs, and the SQL that says so in a database.
+
+Most of these functions write, as the owner of the platform's tables, what no role may write itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Set
+
+from streamflow.postgres.names import PLATFORM, literal, quote
+
+JOBS: Mapping[str, tuple[str, ...]] = {
+    "ingest": ("ingest",),
+    "materialize": ("materialize",),
+    "train": ("train", "audit"),
+    "score": ("score", "parity"),
+    "monitor": ("monitor",),
+    "backup": ("backup",),
+    "erase": ("erase",),
+}
+"""The jobs whose runs each role records: those that run with its login."""
+
+EVERYBODY = ("PUBLIC",)
+_PROMOTERS = ("train", "registrar", "promote")
+_READERS_OF_THE_PAST = (*_PROMOTERS, "score")
+_APPLIERS = ("feast_apply",)
+_ERASERS = ("erase",)
+
+CALLERS: Mapping[str, tuple[str, ...]] = {
+    "append_promotion": _PROMOTERS,
+    "keep_releases": _PROMOTERS,
+    "open_known": _READERS_OF_THE_PAST,
+    "close_known": _READERS_OF_THE_PAST,
+    "next_stamp": tuple(JOBS),
+    "keep_job_runs": tuple(JOBS),
+    "keep_scores": ("score",),
+    "keep_prediction_log": ("predict",),
+    "erase": _ERASERS,
+    "withdraw_erasure": _ERASERS,
+    "count_entity": _ERASERS,
+    "mentions": _ERASERS,
+    "record_erasure_step": _ERASERS,
+    "record_erased_run": _ERASERS,
+    "erased_hash": ("ingest",),
+    "fields_of": ("ingest",),
+    "refuse_unless_erasing": _APPLIERS,
+    "check_source_rows": _APPLIERS,
+    "is_owner": EVERYBODY,
+    "read_clock": EVERYBODY,
+    "server_clock": EVERYBODY,
+}
+"""The roles that may call each function, or make it a trigger; the owner alone may call those that are not here."""
+
+
+def function_statements(role: Callable[[str], str], others: Iterable[str], existing: Set[str]) -> list[str]:
+    """Return SQL that sets who may call the platform's functions to exactly those in CALLERS. Pure.
+
+    Args:
+        role: Returns a role's quoted, prefixed name.
+        others: Names of all roles but the owner.
+        existing: All functions of the schema `streamflow`.
+    """
+    if not existing:
+        return []
+    # A restore leaves privileges out, and then everybody may call every function.
+    functions = ", ".join(quote(PLATFORM, name) for name in sorted(existing))
+    statements = [f"REVOKE ALL ON FUNCTION {functions} FROM {', '.join(['PUBLIC', *map(role, others)])}"]
+    for name in sorted(CALLERS.keys() & existing):
+        callers = ", ".join(caller if caller in EVERYBODY else role(caller) for caller in CALLERS[name])
+        statements.append(f"GRANT EXECUTE ON FUNCTION {quote(PLATFORM, name)} TO {callers}")
+    return statements
+
+
+def job_statements(prefix: str) -> list[str]:
+    """Return SQL that writes JOBS to the database, where a trigger reads it. Pure.
+
+    Args:
+        prefix: Prefix of the name of each role.
+    """
+    table = quote(PLATFORM, "job_logins")
+    rows = ", ".join(
+        f"({literal(prefix + role)}, {literal(job)})" for role, jobs in JOBS.items() for job in jobs
+    )
+    return [f"DELETE FROM {table}", f"INSERT INTO {table} (login, job) VALUES {rows}"]
