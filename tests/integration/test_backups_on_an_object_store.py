@@ -17,6 +17,7 @@ from streamflow.backup import dump as dumps
 from streamflow.backup import object_store
 from streamflow.erasure import listed
 from streamflow.errors import DependencyDown, NotFound, Refused, UsageError
+from streamflow.postgres.backup_results import BackupResult
 from streamflow.postgres.engine import transaction
 from streamflow.settings import BackupSettings
 
@@ -241,7 +242,7 @@ def test_the_result_of_an_older_backup_is_still_read(settings):
     facts = {"folder": "b", "files": {}, "rows": {}, "versions": [], "elsewhere": [], "removed": []}
     with transaction(settings.database) as connection:
         job_results.record(connection, "backup", "done", "", {**facts, "result_version": 2}, 1.0)
-        found = job_results.newest(connection, job_results.BackupResult)
+        found = job_results.newest(connection, BackupResult)
     assert found is not None and found.url == ""
 
 

@@ -151,7 +151,7 @@ def nothing_is_bent(server, role):
         after = connection.exec_driver_sql("SELECT * FROM streamflow.promotions ORDER BY promotion_id").all()
         ended = now(connection)
     assert after[: len(rows)] == rows
-    assert chain.problems(server.database) == ()
+    assert chain.broken(chain.links(server.database)) == ()
     login = as_role(server, role).user
     for row in after[len(rows) :]:
         assert begun <= row.moved_at <= row.recorded_at <= ended

@@ -14,8 +14,8 @@ from streamflow.backup import archive, erased, references
 from streamflow.backup import dump as dumps
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres import catalog, locks
+from streamflow.postgres.backup_results import BackupResult
 from streamflow.postgres.engine import session, transaction
-from streamflow.postgres.job_results import BackupResult
 from streamflow.schema.migrate import current
 from streamflow.settings import BackupSettings, DatabaseSettings, MlflowSettings
 

@@ -24,7 +24,7 @@ from streamflow.backup.backup import outdated
 from streamflow.drops.object_store import copy, failures
 from streamflow.erasure import listed
 from streamflow.errors import NotFound, Refused
-from streamflow.postgres.job_results import BackupResult
+from streamflow.postgres.backup_results import BackupResult
 from streamflow.settings import BackupSettings
 
 _NAME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}\.\d{6}Z", re.ASCII)

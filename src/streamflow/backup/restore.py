@@ -19,8 +19,8 @@ from streamflow.mlflow_api.transport import registry
 from streamflow.mlflow_server.accounts import create
 from streamflow.model_version import tags
 from streamflow.postgres import catalog
+from streamflow.postgres.backup_results import RestoreResult
 from streamflow.postgres.engine import session, transaction
-from streamflow.postgres.job_results import RestoreResult
 from streamflow.postgres.names import PLATFORM, quote
 from streamflow.registry import actions, chain, moves, trail
 from streamflow.schema import prepare, privileges, roles, swap

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamflow.backup import backup as backups
 from streamflow.backup import object_store
-from streamflow.postgres.job_results import BackupResult
+from streamflow.postgres.backup_results import BackupResult
 from streamflow.settings import Settings
 
 

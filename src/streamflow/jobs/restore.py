@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamflow.backup import object_store
 from streamflow.backup import restore as restores
-from streamflow.postgres.job_results import RestoreResult
+from streamflow.postgres.backup_results import RestoreResult
 from streamflow.settings import Settings
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from streamflow import log
 from streamflow.errors import StreamFlowError
@@ -20,7 +23,7 @@ from streamflow.settings import DatabaseSettings
 _LOG = log.get(__name__)
 
 
-class Signer:
+class Signer(Collector):
     """Signs the head of the chain.
 
     Args:
@@ -45,12 +48,6 @@ class Signer:
         self._copied: Head | None = None
         self._exported: Head | None = None
         self._is_read = False
-        self._head = Gauge(
-            "streamflow_trail_head",
-            "Number of the newest row of the audit trail that is signed; the label is the row's hash",
-            ["hash"],
-            registry=metrics,
-        )
         self._unsigned = Gauge(
             "streamflow_trail_unsigned_rows",
             "Rows of the audit trail after the newest one signed",
@@ -67,6 +64,18 @@ class Signer:
             registry=metrics,
         )
         self._holds.set(1)
+        metrics.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """The newest head as a metric; a gauge could not take back the hash of the former one."""
+        head = GaugeMetricFamily(
+            "streamflow_trail_head",
+            "Number of the newest row of the audit trail that is signed; the label is the row's hash",
+            labels=["hash"],
+        )
+        if self._signed is not None:
+            head.add_metric([self._signed.hash], self._signed.promotion_id)
+        yield head
 
     def sign(self) -> None:
         """Sign the newest row, unless it is signed; may be repeated.
@@ -130,8 +139,6 @@ class Signer:
     def _export(self, head: Head) -> None:
         if head == self._exported:
             return
-        self._head.clear()
-        self._head.labels(head.hash).set(head.promotion_id)
         if self._copy is not None:
             try:
                 self._copy.write(head)
