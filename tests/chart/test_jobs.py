@@ -142,7 +142,7 @@ def test_backups_are_copied_to_an_object_store_from_the_volume_where_they_are_ma
     others = [
         spec["spec"]
         for name, spec in pod_specs(objects).items()
-        if not name.endswith(("-backup", "-restore"))
+        if not name.endswith(("-backup", "-restore", "-erase"))
     ]
     assert "secretRef': {'name': 'store'" not in str(others)
 

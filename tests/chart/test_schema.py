@@ -25,6 +25,7 @@ TEMPLATES = "\n".join(
 DERIVED = {
     "home",
     "backup.artifacts",
+    "backup.except_versions",
     "backup.folder",
     "backup.keep",
     "backup.url",

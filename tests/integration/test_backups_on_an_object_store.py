@@ -274,3 +274,34 @@ def test_a_list_of_erasures_that_cannot_be_read_stops_a_restore(bucket, made, co
     for folder in (None, done.folder):
         with pytest.raises(Refused, match="list of erasures"):
             object_store.fetched(settings, folder)
+
+
+def test_an_erasure_copies_its_list_at_once_and_says_so_if_the_store_is_away(
+    bucket, module_settings, tmp_path
+):
+    from functools import partial
+
+    from streamflow.apply import apply
+    from streamflow.erasure.acts import Asked
+    from streamflow.forget import person
+
+    apply(module_settings)
+    key = tmp_path / "key"
+    key.write_text("k" * 48)
+    erasure = module_settings.erasure.model_copy(update={"key_file": key})
+
+    def erased(url, entity):
+        settings = BackupSettings(folder=tmp_path / "backups", url=url)
+        places = person.places(
+            module_settings.database,
+            module_settings.mlflow,
+            settings,
+            erasure,
+            partial(object_store.copy_list, settings),
+        )
+        return person.erase(places, entity, Asked("a request", "ada", ""))
+
+    assert not [each for each in erased(URL, "u1").left if "list" in each]
+    stored = bucket.get_object(Bucket="safe", Key=f"streamflow/backups/{listed.FILE}")["Body"].read()
+    assert len(json.loads(stored)) == 1
+    assert any("list" in each for each in erased("s3://no-such-bucket/x", "u2").left)

@@ -105,6 +105,19 @@ def fetched(settings: BackupSettings, folder: Path | None) -> Path | None:
         return _fetch(store, f"{root}/{name}", settings.folder / name)
 
 
+def copy_list(settings: BackupSettings) -> None:
+    """Copy the list of erasures to the object store, if there is one.
+
+    Raises:
+        UsageError: The URL does not name an object store.
+        Refused: The list there is unreadable.
+        DependencyDown: The store does not answer, or denies access.
+    """
+    if settings.url:
+        with _opened(settings) as (store, root):
+            _copy_list(store, root, settings.folder)
+
+
 def _copy_list(store: Any, root: str, folder: Path) -> None:
     """Copy the list of erasures to the store, with what the store has of it: nothing is ever taken off it."""
     _fetch_list(store, root, folder)

@@ -54,10 +54,19 @@ def erase(
 def _act(
     settings: Settings, entity: str, why: str, by: str, request: str, *, withdraw: bool, as_json: bool
 ) -> None:
+    from functools import partial
+
+    from streamflow.backup import object_store
     from streamflow.erasure.acts import Asked
     from streamflow.forget import person
 
-    places = person.places(settings.database, settings.mlflow, settings.backup, settings.erasure)
+    places = person.places(
+        settings.database,
+        settings.mlflow,
+        settings.backup,
+        settings.erasure,
+        partial(object_store.copy_list, settings.backup),
+    )
     asked = Asked(why, by, request)
     if withdraw:
         made = person.withdraw(places, entity, asked)

@@ -29,12 +29,14 @@ class Places:
         mlflow: MLflow's server.
         backups: Folder of the backups.
         erasure: The key of the list of erasures.
+        copy_list: Copies the list beside the backups to where else backups are kept.
     """
 
     database: DatabaseSettings
     mlflow: MlflowSettings
     backups: Path
     erasure: ErasureSettings
+    copy_list: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,14 @@ class Outcome:
 
 
 def places(
-    database: DatabaseSettings, mlflow: MlflowSettings, backup: BackupSettings, erasure: ErasureSettings
+    database: DatabaseSettings,
+    mlflow: MlflowSettings,
+    backup: BackupSettings,
+    erasure: ErasureSettings,
+    copy_list: Callable[[], None] = lambda: None,
 ) -> Places:
     """Where a person's data are, from the sections of the settings."""
-    return Places(database, mlflow, backup.folder, erasure)
+    return Places(database, mlflow, backup.folder, erasure, copy_list)
 
 
 def look(places: Places, entity: str) -> Outcome:
@@ -161,7 +167,7 @@ def _beyond_rows(places: Places, erasure_id: str, wanted: runs.Wanted) -> Outcom
     except (OSError, StreamFlowError) as error:
         why = error.what if isinstance(error, StreamFlowError) else str(error)
         left.append(
-            f"The list beside the backups was not written ({why}): make {places.backups} writable, {_AGAIN}."
+            f"The list beside the backups in {places.backups}, or its copy, was not written ({why}): mend that, {_AGAIN}."
         )
     found, more = _runs(places, wanted)
     if not more:
@@ -196,3 +202,4 @@ def _completed(places: Places, outcome: Outcome) -> Outcome:
 def _write_list(places: Places) -> None:
     with transaction(places.database) as connection:
         listed.write(places.backups, listed.exported(connection))
+    places.copy_list()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from streamflow import log
+from streamflow.backup import object_store
 from streamflow.errors import DependencyDown
 from streamflow.forget import asked_for, person
 from streamflow.postgres.job_results import EraseResult
@@ -17,7 +20,13 @@ def erase(settings: Settings) -> EraseResult:
         Busy: A job that could bring the rows back is running.
         DependencyDown: PostgreSQL does not answer, or MLflow does not and something is left to do.
     """
-    places = person.places(settings.database, settings.mlflow, settings.backup, settings.erasure)
+    places = person.places(
+        settings.database,
+        settings.mlflow,
+        settings.backup,
+        settings.erasure,
+        partial(object_store.copy_list, settings.backup),
+    )
     order = asked_for.read(settings.erasure.request_file)
     outcomes = [person.erase(places, order.entity, order.asked)] if order else person.complete(places)
     if left := tuple(item for outcome in outcomes for item in outcome.left):
