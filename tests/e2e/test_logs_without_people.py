@@ -85,7 +85,9 @@ def way(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
             # Rules that rows break only now, so that the errors quote these rows.
             connection.execute("ALTER TABLE streamflow.scores ADD CHECK (entity < '0') NOT VALID")
             connection.execute("ALTER TABLE source.users ADD CHECK (user_id < '0') NOT VALID")
+            connection.execute("SET session_replication_role = replica")
             connection.execute("TRUNCATE streamflow.scores, streamflow.scoring_refusals, streamflow.scorings")
+            connection.execute("SET session_replication_role = origin")
             later = inbox / "2024-03-31"
             shutil.copytree(inbox / "2024-02-29", later)
             job("score", code=1, run="-broken")

@@ -29,7 +29,7 @@ def outcomes(settings):
 
 def test_a_finished_job_records_its_result(settings):
     assert run(settings, "audit", lambda s: DONE) == 0
-    facts = {"chain_ok": True, "problems": [], "result_version": 2}
+    facts = {"chain_ok": True, "problems": [], "losses": [], "result_version": 2}
     assert outcomes(settings) == [("audit", "done", "", facts)]
 
 

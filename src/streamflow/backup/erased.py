@@ -35,7 +35,9 @@ _ROWS = f"{files.TRAINING_SET}/{files.ROWS}"
 def write_list(database: DatabaseSettings, folder: Path) -> None:
     """Write the list of erasures beside the backups, where it outlives the database."""
     with transaction(database) as connection:
-        listed.write(folder, listed.exported(connection))
+        # A database of an earlier release has no list.
+        if catalog.exists(connection, f"{PLATFORM}.erasures"):
+            listed.write(folder, listed.exported(connection))
 
 
 @dataclass

@@ -14,6 +14,15 @@ from streamflow.settings import PromotionSettings
 
 PASSED, FAILED, OVERRULED = "passed", "failed", "overruled"
 _FOLDER = "gate"
+_NO_LIMITS = {
+    "registrar_port",
+    "api_port",
+    "api_keys_file",
+    "signing_key_file",
+    "head_file",
+    "head_config_map",
+}
+"""Settings of promotions that say where the registrar's ports and files are."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,7 @@ def report_on(facts: Facts, limits: PromotionSettings, model: str, now: datetime
         judged_at=now.isoformat(timespec="seconds"),
         rules=rules,
         facts=_as_json(facts),
-        limits=limits.model_dump(),
+        limits=limits.model_dump(mode="json", exclude=_NO_LIMITS),
         # A version that is judged again gets another report; the audit trail names the one that counted.
         artifact=f"{_FOLDER}/version-{facts.version}-{against}-{now:%Y%m%dT%H%M%S.%fZ}",
     )

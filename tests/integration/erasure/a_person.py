@@ -40,3 +40,10 @@ def scalar(settings, statement, **values):
 def run(settings, statement, **values):
     with transaction(settings.database) as connection:
         connection.execute(sa.text(statement), values)
+
+
+def run_untriggered(settings, statement, **values):
+    """Run a statement without triggers."""
+    with transaction(settings.database) as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.execute(sa.text(statement), values)

@@ -322,7 +322,8 @@ def test_the_registrar_may_store_the_report_of_the_gate(stack, version):
 def test_a_viewer_backs_up_the_files_of_versions_and_a_trainer_restores_them(stack, version, tmp_path):
     archive = tmp_path / "files.tar"
     with registry(stack.account("viewer").mlflow) as client:
-        packed = pack(client, MODEL, archive)
+        sources = {int(item["version"]): str(item["source"]) for item in client.versions(MODEL)}
+        packed = pack(client, sources, archive)
         assert packed.versions == (version,) and packed.files > 5
         with pytest.raises(AccessDenied):
             unpack(client, archive)

@@ -41,7 +41,14 @@ def test_a_version_that_passes_every_rule_passed():
     assert (found.model, found.version, found.champion) == ("churn", 4, None)
     assert found.judged_at == "2024-03-01T12:30:15+00:00"
     assert found.artifact == "gate/version-4-first-20240301T123015.250000Z"
-    assert found.limits == LIMITS.model_dump()
+    assert found.limits["min_improvement"] == LIMITS.min_improvement
+    assert found.limits.items() <= LIMITS.model_dump().items()
+    assert not {name for name in found.limits if name.endswith(("_file", "_port", "_map"))}
+
+
+def test_a_report_is_written_whatever_files_the_settings_name(tmp_path):
+    limits = LIMITS.model_copy(update={"signing_key_file": tmp_path / "key.pem", "head_file": tmp_path / "h"})
+    assert str(tmp_path) not in json.dumps(asdict(report_on(FIRST, limits, "churn", NOW)))
 
 
 def test_a_version_that_fails_one_rule_failed_and_says_why():
