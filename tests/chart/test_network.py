@@ -29,6 +29,7 @@ MAY_CONNECT = {
     "backup": {"postgresql", "mlflow"},
     "restore": {"postgresql", "mlflow"},
     "erase": {"postgresql", "mlflow"},
+    "retention": {"postgresql", "mlflow"},
     "parity": {"postgresql", "predict"},
 }
 

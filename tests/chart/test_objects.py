@@ -7,7 +7,10 @@ import re
 import pytest
 from render import configuration, pick, pod_specs, render
 
-JOBS = ("ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup", "restore", "erase")
+JOBS = (
+    *("ingest", "materialize", "train", "score", "parity", "monitor"),
+    *("audit", "backup", "restore", "erase", "retention"),
+)
 COMPONENTS = ("postgresql", "mlflow", "feast", "predict", "registrar", "exporter", "migrate", "test")
 
 

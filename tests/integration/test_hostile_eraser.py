@@ -22,6 +22,7 @@ CALLS = {
     "withdraw": "SELECT streamflow.withdraw_erasure('ada', :inner, :outer, 'x', 'x', '')",
     "step": "SELECT streamflow.record_erasure_step(gen_random_uuid(), 'done', '{}')",
     "run": "SELECT streamflow.record_erased_run(gen_random_uuid(), 'r', 1, 'f', 's', false)",
+    "months": "SELECT * FROM streamflow.forget_months(1)",
     "again": "SELECT streamflow.erase_listed(:inner, :outer, ARRAY[repeat('0', 64)])",
 }
 
@@ -90,6 +91,7 @@ def test_no_other_role_can_call_what_erases_or_says_who_exists(ada, role, call):
         "UPDATE streamflow.erasures SET why = 'another'",
         "DELETE FROM streamflow.erasures",
         "SELECT streamflow.import_erasures('[]')",
+        "INSERT INTO streamflow.forgotten_months (before, months, counts) VALUES (now(), 1, '{}')",
         CALLS["again"],
         "CREATE SCHEMA mine",
     ],

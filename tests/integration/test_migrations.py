@@ -64,6 +64,8 @@ def undo_evidence(connection):
 @pytest.mark.postgres
 def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
     with transaction(settings.database) as connection:
+        connection.execute(sa.text("DROP FUNCTION streamflow.forget_months"))
+        connection.execute(sa.text("DROP TABLE streamflow.forgotten_months"))
         connection.execute(sa.text("DROP VIEW streamflow.erased"))
         connection.execute(sa.text("DROP FUNCTION streamflow.import_erasures"))
         for table in ("erased_runs", "erasure_steps", "erasures"):

@@ -9,12 +9,14 @@
 
 {{- /*
 Environment variables of all processes. The name follows from the key (settings.predict.poolSize becomes
-STREAMFLOW_PREDICT__POOL_SIZE), so a new setting needs a line in values.yaml and none here.
+STREAMFLOW_PREDICT__POOL_SIZE), so a new setting needs a line in values.yaml and none here. One that is null has no variable.
 */ -}}
 {{- define "streamflow.settingsData" -}}
 {{- range $section, $settings := .Values.settings }}
 {{- range $key, $value := $settings }}
+{{- if not (kindIs "invalid" $value) }}
 STREAMFLOW_{{ upper $section }}__{{ snakecase $key | upper }}: {{ include "streamflow.plain" $value | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 STREAMFLOW_DATABASE__HOST: {{ include "streamflow.databaseHost" . | quote }}

@@ -14,7 +14,7 @@ from streamflow.audit.as_served import ServedView, as_served, refusal
 from streamflow.canary import in_canary
 from streamflow.eligibility import Policy
 from streamflow.encoding import UnknownCategoryError
-from streamflow.erasure import listed
+from streamflow.erasure import listed, months
 from streamflow.erasure.key import Key
 from streamflow.errors import NotFound, ReleaseRefused, StreamFlowError
 from streamflow.mlflow_api.transport import registry
@@ -107,6 +107,7 @@ class Replay:
         canary: The version on trial beside it; None if no version was on trial.
         logged: The newest answer given up to then; None when none was logged.
         erased_at: When the entity was erased; None if it was not, or if the key of the list of erasures is not set.
+        dropped: Which months were dropped since, if the entity's values of the moment may have been among them; else "".
     """
 
     entity: str
@@ -119,6 +120,7 @@ class Replay:
     canary: Canary | None
     logged: Logged | None
     erased_at: datetime | None = None
+    dropped: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def replay(
         # Raises NotFound, and says that nothing was in production.
         move = trail.at(backends.database, backends.mlflow.registered_model, moment)
     release = _promoted(backends.mlflow, move)
+    answered = answer(asked, release)
     return Replay(
         entity=entity,
         at=moment,
@@ -174,11 +177,20 @@ def replay(
         promoted_at=move.moved_at.astimezone(UTC),
         promoted_by=move.moved_by,
         why=move.why,
-        answer=answer(asked, release),
+        answer=answered,
         canary=_canary(asked, moves, production=release),
         logged=_logged(asked, release),
         erased_at=_erased_at(asked, key),
+        dropped=_dropped(asked, answered),
     )
+
+
+def _dropped(asked: Question, answered: Answer) -> str:
+    if all(view.as_of is not None for view in answered.views):
+        return ""
+    with transaction(asked.backends.database) as connection:
+        gone = months.forgotten(connection)
+    return gone.words if gone and asked.moment < gone.recorded_at else ""
 
 
 def _erased_at(asked: Question, key: Key | None) -> datetime | None:

@@ -50,7 +50,9 @@ def explain(
     if found.erased_at is not None:
         typer.echo(f"This user was erased on {found.erased_at:%Y-%m-%d}: nothing about the user is kept.")
         return
-    _show_logged(found.logged)
+    if found.dropped:
+        typer.echo(f"Values of that time may be gone, so nothing can be compared: {found.dropped}.")
+    _show_logged(found.logged, found.dropped)
 
 
 def _show_answer(answer: Answer) -> None:
@@ -76,14 +78,19 @@ def _show_canary(canary: Canary) -> None:
     )
 
 
-def _show_logged(logged: Logged | None) -> None:
+def _show_logged(logged: Logged | None, dropped: str) -> None:
     if logged is None:
         typer.echo("The prediction log has no answer of that time (it keeps a sample, for a limited time).")
         return
-    same = "the same to the last digit" if logged.equal else f"NOT the same: {logged.recomputed!r} now"
+    if dropped:
+        again = "it cannot be computed again"
+    elif logged.equal:
+        again = "computed again, it is the same to the last digit"
+    else:
+        again = f"computed again, it is NOT the same: {logged.recomputed!r} now"
     typer.echo(
         f"Answered at {logged.answered_at:%Y-%m-%d %H:%M:%S} UTC by version {logged.version} ({logged.alias}),"
-        f" request {logged.request_id}: {logged.probability!r}; computed again, it is {same}."
+        f" request {logged.request_id}: {logged.probability!r}; {again}."
     )
 
 

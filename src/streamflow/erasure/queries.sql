@@ -77,3 +77,11 @@ SELECT (array_agg(fingerprint ORDER BY number DESC))[1] AS fingerprint,
 FROM streamflow.erased_runs
 WHERE run_id = :run_id
 HAVING count(*) > 0;
+
+-- name: forget_months
+-- Remove the rows of all months but the newest ones.
+SELECT before, counts FROM streamflow.forget_months(:keep);
+
+-- name: forgotten_months
+-- Before which date rows are gone, and when rows were removed last.
+SELECT max(before) AS before, max(recorded_at) AS recorded_at FROM streamflow.forgotten_months;

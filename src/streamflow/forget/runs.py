@@ -73,14 +73,14 @@ def _erase_run(
     contract = f"{files.MODEL}/{files.CONTRACT}"
     if {rows, split, contract} <= paths.keys():
         left = erased.without(
-            Contract.from_json(_read(client, paths[contract]).decode()),
-            _read(client, paths[rows]),
-            _read(client, paths[split]),
+            Contract.from_json(content(client, paths[contract]).decode()),
+            content(client, paths[rows]),
+            content(client, paths[split]),
             wanted.matches,
         )
         if left is not None:
             golden = paths.get(f"{files.MODEL}/{files.GOLDEN}")
-            is_pinned = golden is not None and erased.pinned(_read(client, golden), left)
+            is_pinned = golden is not None and erased.pinned(content(client, golden), left)
             found.rows[run_id] = left.gone
             found.pinned += [run_id] if is_pinned else []
             if wanted.erasure_id:
@@ -89,8 +89,8 @@ def _erase_run(
                     remains = LeftOfRun(left.gone, left.fingerprint, left.split_digest)
                     records.record(connection, wanted.erasure_id, run_id, remains, pinned=is_pinned)
                 # The rows last: as long as they are the old ones, whoever reads them sees that something is left to do.
-                for path, content in ((paths[split], left.split), (paths[rows], left.rows)):
-                    client.upload(path, io.BytesIO(content), len(content))
+                for path, left_there in ((paths[split], left.split), (paths[rows], left.rows)):
+                    client.upload(path, io.BytesIO(left_there), len(left_there))
     elif rows in paths or split in paths:
         found.left.append(
             f"Run {run_id} was cut short while it stored its training set: delete the run and its files in MLflow."
@@ -103,12 +103,13 @@ def _mentions(client: RegistryClient, text: str, run_id: str, paths: dict[str, s
     """Name the other files of a run whose text has the entity's key as a word of its own."""
     sentences = []
     for name, path in sorted(paths.items()):
-        if name.endswith(_READ_AS_TEXT) and f'"{text}"' in _read(client, path).decode("utf-8", "replace"):
+        if name.endswith(_READ_AS_TEXT) and f'"{text}"' in content(client, path).decode("utf-8", "replace"):
             sentences.append(f"Run {run_id}: the file {name} names this person. Delete it in MLflow.")
     return sentences
 
 
-def _read(client: RegistryClient, path: str) -> bytes:
+def content(client: RegistryClient, path: str) -> bytes:
+    """The content of a file of the artifact store."""
     target = io.BytesIO()
     client.download(path, target)
     return target.getvalue()

@@ -16,7 +16,10 @@ from streamflow.settings import Settings
 
 Recipe = Callable[[Settings], JobResult]
 
-JOBS = ("ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup", "restore", "erase")
+JOBS = (
+    *("ingest", "materialize", "train", "score", "parity", "monitor"),
+    *("audit", "backup", "restore", "erase", "retention"),
+)
 
 
 def recipe(name: str) -> Recipe:

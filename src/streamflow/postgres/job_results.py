@@ -298,6 +298,23 @@ class EraseResult(JobResult):
     pinned: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class RetentionResult(JobResult):
+    """Result of the job `retention`.
+
+    Attributes:
+        before: Rows of an earlier as-of are gone.
+        rows: Number of rows that this run removed, by table.
+        runs: Number of runs whose stored training set lost its rows.
+    """
+
+    JOB: ClassVar[str] = "retention"
+
+    before: datetime
+    rows: dict[str, int]
+    runs: int
+
+
 Result = TypeVar("Result", bound=JobResult)
 
 

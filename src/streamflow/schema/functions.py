@@ -16,7 +16,7 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     "score": ("score", "parity"),
     "monitor": ("monitor",),
     "backup": ("backup",),
-    "erase": ("erase",),
+    "erase": ("erase", "retention"),
 }
 """The jobs whose runs each role records: those that run with its login."""
 
@@ -36,6 +36,7 @@ CALLERS: Mapping[str, tuple[str, ...]] = {
     "keep_scores": ("score",),
     "keep_prediction_log": ("predict",),
     "erase": _ERASERS,
+    "forget_months": _ERASERS,
     "withdraw_erasure": _ERASERS,
     "count_entity": _ERASERS,
     "entity_tables": _ERASERS,

@@ -65,7 +65,7 @@ _RELEASES = ("current_releases", "releases", "release_pieces")
 _PROMOTE: tuple[Grant, ...] = (
     ("SELECT, INSERT", PLATFORM, ("releases", "release_pieces", "release_checks", "mlflow_in_line")),
     ("SELECT", PLATFORM, ("promotions", "current_releases", "trained_models", "signed_heads")),
-    ("SELECT", PLATFORM, ("erased", "erased_runs", "erasure_steps")),
+    ("SELECT", PLATFORM, ("erased", "erased_runs", "erasure_steps", "forgotten_months")),
 )
 
 OWNER, APPLY, MATERIALIZE, MLFLOW = "owner", "feast_apply", "materialize", "mlflow"
@@ -153,11 +153,11 @@ ROLES: Mapping[str, Role] = {
         "backup; reads everything, in MLflow's database too", _JOB, member_of=("pg_read_all_data",)
     ),
     "erase": Role(
-        "erase; removes the rows of one person through functions of the owner, and nothing else",
+        "erase and retention; removes rows of one person or of old months by functions of the owner, no others",
         (
             *_JOB,
             ("SELECT, INSERT", PLATFORM, ("erasures",)),
-            ("SELECT", PLATFORM, ("erased", "erasure_steps", "erased_runs")),
+            ("SELECT", PLATFORM, ("erased", "erasure_steps", "erased_runs", "forgotten_months")),
             # To vacuum what was removed.
             *(*_use(SOURCE, ONLINE), ("MAINTAIN", SOURCE, "*"), ("MAINTAIN", ONLINE, "*")),
             ("MAINTAIN", PLATFORM, ("quarantine", "scores", "predictions", "job_runs")),

@@ -19,6 +19,7 @@ from pydantic_settings.sources import DotEnvSettingsSource
 
 from streamflow.errors import UsageError
 from streamflow.settings.erasure import ErasureSettings as ErasureSettings
+from streamflow.settings.erasure import RetentionSettings as RetentionSettings
 from streamflow.settings.mlflow import MlflowSettings as MlflowSettings
 from streamflow.settings.promotion import PromotionSettings as PromotionSettings
 from streamflow.settings.section import Section, text_of
@@ -328,6 +329,7 @@ class Settings(BaseSettings):
     predict: PredictSettings = PredictSettings()
     parity: ParitySettings = ParitySettings()
     erasure: ErasureSettings = ErasureSettings()
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
     build: BuildSettings = BuildSettings()
 

@@ -1,10 +1,10 @@
-"""Settings of the erasure of persons."""
+"""Settings of the erasure of persons and of old months."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from streamflow.settings.section import Section, text_of
 
@@ -25,3 +25,10 @@ class ErasureSettings(Section):
         if self.key_file is None:
             return self.key.get_secret_value()
         return text_of(self.key_file, "STREAMFLOW_ERASURE__KEY_FILE")
+
+
+class RetentionSettings(Section):
+    """How long data are kept."""
+
+    months: int | None = Field(None, ge=1)
+    """Months to keep, counted back from that of the newest drop; the job `retention` drops older ones. None keeps all."""

@@ -17,6 +17,7 @@ from streamflow.postgres.job_results import (
     MonitorResult,
     ParityResult,
     RestoreResult,
+    RetentionResult,
     ScoreResult,
     ScoreSkipped,
     TrainResult,
@@ -144,6 +145,10 @@ UNVERSIONED = {
     "erase": (
         {"erasures": ["0d9f"], "rows": {"source.users": 2}, "runs": 1, "pinned": ["0e06fd"]},
         EraseResult(("0d9f",), {"source.users": 2}, 1, ("0e06fd",)),
+    ),
+    "retention": (
+        {"before": "2024-02-01T00:00:00Z", "rows": {"source.users": 2}, "runs": 1},
+        RetentionResult(datetime(2024, 2, 1, tzinfo=UTC), {"source.users": 2}, 1),
     ),
     "restore": (
         {

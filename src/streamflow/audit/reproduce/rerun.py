@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from streamflow.audit.reproduce import compare, recorded_run
+from streamflow.audit.reproduce import compare, recorded_run, without_months
 from streamflow.audit.reproduce.compare import Layer
 from streamflow.audit.reproduce.recorded_run import RecordedRun
 from streamflow.drops import ledger
-from streamflow.erasure import acts
+from streamflow.erasure import acts, months
+from streamflow.erasure.months import Forgotten
 from streamflow.erasure.runs import left_of
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageError
 from streamflow.features import training_set
@@ -64,7 +65,7 @@ def reproduce(
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     with transaction(backends.database) as connection:
-        left = left_of(connection, run_id)
+        left, gone = left_of(connection, run_id), months.forgotten(connection)
     run = recorded_run.read(backends.mlflow, run_id, left)
     repo = definitions.load(backends.feast.repo).with_horizon(run.record.label_horizon)
     present = tags.own(lineage(repo.path, build))
@@ -78,7 +79,7 @@ def reproduce(
         unknown = (run.problems[files.CONTRACT],)
         data_layer, result = Layer("data", "unknown", unknown), Layer("result", "unknown", unknown)
     else:
-        rebuilt, data_layer = _rebuild(backends.database, repo, run, run.contract)
+        rebuilt, data_layer = _rebuild(backends.database, repo, run, run.contract, gone)
         data = rebuilt or run.stored
         changed, result = _retrain(training, repo, run, run.contract, data)
         code = replace(code, lines=(*code.lines, *changed))
@@ -110,12 +111,16 @@ def in_words(error: Exception) -> str:
 
 
 def _rebuild(
-    database: DatabaseSettings, repo: FeatureRepo, run: RecordedRun, contract: Contract
+    database: DatabaseSettings,
+    repo: FeatureRepo,
+    run: RecordedRun,
+    contract: Contract,
+    gone: Forgotten | None,
 ) -> tuple[TrainingSet | None, Layer]:
     """The training set built again when it equals the run's own, and the verdict on the data."""
     wanted, stored = run.left.fingerprint if run.left else contract.fingerprint, run.stored
     lines = _drop_lines(database, run)
-    if files.ROWS in run.problems:
+    if files.ROWS in run.problems and not (gone and without_months.is_gone(contract, gone)):
         lines.append(f"The training set that the run stored cannot be used: {run.problems[files.ROWS]}.")
     try:
         with views.frozen(database, repo, datetime.fromisoformat(contract.known_at)) as schema:
@@ -130,6 +135,8 @@ def _rebuild(
     except DependencyDown:
         raise
     except (NotFound, UsageError) as error:
+        if gone and without_months.is_gone(contract, gone):
+            return None, Layer("data", "unknown", (*lines, f"Cannot tell: {gone.words}."))
         return None, Layer("data", "differs", (*lines, f"It cannot be built again: {error.what}"))
     except Exception as error:
         # The feature repo of today may raise anything.
@@ -138,7 +145,8 @@ def _rebuild(
         return rebuilt, Layer(
             "data", "same", (f"{len(rebuilt.frame)} rows, fingerprint {wanted}", *lines, *_erased(run))
         )
-    if why := _unfinished(database, run, rebuilt):
+    why = without_months.explained(gone, contract, stored, rebuilt) if gone else ""
+    if why := why or _unfinished(database, run, rebuilt):
         return None, Layer("data", "unknown", (*lines, why))
     if stored is None:
         lines.append(f"Built again, its fingerprint is {rebuilt.fingerprint}, not {wanted}.")
