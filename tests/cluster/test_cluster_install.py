@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from kubernetes_cli import STREAMFLOW, answers, any_entity, ask, is_ready, restarts, wait_for
 
+from streamflow.jobs import catalog
 from streamflow.postgres import locks
 
 
@@ -68,9 +69,7 @@ def test_mlflow_and_feast_answer_through_a_port_forward(demo):
 
 def test_jobs_are_listed_run_and_logged_through_the_api(demo):
     jobs = json.loads(streamflow("jobs", "list", "-n", demo.namespace, "--json"))
-    assert {"ingest", "materialize", "train", "score", "parity", "monitor", "audit", "backup", "restore"} == {
-        job["name"] for job in jobs
-    }
+    assert {job["name"] for job in jobs} == set(catalog.JOBS)
     log = streamflow("jobs", "run", "monitor", "-n", demo.namespace)
     assert '"outcome": "done"' in log
     assert '"outcome": "done"' in streamflow("jobs", "logs", "monitor", "-n", demo.namespace)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
+import sqlalchemy as sa
 from feast.errors import FeatureViewNotFoundException
 
 from streamflow import types
@@ -18,6 +19,7 @@ from streamflow.features.store import open_store
 from streamflow.model_version.contract import Feature, View
 from streamflow.model_version.fingerprint import fingerprint
 from streamflow.model_version.training_set import LABEL, TrainingSet
+from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import quote
 from streamflow.postgres.newest import per_entity
 from streamflow.repo.definitions import FeatureRepo
@@ -115,12 +117,12 @@ def build(
     ]
     labels = f"as_of = TIMESTAMPTZ '{label_as_of.isoformat()}'"
     entities = per_entity(selected, table.snapshots, [key], ["loaded_at"], labels)
-    joined = _joined(database, repo, db_schema, features, entities)
-    if joined.num_rows == 0:
+    if not _labelled(database, db_schema, table.snapshots, labels):
         raise NotFound(
             f"No labels of {label_as_of.date()} were known at {known_at.isoformat()}.",
-            hint="Ingest that drop, or give a later --known-at.",
+            hint="Ingest that drop, or give a later --known-at. Months that retention.months dropped do not come back.",
         )
+    joined = _joined(database, repo, db_schema, features, entities)
     rows, incomplete = complete_rows(joined, repo.join_key, features, views)
     features = with_categories(features, rows)
     frame = pd.DataFrame(
@@ -145,6 +147,15 @@ def build(
         fingerprint=fingerprint(columns, rows),
         incomplete=incomplete,
     )
+
+
+def _labelled(database: DatabaseSettings, db_schema: str, table: str, labels: str) -> bool:
+    """Whether there is a label: Feast fails without saying why if there is none."""
+    with transaction(database) as connection:
+        connection.execute(sa.text("SELECT set_config('search_path', :schema, true)"), {"schema": db_schema})
+        return bool(
+            connection.exec_driver_sql(f"SELECT EXISTS (SELECT FROM {table} WHERE {labels})").scalar()
+        )
 
 
 def _joined(

@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 import pytest
 
 from streamflow.jobs import catalog
+from streamflow.postgres.backup_results import BackupResult, RestoreResult
 from streamflow.postgres.job_results import (
     AuditResult,
-    BackupResult,
     EraseResult,
     IngestedDrop,
     IngestResult,
@@ -16,7 +16,6 @@ from streamflow.postgres.job_results import (
     MaterializeResult,
     MonitorResult,
     ParityResult,
-    RestoreResult,
     RetentionResult,
     ScoreResult,
     ScoreSkipped,

@@ -134,13 +134,12 @@ def _rebuild(
             )
     except DependencyDown:
         raise
-    except (NotFound, UsageError) as error:
-        if gone and without_months.is_gone(contract, gone):
-            return None, Layer("data", "unknown", (*lines, f"Cannot tell: {gone.words}."))
-        return None, Layer("data", "differs", (*lines, f"It cannot be built again: {error.what}"))
     except Exception as error:
         # The feature repo of today may raise anything.
-        return None, Layer("data", "unknown", (*lines, f"It cannot be built again: {in_words(error)}"))
+        if gone and without_months.is_gone(contract, gone):
+            return None, Layer("data", "unknown", (*lines, f"Cannot tell: {gone.words}."))
+        told = (*lines, f"It cannot be built again: {in_words(error)}")
+        return None, Layer("data", "differs" if isinstance(error, NotFound | UsageError) else "unknown", told)
     if rebuilt.fingerprint == wanted:
         return rebuilt, Layer(
             "data", "same", (f"{len(rebuilt.frame)} rows, fingerprint {wanted}", *lines, *_erased(run))

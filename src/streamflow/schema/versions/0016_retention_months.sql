@@ -20,7 +20,7 @@ CREATE FUNCTION streamflow.forget_months(keep integer, OUT before timestamptz, O
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     -- Not a date to come: one drop with a wrong date would take the months before it along.
-    newest timestamptz := (SELECT CASE WHEN max(d.as_of) IS NOT NULL THEN least(max(d.as_of), now()) END FROM streamflow.drops d);
+    newest timestamptz := (SELECT least(max(d.as_of), now()) FROM streamflow.drops d HAVING count(*) > 0);
     old    bigint[];
     item   record;
     number bigint;
