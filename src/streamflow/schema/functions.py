@@ -35,6 +35,7 @@ CALLERS: Mapping[str, tuple[str, ...]] = {
     "keep_job_runs": tuple(JOBS),
     "keep_scores": ("score",),
     "keep_prediction_log": ("predict",),
+    "entity_tables": _ERASERS,
     "erase": _ERASERS,
     "forget_months": _ERASERS,
     "withdraw_erasure": _ERASERS,
