@@ -39,7 +39,7 @@ def installed(request, settings, mlflow_server, tmp_path):
             "mlflow": MlflowSettings(**mlflow),
             "ingest": IngestSettings(inbox=str(inbox)),
             # The server of the tests keeps its versions in another database than the one that is backed up.
-            "backup": BackupSettings(folder=tmp_path / "backups", except_versions=(1,)),
+            "backup": BackupSettings(folder=tmp_path / "backups"),
         }
     )
     try:

@@ -40,7 +40,6 @@ CALLERS: Mapping[str, tuple[str, ...]] = {
     "forget_months": _ERASERS,
     "withdraw_erasure": _ERASERS,
     "count_entity": _ERASERS,
-    "entity_tables": _ERASERS,
     "mentions": _ERASERS,
     "record_erasure_step": _ERASERS,
     "record_erased_run": _ERASERS,
