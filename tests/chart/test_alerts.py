@@ -97,7 +97,7 @@ def test_the_exporter_gets_the_names_of_scheduled_jobs():
         if o["metadata"]["name"] == "streamflow-exporter" and o["kind"] == "Deployment"
     )
     [container] = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == ["--jobs", "audit,backup,ingest,materialize,monitor,parity"]
+    assert container["args"] == ["--jobs", "audit,backup,ingest,materialize,monitor,parity,retention"]
 
 
 def test_prometheus_accepts_every_rule(tmp_path):
