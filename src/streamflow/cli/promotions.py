@@ -156,7 +156,7 @@ def history(
     keys = [heads.read_public_key(path) for path in verify_with or ()]
     kept = _kept_head(head, keys)
     if acknowledge is not None:
-        record_loss(settings.database, settings.mlflow, why=acknowledge, by=me())
+        record_loss(settings.database, settings.mlflow, why=acknowledge, by=me(), head=kept)
     note, anchor = "", ""
     try:
         anchor = moves.anchor(settings.mlflow)

@@ -168,3 +168,22 @@ def test_signed_heads_cannot_be_changed(settings, signer):
             transaction(settings.database) as connection,
         ):
             connection.exec_driver_sql(statement)
+
+
+def test_after_both_databases_were_recovered_as_of_one_moment_the_kept_head_says_what_is_lost(
+    settings, signer, public, mlflow_server, tmp_path
+):
+    add_rows(settings, "abcd")
+    running = signer()
+    running.sign()
+    as_the_owner(settings, CUT, "DELETE FROM streamflow.signed_heads WHERE promotion_id > 2")
+    with pytest.raises(StreamFlowError, match="rewritten"):
+        running.sign()
+    kept = ("--head", str(tmp_path / "copy" / "head.json"))
+    assert verified(public, "--acknowledge", "recovered").exit_code != 0
+    told = verified(public, "--acknowledge", "recovered", *kept)
+    assert told.exit_code == 0, told.output
+    assert "see row 3, 'acknowledge'" in told.output
+    running.sign()
+    signer().sign()
+    assert "Signed up to row 3" in verified(public, *kept).output
