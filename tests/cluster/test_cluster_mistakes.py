@@ -46,7 +46,7 @@ def test_the_api_server_refuses_a_schedule_that_the_schema_cannot_judge(cluster,
         "default",
         "--set",
         "database.existingSecret=passwords,mlflow.auth.existingSecret=accounts,"
-        "registrar.signing.existingSecret=signing-key",
+        "registrar.signing.existingSecret=signing-key,erasure.existingSecret=erasure-key",
     ]
     rendered = run("helm", "template", *arguments, "--set", mistake)
     crons = [item for item in yaml.safe_load_all(rendered) if item and item["kind"] == "CronJob"]
