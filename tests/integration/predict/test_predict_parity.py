@@ -33,8 +33,8 @@ def test_one_wrong_value_in_the_online_store_is_detected(simulated, predict):
         with transaction(simulated.database) as connection:
             connection.execute(change, {"by": -100.0, "user": user})
     assert found.differences == 1
-    ((entity, batch, online),) = found.entities
-    assert entity == user
+    ((request, batch, online),) = found.requests
+    assert request and user not in request
     assert batch != online
 
 
