@@ -5,7 +5,7 @@
 
 {{- /*
 Adds to a pod's context what a job needs to erase, or to keep erased people out. Arguments: context (see _pod.tpl), job.
-The Secret that names a person is optional, and is made by whoever asks for the erasure: no object of Helm names a person.
+An operator creates the Secret that names a person. It is optional and not part of the release, so Helm stores no person's key.
 */ -}}
 {{- define "streamflow.withErasure" -}}
 {{- $context := .context -}}

@@ -9,7 +9,8 @@
 
 {{- /*
 Environment variables of all processes. The name follows from the key (settings.predict.poolSize becomes
-STREAMFLOW_PREDICT__POOL_SIZE), so a new setting needs a line in values.yaml and none here. One that is null has no variable.
+STREAMFLOW_PREDICT__POOL_SIZE), so a new setting needs a line in values.yaml and none here. A setting that is null
+has no variable.
 */ -}}
 {{- define "streamflow.settingsData" -}}
 {{- range $section, $settings := .Values.settings }}

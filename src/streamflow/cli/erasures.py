@@ -54,29 +54,20 @@ def erase(
 def _act(
     settings: Settings, entity: str, why: str, by: str, request: str, *, withdraw: bool, as_json: bool
 ) -> None:
-    from functools import partial
-
-    from streamflow.backup import object_store
     from streamflow.erasure.acts import Asked
     from streamflow.forget import person
+    from streamflow.jobs.erase import places
 
-    places = person.places(
-        settings.database,
-        settings.mlflow,
-        settings.backup,
-        settings.erasure,
-        partial(object_store.copy_list, settings.backup),
-    )
     asked = Asked(why, by, request)
     if withdraw:
-        made = person.withdraw(places, entity, asked)
+        made = person.withdraw(places(settings), entity, asked)
         if as_json:
             print_json({"erasure_id": made, "action": "withdraw"})
         else:
             typer.echo(f"Withdrawn, as {made}: a drop may bring this user again.")
         return
     with working("Erasing", quiet=as_json):
-        done = person.erase(places, entity, asked)
+        done = person.erase(places(settings), entity, asked)
     if as_json:
         print_json(done)
     else:
@@ -91,10 +82,10 @@ def _act(
 
 def _dry_run(settings: Settings, entity: str, *, as_json: bool) -> None:
     from streamflow.forget import person
+    from streamflow.jobs.erase import places
 
-    places = person.places(settings.database, settings.mlflow, settings.backup, settings.erasure)
     with working("Counting", quiet=as_json):
-        found = person.look(places, entity)
+        found = person.look(places(settings), entity)
     if as_json:
         print_json(found)
         return

@@ -20,15 +20,9 @@ def erase(settings: Settings) -> EraseResult:
         Busy: A job that could bring the rows back is running.
         DependencyDown: PostgreSQL does not answer, or MLflow does not and something is left to do.
     """
-    places = person.places(
-        settings.database,
-        settings.mlflow,
-        settings.backup,
-        settings.erasure,
-        partial(object_store.copy_list, settings.backup),
-    )
+    where = places(settings)
     order = asked_for.read(settings.erasure.request_file)
-    outcomes = [person.erase(places, order.entity, order.asked)] if order else person.complete(places)
+    outcomes = [person.erase(where, order.entity, order.asked)] if order else person.complete(where)
     if left := tuple(item for outcome in outcomes for item in outcome.left):
         raise DependencyDown(
             "The erasure is not complete.",
@@ -45,4 +39,15 @@ def erase(settings: Settings) -> EraseResult:
         rows=rows,
         runs=sum(len(outcome.runs) for outcome in outcomes),
         pinned=tuple(sorted({run for outcome in outcomes for run in outcome.pinned})),
+    )
+
+
+def places(settings: Settings) -> person.Places:
+    """Where a person's data are: in PostgreSQL, in MLflow, and on the list beside the backups and its copies."""
+    return person.places(
+        settings.database,
+        settings.mlflow,
+        settings.backup,
+        settings.erasure,
+        partial(object_store.copy_list, settings.backup),
     )

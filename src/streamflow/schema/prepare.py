@@ -69,7 +69,7 @@ def prepare(database: DatabaseSettings, passwords: Mapping[str, str], *, with_ro
 
 
 def set_least_kept(database: DatabaseSettings, days: Mapping[str, int]) -> None:
-    """Set how long PostgreSQL keeps evidence at least, whatever the roles that write it ask for.
+    """Set the shortest time that PostgreSQL keeps evidence; the roles that write it cannot shorten it.
 
     Args:
         database: Login of the administrator, or of the owner.

@@ -175,7 +175,7 @@ class JobsSettings(Section):
     history_days: int = Field(90, ge=1)
     """Days that the result of a job run is kept; the newest result of each job is never deleted."""
     history_least_days: int = Field(7, ge=1)
-    """Days that PostgreSQL keeps results of job runs at least, whatever a job asks for; set by `db prepare`."""
+    """Shortest time that PostgreSQL keeps results of job runs, in days; no job can shorten it. Set by `db prepare`."""
 
     @model_validator(mode="after")
     def _keeps_enough(self) -> JobsSettings:
@@ -224,7 +224,7 @@ class PredictSettings(Section):
     log_retention_days: int = Field(30, ge=1)
     """Days that the prediction log is kept."""
     log_least_days: int = Field(7, ge=1)
-    """Days that PostgreSQL keeps the prediction log at least, whatever predict asks for; set by `db prepare`."""
+    """Shortest time that PostgreSQL keeps the prediction log, in days; predict cannot shorten it. Set by `db prepare`."""
     canary_share: float = Field(0.1, ge=0, le=1)
     """Share of entities answered by the version behind the alias `canary`, if one is set."""
     api_keys_file: Path | None = None
