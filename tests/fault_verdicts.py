@@ -1,7 +1,7 @@
 """One verdict a fault: collects the outcomes of tests that name a fault, and tells each as one line of JSON.
 
-A test names its faults with `@pytest.mark.fault("F1")` and tells what it measured with the fixture `verdict`. `ONLY=F1,F7`
-selects tests by their faults, and `VERDICTS=FILE` adds the lines to a file.
+A test names its faults with `@pytest.mark.fault("F1")` and tells what it measured with the fixture `verdict`.
+`ONLY=F1,F7` selects tests by their faults, and `VERDICTS=FILE` adds the lines to a file.
 """
 
 from __future__ import annotations
