@@ -1,7 +1,8 @@
-"""Open-loop load on /predict: requests begin at a fixed rate, whatever becomes of those before; none is sent again.
+"""Open-loop load on /predict: requests begin at a fixed rate, whatever becomes of those before.
 
 python open_loop.py HOST PORT REQUESTS_PER_SECOND SECONDS ENTITY...
 
+None is sent again; with RETRY=1 in the environment, each that fails is sent once more, over a new connection.
 Every other request goes over a new connection, the others over kept ones. One line a request, when it has ended:
 
     id start end code kind controlled what
@@ -13,10 +14,12 @@ standard library only, because it also runs in pods.
 
 import asyncio
 import json
+import os
 import sys
 import time
 
 TIMEOUT_SECONDS = 10.0
+RETRY = bool(os.environ.get("RETRY"))
 
 
 class Client:
@@ -31,14 +34,18 @@ class Client:
         """Send one request and print its line."""
         fresh = number % 2 == 1
         began = time.time()
-        code, controlled, what = 0, 0, "-"
-        try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                code, controlled, what = await self._ask(self.entities[number % len(self.entities)], fresh)
-        except Exception as error:
-            what = f"{type(error).__name__}:{error}".replace(" ", "_")[:200] or "error"
+        code, controlled, what = await self._tried(number, fresh)
+        if RETRY and not 0 < code < 500:
+            code, controlled, what = await self._tried(number, True)
         kind = "fresh" if fresh else "kept"
         print(number, f"{began:.6f}", f"{time.time():.6f}", code, kind, controlled, what, flush=False)
+
+    async def _tried(self, number, fresh):
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await self._ask(self.entities[number % len(self.entities)], fresh)
+        except Exception as error:
+            return 0, 0, f"{type(error).__name__}:{error}".replace(" ", "_")[:200]
 
     async def _ask(self, entity, fresh):
         kept = None if fresh or not self.free else self.free.pop()
