@@ -199,7 +199,8 @@ def test_a_job_killed_at_any_statement_ends_as_if_undisturbed(prepared, postgres
         if seen not in (before, after):
             partly.add(point)
         code, output = run(settings, name, postgres_server.port, job)
-        assert code == 0, (point, output)
+        # Killed after its last statement, a promotion is done, which the second one says.
+        assert code == 0 or (kind == "promote" and "already" in output), (point, output)
         assert contents(postgres_server, name, job) == after, point
     administrator(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
     verdict(**{f"{kind}_statements": statements, f"{kind}_kills": len(points)})
