@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-rows coverage mutants fuzz lint findings figures format reference licences lock bench bench-curve clean
+.PHONY: help setup demo test test-rows coverage mutants faults fuzz lint findings figures format reference licences lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,11 @@ mutants: $(READY) ## Mutate the modules that decide and count what the unit test
 	@rm -rf mutants
 	@$(BIN)/mutmut run $(ARGS)
 	@$(BIN)/mutmut results | grep -v "not checked" || true
+
+faults: $(READY) ## The fault matrix on a cluster and a laptop, a verdict a fault (ONLY=F1,F7 picks faults; up to two hours)
+	@mkdir -p build && rm -f build/verdicts.jsonl
+	@ONLY=$(ONLY) VERDICTS=build/verdicts.jsonl TEST_CLUSTER=required TEST_ROWS=1 $(BIN)/python -m pytest -p no:cacheprovider -m fault $(ARGS); \
+	code=$$?; [ ! -f build/verdicts.jsonl ] || $(BIN)/python scripts/faults build/verdicts.jsonl; exit $$code
 
 fuzz: $(READY) ## 500 generated requests to each operation of the predict service
 	@FUZZ_EXAMPLES=500 exec $(BIN)/python -m pytest tests/integration/predict/test_predict_protocols.py -k openapi

@@ -8,6 +8,7 @@ start_mlflow    starts a separate MLflow server
 world           a database with both sample drops, shared by the tests of a module
 simulated       a database with two simulated months, materialized, and two registered versions; shared by all
 feature_repo    the project's feature repo
+verdict         keeps figures for the verdict about a fault; see fault_verdicts.py
 realdata        the sample drops; the test is skipped if they are missing
 sample_drops    the sample drops; None if they are missing
 """
@@ -29,6 +30,8 @@ import hypothesis
 import psycopg
 import pytest
 
+import fault_verdicts
+from fault_verdicts import verdict  # noqa: F401
 from streamflow import servers
 from streamflow import settings as settings_module
 from streamflow.local import home, postgres, processes
@@ -44,6 +47,24 @@ _number = itertools.count(1)
 # No deadline: a slow machine is not a failure. The same examples in every run, so that none fails at random.
 hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Select the tests of the faults that ONLY names."""
+    items[:] = fault_verdicts.select(items)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Keep what a test says about a fault."""
+    fault_verdicts.note(item, (yield).get_result())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell the verdicts about faults."""
+    session = terminalreporter._session
+    if session is not None and os.environ.get("VERDICTS") is not None:
+        fault_verdicts.tell(session, terminalreporter.write_line)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,13 +10,14 @@ KEEP=1                   use a cluster that is already running, and do not stop 
 CLUSTER=NAME             name of the cluster
 """
 
+import csv
 import os
 import shlex
 import subprocess
 import time
 
 import pytest
-from kubernetes_cli import IMPOSSIBLE, ROOT, TEST_LABEL, Release, answers, block, run, wait_for
+from kubernetes_cli import IMPOSSIBLE, ROOT, STREAMFLOW, TEST_LABEL, Release, answers, block, run, wait_for
 
 WANTED = os.environ.get("TEST_CLUSTER", "")
 KEEP = os.environ.get("KEEP", "0") not in ("", "0")
@@ -154,6 +155,37 @@ def way(cluster, current):
             "rollout", "status", f"deployment/{release.name}-{name}", "--timeout=600s", timeout=660
         )
     return release
+
+
+@pytest.fixture(scope="session")
+def months(tmp_path_factory):
+    """The two months of the demo and the next one, generated as the demo does."""
+    folder = tmp_path_factory.mktemp("months") / "drops"
+    command = [STREAMFLOW, "simulate", folder, "--users", "7000", "--months", "3", "--seed", "1"]
+    run(*command, cwd=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def entities(months):
+    """Users whose features are complete in February and in March, so that predict accepts them in both."""
+    whole = None
+    for month in ("2024-02-29", "2024-03-31"):
+        for file in (months / month).glob("*.csv"):
+            with file.open(encoding="utf-8", newline="") as lines:
+                complete = {row["user_id"] for row in csv.DictReader(lines) if all(row.values())}
+            whole = complete if whole is None else whole & complete
+    assert len(whole) > 1000
+    return sorted(whole)[:: len(whole) // 200][:200]
+
+
+@pytest.fixture(scope="session")
+def clients(cluster):
+    """A namespace for load clients."""
+    found = Release("clients")
+    found.create_namespace()
+    yield found
+    found.delete_namespace()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -80,6 +80,7 @@ def test_a_job_by_hand_does_its_work(demo, job):
     assert demo.job(job)
 
 
+@pytest.mark.fault("F14")
 def test_two_of_one_job_never_work_at_once(demo):
     hold = f"SELECT pg_advisory_lock({locks.key(locks.of_job('monitor'))}); SELECT pg_sleep(3600)"
     shell = ["psql", "-U", "postgres", "-d", "streamflow", "-c", hold]

@@ -20,6 +20,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.fault("F27")
 @pytest.mark.parametrize(("mistake", "knob"), MISTAKES)
 def test_a_mistake_is_refused_and_nothing_is_installed(cluster, mistake, knob):
     arguments = ["mistaken", CHART, "--namespace", "default", "--set", mistake]

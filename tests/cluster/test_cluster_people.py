@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 
+import pytest
 from kubernetes_cli import ROOT, STREAMFLOW, answers, ask, block, is_ready, wait_for
 
 from streamflow.registry import heads
@@ -96,6 +97,7 @@ def test_the_newest_row_is_signed_and_the_signature_is_in_a_config_map(demo):
     assert copy()["public-key.pem"] == heads.pem_of(head.public_key)
 
 
+@pytest.mark.fault("F10")
 def test_new_replicas_of_predict_start_while_mlflow_is_away(demo, figures):
     scaler = f"horizontalpodautoscaler/{demo.name}-predict"
     held = demo.get(scaler)["spec"]

@@ -16,6 +16,7 @@ def _kill(program, service: str) -> None:
     until(f"{service} is dead", lambda: program.services()[service]["pid"] is None)
 
 
+@pytest.mark.fault("F3")
 @pytest.mark.parametrize("service", ["predict", "postgres", "mlflow"])
 def test_a_killed_service_is_reported_and_up_restarts_it(world, service):
     user = (world.drops[1].folder / "users.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[0]

@@ -128,6 +128,7 @@ def test_a_drop_may_be_named_through_a_link(settings, tmp_path):
     assert job.ingest_folder(settings, tmp_path / "latest").as_of == AS_OF
 
 
+@pytest.mark.fault("F20")
 def test_a_file_that_changes_between_two_reads_is_refused(settings, tmp_path):
     folder = drop(tmp_path / "2024-01-31")
     first = LABELS.splitlines(keepends=True)[1]
@@ -210,6 +211,7 @@ def make(folder, file, kind, content, secret):
             path.mkdir()
 
 
+@pytest.mark.fault("F17", "F18")
 @examples(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     folder=NAME,

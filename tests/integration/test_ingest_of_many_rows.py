@@ -55,6 +55,7 @@ def ingest(settings, folder):
     return int(peak), float(seconds), int(accepted), int(quarantined)
 
 
+@pytest.mark.fault("F19")
 def test_memory_does_not_grow_with_the_rows_of_a_file(settings, tmp_path):
     few, many = 50_000, 350_000
     peaks = []

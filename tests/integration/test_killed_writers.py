@@ -94,6 +94,7 @@ def drops(settings, tmp_path):
     return simulate(settings.feast.repo, tmp_path / "drops", Simulation(users=200, months=2, seed=3))
 
 
+@pytest.mark.fault("F16")
 @pytest.mark.parametrize(
     "step",
     [
@@ -115,6 +116,7 @@ def test_a_killed_ingest_leaves_the_database_as_it_was(settings, drops, step):
     assert stored == 400
 
 
+@pytest.mark.fault("F13")
 def test_a_killed_materialization_shows_nothing_and_the_next_one_completes(settings, drops):
     for drop in drops:
         ingest_folder(settings, drop.folder, drop.as_of)

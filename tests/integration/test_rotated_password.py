@@ -38,6 +38,7 @@ def rotate(settings, role):
         )
 
 
+@pytest.mark.fault("F34")
 def test_predicts_lane_reconnects_with_the_new_password(settings, role):
     async def ask(connection):
         return (await connection.fetch("SELECT current_user::text", timeout=5))[0][0]
@@ -57,12 +58,14 @@ def test_predicts_lane_reconnects_with_the_new_password(settings, role):
     assert asyncio.run(through_a_rotation()) == (role.user, role.user)
 
 
+@pytest.mark.fault("F34")
 def test_a_file_that_is_gone_is_a_database_that_cannot_be_read(role):
     role.password_file.unlink()
     with pytest.raises(ProblemError, match="cannot be read"):
         asyncio.run(Connection(role).fetch("SELECT 1", timeout=5))
 
 
+@pytest.mark.fault("F34")
 def test_jobs_and_the_exporter_log_in_with_the_new_password(settings, role):
     with transaction(role) as connection:
         connection.exec_driver_sql("SELECT 1")

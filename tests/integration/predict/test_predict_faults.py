@@ -10,11 +10,13 @@ import time
 
 import httpx2
 import psutil
+import pytest
 
 LONGEST_ANSWER_SECONDS = 10.0
 """The deadline is 2 s; the rest is slack for a busy machine."""
 
 
+@pytest.mark.fault("F7")
 def test_postgresql_that_hangs_is_a_503_in_time_until_it_is_back(simulated, start, switch, users, production):
     production(simulated, 1)
     database = switch(simulated.database.port)
@@ -32,6 +34,7 @@ def test_postgresql_that_hangs_is_a_503_in_time_until_it_is_back(simulated, star
         assert [service.predict(user).status_code for user in users[:20]] == [200] * 20
 
 
+@pytest.mark.fault("F32")
 def test_clients_that_never_finish_a_request_do_not_block_others(predict, users):
     url = predict.client.base_url
     half = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
@@ -84,6 +87,7 @@ def test_a_request_that_arrives_too_slowly_is_closed_and_an_idle_client_is_not(
         assert service.predict(users[0]).status_code == 200
 
 
+@pytest.mark.fault("F32")
 def test_deep_wide_and_endless_bodies_are_refused_cheaply(predict, users):
     before = memory(predict)
     deep = b'{"user_id":' + b"[" * 100_000 + b"]" * 100_000 + b"}"

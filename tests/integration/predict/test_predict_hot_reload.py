@@ -163,6 +163,7 @@ SPOILT = [
 ]
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize(("spoil", "says"), SPOILT)
 def test_a_version_that_fails_a_check_never_reaches_the_ledger(
     simulated, predict, users, copy_of, spoil, says
@@ -189,6 +190,7 @@ FLIP = """
 """
 
 
+@pytest.mark.fault("F11")
 def test_a_stored_release_that_was_damaged_is_refused_and_the_former_one_stays_in_service(
     simulated, start, predict, users, production
 ):
