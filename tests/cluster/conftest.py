@@ -18,6 +18,7 @@ import time
 
 import pytest
 from kubernetes_cli import IMPOSSIBLE, ROOT, STREAMFLOW, TEST_LABEL, Release, answers, block, run, wait_for
+from open_loop_pod import replicas
 
 WANTED = os.environ.get("TEST_CLUSTER", "")
 KEEP = os.environ.get("KEEP", "0") not in ("", "0")
@@ -177,6 +178,13 @@ def entities(months):
             whole = complete if whole is None else whole & complete
     assert len(whole) > 1000
     return sorted(whole)[:: len(whole) // 200][:200]
+
+
+@pytest.fixture(scope="module")
+def three(demo):
+    """The README's installation with three pods of predict."""
+    with replicas(demo, 3):
+        yield demo
 
 
 @pytest.fixture(scope="session")

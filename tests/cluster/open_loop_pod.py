@@ -1,17 +1,17 @@
-"""Open-loop load on predict from a pod in the cluster, and ways to hurt what runs on its nodes."""
+"""Open-loop load on predict from a pod in the cluster."""
 
 import contextlib
 import json
-import os
-import time
 from pathlib import Path
 
-from kubernetes_cli import is_ready, run, wait_for
+from kubernetes_cli import is_ready, wait_for
 
 import load_history
 
 SCRIPT = (Path(__file__).parents[1] / "open_loop.py").read_text(encoding="utf-8")
 RATE = 200
+LONGEST_SECONDS = 2.5
+"""The service's deadline is 2 s; the rest is the way there and back."""
 POD = "open-loop"
 
 
@@ -32,12 +32,22 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(clients, release, entities, seconds, rate=RATE, *, retry=False):
-    """Send requests for `seconds` seconds; begins when the first ones are on their way."""
+def load(clients, release, entities, seconds, rate=RATE, *, retry=False, node=None):
+    """Send requests for `seconds` seconds; begins when the first ones are on their way.
+
+    Args:
+        clients: Namespace of the client.
+        release: Whose predict service is asked.
+        entities: Whom it is asked about, in turn.
+        seconds: How long requests are sent.
+        rate: Requests a second.
+        retry: Whether a failed request is sent once more.
+        node: Name of the node that the client runs on; by default any.
+    """
     address = release.get("service", f"{release.name}-predict")["spec"]["clusterIP"]
     clients.kubectl("delete", "pod", POD, "--ignore-not-found", "--grace-period=0", "--force")
     arguments = [address, "80", str(rate), str(seconds), *entities]
-    clients.kubectl("apply", "--filename=-", stdin=json.dumps(client_pod(arguments, retry)))
+    clients.kubectl("apply", "--filename=-", stdin=json.dumps(client_pod(arguments, retry, node)))
 
     def begun():
         return clients.kubectl("logs", POD, "--tail=1", check=False).stdout.strip()
@@ -49,7 +59,7 @@ def load(clients, release, entities, seconds, rate=RATE, *, retry=False):
         clients.kubectl("delete", "pod", POD, "--grace-period=0", "--force", check=False)
 
 
-def client_pod(arguments, retry):
+def client_pod(arguments, retry, node):
     """A pod that runs open_loop.py in the predict image, and meets the restricted Pod Security Standard."""
     container = {
         "name": "client",
@@ -65,6 +75,7 @@ def client_pod(arguments, retry):
         "metadata": {"name": POD},
         "spec": {
             "restartPolicy": "Never",
+            **({"nodeName": node} if node else {}),
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": 0,
             "securityContext": {
@@ -106,31 +117,17 @@ def replicas(release, least, most=None):
         bounds(held["minReplicas"], held["maxReplicas"])
 
 
-def on_node(*command, check=True, stdin=None):
-    """Run a command on the cluster's node, which is a container of Docker; return its output."""
-    node = f"{os.environ.get('CLUSTER', 'streamflow-test')}-control-plane"
-    interactive = ["-i"] if stdin is not None else []
-    return run("docker", "exec", *interactive, node, *command, check=check, stdin=stdin)
+def node_of_postgresql(release):
+    """Name of the node that PostgreSQL runs on."""
+    return release.get("pod", f"{release.name}-postgresql-0")["spec"]["nodeName"]
 
 
-def processes(pattern):
-    """Process numbers on the node whose command line matches."""
-    found = on_node("pgrep", "-f", pattern, check=False).stdout
-    return [int(line) for line in found.split()]
+def told(verdict, asked, **figures):
+    verdict(**load_history.summary(asked), **figures)
+    return [f"{each.code} {each.what} {each.seconds:.2f}s" for each in load_history.failed(asked)][:10]
 
 
-@contextlib.contextmanager
-def dropping(rule):
-    """Let the node's firewall apply a rule to forwarded packets for the duration of a `with` block."""
-    table = "streamflow_faults"
-    text = f"table inet {table} {{ chain forward {{ type filter hook forward priority -10; {rule} }} }}"
-    on_node("nft", "-f", "-", stdin=text)
-    try:
-        yield
-    finally:
-        on_node("nft", "delete", "table", "inet", table)
-
-
-def pause_until(moment):
-    """Sleep until a time in seconds since 1970."""
-    time.sleep(max(0.0, moment - time.time()))
+def unharmed(asked, gone, back):
+    """Every request was answered in time, with a prediction or a controlled refusal."""
+    assert load_history.uncontrolled(asked) == []
+    assert load_history.percentile(load_history.between(asked, gone - 1, back + 10), 1.0) < LONGEST_SECONDS
