@@ -22,7 +22,8 @@ up() {
     return 1
   elif command -v kind >/dev/null; then
     docker version >/dev/null 2>&1 || impossible 'Docker does not answer, and kind needs it.'
-    kind get clusters 2>/dev/null | grep -qx "$cluster" || kind create cluster --name "$cluster" --wait 180s
+    kind get clusters 2>/dev/null | grep -qx "$cluster" || kind create cluster --name "$cluster" --wait 180s \
+      ${KIND_CONFIG:+--config "$KIND_CONFIG"}
     # kind does not include metrics-server, without which the autoscaler does nothing.
     kubectl get --raw /apis/metrics.k8s.io >/dev/null 2>&1 ||
       echo 'The cluster has no metrics-server: install it to see the autoscaler work.' >&2

@@ -50,8 +50,16 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Select the tests of the faults that ONLY names."""
+    """Select the tests of the faults that ONLY names; with several processes, let one have all tests of a place."""
     items[:] = fault_verdicts.select(items)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_place(item.path)))
+
+
+def _place(path: Path) -> str:
+    """What tests share: a file its fixtures, those of the chart its rendered objects, those of the cluster that."""
+    folder = path.relative_to(ROOT / "tests").parts[0]
+    return folder if folder in ("chart", "cluster") else str(path.relative_to(ROOT))
 
 
 @pytest.hookimpl(hookwrapper=True)

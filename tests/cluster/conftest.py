@@ -14,6 +14,7 @@ import csv
 import os
 import shlex
 import subprocess
+import sys
 import time
 
 import pytest
@@ -54,6 +55,10 @@ def figures(request):
 
     def tell(text):
         with capture.global_and_fixture_disabled():
+            if reporter is None:
+                # One of several processes of pytest-xdist.
+                print(f"    {text}", file=sys.stderr, flush=True)
+                return
             reporter.ensure_newline()
             reporter.write_line(f"    {text}")
 
