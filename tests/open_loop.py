@@ -1,8 +1,11 @@
 """Open-loop load on /predict: requests begin at a fixed rate, whatever becomes of those before.
 
-python open_loop.py HOST PORT REQUESTS_PER_SECOND SECONDS ENTITY...
+python open_loop.py HOST PORT STEPS ENTITY...
 
-None is sent again; with RETRY=1 in the environment, each that fails is sent once more, over a new connection.
+STEPS is such as 50x20,400x60: 50 requests a second for 20 seconds, then 400 a second for 60.
+
+None is sent again; with RETRY=2 in the environment, each that fails is sent once more after two seconds, over a new
+connection.
 Every other request goes over a new connection, the others over kept ones. One line a request, when it has ended:
 
     id start end code kind controlled what
@@ -19,7 +22,7 @@ import sys
 import time
 
 TIMEOUT_SECONDS = 10.0
-RETRY = bool(os.environ.get("RETRY"))
+RETRY_SECONDS = float(os.environ.get("RETRY") or 0)
 
 
 class Client:
@@ -35,7 +38,8 @@ class Client:
         fresh = number % 2 == 1
         began = time.time()
         code, controlled, what = await self._tried(number, fresh)
-        if RETRY and not 0 < code < 500:
+        if RETRY_SECONDS and not 0 < code < 500:
+            await asyncio.sleep(RETRY_SECONDS)
             code, controlled, what = await self._tried(number, True)
         kind = "fresh" if fresh else "kept"
         print(number, f"{began:.6f}", f"{time.time():.6f}", code, kind, controlled, what, flush=False)
@@ -47,9 +51,17 @@ class Client:
         except Exception as error:
             return 0, 0, f"{type(error).__name__}:{error}".replace(" ", "_")[:200]
 
+    def _kept(self):
+        """A kept connection that the server has not closed, as HTTP clients look for one; None without."""
+        while self.free:
+            reader, writer = self.free.pop()
+            if not reader.at_eof() and not writer.is_closing():
+                return reader, writer
+            writer.close()
+        return None
+
     async def _ask(self, entity, fresh):
-        kept = None if fresh or not self.free else self.free.pop()
-        reader, writer = kept or await asyncio.open_connection(*self.address)
+        reader, writer = (not fresh and self._kept()) or await asyncio.open_connection(*self.address)
         keeps = False
         try:
             body = json.dumps({"user_id": entity}).encode()
@@ -75,20 +87,29 @@ class Client:
         return code, int(code == 503 and problem and "retry-after" in headers), answer.get("code", "-")
 
 
-async def main(host, port, rate, seconds, entities):
-    """Send `rate` requests a second for `seconds` seconds."""
+def moments(steps):
+    """When each request begins, in seconds after the first."""
+    start = 0.0
+    for rate, seconds in (map(float, step.split("x")) for step in steps.split(",")):
+        yield from (start + number / rate for number in range(round(rate * seconds)))
+        start += seconds
+
+
+async def main(host, port, steps, entities):
+    """Send requests at the rates of the steps."""
     client, tasks = Client(host, port, entities), set()
-    began, rate = time.monotonic(), float(rate)
-    for number in range(int(rate * float(seconds))):
-        await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+    began, told = time.monotonic(), 0
+    for number, moment in enumerate(moments(steps)):
+        await asyncio.sleep(max(0.0, began + moment - time.monotonic()))
         task = asyncio.ensure_future(client.send(number))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
-        if number % rate == 0:
+        if moment >= told:
             sys.stdout.flush()
+            told += 1
     await asyncio.gather(*tasks)
     print("end", flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:5], sys.argv[5:]))
+    asyncio.run(main(*sys.argv[1:4], sys.argv[4:]))

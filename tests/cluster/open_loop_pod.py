@@ -32,7 +32,7 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(clients, release, entities, seconds, rate=RATE, *, retry=False, node=None):
+def load(clients, release, entities, seconds, rate=RATE, *, then=(), retry=0, node=None):
     """Send requests for `seconds` seconds; begins when the first ones are on their way.
 
     Args:
@@ -41,12 +41,14 @@ def load(clients, release, entities, seconds, rate=RATE, *, retry=False, node=No
         entities: Whom it is asked about, in turn.
         seconds: How long requests are sent.
         rate: Requests a second.
-        retry: Whether a failed request is sent once more.
+        then: Further rates, each with its number of seconds.
+        retry: Seconds after which a failed request is sent once more; 0 for never.
         node: Name of the node that the client runs on; by default any.
     """
     address = release.get("service", f"{release.name}-predict")["spec"]["clusterIP"]
     clients.kubectl("delete", "pod", POD, "--ignore-not-found", "--grace-period=0", "--force")
-    arguments = [address, "80", str(rate), str(seconds), *entities]
+    steps = ((rate, seconds), *then)
+    arguments = [address, "80", ",".join(f"{each}x{long}" for each, long in steps), *entities]
     clients.kubectl("apply", "--filename=-", stdin=json.dumps(client_pod(arguments, retry, node)))
 
     def begun():
@@ -54,7 +56,7 @@ def load(clients, release, entities, seconds, rate=RATE, *, retry=False, node=No
 
     try:
         wait_for(begun, "the first answers", timeout=120, pause=0.5)
-        yield Load(clients, seconds)
+        yield Load(clients, sum(long for _, long in steps))
     finally:
         clients.kubectl("delete", "pod", POD, "--grace-period=0", "--force", check=False)
 
@@ -65,7 +67,7 @@ def client_pod(arguments, retry, node):
         "name": "client",
         "image": "streamflow/predict:0.1.0",
         "command": ["python", "-I", "-c", SCRIPT, *arguments],
-        "env": [{"name": "RETRY", "value": "1" if retry else ""}],
+        "env": [{"name": "RETRY", "value": str(retry)}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
@@ -115,6 +117,11 @@ def replicas(release, least, most=None):
         yield
     finally:
         bounds(held["minReplicas"], held["maxReplicas"])
+
+
+def restarts(release):
+    """Number of restarts of the containers of predict."""
+    return sum(c["restartCount"] for pod in predict_pods(release) for c in pod["status"]["containerStatuses"])
 
 
 def node_of_postgresql(release):

@@ -51,7 +51,7 @@ async def served(requests):
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", str(CLIENT), "127.0.0.1", str(port), "50", str(requests / 50), "a", "b",
+        sys.executable, "-I", str(CLIENT), "127.0.0.1", str(port), f"100x0.02,50x{(requests - 2) / 50}", "a", "b",
         stdout=subprocess.PIPE,
     )  # fmt: skip
     out, _ = await process.communicate()
