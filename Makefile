@@ -35,7 +35,7 @@ mutants: $(READY) ## Mutate the modules that decide and count what the unit test
 	@$(BIN)/mutmut results | grep -v "not checked" || true
 
 faults: $(READY) ## The fault matrix on a cluster and a laptop, a verdict a fault (ONLY=F1,F7 picks faults; up to two hours)
-	@mkdir -p build && rm -f build/verdicts.jsonl
+	@mkdir -p build && rm -rf build/verdicts.jsonl build/faults
 	@ONLY=$(ONLY) VERDICTS=build/verdicts.jsonl KIND_CONFIG=$(or $(KIND_CONFIG),$(CURDIR)/tests/cluster/three_nodes.yaml) \
 	TEST_CLUSTER=required TEST_ROWS=1 $(BIN)/python -m pytest -p no:cacheprovider -m fault $(ARGS); \
 	code=$$?; [ ! -f build/verdicts.jsonl ] || $(BIN)/python scripts/faults build/verdicts.jsonl; exit $$code

@@ -30,8 +30,8 @@ def processes(node, pattern):
 def dropping(node, rule):
     """Let the node's firewall apply a rule to forwarded packets for the duration of a `with` block."""
     table = "streamflow_faults"
-    text = f"table inet {table} {{ chain forward {{ type filter hook forward priority -10; {rule} }} }}"
-    on(node, "nft", "-f", "-", stdin=text)
+    chain = f"chain forward {{\ntype filter hook forward priority -10\n{rule}\n}}"
+    on(node, "nft", "-f", "-", stdin=f"table inet {table} {{\n{chain}\n}}\n")
     try:
         yield
     finally:
@@ -53,9 +53,9 @@ def redirected(node, process, port, to):
     """Redirect TCP connections to a port of a process's network to another port there, for a `with` block."""
     table = "streamflow_slow"
     rule = f"iifname != lo tcp dport {port} redirect to :{to}"
-    text = f"table ip {table} {{ chain prerouting {{ type nat hook prerouting priority -100; {rule}; }} }}"
+    chain = f"chain prerouting {{\ntype nat hook prerouting priority -100\n{rule}\n}}"
     inside = ["nsenter", "--target", str(process), "--net", "nft"]
-    on(node, *inside, "-f", "-", stdin=text)
+    on(node, *inside, "-f", "-", stdin=f"table ip {table} {{\n{chain}\n}}\n")
     try:
         yield
     finally:

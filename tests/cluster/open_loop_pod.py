@@ -2,9 +2,10 @@
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
-from kubernetes_cli import is_ready, wait_for
+from kubernetes_cli import ROOT, is_ready, wait_for
 
 import load_history
 
@@ -13,6 +14,8 @@ RATE = 200
 LONGEST_SECONDS = 2.5
 """The service's deadline is 2 s; the rest is the way there and back."""
 POD = "open-loop"
+KEPT = ROOT / "build" / "faults"
+"""Folder of the histories of all requests."""
 
 
 class Load:
@@ -28,7 +31,12 @@ class Load:
             return self.clients.get("pod", POD)["status"]["phase"] == "Succeeded"
 
         wait_for(ended, "the client ends", timeout=self.seconds + 120)
-        return load_history.parse(self.clients.kubectl("logs", POD, timeout=120))
+        text = self.clients.kubectl("logs", POD, timeout=120)
+        KEPT.mkdir(parents=True, exist_ok=True)
+        name = os.environ["PYTEST_CURRENT_TEST"].partition("::")[2].rpartition(" ")[0]
+        with (KEPT / f"{name.replace('/', ' ')}.log").open("a", encoding="utf-8") as kept:
+            kept.write(text)
+        return load_history.parse(text)
 
 
 @contextlib.contextmanager
