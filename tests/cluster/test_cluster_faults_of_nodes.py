@@ -163,10 +163,13 @@ def test_f29_a_lost_node_is_replaced(three, clients, entities, verdict):
 
 def other_worker(release):
     """A node that runs pods of predict, and not PostgreSQL, whose volume cannot move."""
-    workers = {pod["spec"]["nodeName"] for pod in predict_pods(release)} - {node_of_postgresql(release)}
-    if not workers:
-        pytest.skip("all pods are on one node; KIND_CONFIG=tests/cluster/three_nodes.yaml makes three")
-    return workers.pop()
+    stays = node_of_postgresql(release)
+    others = set(nodes.names()[1:]) - {stays}
+    if not others:
+        pytest.skip("the cluster has one node; KIND_CONFIG=tests/cluster/three_nodes.yaml makes three")
+    used = {pod["spec"]["nodeName"] for pod in predict_pods(release)}
+    assert used == {stays, *others}, "predict does not spread over the nodes"
+    return others.pop()
 
 
 @contextlib.contextmanager
