@@ -18,6 +18,9 @@ _TICKS_A_SECOND = 10
 """How often uvicorn calls `on_tick`."""
 _MOST_UNREAD_SECONDS = 30.0
 """Longest time that an answer may wait to be read, in seconds."""
+_BACKLOG = 128
+"""Connections that wait to be accepted. With uvicorn's 2048, a server that is asked for more than it can answer works for
+clients that have given up: at five times its load it answered a third of its peak."""
 
 
 class SweepingServer(uvicorn.Server):
@@ -89,6 +92,7 @@ def config(
         server_header=False,
         # The client's address is not used.
         proxy_headers=False,
+        backlog=_BACKLOG,
         timeout_graceful_shutdown=10,
         timeout_keep_alive=75,
     )

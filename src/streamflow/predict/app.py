@@ -104,8 +104,9 @@ def create_apps(settings: Settings, live: LiveModel | None = None) -> Apps:
 
 
 def _status_app(described: FastAPI, live: LiveModel) -> FastAPI:
-    """Metrics, model status, and the documentation of another application."""
+    """Metrics, probes, model status, and the documentation of another application."""
     app: FastAPI = FastAPIOffline(**_ABOUT, redoc_url=None)
+    add_health_routes(app, live)
     add_report_routes(app, live)
     add_error_handlers(app)
     app.openapi = described.openapi  # type: ignore[method-assign]
