@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from mlflow.server import handlers
 
 from streamflow import log
 from streamflow import settings as settings_module
+from streamflow.http.probes import ProbeFilter, Probes
 from streamflow.mlflow_server import rules
 from streamflow.mlflow_server.accounts import ADMIN
 from streamflow.mlflow_server.closed import close
@@ -24,6 +26,7 @@ from streamflow.model_version.asked import Asked
 
 _LOG = log.get(__name__)
 _METRICS = "/metrics"
+_PROBES = ("/health",)
 _ACTIONS = {
     messages.SetRegisteredModelAlias: "move",
     messages.DeleteRegisteredModelAlias: "move",
@@ -62,6 +65,7 @@ def create_app(app: Flask = mlflow_app) -> Any:
 
     settings = settings_module.load()
     log.configure(settings.log)
+    _log_changes_of_probes()
     # Before MLflow's check of logins: Prometheus scrapes without one, and the network policy restricts who can connect.
     app.before_request(_serve_metrics)
     served = auth.create_app(app)
@@ -75,7 +79,12 @@ def create_open_app(app: Flask = mlflow_app) -> Any:
     """MLflow's app without logins, as on a laptop."""
     from mlflow.server.fastapi_app import create_fastapi_app
 
+    _log_changes_of_probes()
     return close(create_fastapi_app(app))
+
+
+def _log_changes_of_probes() -> None:
+    logging.getLogger("uvicorn.access").addFilter(ProbeFilter(Probes(_PROBES)))
 
 
 def _serve_metrics() -> Any:
