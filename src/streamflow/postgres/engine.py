@@ -11,7 +11,7 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
 
-from streamflow.errors import DependencyDown
+from streamflow.errors import DependencyDown, DiskFull
 from streamflow.settings import DatabaseSettings
 
 
@@ -92,10 +92,16 @@ def translated(database: DatabaseSettings) -> Iterator[None]:
 
     Raises:
         DependencyDown: PostgreSQL does not answer, refuses the login, or lacks StreamFlow's tables.
+        DiskFull: PostgreSQL has no room left.
     """
     try:
         yield
     except sa.exc.OperationalError as error:
+        if isinstance(error.orig, psycopg.errors.DiskFull):
+            raise DiskFull(
+                f"The disk of PostgreSQL at {database.host}:{database.port} has no room left.",
+                hint="Make room on the disk or volume of its data folder, then run this again; nothing was committed.",
+            ) from error
         reason = str(error.orig).lower()
         if error.connection_invalidated or "connect" in reason or "resolve host" in reason:
             raise _down(database, error) from error

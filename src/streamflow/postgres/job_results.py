@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -348,28 +348,46 @@ def newest(connection: sa.Connection, kind: type[Result]) -> Result | None:
     return None if facts is None else from_facts(kind, facts)
 
 
-def record(
-    connection: sa.Connection, job: str, outcome: str, message: str, facts: Mapping[str, Any], seconds: float
-) -> None:
+def record_start(connection: sa.Connection, job: str) -> int:
+    """Record that a run begins; return the number of its start."""
+    return int(connection.execute(sa.text(_SQL["record_start"]), {"job": job}).scalar_one())
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The outcome of a run.
+
+    Attributes:
+        outcome: `done`, `refused` or `failed`.
+        message: Why it was refused or failed; empty if it is done.
+        facts: The serialized result; empty unless the run is done.
+    """
+
+    outcome: str
+    message: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def record(connection: sa.Connection, job: str, ended: Ended, seconds: float, start: int | None) -> None:
     """Record the outcome of a run that ends now.
 
     Args:
         connection: An open connection.
         job: Name of the job.
-        outcome: `done`, `refused` or `failed`.
-        message: Why it was refused or failed; empty if it is done.
-        facts: The serialized result; empty unless the run is done.
+        ended: The outcome.
         seconds: Duration of the run.
+        start: Number of its start; None if that could not be recorded.
     """
     connection.execute(
         sa.text(_SQL["record_run"]),
         {
             "job": job,
             "seconds": seconds,
-            "outcome": outcome,
-            "message": message,
-            "facts": json.dumps(facts),
+            "outcome": ended.outcome,
+            "message": ended.message,
+            "facts": json.dumps(ended.facts),
             "caller": clock.machine(),
+            "start": start,
         },
     )
 
