@@ -65,7 +65,7 @@ def client(mlflow: MlflowSettings) -> Iterator[Any]:
     try:
         yield _client(uri)
     except requests.HTTPError as error:
-        if error.response.status_code != HTTPStatus.INSUFFICIENT_STORAGE:
+        if error.response is None or error.response.status_code != HTTPStatus.INSUFFICIENT_STORAGE:
             raise
         raise DiskFull(
             "The disk of MLflow's artifacts has no room left.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
@@ -16,12 +15,13 @@ from mlflow.protos.service_pb2 import CreateExperiment
 from mlflow.server import app as mlflow_app
 from mlflow.server import handlers
 
-from streamflow import disk_full, log
+from streamflow import log
 from streamflow import settings as settings_module
 from streamflow.http.probes import ProbeFilter, Probes
 from streamflow.mlflow_server import rules
 from streamflow.mlflow_server.accounts import ADMIN
 from streamflow.mlflow_server.closed import close
+from streamflow.mlflow_server.full_disk import answer_full_disk
 from streamflow.model_version import asked
 from streamflow.model_version.asked import Asked
 
@@ -67,10 +67,9 @@ def create_app(app: Flask = mlflow_app) -> Any:
     settings = settings_module.load()
     log.configure(settings.log)
     _log_changes_of_probes()
-    app.register_error_handler(OSError, _failed)
     # Before MLflow's check of logins: Prometheus scrapes without one, and the network policy restricts who can connect.
     app.before_request(_serve_metrics)
-    served = auth.create_app(app)
+    served = answer_full_disk(auth.create_app(app))
     # After it: the account is known, and MLflow allows it the request.
     app.before_request(functools.partial(_before, auth, settings.mlflow.registered_model))
     app.after_request(functools.partial(_after, settings.mlflow.registered_model))
@@ -82,25 +81,11 @@ def create_open_app(app: Flask = mlflow_app) -> Any:
     from mlflow.server.fastapi_app import create_fastapi_app
 
     _log_changes_of_probes()
-    app.register_error_handler(OSError, _failed)
-    return close(create_fastapi_app(app))
+    return close(answer_full_disk(create_fastapi_app(app)))
 
 
 def _log_changes_of_probes() -> None:
     logging.getLogger("uvicorn.access").addFilter(ProbeFilter(Probes(_PROBES)))
-
-
-def _failed(error: OSError) -> Response:
-    """Say that a disk is full; to clients, MLflow's own 500 could be anything."""
-    full = disk_full.behind(error)
-    if full is None:
-        raise error
-    _LOG.error("a disk is full", why=full.what)
-    body = {"error_code": "RESOURCE_EXHAUSTED", "message": "The disk of the MLflow server has no room left."}
-    status = HTTPStatus.INSUFFICIENT_STORAGE
-    return current_app.response_class(
-        current_app.json.dumps(body), status=status, mimetype="application/json"
-    )
 
 
 def _serve_metrics() -> Any:

@@ -13,6 +13,7 @@ import subprocess
 import psycopg
 import pytest
 import sqlalchemy as sa
+from dotenv import dotenv_values
 
 from small_disks import filled, mounted
 from streamflow import settings as settings_module
@@ -75,9 +76,7 @@ def small(server, simulated, production, tmp_path_factory):
     database = {"port": server.port, "user": server.user, "password": server.password, "name": "copy"}
     made_home = home.make(tmp_path_factory.mktemp("home") / "home")
     changed = {f"STREAMFLOW_DATABASE__{name.upper()}": str(value) for name, value in database.items()}
-    lines = (simulated.home / "stack.env").read_text(encoding="utf-8").splitlines()
-    addresses = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    home.write_addresses(made_home, {**{k: v.strip("'\"") for k, v in addresses.items()}, **changed})
+    home.write_addresses(made_home, {**dotenv_values(simulated.home / "stack.env"), **changed})
     made = settings_module.load(home=made_home)
     yield made
     engine(made.database).dispose()
@@ -176,7 +175,7 @@ def test_predict_keeps_its_version_without_room_to_check_another(
             refused = service.until(lambda: service.client.get("/model").json()["refused"])
             assert f"The disk of {folder} has no room left" in json.dumps(refused)
             assert (service.version(), service.predict(users[0]).status_code) == (1, 200)
-            assert service.metric("model_reload_total", result="refused") >= 1
+            assert service.metric("streamflow_model_reload_total", result="refused") >= 1
         # A refused version is tried again after a minute.
         production(simulated, 1)
         service.until(lambda: service.client.get("/model").json()["refused"] is None)
