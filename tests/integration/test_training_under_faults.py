@@ -129,6 +129,7 @@ def test_a_training_that_is_killed_leaves_production_and_the_lock_and_is_seen(st
 
 
 @pytest.mark.fault("F22")
+@pytest.mark.load
 def test_without_room_for_artifacts_or_temporary_files_no_version_is_half_made(
     stack, mlflow_artifacts, tmp_path, verdict
 ):

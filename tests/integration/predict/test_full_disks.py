@@ -26,7 +26,7 @@ from streamflow.local import home, postgres, processes
 from streamflow.local.simulate import Simulation, simulate
 from streamflow.postgres.engine import engine, transaction
 
-pytestmark = [pytest.mark.postgres, pytest.mark.load]
+pytestmark = pytest.mark.postgres
 DISK_MEGABYTES = 192
 TABLES = (
     "source.users",
@@ -132,6 +132,7 @@ def test_a_full_disk_of_postgresql_refuses_whole_and_predict_answers(
 
 
 @pytest.mark.fault("F22")
+@pytest.mark.load
 def test_postgresql_without_room_for_its_log_loses_no_committed_row(
     small, server, disk, start, users, verdict
 ):
