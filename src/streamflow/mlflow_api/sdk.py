@@ -59,13 +59,14 @@ def client(mlflow: MlflowSettings) -> Iterator[Any]:
     """
     _configure(mlflow)
     uri = mlflow.tracking_uri
-    import requests
     from mlflow.exceptions import MlflowException
 
     try:
         yield _client(uri)
-    except requests.HTTPError as error:
-        if error.response is None or error.response.status_code != HTTPStatus.INSUFFICIENT_STORAGE:
+    except OSError as error:
+        # MLflow lets errors of the library `requests`, which are OSErrors, through.
+        answer = getattr(error, "response", None)
+        if answer is None or answer.status_code != HTTPStatus.INSUFFICIENT_STORAGE:
             raise
         raise DiskFull(
             "The disk of MLflow's artifacts has no room left.",
