@@ -46,6 +46,20 @@ def test_a_run_at_work_is_not_killed_and_one_that_failed_neither(settings):
     assert (seen, killed(settings)) == ([{}], {"audit": 0.0})
 
 
+def test_a_run_that_was_at_work_when_a_backup_was_made_is_not_killed_after_the_restore(settings):
+    begun = "INSERT INTO streamflow.job_starts (job, started_at) VALUES ('backup', now() - interval '1 hour')"
+    restored = (
+        "INSERT INTO streamflow.promotions (moved_at, moved_by, model, alias, action, why)"
+        " VALUES (now(), 'me', 'm', 'production', 'restore', 'lost')"
+    )
+    with transaction(settings.database) as connection:
+        connection.exec_driver_sql(begun)
+    assert killed(settings) == {"backup": 1.0}
+    with transaction(settings.database) as connection:
+        connection.exec_driver_sql(restored)
+    assert killed(settings) == {}
+
+
 @pytest.fixture(scope="module")
 def stack(module_settings, mlflow_server, tmp_path_factory):
     """Three months; the first is trained on, and its version is in production. Each test takes in the next."""

@@ -16,7 +16,7 @@ from streamflow.errors import NotYet, Refused, StreamFlowError
 from streamflow.jobs.catalog import Recipe
 from streamflow.postgres import job_results, locks
 from streamflow.postgres.engine import transaction
-from streamflow.postgres.job_results import Ended, Idle
+from streamflow.postgres.job_results import Ended, Idle, Start
 from streamflow.settings import Settings
 
 _MESSAGE_LENGTH = 2000
@@ -79,7 +79,7 @@ def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> tuple[Ended, in
         return Ended("failed", log.place(error)), 1
 
 
-def _record_start(settings: Settings, name: str, logger: Any) -> int | None:
+def _record_start(settings: Settings, name: str, logger: Any) -> Start | None:
     """Record that the job begins, so that a run that is killed is seen: it will not record that it ended."""
     try:
         with transaction(settings.database) as connection:
@@ -91,7 +91,7 @@ def _record_start(settings: Settings, name: str, logger: Any) -> int | None:
 
 
 def _record(
-    settings: Settings, name: str, ended: Ended, start: int | None, seconds: float, logger: Any
+    settings: Settings, name: str, ended: Ended, start: Start | None, seconds: float, logger: Any
 ) -> None:
     try:
         with transaction(settings.database) as connection:

@@ -30,13 +30,16 @@ SELECT
   ) AS keys_held;
 
 -- name: last_starts
--- The two newest starts of each job up to a start, and whether the run ended.
+-- The two newest starts of each job up to a start, and whether the run ended. Not those that came with a backup: whatever ran
+-- while the backup was made has no outcome in it.
 SELECT job, ended
 FROM (
   SELECT job, start_id, row_number() OVER (PARTITION BY job ORDER BY start_id DESC) AS place,
     EXISTS (SELECT FROM streamflow.job_runs r WHERE r.start_id = s.start_id) AS ended
   FROM streamflow.job_starts s
-  WHERE start_id <= :newest
+  WHERE start_id <= :newest AND started_at > coalesce(
+    (SELECT max(moved_at) FROM streamflow.promotions WHERE action = 'restore'), '-infinity'
+  )
 ) AS numbered
 WHERE place <= 2
 ORDER BY job, start_id DESC;

@@ -348,9 +348,23 @@ def newest(connection: sa.Connection, kind: type[Result]) -> Result | None:
     return None if facts is None else from_facts(kind, facts)
 
 
-def record_start(connection: sa.Connection, job: str) -> int:
-    """Record that a run begins; return the number of its start."""
-    return int(connection.execute(sa.text(_SQL["record_start"]), {"job": job}).scalar_one())
+@dataclass(frozen=True)
+class Start:
+    """The recorded begin of a run.
+
+    Attributes:
+        start_id: Its number.
+        started_at: When, by the database's clock.
+    """
+
+    start_id: int
+    started_at: datetime
+
+
+def record_start(connection: sa.Connection, job: str) -> Start:
+    """Record that a run begins."""
+    row = connection.execute(sa.text(_SQL["record_start"]), {"job": job}).one()
+    return Start(row.start_id, row.started_at)
 
 
 @dataclass(frozen=True)
@@ -368,7 +382,7 @@ class Ended:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def record(connection: sa.Connection, job: str, ended: Ended, seconds: float, start: int | None) -> None:
+def record(connection: sa.Connection, job: str, ended: Ended, seconds: float, start: Start | None) -> None:
     """Record the outcome of a run that ends now.
 
     Args:
@@ -376,7 +390,7 @@ def record(connection: sa.Connection, job: str, ended: Ended, seconds: float, st
         job: Name of the job.
         ended: The outcome.
         seconds: Duration of the run.
-        start: Number of its start; None if that could not be recorded.
+        start: Its begin; None if that could not be recorded.
     """
     connection.execute(
         sa.text(_SQL["record_run"]),
@@ -387,7 +401,8 @@ def record(connection: sa.Connection, job: str, ended: Ended, seconds: float, st
             "message": ended.message,
             "facts": json.dumps(ended.facts),
             "caller": clock.machine(),
-            "start": start,
+            "start_id": start and start.start_id,
+            "started_at": start and start.started_at,
         },
     )
 
