@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from streamflow.cli.drops import app
 from streamflow.drops import chain, tables
 from streamflow.errors import DependencyDown, StreamFlowError
-from streamflow.postgres import clock, job_results, locks
+from streamflow.postgres import clock, job_runs, locks
 from streamflow.postgres.engine import transaction
-from streamflow.postgres.job_results import Ended
+from streamflow.postgres.job_runs import Ended
 from streamflow.schema import prepare, roles
 
 pytestmark = pytest.mark.postgres
@@ -266,9 +266,7 @@ def test_a_login_records_runs_of_its_own_jobs_alone(server):
     for role, jobs in (("ingest", ["ingest"]), ("train", ["train", "audit"]), ("score", ["score", "parity"])):
         for job in jobs:
             with transaction(as_role(server, role)) as connection:
-                job_results.record(
-                    connection, job, Ended("done"), 1.0, job_results.record_start(connection, job)
-                )
+                job_runs.record(connection, job, Ended("done"), 1.0, job_runs.record_start(connection, job))
     with transaction(server.database) as connection:
         found = connection.exec_driver_sql("SELECT DISTINCT login, job FROM streamflow.job_runs").all()
     prefix = server.database.role_prefix
@@ -280,17 +278,17 @@ def test_a_login_records_runs_of_its_own_jobs_alone(server):
             pytest.raises(sa.exc.DBAPIError, match="may not record runs of the job"),
             transaction(as_role(server, role)) as connection,
         ):
-            job_results.record(connection, job, Ended("done"), 1.0, None)
+            job_runs.record(connection, job, Ended("done"), 1.0, None)
         with (
             pytest.raises(sa.exc.DBAPIError, match="may not record runs of the job"),
             transaction(as_role(server, role)) as connection,
         ):
-            job_results.record_start(connection, job)
+            job_runs.record_start(connection, job)
 
 
 def test_a_login_does_not_end_a_run_of_another_job(server):
     with transaction(as_role(server, "score")) as connection:
-        start = job_results.record_start(connection, "score")
+        start = job_runs.record_start(connection, "score")
     insert = "INSERT INTO streamflow.job_runs (job, started_at, ended_at, outcome, start_id)"
     with (
         pytest.raises(sa.exc.DBAPIError, match="is not one of the job train"),

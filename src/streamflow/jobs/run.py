@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from streamflow import disk_full, log
 from streamflow.errors import NotYet, Refused, StreamFlowError
 from streamflow.jobs.catalog import Recipe
-from streamflow.postgres import job_results, locks
+from streamflow.postgres import job_results, job_runs, locks
 from streamflow.postgres.engine import transaction
-from streamflow.postgres.job_results import Ended, Idle, Start
+from streamflow.postgres.job_results import Idle
+from streamflow.postgres.job_runs import Ended, Start
 from streamflow.settings import Settings
 
 _MESSAGE_LENGTH = 2000
@@ -83,7 +84,7 @@ def _record_start(settings: Settings, name: str, logger: Any) -> Start | None:
     """Record that the job begins, so that a run that is killed is seen: it will not record that it ended."""
     try:
         with transaction(settings.database) as connection:
-            return job_results.record_start(connection, name)
+            return job_runs.record_start(connection, name)
     except (StreamFlowError, sa.exc.DBAPIError) as error:
         # What keeps the row from being written may not keep the job from its work.
         logger.error("start not recorded", **log.describe(error))
@@ -95,10 +96,10 @@ def _record(
 ) -> None:
     try:
         with transaction(settings.database) as connection:
-            job_results.record(connection, name, ended, seconds, start)
+            job_runs.record(connection, name, ended, seconds, start)
         # A separate transaction: the outcome is recorded even if old outcomes cannot be removed.
         with transaction(settings.database) as connection:
-            job_results.forget(connection, name, settings.jobs.history_days)
+            job_runs.forget(connection, name, settings.jobs.history_days)
     except (StreamFlowError, sa.exc.DBAPIError) as error:
         # The job has done its work, so do not fail it. The alert JobNotRun reports the missing record.
         logger.error("outcome not recorded, or old outcomes not removed", **log.describe(error))
