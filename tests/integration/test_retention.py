@@ -9,7 +9,7 @@ from streamflow.jobs.run import run
 from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import Idle
-from streamflow.postgres.job_results import forget as forget_runs
+from streamflow.postgres.job_runs import forget as forget_runs
 from streamflow.schema import roles
 from streamflow.scoring.score import forget
 
