@@ -236,12 +236,16 @@ def simulated(
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(
-    tmp_path_factory: pytest.TempPathFactory, postgres_server: postgres.Server
-) -> Iterator[str]:
+def mlflow_artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the artifacts of `mlflow_server`."""
+    return tmp_path_factory.mktemp("mlflow") / "artifacts"
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(mlflow_artifacts: Path, postgres_server: postgres.Server) -> Iterator[str]:
     """URL of an MLflow server that stores its data in the tests' PostgreSQL."""
     _sql(postgres_server, "CREATE DATABASE mlflow")
-    with _mlflow(_settings_for(postgres_server, "mlflow"), tmp_path_factory.mktemp("mlflow")) as address:
+    with _mlflow(_settings_for(postgres_server, "mlflow"), mlflow_artifacts.parent) as address:
         yield address
 
 

@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageEr
 JOB_LABEL = "streamflow.io/job"
 RELEASE_LABEL = "app.kubernetes.io/instance"
 SUMMARY = "streamflow.io/summary"
+_POD_OF = "batch.kubernetes.io/job-name"
 _NAME_LENGTH = 63
+_KILLED = 137
+"""Exit code of a container that was ended by SIGKILL."""
 _POLL_SECONDS = 1.0
 _TIMEOUT_SECONDS = 5.0
 # Phases of a pod in which its log can be read.
@@ -37,6 +40,7 @@ class ClusterJob:
         last_started: When the schedule last started the job.
         last_succeeded: When a scheduled run last succeeded.
         running: Number of Jobs that are running now.
+        last_run: What became of the newest Job; see `became`. Empty if none is left.
     """
 
     name: str
@@ -48,6 +52,7 @@ class ClusterJob:
     last_started: datetime | None
     last_succeeded: datetime | None
     running: int
+    last_run: str = ""
 
 
 class Cluster:
@@ -90,7 +95,23 @@ class Cluster:
             self.namespace,
             label_selector=selector(JOB_LABEL, self.release),
         )
-        return sorted((as_job(item) for item in found.items), key=lambda job: (job.release, job.name))
+        runs = _ask(
+            self._batch.list_namespaced_job,
+            self.namespace,
+            label_selector=selector(JOB_LABEL, self.release),
+        ).items
+        pods = _ask(self._core.list_namespaced_pod, self.namespace, label_selector=_POD_OF).items
+        newest = {
+            (_release(run), run.metadata.labels[JOB_LABEL]): run
+            for run in sorted(runs, key=lambda run: run.metadata.creation_timestamp)
+        }
+        jobs = [as_job(item) for item in found.items]
+        with_runs = [
+            replace(job, last_run=became(newest[place], pods)) if place in newest else job
+            for job in jobs
+            for place in [(job.release, job.name)]
+        ]
+        return sorted(with_runs, key=lambda job: (job.release, job.name))
 
     def cron_job(self, name: str) -> Any:
         """The CronJob object of a job.
@@ -204,7 +225,7 @@ class Cluster:
         )
 
     def _pods(self, job_name: str) -> list[Any]:
-        selector = f"batch.kubernetes.io/job-name={job_name}"
+        selector = f"{_POD_OF}={job_name}"
         pods = _ask(self._core.list_namespaced_pod, self.namespace, label_selector=selector).items
         return sorted(pods, key=lambda pod: pod.metadata.creation_timestamp)
 
@@ -301,6 +322,28 @@ def outcome(job: Any) -> str:
         if condition.type == "Failed":
             return f"{condition.reason}: {condition.message}"
     return ""
+
+
+def became(job: Any, pods: Sequence[Any]) -> str:
+    """Return what became of a Job: `done`, `running`, `failed`, or `killed` with Kubernetes' reason. Pure.
+
+    Args:
+        job: The Job.
+        pods: Pods of this and other Jobs.
+    """
+    verdict = outcome(job)
+    if verdict == "done":
+        return verdict
+    own = [pod for pod in pods if (pod.metadata.labels or {}).get(_POD_OF) == job.metadata.name]
+    for pod in sorted(own, key=lambda pod: pod.metadata.creation_timestamp)[-1:]:
+        for container in pod.status.container_statuses or []:
+            ended = container.state.terminated
+            if ended is not None and ended.exit_code == _KILLED:
+                return f"killed ({ended.reason})"
+        if pod.status.phase == "Failed" and pod.status.reason:
+            # The pod and not its container: evicted, or its node is lost.
+            return f"killed ({pod.status.reason})"
+    return "failed" if verdict else "running"
 
 
 def _ask(call: Any, *arguments: Any, **options: Any) -> Any:

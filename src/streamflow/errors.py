@@ -12,7 +12,8 @@
     ├── NotFound                    exit 3   http 404   the named thing does not exist
     │   └── NotYet                                      nothing of its kind exists yet; a scheduled job does not fail
     └── DependencyDown              exit 4   http 503   PostgreSQL, MLflow or Feast does not answer
-        └── AccessDenied                                MLflow does not allow this account the request
+        ├── AccessDenied                                MLflow does not allow this account the request
+        └── DiskFull                                    a disk of ours, of PostgreSQL or of MLflow has no room left
 
 The CLI exits with these codes. `streamflow.client` adds the errors of the predict service as subclasses.
 """
@@ -126,3 +127,9 @@ class DependencyDown(StreamFlowError):
 
 class AccessDenied(DependencyDown):
     """MLflow does not allow this account the request. With the right account, the same request may succeed."""
+
+
+class DiskFull(DependencyDown):
+    """A disk has no room left, so nothing was changed; once it has room, the same call may succeed."""
+
+    http_status = 503

@@ -190,11 +190,17 @@ def missing(pointer: VersionPointer) -> ReleaseMissing:
     )
 
 
-def refused(pointer: VersionPointer, why: str) -> ReleaseRefused:
-    """The error that says why a version is not served."""
+def refused(pointer: VersionPointer, why: str, *, hint: str = "") -> ReleaseRefused:
+    """The error that says why a version is not served.
+
+    Args:
+        pointer: The version.
+        why: The reason.
+        hint: What to do next; by default, that another version can be served.
+    """
     return ReleaseRefused(
         f"Version {pointer.version} of {pointer.name} is not served: {why}.",
-        hint="Promote another version, or train this one again; the version served so far stays.",
+        hint=hint or "Promote another version, or train this one again; the version served so far stays.",
     )
 
 

@@ -9,6 +9,7 @@ writes nothing. It also measures how long the model takes for one row.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -18,11 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from streamflow import release
+from streamflow import disk_full, release
 from streamflow.errors import ReleaseRefused, ReleaseUnfit
 from streamflow.model_version import files as version_files
 from streamflow.release import Release, VersionPointer
@@ -78,10 +79,7 @@ def check_apart(pointer: VersionPointer, files: Mapping[str, bytes]) -> None:
         ReleaseUnfit: A check failed, or the child did not survive it; the message says which.
         ReleaseRefused: The child could not check the files, for a reason of its own.
     """
-    with tempfile.TemporaryDirectory(prefix="streamflow-check-") as name:
-        folder = Path(name)
-        for file in version_files.SERVED:
-            (folder / file).write_bytes(files[file])
+    with _folder_with(pointer, files) as folder:
         command = [
             *(sys.executable, *_COMMAND, str(folder)),
             *(pointer.name, str(pointer.version), pointer.manifest_sha256),
@@ -113,6 +111,22 @@ def check_apart(pointer: VersionPointer, files: Mapping[str, bytes]) -> None:
         raise _not_survived(pointer, _why(child.returncode))
     if child.returncode:
         raise release.refused(pointer, _why(child.returncode))
+
+
+@contextlib.contextmanager
+def _folder_with(pointer: VersionPointer, files: Mapping[str, bytes]) -> Iterator[Path]:
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamflow-check-")))
+            for file in version_files.SERVED:
+                (folder / file).write_bytes(files[file])
+        except OSError as error:
+            full = disk_full.behind(error)
+            if full is None:
+                raise
+            why = full.what.removesuffix(".")
+            raise release.refused(pointer, f"there is no room to check it: {why}", hint=full.hint) from error
+        yield folder
 
 
 def _not_survived(pointer: VersionPointer, why: str) -> ReleaseUnfit:

@@ -74,10 +74,20 @@ def test_f23_a_training_whose_memory_ends_leaves_production_and_the_lock(demo, v
     finally:
         demo.kubectl("delete", "job", "train-without-memory", "--ignore-not-found")
         memory(held)
+    wait_for(lambda: killed_says_the_exporter(demo, "train") == "1.0", "the exporter says so", timeout=60)
     assert reasons == {"OOMKilled"}
     assert demo.sql("SELECT version FROM streamflow.current_releases WHERE alias = 'production'") == before
     facts = demo.job("train")
+    assert killed_says_the_exporter(demo, "train") == "0.0"
     verdict(reason="OOMKilled", next_run=facts["why"])
+
+
+def killed_says_the_exporter(demo, job):
+    """Value of the exporter's metric that the alert JobKilled reads."""
+    read = "import urllib.request as r; print(r.urlopen('http://localhost:9100/metrics').read().decode())"
+    lines = demo.kubectl("exec", f"deployment/{demo.name}-exporter", "--", "python", "-c", read).splitlines()
+    series = f'streamflow_job_killed{{job_name="{job}"}} '
+    return next((line.removeprefix(series) for line in lines if line.startswith(series)), None)
 
 
 @pytest.mark.fault("F27")

@@ -237,11 +237,12 @@ def test_a_url_of_nothing_and_a_store_that_denies_access_name_the_setting(bucket
 
 
 def test_the_result_of_an_older_backup_is_still_read(settings):
-    from streamflow.postgres import job_results
+    from streamflow.postgres import job_results, job_runs
+    from streamflow.postgres.job_runs import Ended
 
     facts = {"folder": "b", "files": {}, "rows": {}, "versions": [], "elsewhere": [], "removed": []}
     with transaction(settings.database) as connection:
-        job_results.record(connection, "backup", "done", "", {**facts, "result_version": 2}, 1.0)
+        job_runs.record(connection, "backup", Ended("done", facts={**facts, "result_version": 2}), 1.0, None)
         found = job_results.newest(connection, BackupResult)
     assert found is not None and found.url == ""
 

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from streamflow.cli.drops import app
 from streamflow.drops import chain, tables
 from streamflow.errors import DependencyDown, StreamFlowError
-from streamflow.postgres import clock, job_results, locks
+from streamflow.postgres import clock, job_runs, locks
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.job_runs import Ended
 from streamflow.schema import prepare, roles
 
 pytestmark = pytest.mark.postgres
@@ -265,7 +266,7 @@ def test_a_login_records_runs_of_its_own_jobs_alone(server):
     for role, jobs in (("ingest", ["ingest"]), ("train", ["train", "audit"]), ("score", ["score", "parity"])):
         for job in jobs:
             with transaction(as_role(server, role)) as connection:
-                job_results.record(connection, job, "done", "", {}, 1.0)
+                job_runs.record(connection, job, Ended("done"), 1.0, job_runs.record_start(connection, job))
     with transaction(server.database) as connection:
         found = connection.exec_driver_sql("SELECT DISTINCT login, job FROM streamflow.job_runs").all()
     prefix = server.database.role_prefix
@@ -277,7 +278,35 @@ def test_a_login_records_runs_of_its_own_jobs_alone(server):
             pytest.raises(sa.exc.DBAPIError, match="may not record runs of the job"),
             transaction(as_role(server, role)) as connection,
         ):
-            job_results.record(connection, job, "done", "", {}, 1.0)
+            job_runs.record(connection, job, Ended("done"), 1.0, None)
+        with (
+            pytest.raises(sa.exc.DBAPIError, match="may not record runs of the job"),
+            transaction(as_role(server, role)) as connection,
+        ):
+            job_runs.record_start(connection, job)
+
+
+def test_a_login_does_not_end_a_run_of_another_job(server):
+    with transaction(as_role(server, "score")) as connection:
+        start = job_runs.record_start(connection, "score")
+    insert = "INSERT INTO streamflow.job_runs (job, started_at, ended_at, outcome, start_id)"
+    with (
+        pytest.raises(sa.exc.DBAPIError, match="is not one of the job train"),
+        transaction(as_role(server, "train")) as connection,
+    ):
+        connection.exec_driver_sql(f"{insert} VALUES ('train', now(), now(), 'done', {start.start_id})")
+
+
+def test_a_start_is_dated_and_numbered_by_the_database_and_never_changed(server):
+    insert = "INSERT INTO streamflow.job_starts (start_id, job, started_at, login)"
+    run(server, "train", f"{insert} OVERRIDING SYSTEM VALUE VALUES (-1, 'train', '2020-01-01', 'another')")
+    with transaction(server.database) as connection:
+        newest = "SELECT * FROM streamflow.job_starts WHERE job = 'train' ORDER BY start_id DESC LIMIT 1"
+        row = connection.exec_driver_sql(newest).one()
+    assert (row.start_id > 0, row.started_at.year > 2020) == (True, True)
+    assert row.login == f"{server.database.role_prefix}train"
+    for change in ("UPDATE streamflow.job_starts SET job = 'score'", "DELETE FROM streamflow.job_starts"):
+        refused(server, "train", change)
 
 
 @pytest.mark.parametrize("ended_at", ["'2020-01-01'", "now()", "clock_timestamp() + interval '1 year'"])

@@ -15,26 +15,27 @@ READ, WRITE = "r", "w"
 
 # Privileges of each role on each kind of table: r for SELECT, w for INSERT.
 MATRIX = {
-    #               drops promotions job_runs source online feast
-    "owner":        ("rw", "rw", "rw", "r", "r", ""),
-    "feast_apply":  ("r", "", "rw", "rw", "rw", "rw"),
-    "feast_serve":  ("", "", "", "", "r", "r"),
-    "predict":      ("", "", "", "", "r", ""),
-    "ingest":       ("rw", "", "rw", "rw", "", ""),
-    "materialize":  ("r", "", "rw", "r", "rw", "r"),
-    "train":        ("r", "r", "rw", "r", "", "r"),
-    "registrar":    ("", "r", "", "r", "", "r"),
-    "promote":      ("", "r", "", "r", "", "r"),
-    "score":        ("r", "r", "rw", "r", "r", "r"),
-    "monitor":      ("r", "r", "rw", "r", "r", "r"),
-    "exporter":     ("r", "r", "r", "r", "r", ""),
-    "erase":        ("", "", "rw", "", "", ""),
-    "backup":       ("r", "r", "rw", "r", "r", "r"),
+    #               drops promotions job_runs job_starts source online feast
+    "owner":        ("rw", "rw", "rw", "rw", "r", "r", ""),
+    "feast_apply":  ("r", "", "rw", "rw", "rw", "rw", "rw"),
+    "feast_serve":  ("", "", "", "", "", "r", "r"),
+    "predict":      ("", "", "", "", "", "r", ""),
+    "ingest":       ("rw", "", "rw", "rw", "rw", "", ""),
+    "materialize":  ("r", "", "rw", "rw", "r", "rw", "r"),
+    "train":        ("r", "r", "rw", "rw", "r", "", "r"),
+    "registrar":    ("", "r", "", "", "r", "", "r"),
+    "promote":      ("", "r", "", "", "r", "", "r"),
+    "score":        ("r", "r", "rw", "rw", "r", "r", "r"),
+    "monitor":      ("r", "r", "rw", "rw", "r", "r", "r"),
+    "exporter":     ("r", "r", "r", "r", "r", "r", ""),
+    "erase":        ("", "", "rw", "rw", "", "", ""),
+    "backup":       ("r", "r", "rw", "rw", "r", "r", "r"),
 }  # fmt: skip
 TABLES = (
     "streamflow.drops",
     "streamflow.promotions",
     "streamflow.job_runs",
+    "streamflow.job_starts",
     "source.things",
     "online.things_fv",
     "feast.feature_views",

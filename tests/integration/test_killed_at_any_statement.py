@@ -49,6 +49,7 @@ class Job:
     schemas: tuple[str, ...]
     ignored: tuple[str, ...] = (
         "job_runs",
+        "job_starts",
         "given_stamps",
         "known_schemas",
         "materializations",

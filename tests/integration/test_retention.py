@@ -9,7 +9,7 @@ from streamflow.jobs.run import run
 from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import Idle
-from streamflow.postgres.job_results import forget as forget_runs
+from streamflow.postgres.job_runs import forget as forget_runs
 from streamflow.schema import roles
 from streamflow.scoring.score import forget
 
@@ -144,6 +144,10 @@ def test_a_job_forgets_its_old_runs_but_not_its_last_success_nor_how_many_there_
     for days in (190, 180, 10):
         ran(installed, "train", "failed", days)
     ran(installed, "ingest", "done", 400)
+    with transaction(installed.database) as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO streamflow.job_starts (job, started_at) VALUES ('train', now() - interval '400 days')"
+        )
     train = as_role(installed, "train")
     assert run(train, "train", lambda _: 1 / 0) == 1
     left_by_the_bug = column(
@@ -151,6 +155,7 @@ def test_a_job_forgets_its_old_runs_but_not_its_last_success_nor_how_many_there_
     )[0]
     assert "ZeroDivisionError at" in left_by_the_bug
     left = "SELECT message FROM streamflow.job_runs WHERE job = 'train' ORDER BY run_id"
+    assert len(column(installed, "SELECT start_id FROM streamflow.job_starts WHERE job = 'train'")) == 1
     assert column(installed, left) == ["200", "10", left_by_the_bug]
     assert column(installed, "SELECT job FROM streamflow.job_runs WHERE job = 'ingest'") == ["ingest"]
     assert counted(as_role(installed, "exporter"), "train") == {"done": 3, "failed": 4}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes import client
 
-from streamflow.cluster import Cluster, as_job, job_object_name, manual_job, outcome
+from streamflow.cluster import Cluster, as_job, became, job_object_name, manual_job, outcome
 from streamflow.errors import NotFound, UsageError
 
 
@@ -59,10 +59,14 @@ class Namespace:
 
     list_namespaced_cron_job = list_namespaced_job = listed
 
+    def list_namespaced_pod(self, namespace, label_selector):
+        return SimpleNamespace(items=[])
+
 
 def cluster(*releases, release=None):
     made = object.__new__(Cluster)
-    made.namespace, made.release, made._batch = "churn", release, Namespace(*releases)
+    made.namespace, made.release = "churn", release
+    made._batch = made._core = Namespace(*releases)
     return made
 
 
@@ -127,3 +131,51 @@ def test_the_outcome_follows_from_the_conditions(conditions, expected):
         for kind, status, reason, message in conditions
     ]
     assert outcome(SimpleNamespace(status=SimpleNamespace(conditions=listed))) == expected
+
+
+def run_of(*conditions):
+    return client.V1Job(
+        metadata=client.V1ObjectMeta(name="train-1"),
+        status=client.V1JobStatus(
+            conditions=[client.V1JobCondition(type=kind, status="True", reason="r") for kind in conditions]
+        ),
+    )
+
+
+def pod_of(job, *, day=1, exit_code=None, reason=None, phase="Failed", evicted=None):
+    ended = None
+    if exit_code is not None:
+        ended = client.V1ContainerStateTerminated(exit_code=exit_code, reason=reason)
+    container = client.V1ContainerStatus(
+        image="i",
+        image_id="i",
+        name="job",
+        ready=False,
+        restart_count=0,
+        state=client.V1ContainerState(terminated=ended),
+    )
+    return client.V1Pod(
+        metadata=client.V1ObjectMeta(
+            labels={"batch.kubernetes.io/job-name": job},
+            creation_timestamp=datetime(2024, 1, day, tzinfo=UTC),
+        ),
+        status=client.V1PodStatus(phase=phase, reason=evicted, container_statuses=[container]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("conditions", "pods", "said"),
+    [
+        (["Complete"], [pod_of("train-1", exit_code=0, phase="Succeeded")], "done"),
+        ([], [pod_of("train-1", phase="Running")], "running"),
+        (["Failed"], [pod_of("train-1", exit_code=1, reason="Error")], "failed"),
+        (["Failed"], [pod_of("train-1", exit_code=137, reason="OOMKilled")], "killed (OOMKilled)"),
+        (["Failed"], [pod_of("train-1", evicted="Evicted")], "killed (Evicted)"),
+        (["Failed"], [], "failed"),
+        # The retry is at work, another Job's pod was killed.
+        ([], [pod_of("train-1", exit_code=137), pod_of("train-1", day=2, phase="Running")], "running"),
+        ([], [pod_of("score-1", exit_code=137), pod_of("train-1", phase="Running")], "running"),
+    ],
+)
+def test_what_became_of_a_run_says_whether_it_was_killed(conditions, pods, said):
+    assert became(run_of(*conditions), pods) == said

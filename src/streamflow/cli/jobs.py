@@ -31,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 def list_jobs(
     namespace: Namespace = None, context: Context = None, release: Release = None, as_json: AsJson = False
 ) -> None:
-    """List the jobs, their schedules and when they last ran."""
+    """List the jobs, their schedules, when they last succeeded, and whether the last run was killed."""
     from streamflow.cluster import Cluster
 
     jobs = Cluster(namespace, context, release).jobs()
@@ -41,12 +41,16 @@ def list_jobs(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("release", "job", "schedule", "suspended", "running", "last success", "what it does")
+    table = Table(
+        "release", "job", "schedule", "suspended", "running", "last run", "last success", "what it does"
+    )
     for job in jobs:
         when = job.last_succeeded.isoformat(timespec="minutes") if job.last_succeeded else "-"
         state = "yes" if job.suspended else ""
         running = str(job.running or "")
-        table.add_row(job.release, job.name, job.schedule, state, running, when, job.summary)
+        table.add_row(
+            job.release, job.name, job.schedule, state, running, job.last_run or "-", when, job.summary
+        )
     Console().print(table)
 
 

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from streamflow import disk_full
 from streamflow.cli.output import show_trace, trace_without_messages
 from streamflow.errors import StreamFlowError, UsageError
 
@@ -221,6 +222,9 @@ def run(command: Callable[[], Any]) -> int:
     except Exception as error:
         if _debug():
             show_trace(error)
+        if (full := disk_full.behind(error)) is not None:
+            _tell(full)
+            return full.exit_code
         _tell_unexpected(error)
         return 1
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import signal
 import time
 from collections.abc import Iterator
@@ -12,12 +11,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from streamflow import log
+from streamflow import disk_full, log
 from streamflow.errors import NotYet, Refused, StreamFlowError
 from streamflow.jobs.catalog import Recipe
-from streamflow.postgres import job_results, locks
+from streamflow.postgres import job_results, job_runs, locks
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import Idle
+from streamflow.postgres.job_runs import Ended, Start
 from streamflow.settings import Settings
 
 _MESSAGE_LENGTH = 2000
@@ -45,52 +45,61 @@ def run(settings: Settings, name: str, recipe: Recipe) -> int:
             if locked is None:
                 logger.info("already running")
                 return 0
+            start = _record_start(settings, name, logger)
             logger.info("started")
-            ended = _attempt(settings, recipe, logger)
-            _record(settings, name, ended, time.monotonic() - begin, logger)
+            ended, code = _attempt(settings, recipe, logger)
+            _record(settings, name, ended, start, time.monotonic() - begin, logger)
     except StreamFlowError as error:
         logger.error("failed", error=str(error))
         return error.exit_code
     logger.info("ended", outcome=ended.outcome, seconds=round(time.monotonic() - begin, 3), facts=ended.facts)
-    return ended.code
+    return code
 
 
-@dataclasses.dataclass(frozen=True)
-class _Ended:
-    outcome: str
-    code: int
-    message: str = ""
-    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> _Ended:
+def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> tuple[Ended, int]:
+    """Run a recipe; return its outcome and exit code."""
     try:
         with _terminated():
-            return _Ended("done", 0, facts=job_results.to_facts(recipe(settings)))
+            return Ended("done", facts=job_results.to_facts(recipe(settings))), 0
     except NotYet as error:
         # Before its first drop, a fresh installation has nothing to do; that is not a failure.
         logger.info("nothing to do yet", why=str(error))
-        return _Ended("done", 0, facts=job_results.to_facts(Idle(error.what)))
+        return Ended("done", facts=job_results.to_facts(Idle(error.what))), 0
     except Refused as error:
         logger.error("refused", error=str(error))
-        return _Ended("refused", error.exit_code, str(error))
+        return Ended("refused", str(error)[:_MESSAGE_LENGTH]), error.exit_code
     except StreamFlowError as error:
         logger.error("failed", error=str(error))
-        return _Ended("failed", error.exit_code, str(error))
+        return Ended("failed", str(error)[:_MESSAGE_LENGTH]), error.exit_code
     except Exception as error:
+        if (full := disk_full.behind(error)) is not None:
+            logger.error("failed", error=str(full))
+            return Ended("failed", str(full)), full.exit_code
         # A bug: log where it happened, and record a single line.
         logger.exception("failed")
-        return _Ended("failed", 1, log.place(error))
+        return Ended("failed", log.place(error)), 1
 
 
-def _record(settings: Settings, name: str, ended: _Ended, seconds: float, logger: Any) -> None:
+def _record_start(settings: Settings, name: str, logger: Any) -> Start | None:
+    """Record that the job begins, so that a run that is killed is seen: it will not record that it ended."""
     try:
         with transaction(settings.database) as connection:
-            message = ended.message[:_MESSAGE_LENGTH]
-            job_results.record(connection, name, ended.outcome, message, ended.facts, seconds)
+            return job_runs.record_start(connection, name)
+    except (StreamFlowError, sa.exc.DBAPIError) as error:
+        # What keeps the row from being written may not keep the job from its work.
+        logger.error("start not recorded", **log.describe(error))
+        return None
+
+
+def _record(
+    settings: Settings, name: str, ended: Ended, start: Start | None, seconds: float, logger: Any
+) -> None:
+    try:
+        with transaction(settings.database) as connection:
+            job_runs.record(connection, name, ended, seconds, start)
         # A separate transaction: the outcome is recorded even if old outcomes cannot be removed.
         with transaction(settings.database) as connection:
-            job_results.forget(connection, name, settings.jobs.history_days)
+            job_runs.forget(connection, name, settings.jobs.history_days)
     except (StreamFlowError, sa.exc.DBAPIError) as error:
         # The job has done its work, so do not fail it. The alert JobNotRun reports the missing record.
         logger.error("outcome not recorded, or old outcomes not removed", **log.describe(error))

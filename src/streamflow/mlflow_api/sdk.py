@@ -11,10 +11,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from streamflow.errors import DependencyDown, NotFound, StreamFlowError
+from streamflow import disk_full
+from streamflow.errors import DependencyDown, DiskFull, NotFound, StreamFlowError
 from streamflow.mlflow_api.transport import no_access
 from streamflow.settings import MlflowSettings
 
@@ -52,6 +54,7 @@ def client(mlflow: MlflowSettings) -> Iterator[Any]:
     Raises:
         DependencyDown: The server does not answer.
         NotFound: The run, model or version does not exist.
+        DiskFull: The server, or the folder of temporary files here, has no room left.
         StreamFlowError: The server refuses a request for another reason.
     """
     _configure(mlflow)
@@ -60,7 +63,19 @@ def client(mlflow: MlflowSettings) -> Iterator[Any]:
 
     try:
         yield _client(uri)
+    except OSError as error:
+        # MLflow lets errors of the library `requests`, which are OSErrors, through.
+        answer = getattr(error, "response", None)
+        if answer is None or answer.status_code != HTTPStatus.INSUFFICIENT_STORAGE:
+            raise
+        raise DiskFull(
+            "The disk of MLflow's artifacts has no room left.",
+            hint=f"Make room on the disk or volume of the MLflow server at {uri}, then run this again.",
+        ) from error
     except MlflowException as error:
+        if (full := disk_full.behind(error)) is not None:
+            # MLflow takes a full disk for a model that it cannot write.
+            raise full from error
         message = str(error).splitlines()[0][:300]
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}:
             raise NotFound(

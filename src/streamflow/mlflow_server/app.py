@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,14 +17,17 @@ from mlflow.server import handlers
 
 from streamflow import log
 from streamflow import settings as settings_module
+from streamflow.http.probes import ProbeFilter, Probes
 from streamflow.mlflow_server import rules
 from streamflow.mlflow_server.accounts import ADMIN
 from streamflow.mlflow_server.closed import close
+from streamflow.mlflow_server.full_disk import answer_full_disk
 from streamflow.model_version import asked
 from streamflow.model_version.asked import Asked
 
 _LOG = log.get(__name__)
 _METRICS = "/metrics"
+_PROBES = ("/health",)
 _ACTIONS = {
     messages.SetRegisteredModelAlias: "move",
     messages.DeleteRegisteredModelAlias: "move",
@@ -62,9 +66,10 @@ def create_app(app: Flask = mlflow_app) -> Any:
 
     settings = settings_module.load()
     log.configure(settings.log)
+    _log_changes_of_probes()
     # Before MLflow's check of logins: Prometheus scrapes without one, and the network policy restricts who can connect.
     app.before_request(_serve_metrics)
-    served = auth.create_app(app)
+    served = answer_full_disk(auth.create_app(app))
     # After it: the account is known, and MLflow allows it the request.
     app.before_request(functools.partial(_before, auth, settings.mlflow.registered_model))
     app.after_request(functools.partial(_after, settings.mlflow.registered_model))
@@ -75,7 +80,12 @@ def create_open_app(app: Flask = mlflow_app) -> Any:
     """MLflow's app without logins, as on a laptop."""
     from mlflow.server.fastapi_app import create_fastapi_app
 
-    return close(create_fastapi_app(app))
+    _log_changes_of_probes()
+    return close(answer_full_disk(create_fastapi_app(app)))
+
+
+def _log_changes_of_probes() -> None:
+    logging.getLogger("uvicorn.access").addFilter(ProbeFilter(Probes(_PROBES)))
 
 
 def _serve_metrics() -> Any:

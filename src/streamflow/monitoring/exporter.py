@@ -24,7 +24,7 @@ from streamflow import log
 from streamflow.errors import StreamFlowError
 from streamflow.http import metrics_server
 from streamflow.model_version.aliases import PRODUCTION
-from streamflow.monitoring import foreign_locks, freshness
+from streamflow.monitoring import foreign_locks, freshness, killed_jobs
 from streamflow.postgres import job_results, statements
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import AuditResult, ParityResult
@@ -53,6 +53,7 @@ class PlatformCollector(Collector):
             with self._lock, transaction(self._database) as connection:
                 metrics = [
                     *_jobs(connection),
+                    _killed(connection),
                     *_freshness(freshness.read(connection)),
                     *_drops(connection),
                     *_parity(connection),
@@ -109,6 +110,17 @@ def _jobs(connection: sa.Connection) -> list[Metric]:
     for row in connection.execute(sa.text(_SQL["count_runs"])):
         runs.add_metric([row.job, row.outcome], float(row.runs))
     return [success, duration, ended, good, runs]
+
+
+def _killed(connection: sa.Connection) -> Metric:
+    found = GaugeMetricFamily(
+        "streamflow_job_killed",
+        "Whether its last run began and ended without an outcome: it was killed.",
+        labels=["job_name"],
+    )
+    for job, was_killed in killed_jobs.read(connection).items():
+        found.add_metric([job], float(was_killed))
+    return found
 
 
 def _freshness(state: freshness.Freshness) -> list[Metric]:

@@ -18,6 +18,32 @@ FROM (
 ) AS all_runs
 GROUP BY job, outcome;
 
+-- name: running_jobs
+-- Newest start of any job, and the keys of all advisory locks that are held. The start is read first, so that each start up to it
+-- either holds its lock here, or has ended, or was killed.
+SELECT
+  (SELECT coalesce(max(start_id), 0) FROM streamflow.job_starts) AS newest,
+  ARRAY(
+    SELECT objid::bigint FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND classid = 0 AND objsubid = 1
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  ) AS keys_held;
+
+-- name: last_starts
+-- The two newest starts of each job up to a start, and whether the run ended. Not those that came with a backup: whatever ran
+-- while the backup was made has no outcome in it.
+SELECT job, ended
+FROM (
+  SELECT job, start_id, row_number() OVER (PARTITION BY job ORDER BY start_id DESC) AS place,
+    EXISTS (SELECT FROM streamflow.job_runs r WHERE r.start_id = s.start_id) AS ended
+  FROM streamflow.job_starts s
+  WHERE start_id <= :newest AND started_at > coalesce(
+    (SELECT max(moved_at) FROM streamflow.promotions WHERE action = 'restore'), '-infinity'
+  )
+) AS numbered
+WHERE place <= 2
+ORDER BY job, start_id DESC;
+
 -- name: ingested_rows
 -- Accepted and quarantined rows of all drops, by table.
 SELECT table_name, sum(accepted) AS accepted, sum(quarantined) AS quarantined

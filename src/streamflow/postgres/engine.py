@@ -9,9 +9,10 @@ from functools import lru_cache
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.errors import DiskFull as DiskFullError
 from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
 
-from streamflow.errors import DependencyDown
+from streamflow.errors import DependencyDown, DiskFull
 from streamflow.settings import DatabaseSettings
 
 
@@ -92,14 +93,20 @@ def translated(database: DatabaseSettings) -> Iterator[None]:
 
     Raises:
         DependencyDown: PostgreSQL does not answer, refuses the login, or lacks StreamFlow's tables.
+        DiskFull: PostgreSQL has no room left.
     """
     try:
         yield
     except sa.exc.OperationalError as error:
+        if isinstance(error.orig, DiskFullError):
+            raise _full(database) from error
         reason = str(error.orig).lower()
         if error.connection_invalidated or "connect" in reason or "resolve host" in reason:
             raise _down(database, error) from error
         raise
+    except DiskFullError as error:
+        # Of a COPY, which does not go through SQLAlchemy.
+        raise _full(database) from error
     except sa.exc.ProgrammingError as error:
         # PostgreSQL quotes the name of a table and not that of a function.
         missing = isinstance(error.orig, UndefinedTable | UndefinedFunction | InvalidSchemaName)
@@ -111,6 +118,13 @@ def translated(database: DatabaseSettings) -> Iterator[None]:
                 details=(str(error.orig).strip().splitlines()[0],),
             ) from error
         raise
+
+
+def _full(database: DatabaseSettings) -> DiskFull:
+    return DiskFull(
+        f"The disk of PostgreSQL at {database.host}:{database.port} has no room left.",
+        hint="Make room on the disk or volume of its data folder, then run this again; nothing was committed.",
+    )
 
 
 def _down(database: DatabaseSettings, error: sa.exc.OperationalError) -> DependencyDown:

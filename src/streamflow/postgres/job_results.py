@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
 from streamflow import log
-from streamflow.postgres import clock, statements
+from streamflow.postgres import statements
 
 _SQL = statements.load(Path(__file__).with_name("job_runs.sql"))
 VERSION_KEY = "result_version"
@@ -346,34 +346,3 @@ def newest(connection: sa.Connection, kind: type[Result]) -> Result | None:
     """Return the result of a job's newest successful, non-idle run, or None if there is none yet."""
     facts = connection.execute(sa.text(_SQL["newest_facts"]), {"job": kind.JOB}).scalar()
     return None if facts is None else from_facts(kind, facts)
-
-
-def record(
-    connection: sa.Connection, job: str, outcome: str, message: str, facts: Mapping[str, Any], seconds: float
-) -> None:
-    """Record the outcome of a run that ends now.
-
-    Args:
-        connection: An open connection.
-        job: Name of the job.
-        outcome: `done`, `refused` or `failed`.
-        message: Why it was refused or failed; empty if it is done.
-        facts: The serialized result; empty unless the run is done.
-        seconds: Duration of the run.
-    """
-    connection.execute(
-        sa.text(_SQL["record_run"]),
-        {
-            "job": job,
-            "seconds": seconds,
-            "outcome": outcome,
-            "message": message,
-            "facts": json.dumps(facts),
-            "caller": clock.machine(),
-        },
-    )
-
-
-def forget(connection: sa.Connection, job: str, days: int) -> None:
-    """Remove a job's runs that are older than `days`; the metrics still count them."""
-    connection.execute(sa.text(_SQL["forget_runs"]), {"job": job, "days": days})

@@ -27,6 +27,10 @@ MIGRATE = "migrate"
 MLFLOW_UPGRADE = "mlflow-upgrade"
 
 
+_KEEPALIVES = {"tcp_keepalives_idle": "60", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "6"}
+"""PostgreSQL notices within two minutes that the node of a holder is lost; by default after two hours."""
+
+
 def of_job(name: str) -> str:
     """Return the name of the lock that allows one run of a job at a time."""
     return f"job:{name}"
@@ -170,6 +174,10 @@ def held_if_free(database: DatabaseSettings, name: str) -> Iterator[sa.Connectio
 def _session(database: DatabaseSettings) -> Iterator[sa.Connection]:
     with engines.translated(database):
         connection = engines.engine(database).connect().execution_options(isolation_level="AUTOCOMMIT")
+        for name, value in _KEEPALIVES.items():
+            connection.execute(
+                sa.text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value}
+            )
     try:
         yield connection
     finally:

@@ -57,7 +57,7 @@ def _read(*schemas: str) -> tuple[Grant, ...]:
 
 # Each component waits for its revision before it starts, and each job records its outcome.
 _WAIT: tuple[Grant, ...] = (*_use(PLATFORM), ("SELECT", PLATFORM, ("alembic_version",)))
-_JOB: tuple[Grant, ...] = (*_WAIT, ("SELECT, INSERT", PLATFORM, ("job_runs",)))
+_JOB: tuple[Grant, ...] = (*_WAIT, ("SELECT, INSERT", PLATFORM, ("job_runs", "job_starts")))
 _DROPS: tuple[Grant, ...] = (("SELECT", PLATFORM, ("drops", "drop_files", "drop_chain")),)
 
 # The ledger of promotions, and what a promotion writes beside it.

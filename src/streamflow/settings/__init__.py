@@ -230,7 +230,7 @@ class PredictSettings(Section):
     api_keys_file: Path | None = None
     """File of API keys, with lines made by `streamflow keys new`; empty requires no key."""
     access_log: bool = False
-    """Whether to log every request; otherwise only those answered with 5xx are logged."""
+    """Whether to log every request; otherwise only those answered with 5xx, and changed answers to probes."""
     drain_seconds: float = Field(5.0, ge=0)
     """Time to keep answering after SIGTERM, with `Connection: close`, in seconds."""
 

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 
 from streamflow.local import home, processes
+from streamflow.local.postgres import Server
 from streamflow.model_version import tags as version_tags
 from streamflow.postgres.engine import transaction
 from streamflow.registry import releases, trail, versions
@@ -278,3 +280,27 @@ def copy_of(simulated: Settings, tmp_path: Path) -> Callable[[int, Callable[[Pat
         )
 
     return copy
+
+
+@pytest.fixture
+def stopped(postgres_server: Server) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Stop PostgreSQL, new connections included, for the duration of a `with` block."""
+
+    @contextlib.contextmanager
+    def all_of_it() -> Iterator[None]:
+        postmaster = psutil.Process(
+            int((postgres_server.folder / "postmaster.pid").read_text(encoding="ascii").splitlines()[0])
+        )
+        ended = []
+        try:
+            # The postmaster first: it would start others.
+            for process in [postmaster, *postmaster.children(recursive=True)]:
+                os.kill(process.pid, signal.SIGSTOP)
+                ended.append(process.pid)
+            yield
+        finally:
+            for pid in ended:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    return all_of_it

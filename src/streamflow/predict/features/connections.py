@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -24,6 +25,7 @@ _LOST: tuple[type[Exception], ...] = (
     # What a connection says that the server ended while it was idle.
     asyncpg.InternalClientError,
 )
+_FAILED: tuple[type[Exception], ...] = (*_LOST, asyncpg.PostgresError, TimeoutError)
 _PLANS = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off"
 """Every statement is prepared once and looks entities up by key. With a new plan for each batch, which PostgreSQL prefers
 for arrays, planning takes longer than reading, and larger batches scan whole tables."""
@@ -52,23 +54,22 @@ class Connection:
         Raises:
             ProblemError: `feature_store_unavailable`, or `schema_mismatch` if a table or column is missing.
         """
-        # asyncpg's own timeout asks the server to cancel the query, and would wait for a server that hangs.
-        loop = asyncio.get_running_loop()
-        self._ended = False
-        ending = loop.call_later(timeout, self._end)
+        deadline = asyncio.get_running_loop().time() + timeout
         try:
-            return await self._fetch(statement, arguments, loop.time() + timeout)
+            with self._ending_after(timeout):
+                return await self._fetch(statement, arguments, deadline)
         except _MISSING as error:
             raise ProblemError(schema_mismatch(str(error))) from error
         except UsageError as error:
             raise _unavailable(error.what) from error
-        except (*_LOST, asyncpg.PostgresError, TimeoutError) as error:
+        except Exception as error:
+            # asyncpg fails in any manner, AttributeError too, on a connection that ends between two of its steps.
+            if not self._ended and not isinstance(error, _FAILED):
+                raise
             self.drop()
             late = self._ended or isinstance(error, TimeoutError)
             why = f"it did not answer within {timeout:.1f} s" if late else type(error).__name__
             raise _unavailable(why) from error
-        finally:
-            ending.cancel()
 
     async def listen(self, channel: str, heard: Callable[[str], None]) -> bool:
         """Hear of notifications on a channel for as long as the present connection lasts.
@@ -84,13 +85,29 @@ class Connection:
         if connection is None or connection is self._listening:
             return False
         try:
-            async with asyncio.timeout(_LISTEN_SECONDS):
+            with self._ending_after(_LISTEN_SECONDS):
                 await connection.add_listener(channel, lambda *arguments: heard(str(arguments[-1])))
-        except (*_LOST, asyncpg.PostgresError, TimeoutError):
+        except Exception as error:
+            if not self._ended and not isinstance(error, _FAILED):
+                raise
             # The next statement finds out.
             return False
         self._listening = connection
         return True
+
+    @contextlib.contextmanager
+    def _ending_after(self, seconds: float) -> Iterator[None]:
+        """End the connection when the time is up.
+
+        Neither asyncpg's own timeout nor a cancellation would do: both ask the server over another connection to cancel
+        the query, and wait for it.
+        """
+        self._ended = False
+        ending = asyncio.get_running_loop().call_later(seconds, self._end)
+        try:
+            yield
+        finally:
+            ending.cancel()
 
     def _end(self) -> None:
         """Fail whatever waits on the connection."""

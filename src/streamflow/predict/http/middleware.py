@@ -12,6 +12,7 @@ import time
 from streamflow import log
 from streamflow.http.answers import CLIENT_GONE, App, Message, Receive, Scope, Send, send_whole
 from streamflow.http.answers import request_id as request_id_of
+from streamflow.http.probes import Probes
 from streamflow.http.problems import FAILED, Problem, ProblemError
 from streamflow.http.receiving import BodyReader, ClientGoneError
 from streamflow.predict.http import answers, requests
@@ -43,6 +44,7 @@ class RequestMiddleware:
         self._access = access
         self._service = service
         self._in_progress = 0
+        self._probes = Probes(_PROBES)
         metrics.IN_PROGRESS.set_function(lambda: float(self._in_progress))
         settings = service.settings
         self._bodies = BodyReader(settings.max_body_bytes, settings.receive_timeout_seconds)
@@ -130,7 +132,9 @@ class RequestMiddleware:
         handler = self._handler(scope)
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         metrics.answered(handler, method, status, seconds, scope.get("body_bytes"))
-        if status >= 500 or self._service.settings.access_log:
+        if self._probes.repeats(handler, status):
+            return
+        if handler in self._probes or status >= 500 or self._service.settings.access_log:
             served = self._service.live.served
             _LOG.info(
                 "request",
@@ -144,6 +148,7 @@ class RequestMiddleware:
             )
 
 
+_PROBES = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
