@@ -103,6 +103,13 @@ class Registrar:
             self._leader.set(0)
             self._stopped.wait(_LEADER_SECONDS)
 
+    def look_once(self) -> bool:
+        """Look at MLflow, answer requests and sign; return whether that worked, or only a server was away."""
+        # Nobody may promote by a ledger that was rewritten.
+        if not self._tried(self._sign):
+            return False
+        return all([self._tried(self._look), self._tried(self._answer), self._tried(self._sign)])
+
     def stop(self) -> None:
         """End `run` after the look in progress."""
         self._stopped.set()
@@ -117,11 +124,7 @@ class Registrar:
         while not self._stopped.is_set():
             pause = self._promotion.look_seconds
             # What failed for a reason of its own would fail again at once, after seconds of work.
-            worked = [self._tried(self._sign)]
-            # Nobody may promote by a ledger that was rewritten.
-            if worked[0]:
-                worked += [self._tried(self._look), self._tried(self._answer), self._tried(self._sign)]
-            self._wait(connection, pause if all(worked) else _FAILED_TIMES * pause)
+            self._wait(connection, pause if self.look_once() else _FAILED_TIMES * pause)
 
     def _wait(self, connection: sa.Connection, seconds: float) -> None:
         """Wait, but not beyond the next request or signal."""
