@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from own_postgres import OwnPostgres
 
 from streamflow.local import home, processes
 from streamflow.model_version import tags as version_tags
@@ -278,3 +279,34 @@ def copy_of(simulated: Settings, tmp_path: Path) -> Callable[[int, Callable[[Pat
         )
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def own(
+    tmp_path_factory: pytest.TempPathFactory, simulated: Settings, production: Callable[[Settings, int], None]
+) -> Iterator[OwnPostgres]:
+    """A PostgreSQL server with a copy of `simulated`, with version 1 in production."""
+    production(simulated, 1)
+    made = OwnPostgres(tmp_path_factory.mktemp("own_postgres"), {simulated.database.port})
+    try:
+        made.copy(simulated)
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture(scope="session")
+def elsewhere(simulated: Settings, own: OwnPostgres, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings of `simulated` with the copied database."""
+    made_home = home.make(tmp_path_factory.mktemp("elsewhere"))
+    mlflow = simulated.mlflow
+    home.write_addresses(
+        made_home,
+        {
+            **own.database.variables,
+            "STREAMFLOW_MLFLOW__TRACKING_URI": mlflow.tracking_uri,
+            "STREAMFLOW_MLFLOW__REGISTERED_MODEL": mlflow.registered_model,
+            "STREAMFLOW_FEAST__REPO": str(simulated.feast.repo),
+        },
+    )
+    return simulated.model_copy(update={"home": made_home, "database": own.database})

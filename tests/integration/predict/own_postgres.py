@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import psycopg
@@ -14,6 +15,8 @@ from streamflow.postgres.names import quote
 from streamflow.settings import DatabaseSettings, Settings
 
 ROLE = "ordinary"
+_TAKEN = "taken"
+_PATIENCE_SECONDS = 30
 
 
 class OwnPostgres:
@@ -46,7 +49,7 @@ class OwnPostgres:
         """Shut it down."""
         postgres.shut_down(self.process)
 
-    def connected(self, name: str = "postgres", user: str = "") -> psycopg.Connection:
+    def connected(self, name: str = "postgres", user: str = "", what: str = "a test") -> psycopg.Connection:
         """A session of the superuser, or of a role."""
         return psycopg.connect(
             host="127.0.0.1",
@@ -54,13 +57,16 @@ class OwnPostgres:
             user=user or self.server.user,
             password=self.server.password,
             dbname=name,
+            application_name=what,
             autocommit=True,
         )
 
     def copy(self, settings: Settings) -> None:
         """Copy a database of another server; the ordinary role may read and write all of it."""
         with self.connected() as connection:
-            connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD 'secret' IN ROLE pg_read_all_data, pg_write_all_data")
+            connection.execute(
+                f"CREATE ROLE {ROLE} LOGIN PASSWORD 'secret' IN ROLE pg_read_all_data, pg_write_all_data"
+            )
             connection.execute(f"CREATE DATABASE {quote(self.database.name)}")
         source = settings.database
         dump = self.server.folder.parent / "copied.dump"
@@ -79,16 +85,30 @@ class OwnPostgres:
         with self.connected(self.database.name) as connection:
             connection.execute(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA streamflow TO {ROLE}")
 
-    def fill(self) -> list[psycopg.Connection]:
+    def _fill(self) -> list[psycopg.Connection]:
         """Take every connection that an ordinary role can get, and those that the server reserves for superusers."""
         taken = []
         for user in (ROLE, self.server.user):
             with contextlib.suppress(psycopg.OperationalError):
                 while True:
-                    taken.append(self.connected(self.database.name, user))
+                    taken.append(self.connected(self.database.name, user, _TAKEN))
         return taken
 
-    def sessions_of_predict(self, connection: psycopg.Connection) -> list[int]:
-        """Process ids of predict's sessions."""
-        statement = "SELECT pid FROM pg_stat_activity WHERE application_name = 'streamflow-predict'"
-        return [pid for (pid,) in connection.execute(statement)]
+    def fill_up(self, watching: psycopg.Connection) -> list[psycopg.Connection]:
+        """End the sessions of everybody else in the copied database, and take their connections too.
+
+        Raises:
+            AssertionError: Others were faster for half a minute.
+        """
+        taken, deadline = self._fill(), time.monotonic() + _PATIENCE_SECONDS
+        while others := self.sessions(watching):
+            assert time.monotonic() < deadline, f"others keep {len(others)} connections"
+            for pid in others:
+                watching.execute("SELECT pg_terminate_backend(%s, 1000)", (pid,))
+            taken += self._fill()
+        return taken
+
+    def sessions(self, watching: psycopg.Connection) -> list[int]:
+        """Process ids of the sessions of everybody else in the copied database."""
+        statement = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name <> %s"
+        return [pid for (pid,) in watching.execute(statement, (self.database.name, _TAKEN))]

@@ -9,44 +9,12 @@ import sys
 import time
 
 import pytest
-from own_postgres import OwnPostgres
-
-from streamflow.local import home
 
 pytestmark = [pytest.mark.postgres, pytest.mark.stack]
 
 RESTARTS = 6
 CALLS = 20
 PAUSE_SECONDS = 2.0
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory, simulated, production):
-    """The server, with version 1 in production."""
-    production(simulated, 1)
-    made = OwnPostgres(tmp_path_factory.mktemp("own_postgres"), {simulated.database.port})
-    try:
-        made.copy(simulated)
-        yield made
-    finally:
-        made.end()
-
-
-@pytest.fixture(scope="module")
-def elsewhere(simulated, own, tmp_path_factory):
-    """Settings with the copied database."""
-    made_home = home.make(tmp_path_factory.mktemp("elsewhere"))
-    mlflow = simulated.mlflow
-    home.write_addresses(
-        made_home,
-        {
-            **own.database.variables,
-            "STREAMFLOW_MLFLOW__TRACKING_URI": mlflow.tracking_uri,
-            "STREAMFLOW_MLFLOW__REGISTERED_MODEL": mlflow.registered_model,
-            "STREAMFLOW_FEAST__REPO": str(simulated.feast.repo),
-        },
-    )
-    return simulated.model_copy(update={"home": made_home, "database": own.database})
 
 
 @pytest.mark.fault("F6")
@@ -57,16 +25,18 @@ def test_predict_answers_two_seconds_after_each_of_six_restarts(elsewhere, own, 
     with start(elsewhere, path="/readyz") as predict, contextlib.ExitStack() as stack:
         assert calls() == [200] * CALLS
         watching = stack.enter_context(own.connected())
-        before = len(own.sessions_of_predict(watching))
+        before = len(own.sessions(watching))
         codes = []
         for _ in range(RESTARTS):
             own.restart()
             time.sleep(PAUSE_SECONDS)
             codes += calls()
         watching = stack.enter_context(own.connected())
-        after = len(own.sessions_of_predict(watching))
+        after = len(own.sessions(watching))
     failed = sum(code != 200 for code in codes)
-    verdict(restarts=RESTARTS, requests=len(codes), failed=failed, sessions_before=before, sessions_after=after)
+    verdict(
+        restarts=RESTARTS, requests=len(codes), failed=failed, sessions_before=before, sessions_after=after
+    )
     assert failed == 0
     assert 0 < after == before
 
@@ -88,14 +58,7 @@ def said(settings, *command):
 def test_without_a_free_connection_every_answer_is_controlled(elsewhere, own, start, users, verdict):
     with start(elsewhere, path="/readyz") as predict, own.connected() as watching:
         assert predict.predict(users[0]).status_code == 200
-        taken = own.fill()
-        # Predict keeps its sessions; once they end, others are faster.
-        deadline = time.monotonic() + 30
-        while (sessions := own.sessions_of_predict(watching)) and time.monotonic() < deadline:
-            for pid in sessions:
-                watching.execute("SELECT pg_terminate_backend(%s, 1000)", (pid,))
-            taken += own.fill()
-        assert not sessions
+        taken = own.fill_up(watching)
         answers = [predict.predict(user) for user in users[:CALLS]]
         ready = predict.client.get("/readyz").status_code
         outputs = [said(elsewhere, *command) for command in (("drops", "list"), ("jobs", "exec", "score"))]
