@@ -47,8 +47,17 @@ class Client:
         except Exception as error:
             return 0, 0, f"{type(error).__name__}:{error}".replace(" ", "_")[:200]
 
+    def _kept(self):
+        """The connection used last that the server has not closed, as it may after a while; None without one."""
+        while self.free:
+            reader, writer = self.free.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
+
     async def _ask(self, entity, fresh):
-        kept = None if fresh or not self.free else self.free.pop()
+        kept = None if fresh else self._kept()
         reader, writer = kept or await asyncio.open_connection(*self.address)
         keeps = False
         try:

@@ -152,7 +152,7 @@ def shown(settings):
         return aliases, {number: client.version(model, number)["current_stage"] for number in (1, 2)}
 
 
-@pytest.mark.fault("F24")
+@pytest.mark.fault("F39")
 def test_a_registrar_killed_at_any_statement_goes_on_with_its_next_look(
     prepared, postgres_server, mlflow_before, tmp_path, verdict
 ):
@@ -207,7 +207,7 @@ def databases(server, beginning):
         return {name for (name,) in rows}
 
 
-@pytest.mark.fault("F33")
+@pytest.mark.fault("F39")
 def test_a_restore_killed_at_any_statement_leaves_the_old_databases_or_the_new(
     prepared, postgres_server, tmp_path, verdict
 ):

@@ -16,7 +16,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from streamflow import log
-from streamflow.errors import Busy, DependencyDown, PromotionConflict, StreamFlowError
+from streamflow.errors import Busy, DependencyDown, PromotionConflict, Refused, StreamFlowError
 from streamflow.http import metrics_server
 from streamflow.http import server as http_server
 from streamflow.http.api_keys import KeyFile
@@ -30,6 +30,7 @@ from streamflow.registrar.requests import CHANNEL
 from streamflow.registrar.signing import Signer
 from streamflow.registry import actions, heads
 from streamflow.registry.trail import Move
+from streamflow.schema import claims
 from streamflow.settings import Backends, PromotionSettings
 
 _LOG = log.get(__name__)
@@ -94,8 +95,9 @@ class Registrar:
                 with locks.held_if_free(self._backends.database, locks.of_registrar(model)) as connection:
                     self._leader.set(connection is not None)
                     if connection is not None:
+                        claims.check(connection, self._backends.database)
                         self._lead(connection)
-            except DependencyDown as error:
+            except (DependencyDown, Refused) as error:
                 _LOG.warning("registrar waits", why=error.what)
             except sa.exc.OperationalError as error:
                 # With the connection, the lock is lost: another process may lead now.
