@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -152,6 +153,11 @@ def shown(settings):
         return aliases, {number: client.version(model, number)["current_stage"] for number in (1, 2)}
 
 
+def newest_signed(server, name):
+    with connected(server, name) as connection:
+        return connection.execute("SELECT max(promotion_id) FROM streamflow.signed_heads").fetchone()[0]
+
+
 @pytest.mark.fault("F39")
 def test_a_registrar_killed_at_any_statement_goes_on_with_its_next_look(
     prepared, postgres_server, mlflow_before, tmp_path, verdict
@@ -163,7 +169,9 @@ def test_a_registrar_killed_at_any_statement_goes_on_with_its_next_look(
         "STREAMFLOW_PROMOTION__OUTSIDE_MOVES": "accept",
         "STREAMFLOW_PROMOTION__SIGNING_KEY_FILE": str(tmp_path / "key.pem"),
     }
+    # Killed between two moves, its next look signs the first one too.
     job = Job(("-c", LOOK_ONCE), ("streamflow",), variables=variables)
+    job = replace(job, ignored=(*job.ignored, "signed_heads"))
     name, pool = "killed_registrar", engine(settings.database)
 
     def asked():
@@ -194,6 +202,7 @@ def test_a_registrar_killed_at_any_statement_goes_on_with_its_next_look(
         assert shown(settings) == told, point
         rows = trail.history(database, settings.mlflow.registered_model)
         assert [(row.alias, row.to_version) for row in rows] == moves, point
+        assert newest_signed(postgres_server, name) == max(row.promotion_id for row in rows), point
     engine(database).dispose()
     administrator(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
     verdict(registrar_statements=statements, registrar_kills=len(points))
@@ -246,10 +255,15 @@ def test_a_restore_killed_at_any_statement_leaves_the_old_databases_or_the_new(
         # Sessions are ended again and again until the databases are swapped, so the number of statements varies.
         assert code == (-signal.SIGKILL if relay.killed else 0), (point, output)
         kills += relay.killed
-        assert contents(postgres_server, name, job) in (before, after), point
+        left = contents(postgres_server, name, job)
+        assert left in (before, after), point
         code, output = run(settings, name, postgres_server.port, job)
         assert code == 0, (point, output)
-        assert contents(postgres_server, name, job) == after, point
+        again, wanted = contents(postgres_server, name, job), dict(after)
+        if left == after:
+            # It was done: what the repetition replaces, and names in its row of the trail, is the first one's outcome.
+            del again["streamflow.promotions"], wanted["streamflow.promotions"]
+        assert again == wanted, point
         assert databases(postgres_server, name) == {name, former}, point
     for each in (name, former):
         administrator(postgres_server, f"DROP DATABASE {each} WITH (FORCE)")
