@@ -105,6 +105,20 @@ def test_the_budget_of_connections_counts_every_pool():
         render(*sets, "postgresql.maxConnections=267")
 
 
+@pytest.mark.fault("F8")
+def test_the_pools_of_the_default_values_take_at_most_80_percent(verdict):
+    """With as many pods of predict as autoscaling may start."""
+    limit = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["postgresql"][
+        "maxConnections"
+    ]
+    with pytest.raises(RefusedError, match=r"The pools can use (\d+) connections") as refused:
+        render("predict.autoscaling.enabled=true", "postgresql.maxConnections=20")
+    pools = int(re.search(r"can use (\d+) connections", str(refused.value)).group(1))
+    verdict(connections_of_pools=pools, max_connections=limit)
+    assert pools > 50
+    assert pools * 100 <= limit * 80
+
+
 def test_the_documented_roles_are_those_of_the_database():
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
     described = re.search(r"The roles: ([\w,#\s]+?)\.", text).group(1)

@@ -32,6 +32,7 @@ DERIVED = {
     "build.commit",
     "build.image",
     "database.host",
+    "database.install",
     "database.mlflow_name",
     "database.name",
     "database.password",

@@ -25,6 +25,7 @@ STREAMFLOW_DATABASE__PORT: {{ include "streamflow.databasePort" . | quote }}
 STREAMFLOW_DATABASE__NAME: {{ .Values.database.name | quote }}
 STREAMFLOW_DATABASE__MLFLOW_NAME: {{ .Values.database.mlflowName | quote }}
 STREAMFLOW_DATABASE__ROLE_PREFIX: {{ .Values.database.rolePrefix | quote }}
+STREAMFLOW_DATABASE__INSTALL: {{ .Values.database.install | default (printf "%s/%s" .Release.Namespace .Release.Name) | quote }}
 STREAMFLOW_DATABASE__SSLMODE: {{ ternary (ternary "verify-full" "disable" .Values.postgresql.tls.enabled) .Values.externalDatabase.sslmode .Values.postgresql.enabled }}
 {{- if include "streamflow.databaseAuthority" . }}
 PGSSLROOTCERT: /run/secrets/database-authority/ca.crt

@@ -23,7 +23,7 @@ from streamflow.postgres.backup_results import RestoreResult
 from streamflow.postgres.engine import session, transaction
 from streamflow.postgres.names import PLATFORM, quote
 from streamflow.registry import actions, chain, moves, trail
-from streamflow.schema import prepare, privileges, roles, swap
+from streamflow.schema import claims, prepare, privileges, roles, swap
 from streamflow.schema.migrate import upgrade
 from streamflow.settings import Backends, DatabaseSettings, ErasureSettings, MlflowSettings
 
@@ -55,8 +55,8 @@ def restore(
 
     Raises:
         NotFound: There is no such backup.
-        Refused: A file of the backup has changed, a database is not empty, or another restore is running; nothing was
-            done.
+        Refused: A file of the backup has changed, a database is not empty or belongs to another install, or another
+            restore is running; nothing was done.
         UsageError: The login lacks the right to create databases.
         DependencyDown: PostgreSQL or MLflow does not answer.
         StreamFlowError: The restored tables differ from the manifest; the current databases are unchanged.
@@ -107,6 +107,7 @@ def _check_login(database: DatabaseSettings) -> None:
                 f"'{database.user}' may not create databases, so it cannot restore any.",
                 hint="Log in as an administrator: STREAMFLOW_DATABASE__USER and STREAMFLOW_DATABASE__PASSWORD.",
             )
+        claims.check(connection, database)
 
 
 def _refuse_non_empty(database: DatabaseSettings, names: Mapping[str, str]) -> None:
@@ -238,8 +239,10 @@ def _set_rights(database: DatabaseSettings, names: Mapping[str, str]) -> None:
         "name" if key == dumps.PLATFORM else "mlflow_name": name + swap.RESTORING
         for key, name in names.items()
     }
-    plan = prepare.make_plan(database.model_copy(update=fields), {})
+    restoring = database.model_copy(update=fields)
+    plan = prepare.make_plan(restoring, {})
     with prepare.autocommit(database, prepare.MAINTENANCE_DATABASE) as connection:
+        claims.claim(connection, restoring)
         if not _has_roles(connection, database):
             return
         privileges.ensure_database_rights(connection, plan)

@@ -5,16 +5,31 @@ python -m streamflow.features.feast_cli -c feature_repo serve
 
 from __future__ import annotations
 
+import sys
+
 from streamflow import log
+from streamflow import settings as settings_module
+from streamflow.errors import StreamFlowError
+from streamflow.postgres.engine import translated
 
 
-def main() -> None:
-    """Run Feast's command line; the processes that it forks hide messages too."""
+def main() -> int:
+    """Run Feast's command line; the processes that it forks hide messages too.
+
+    Returns:
+        The exit code, if PostgreSQL cannot be reached; otherwise Feast's command line ends the process.
+    """
     log.hide_messages()
     from feast.cli.cli import cli
 
-    cli(prog_name="feast")
+    try:
+        with translated(settings_module.load().database):
+            cli(prog_name="feast")
+    except StreamFlowError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

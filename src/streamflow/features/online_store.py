@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from feast import Entity, FeatureView, RepoConfig
+from feast.errors import FeastError
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -26,9 +27,9 @@ from feast.types import FeastType
 from pydantic import SecretStr
 
 from streamflow import types
-from streamflow.errors import UsageError
+from streamflow.errors import DependencyDown, UsageError
 from streamflow.postgres import catalog
-from streamflow.postgres.engine import engine
+from streamflow.postgres.engine import engine, translated
 from streamflow.postgres.names import quote
 from streamflow.postgres.newest import per_entity
 from streamflow.settings import DatabaseSettings
@@ -39,6 +40,14 @@ _WRITTEN_BY_FEAST = 0
 """Materialization id of rows that were pushed through Feast's API instead of being materialized."""
 
 Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+
+
+class OnlineStoreDownError(FeastError):  # type: ignore[misc]
+    """PostgreSQL cannot be read now; a request to Feast's server is answered with 503."""
+
+    def http_status_code(self) -> int:
+        """Return 503."""
+        return 503
 
 
 class WideOnlineStoreConfig(PostgreSQLConfig):  # type: ignore[misc]
@@ -145,8 +154,12 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         statement = sa.text(
             f"SELECT {columns} FROM {quote(config.online_store.db_schema, table.name)} WHERE {where}"
         ).bindparams(sa.bindparam("entities", expanding=True))
-        with engine(database_settings(config.online_store)).connect() as connection:
-            rows = connection.execute(statement, {"entities": list(set(values))}).all()
+        database = database_settings(config.online_store)
+        try:
+            with translated(database), engine(database).connect() as connection:
+                rows = connection.execute(statement, {"entities": list(set(values))}).all()
+        except DependencyDown as error:
+            raise OnlineStoreDownError(str(error)) from error
         found = {tuple(row[: len(keys)]): tuple(row[len(keys) :]) for row in rows}
         return [_answer(found.get(value), wanted) for value in values]
 

@@ -62,7 +62,8 @@ class PlatformCollector(Collector):
                     *_locks(connection, self._database.role_prefix, self._model),
                 ]
         except (StreamFlowError, sa.exc.SQLAlchemyError) as error:
-            log.get("streamflow.exporter").warning("scrape failed", **log.describe(error))
+            why = {"why": error.what} if isinstance(error, StreamFlowError) else log.describe(error)
+            log.get("streamflow.exporter").warning("scrape failed", **why)
             up.add_metric([], 0)
             yield up
             return

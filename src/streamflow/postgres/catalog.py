@@ -111,6 +111,14 @@ def schema_comment(connection: sa.Connection, schema: str) -> str | None:
     return comment
 
 
+def install_comments(
+    connection: sa.Connection, databases: Sequence[str], role: str
+) -> list[tuple[str, str, str | None]]:
+    """List kind, name and comment of those databases and that role which exist."""
+    found = _ask(connection, "install_comments", databases=list(databases), role=role)
+    return [(kind, name, comment) for kind, name, comment in found]
+
+
 def owns_database(connection: sa.Connection) -> bool:
     """Whether the current login has the privileges of the owner of the database that it is connected to."""
     return bool(_ask(connection, "owns_database").scalar_one())

@@ -74,6 +74,17 @@ SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_dat
 -- name: schema_comment
 SELECT obj_description(to_regnamespace(:schema), 'pg_namespace');
 
+-- name: install_comments
+-- Comments on databases and on a role, which are the same in every database of the server.
+SELECT 'database', datname::text, shobj_description(oid, 'pg_database')
+FROM pg_database
+WHERE datname = ANY (:databases)
+UNION ALL
+SELECT 'role', rolname::text, shobj_description(oid, 'pg_authid')
+FROM pg_roles
+WHERE rolname = :role
+ORDER BY 1, 2;
+
 -- name: missing_triggers
 -- Tables of a schema without one of some triggers; the login's own tables, or those of everybody. A trigger that is there and
 -- disabled counts as missing only for everybody's: to create it again would fail.

@@ -15,6 +15,8 @@ from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
 from streamflow.errors import DependencyDown, DiskFull
 from streamflow.settings import DatabaseSettings
 
+_FULL = re.compile("too many clients|connection slots are reserved|too many connections for")
+
 
 @lru_cache(maxsize=8)
 def _engine(url: str) -> sa.Engine:
@@ -134,6 +136,13 @@ def _down(database: DatabaseSettings, error: sa.exc.OperationalError) -> Depende
         return DependencyDown(
             f"{where} does not let '{database.user}' into the database '{database.name}'.",
             hint="Check STREAMFLOW_DATABASE__NAME, __USER and __PASSWORD; 'streamflow settings show' lists them.",
+            details=(reason,),
+        )
+    if _FULL.search(reason):
+        return DependencyDown(
+            f"{where} has no connection left for '{database.user}'.",
+            hint="Try again later. If that persists, end sessions that nobody needs (pg_stat_activity lists them), or"
+            " raise max_connections.",
             details=(reason,),
         )
     if "not currently accepting connections" in reason:

@@ -16,7 +16,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from streamflow import log
-from streamflow.errors import Busy, DependencyDown, PromotionConflict, StreamFlowError
+from streamflow.errors import Busy, DependencyDown, PromotionConflict, Refused, StreamFlowError
 from streamflow.http import metrics_server
 from streamflow.http import server as http_server
 from streamflow.http.api_keys import KeyFile
@@ -30,6 +30,7 @@ from streamflow.registrar.requests import CHANNEL
 from streamflow.registrar.signing import Signer
 from streamflow.registry import actions, heads
 from streamflow.registry.trail import Move
+from streamflow.schema import claims
 from streamflow.settings import Backends, PromotionSettings
 
 _LOG = log.get(__name__)
@@ -94,14 +95,22 @@ class Registrar:
                 with locks.held_if_free(self._backends.database, locks.of_registrar(model)) as connection:
                     self._leader.set(connection is not None)
                     if connection is not None:
+                        claims.check(connection, self._backends.database)
                         self._lead(connection)
-            except DependencyDown as error:
+            except (DependencyDown, Refused) as error:
                 _LOG.warning("registrar waits", why=error.what)
             except sa.exc.OperationalError as error:
                 # With the connection, the lock is lost: another process may lead now.
                 _LOG.warning("registrar leads no more", **log.describe(error))
             self._leader.set(0)
             self._stopped.wait(_LEADER_SECONDS)
+
+    def look_once(self) -> bool:
+        """Look at MLflow, answer requests and sign; return whether that worked, or only a server was away."""
+        # Nobody may promote by a ledger that was rewritten.
+        if not self._tried(self._sign):
+            return False
+        return all([self._tried(self._look), self._tried(self._answer), self._tried(self._sign)])
 
     def stop(self) -> None:
         """End `run` after the look in progress."""
@@ -117,11 +126,7 @@ class Registrar:
         while not self._stopped.is_set():
             pause = self._promotion.look_seconds
             # What failed for a reason of its own would fail again at once, after seconds of work.
-            worked = [self._tried(self._sign)]
-            # Nobody may promote by a ledger that was rewritten.
-            if worked[0]:
-                worked += [self._tried(self._look), self._tried(self._answer), self._tried(self._sign)]
-            self._wait(connection, pause if all(worked) else _FAILED_TIMES * pause)
+            self._wait(connection, pause if self.look_once() else _FAILED_TIMES * pause)
 
     def _wait(self, connection: sa.Connection, seconds: float) -> None:
         """Wait, but not beyond the next request or signal."""

@@ -10,12 +10,12 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from streamflow.errors import DependencyDown, UsageError
+from streamflow.errors import DependencyDown, Refused, UsageError
 from streamflow.postgres import catalog
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import FEAST, PLATFORM
 from streamflow.repo import folder
-from streamflow.schema import privileges, roles
+from streamflow.schema import claims, privileges, roles
 from streamflow.schema.migrate import current, is_newer, migrate, newest
 from streamflow.settings import DatabaseSettings
 
@@ -53,14 +53,23 @@ def prepare(database: DatabaseSettings, passwords: Mapping[str, str], *, with_ro
 
     Returns:
         The database's revision afterwards.
+
+    Raises:
+        Refused: The databases or the roles belong to another install; nothing was done.
     """
     if not with_roles:
+        with autocommit(database, database.name) as connection:
+            claims.check(connection, database)
+            claims.claim(connection, database)
         revision = migrate(database)
         grant_own(database)
         return revision
     plan = make_plan(database, passwords)
     with autocommit(database, MAINTENANCE_DATABASE) as connection:
+        # First: creating the roles sets their passwords, which would lock the other install out.
+        claims.check(connection, database)
         privileges.ensure_cluster(connection, plan)
+        claims.claim(connection, database)
     with transaction(database) as connection:
         privileges.ensure_schemas(connection, plan)
     revision = migrate(as_role(database, roles.OWNER, passwords[roles.OWNER]))
@@ -188,9 +197,12 @@ def _missing(database: DatabaseSettings, repo_folder: Path, until: Stage) -> str
             held = current(connection) if until != "login" else newest()
             if held != newest() and not is_newer(held):
                 return f"it is at revision '{held}', this code needs '{newest()}'."
+            claims.check(connection, database)
             applied = _STAMP + folder.digest(repo_folder)
             if until == "applied" and catalog.schema_comment(connection, FEAST) != applied:
                 return "this feature repo has not been applied yet."
+    except Refused as error:
+        return error.what
     except (DependencyDown, sa.exc.DBAPIError) as error:
         return str(error).splitlines()[0]
     return ""

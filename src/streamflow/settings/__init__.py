@@ -53,6 +53,9 @@ class DatabaseSettings(Section):
     """Database of the MLflow server, on the same PostgreSQL server."""
     role_prefix: str = "streamflow_"
     """Prefix of every component's role (`streamflow_predict`), so that several installs can share a server."""
+    install: str = ""
+    """Name of this install. `db prepare` writes it on databases and roles, and refuses those of another install; empty
+    neither writes nor checks it. On Kubernetes it is the namespace and the release."""
 
     @property
     def secret(self) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
+from own_postgres import OwnPostgres
 
 from streamflow.local import home, processes
 from streamflow.local.postgres import Server
@@ -304,3 +305,34 @@ def stopped(postgres_server: Server) -> Callable[[], contextlib.AbstractContextM
                     os.kill(pid, signal.SIGCONT)
 
     return all_of_it
+
+
+@pytest.fixture(scope="session")
+def own(
+    tmp_path_factory: pytest.TempPathFactory, simulated: Settings, production: Callable[[Settings, int], None]
+) -> Iterator[OwnPostgres]:
+    """A PostgreSQL server with a copy of `simulated`, with version 1 in production."""
+    production(simulated, 1)
+    made = OwnPostgres(tmp_path_factory.mktemp("own_postgres"), {simulated.database.port})
+    try:
+        made.copy(simulated)
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture(scope="session")
+def elsewhere(simulated: Settings, own: OwnPostgres, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings of `simulated` with the copied database."""
+    made_home = home.make(tmp_path_factory.mktemp("elsewhere"))
+    mlflow = simulated.mlflow
+    home.write_addresses(
+        made_home,
+        {
+            **own.database.variables,
+            "STREAMFLOW_MLFLOW__TRACKING_URI": mlflow.tracking_uri,
+            "STREAMFLOW_MLFLOW__REGISTERED_MODEL": mlflow.registered_model,
+            "STREAMFLOW_FEAST__REPO": str(simulated.feast.repo),
+        },
+    )
+    return simulated.model_copy(update={"home": made_home, "database": own.database})
