@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import threading
 from pathlib import Path
 
 from kubernetes_cli import ROOT, is_ready, wait_for
@@ -146,3 +147,21 @@ def unharmed(asked, gone, back):
     """Every request was answered in time, with a prediction or a controlled refusal."""
     assert load_history.uncontrolled(asked) == []
     assert load_history.percentile(load_history.between(asked, gone - 1, back + 10), 1.0) < LONGEST_SECONDS
+
+
+@contextlib.contextmanager
+def watched(question):
+    """Ask five times a second for the duration of a `with` block; yields the list of the answers."""
+    seen, over = [question()], threading.Event()
+
+    def watch():
+        while not over.wait(0.2):
+            seen.append(question())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()

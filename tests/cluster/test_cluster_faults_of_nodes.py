@@ -2,14 +2,13 @@
 
 import contextlib
 import json
-import threading
 import time
 from pathlib import Path
 
 import nodes
 import pytest
 from kubernetes_cli import is_ready, run, wait_for
-from open_loop_pod import load, node_of_postgresql, predict_pods, ready_pods, told, unharmed
+from open_loop_pod import load, node_of_postgresql, predict_pods, ready_pods, told, unharmed, watched
 
 import load_history
 
@@ -98,7 +97,10 @@ def without_dns():
 @pytest.mark.fault("F29")
 def test_f29_a_drained_node_fails_no_request(three, clients, entities, verdict):
     node, stays = other_worker(three), node_of_postgresql(three)
-    with load(clients, three, entities, 100, node=stays) as running, least_ready(three) as seen:
+    with (
+        load(clients, three, entities, 100, node=stays) as running,
+        watched(lambda: endpoints(three)) as seen,
+    ):
         time.sleep(10)
         try:
             run("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=80s")
@@ -172,25 +174,10 @@ def other_worker(release):
     return others.pop()
 
 
-@contextlib.contextmanager
-def least_ready(release):
-    """Watch the endpoints of predict five times a second; yields a list of their numbers."""
-    seen, over = [], threading.Event()
-
-    def watch():
-        while not over.wait(0.2):
-            slices = release.get(
-                "endpointslices", f"--selector=kubernetes.io/service-name={release.name}-predict"
-            )
-            seen.append(sum(e["conditions"]["ready"] for s in slices for e in s["endpoints"] or []))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        watcher.join()
+def endpoints(release):
+    """Number of ready endpoints of predict."""
+    slices = release.get("endpointslices", f"--selector=kubernetes.io/service-name={release.name}-predict")
+    return sum(e["conditions"]["ready"] for s in slices for e in s["endpoints"] or [])
 
 
 @pytest.mark.fault("F36")
