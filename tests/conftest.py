@@ -57,9 +57,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place(path: Path) -> str:
-    """What tests share: a file its fixtures, those of the chart its rendered objects, those of the cluster that."""
-    folder = path.relative_to(ROOT / "tests").parts[0]
-    return folder if folder in ("chart", "cluster") else str(path.relative_to(ROOT))
+    """What tests share: those of a file its fixtures, those of the cluster that."""
+    within = path.relative_to(ROOT / "tests")
+    return "cluster" if within.parts[0] == "cluster" else str(within)
 
 
 @pytest.hookimpl(hookwrapper=True)
