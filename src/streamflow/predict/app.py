@@ -20,7 +20,7 @@ from streamflow.predict.http.inference_protocol import add_inference_routes
 from streamflow.predict.http.middleware import RequestMiddleware
 from streamflow.predict.http.openapi import complete_document
 from streamflow.predict.http.routes import add_routes
-from streamflow.predict.http.status import add_health_routes, add_report_routes
+from streamflow.predict.http.status import add_health_routes, add_probes, add_report_routes
 from streamflow.predict.models.ledger import Ledger
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.predict.models.watch import Watch
@@ -106,7 +106,7 @@ def create_apps(settings: Settings, live: LiveModel | None = None) -> Apps:
 def _status_app(described: FastAPI, live: LiveModel) -> FastAPI:
     """Metrics, probes, model status, and the documentation of another application."""
     app: FastAPI = FastAPIOffline(**_ABOUT, redoc_url=None)
-    add_health_routes(app, live)
+    add_probes(app, live)
     add_report_routes(app, live)
     add_error_handlers(app)
     app.openapi = described.openapi  # type: ignore[method-assign]

@@ -197,7 +197,7 @@ class PredictSettings(Section):
     port: int = Field(8000, ge=1, le=65535)
     """TCP port to listen on."""
     status_port: int | None = Field(None, ge=1, le=65535)
-    """TCP port of `/metrics`, `/model` and `/docs`; empty serves them on `port`, beside the predictions."""
+    """TCP port of `/metrics`, `/model` and `/docs`, and of further probes; empty serves all on `port`."""
     join_key: str = "user_id"
     """Name of the entity's key in requests; must equal the join key of the served model."""
     poll_seconds: float = Field(2.0, gt=0)

@@ -17,7 +17,7 @@ from streamflow.predict.observe import metrics
 def add_health_routes(app: FastAPI, live: LiveModel) -> None:
     """Add the routes of health and probes."""
     _add_health(app, live)
-    _add_probes(app, live)
+    add_probes(app, live)
 
 
 def _add_health(app: FastAPI, live: LiveModel) -> None:
@@ -43,7 +43,9 @@ def _add_health(app: FastAPI, live: LiveModel) -> None:
         return JSONResponse(document, 200 if able else 503)
 
 
-def _add_probes(app: FastAPI, live: LiveModel) -> None:
+def add_probes(app: FastAPI, live: LiveModel) -> None:
+    """Add `/livez` and `/readyz`."""
+
     @app.get("/livez", operation_id="livez", tags=["status"], summary="Whether the process works")
     async def livez() -> dict[str, str]:
         return {"status": "ok"}

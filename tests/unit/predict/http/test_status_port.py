@@ -1,4 +1,4 @@
-"""With a status port, metrics, model and documentation are served there, and nowhere else."""
+"""With a status port, metrics, model and documentation are served there, and nowhere else; probes on both."""
 
 import asyncio
 
@@ -9,7 +9,8 @@ from streamflow.predict.app import create_apps
 from streamflow.settings import PredictSettings, Settings
 
 STATUS = ["/metrics", "/model", "/docs", "/openapi.json"]
-OTHERS = ["/health", "/livez", "/readyz", "/v2", "/v2/health/live"]
+OTHERS = ["/health", "/v2", "/v2/health/live"]
+PROBES = ["/livez", "/readyz"]
 
 
 @pytest.fixture
@@ -35,6 +36,12 @@ def test_the_status_port_answers_nothing_else(apps):
     assert statuses(apps.status, STATUS) == [200] * len(STATUS)
     assert statuses(apps.status, [*OTHERS, "/features/a"]) == [404] * (len(OTHERS) + 1)
     assert statuses(apps.status, ["/predict"]) == [404]
+
+
+def test_probes_are_on_both_ports(apps, live):
+    assert statuses(apps.predictions, PROBES) == statuses(apps.status, PROBES) == [200, 200]
+    live.draining = True
+    assert statuses(apps.predictions, PROBES) == statuses(apps.status, PROBES) == [200, 503]
 
 
 def test_the_documentation_on_the_status_port_describes_the_predictions(apps):
