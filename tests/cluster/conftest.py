@@ -29,9 +29,9 @@ collect_ignore_glob = [] if WANTED else ["test_*.py"]
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Run cluster tests after all others: first read-only tests, then load tests, then those that use `way`.
+    """Run cluster tests after all others: read-only tests, faults, load tests, and at last those that use `way`.
 
-    Load tests change the installation. `way` is a second installation, and two cores cannot run both at once.
+    Faults and load change the installation. `way` is a second installation, and two cores cannot run both at once.
     """
     for item in items:
         if item.path.parent.name == "cluster":
@@ -43,8 +43,10 @@ def _turn(item):
     if item.path.parent.name != "cluster":
         return 0
     if "way" in getattr(item, "fixturenames", ()):
+        return 4
+    if item.get_closest_marker("load"):
         return 3
-    return 2 if item.get_closest_marker("load") else 1
+    return 2 if "faults" in item.path.name else 1
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,8 @@ import pytest
 from kubernetes_cli import wait_for
 from open_loop_pod import load, told
 
-pytestmark = pytest.mark.load
 
-
+@pytest.mark.load
 @pytest.mark.fault("F25")
 def test_f25_a_schedule_that_slept_catches_up_once_and_never_overlaps(demo, verdict):
     name = f"cronjob/{demo.name}-monitor"
@@ -93,7 +92,7 @@ def killed_says_the_exporter(demo, job):
 @pytest.mark.fault("F27")
 def test_f27_an_image_that_does_not_start_leaves_the_former_pods_serving(demo, clients, entities, verdict):
     deployment = f"deployment/{demo.name}-predict"
-    with load(clients, demo, entities, 60) as running:
+    with load(clients, demo, entities, 50, 50) as running:
         demo.kubectl("set", "image", deployment, "predict=postgres:17")
         try:
             time.sleep(40)

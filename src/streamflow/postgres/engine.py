@@ -15,7 +15,7 @@ from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
 from streamflow.errors import DependencyDown, DiskFull
 from streamflow.settings import DatabaseSettings
 
-_FULL = re.compile("too many clients|connection slots are reserved|too many connections for")
+_NO_CONNECTION_LEFT = re.compile("too many clients|connection slots are reserved|too many connections for")
 
 
 @lru_cache(maxsize=8)
@@ -138,7 +138,7 @@ def _down(database: DatabaseSettings, error: sa.exc.OperationalError) -> Depende
             hint="Check STREAMFLOW_DATABASE__NAME, __USER and __PASSWORD; 'streamflow settings show' lists them.",
             details=(reason,),
         )
-    if _FULL.search(reason):
+    if _NO_CONNECTION_LEFT.search(reason):
         return DependencyDown(
             f"{where} has no connection left for '{database.user}'.",
             hint="Try again later. If that persists, end sessions that nobody needs (pg_stat_activity lists them), or"
