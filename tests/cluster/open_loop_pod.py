@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from kubernetes_cli import ROOT, is_ready, wait_for
+from kubernetes_cli import ROOT, is_ready, restarts, wait_for
 
 import load_history
 
@@ -128,9 +128,9 @@ def replicas(release, least, most=None):
         bounds(held["minReplicas"], held["maxReplicas"])
 
 
-def restarts(release):
+def restarted(release):
     """Number of restarts of the containers of predict."""
-    return sum(c["restartCount"] for pod in predict_pods(release) for c in pod["status"]["containerStatuses"])
+    return sum(map(restarts, predict_pods(release)))
 
 
 def node_of_postgresql(release):

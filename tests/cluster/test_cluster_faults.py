@@ -14,7 +14,7 @@ from open_loop_pod import (
     predict_pods,
     ready_pods,
     replicas,
-    restarts,
+    restarted,
     told,
     unharmed,
     watched,
@@ -119,7 +119,7 @@ def test_f4_scaling_out_and_in_fails_no_request(demo, clients, entities, verdict
 
 @pytest.mark.fault("F5")
 def test_f5_a_deleted_postgresql_is_a_controlled_refusal_until_it_is_back(three, clients, entities, verdict):
-    restarted = restarts(three)
+    before = restarted(three)
     with load(clients, three, entities, 90) as running:
         time.sleep(15)
         gone = time.time()
@@ -136,7 +136,7 @@ def test_f5_a_deleted_postgresql_is_a_controlled_refusal_until_it_is_back(three,
     told(verdict, asked, postgresql_away_s=round(back - gone, 1), predictions_again_s=round(again, 1))
     unharmed(asked, gone, back)
     assert again < 10
-    assert restarts(three) == restarted
+    assert restarted(three) == before
 
 
 @pytest.mark.fault("F7")
@@ -213,7 +213,7 @@ def test_f31_five_times_the_load_leaves_most_of_the_peak(demo, clients, entities
     assert min(ready) == 1
     assert recovered < 5
     assert late == []
-    assert (same["metadata"]["name"], restarts(demo)) == (pod["metadata"]["name"], 0)
+    assert (same["metadata"]["name"], restarted(demo)) == (pod["metadata"]["name"], 0)
 
 
 def goodput(clients, release, entities, rate):

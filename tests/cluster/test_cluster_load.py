@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from kubernetes_cli import answers, is_ready, run, wait_for
+from open_loop_pod import predict_pods
 
 pytestmark = pytest.mark.load
 
@@ -190,10 +191,6 @@ def kept(release):
 
 def setting(release, name):
     return release.get("configmap", f"{release.name}-settings")["data"][name]
-
-
-def predict_pods(release):
-    return [p for p in release.pods() if p["metadata"]["labels"]["app.kubernetes.io/component"] == "predict"]
 
 
 def all_ready(release):
