@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from kubernetes_cli import ROOT, is_ready, restarts, wait_for
+from script_pod import script_pod
 
 import load_history
 
@@ -58,7 +59,8 @@ def load(clients, release, entities, seconds, rate=RATE, *, then=(), retry=0, no
     clients.kubectl("delete", "pod", POD, "--ignore-not-found", "--grace-period=0", "--force")
     steps = ((rate, seconds), *then)
     arguments = [address, "80", ",".join(f"{each}x{long}" for each, long in steps), *entities]
-    clients.kubectl("apply", "--filename=-", stdin=json.dumps(client_pod(arguments, retry, node)))
+    pod = script_pod(POD, SCRIPT, arguments, cpu="50m", memory="64Mi", env={"RETRY": str(retry)}, node=node)
+    clients.kubectl("apply", "--filename=-", stdin=json.dumps(pod))
 
     def begun():
         return clients.kubectl("logs", POD, "--tail=1", check=False).stdout.strip()
@@ -68,35 +70,6 @@ def load(clients, release, entities, seconds, rate=RATE, *, then=(), retry=0, no
         yield Load(clients, sum(long for _, long in steps))
     finally:
         clients.kubectl("delete", "pod", POD, "--grace-period=0", "--force", check=False)
-
-
-def client_pod(arguments, retry, node):
-    """A pod that runs open_loop.py in the predict image, and meets the restricted Pod Security Standard."""
-    container = {
-        "name": "client",
-        "image": "streamflow/predict:0.1.0",
-        "command": ["python", "-I", "-c", SCRIPT, *arguments],
-        "env": [{"name": "RETRY", "value": str(retry)}],
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": POD},
-        "spec": {
-            "restartPolicy": "Never",
-            **({"nodeName": node} if node else {}),
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 0,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
-        },
-    }
 
 
 def predict_pods(release):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from kubernetes_cli import answers, is_ready, run, wait_for
 from open_loop_pod import predict_pods
+from script_pod import script_pod
 
 pytestmark = pytest.mark.load
 
@@ -25,7 +26,8 @@ SCRIPT = Path(__file__).with_name("load_client.py").read_text(encoding="utf-8")
 def load(clients, demo, entities, rate=RATE):
     """Send requests all the time; yield a function that returns the counts so far."""
     address = demo.get("service", f"{demo.name}-predict")["spec"]["clusterIP"]
-    clients.kubectl("apply", "--filename=-", stdin=json.dumps(client_pod(address, rate, entities)))
+    pod = script_pod("client", SCRIPT, [address, "80", str(rate), *entities], cpu="20m", memory="32Mi")
+    clients.kubectl("apply", "--filename=-", stdin=json.dumps(pod))
     clients.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=120s")
 
     def counts():
@@ -37,30 +39,6 @@ def load(clients, demo, entities, rate=RATE):
         yield counts
     finally:
         clients.kubectl("delete", "pod", "client", "--grace-period=0", "--force", check=False)
-
-
-def client_pod(address, rate, entities):
-    """A pod that runs load_client.py in the predict image, and meets the restricted Pod Security Standard."""
-    container = {
-        "name": "client",
-        "image": "streamflow/predict:0.1.0",
-        "command": ["python", "-I", "-c", SCRIPT, address, "80", str(rate), *entities],
-        "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    security = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "client"},
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 0,
-            "securityContext": security,
-            "containers": [container],
-        },
-    }
 
 
 def none_failed(counts, figures, what, least=100):

@@ -5,6 +5,7 @@ import json
 import kubernetes_cli
 import pytest
 from kubernetes_cli import FACTS, Release, wait_for
+from script_pod import script_pod
 
 PORTS = {name: own.get("port", own.get("metricsPort")) for name, own in FACTS.items()}
 PORTS = {name: port for name, port in PORTS.items() if port}
@@ -140,35 +141,5 @@ def reached(release, pods, targets):
 
 
 def manifest(name, held, targets, expected):
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "labels": held},
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 0,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "probe",
-                    "image": "streamflow/predict:0.1.0",
-                    "command": [
-                        "python",
-                        "-I",
-                        "-c",
-                        PROBE,
-                        json.dumps(targets),
-                        json.dumps(sorted(expected)),
-                        "",
-                    ],
-                    "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}},
-                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-                }
-            ],
-        },
-    }
+    arguments = [json.dumps(targets), json.dumps(sorted(expected)), ""]
+    return script_pod(name, PROBE, arguments, cpu="5m", memory="16Mi", labels=held)
