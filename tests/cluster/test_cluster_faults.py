@@ -86,17 +86,21 @@ def test_f3_a_killed_process_fails_few_requests_and_none_with_a_retry(
 
 @pytest.mark.fault("F4")
 def test_f4_scaling_out_and_in_fails_no_request(demo, clients, entities, verdict):
-    scaler = f"horizontalpodautoscaler/{demo.name}-predict"
+    """Pods that request so little CPU that 600 requests a second need six of them."""
+    scaler, deployment = f"horizontalpodautoscaler/{demo.name}-predict", f"deployment/{demo.name}-predict"
     held = demo.get(scaler)["spec"]
+    little = {"containers": [{"name": "predict", "resources": {"requests": {"cpu": "20m"}}}]}
     quick = {"scaleDown": {"stabilizationWindowSeconds": 30}}
 
     def change(**spec):
         demo.kubectl("patch", scaler, "--type=merge", "--patch", json.dumps({"spec": spec}))
 
+    demo.kubectl("patch", deployment, "--patch", json.dumps({"spec": {"template": {"spec": little}}}))
     with replicas(demo, 2, 6):
         change(behavior=quick)
+        wait_for(lambda: len(predict_pods(demo)) == 2, "there are two pods", timeout=300)
         try:
-            with load(clients, demo, entities, 40, 50, then=((400, 150), (50, 200))) as running:
+            with load(clients, demo, entities, 40, 50, then=((600, 150), (50, 200))) as running:
                 nodes.pause_until(time.time() + 40)
                 stepped = time.time()
                 wait_for(lambda: ready_pods(demo) == 6, "six pods are ready", timeout=120, pause=0.5)
@@ -107,12 +111,10 @@ def test_f4_scaling_out_and_in_fails_no_request(demo, clients, entities, verdict
                 asked = running.history()
         finally:
             change(behavior=held.get("behavior"))
-    failures = told(
-        verdict,
-        load_history.between(asked, stepped + 150, float("inf")),
-        six_ready_s=round(out),
-        two_again_s=round(down),
-    )
+            demo.kubectl("rollout", "undo", deployment)
+    demo.kubectl("rollout", "status", deployment, "--timeout=180s")
+    falling = load_history.between(asked, stepped + 150, float("inf"))
+    failures = told(verdict, falling, six_ready_s=round(out), two_again_s=round(down))
     assert out < 90
     assert failures == []
 
