@@ -25,10 +25,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 import fault_verdicts
 from fault_verdicts import verdict  # noqa: F401
@@ -50,16 +52,21 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Select the tests of the faults that ONLY names; with several processes, let one have all tests of a place."""
+    """Select the tests of the faults that ONLY names."""
     items[:] = fault_verdicts.select(items)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_place(item.path)))
 
 
-def _place(path: Path) -> str:
-    """What tests share: those of a file its fixtures, those of the cluster that."""
-    within = path.relative_to(ROOT / "tests")
-    return "cluster" if within.parts[0] == "cluster" else str(within)
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """Lets one process have all tests of a file, whose fixtures they share, and one all tests of the cluster."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "cluster" if nodeid.startswith("tests/cluster/") else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+    """Spread tests over the processes of `pytest -n`."""
+    return _ByFile(config, log)
 
 
 @pytest.hookimpl(hookwrapper=True)
