@@ -31,9 +31,10 @@ def test_a_job_has_one_name_as_recipe_command_cron_job_values_key_and_metric_lab
 
 
 @pytest.mark.parametrize("name", catalog.JOBS)
-def test_the_module_of_a_recipe_has_a_function_of_its_name_and_at_most_60_lines(name):
+def test_the_module_of_a_recipe_has_a_function_of_its_name_and_at_most_60_lines(name, monkeypatch):
     module = importlib.import_module(f"streamflow.jobs.{name}")
-    assert catalog.recipe(name) is getattr(module, name)
+    monkeypatch.setattr(module, name, lambda settings: f"{name} with {settings}")
+    assert catalog.recipe(name)("settings") == f"{name} with settings"
     assert len(Path(module.__file__).read_text(encoding="utf-8").splitlines()) <= 60
 
 

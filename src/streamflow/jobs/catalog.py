@@ -7,6 +7,7 @@ values, and the label `job_name` of its metrics.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ JOBS = (
 )
 
 
+@functools.cache
 def recipe(name: str) -> Recipe:
     """The recipe of a job.
 
@@ -30,6 +32,10 @@ def recipe(name: str) -> Recipe:
     """
     if name not in JOBS:
         raise NotFound(f"There is no job '{name}'.", hint=f"Jobs: {', '.join(JOBS)}.")
-    # Import only this recipe, when it is needed: Feast and MLflow take seconds to load.
-    found: Recipe = getattr(importlib.import_module(f"{__package__}.{name}"), name)
-    return found
+
+    def load_and_run(settings: Settings) -> JobResult:
+        # Only this recipe, and only once the run has begun: Feast and MLflow take seconds and much memory to load.
+        found: Recipe = getattr(importlib.import_module(f"{__package__}.{name}"), name)
+        return found(settings)
+
+    return load_and_run
