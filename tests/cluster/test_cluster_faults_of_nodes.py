@@ -160,7 +160,9 @@ def test_f29_a_lost_node_is_replaced(three, clients, entities, verdict):
     )  # fmt: skip
     assert ready < 60 + seconds
     assert len(after) > 1000
-    assert load_history.failed(after) == []
+    # New connections may be led to a lost pod for two minutes more: their client's port is that of an attempt which the
+    # node's kernel still tracks, and kube-proxy removes such entries for UDP only.
+    assert [each for each in load_history.failed(after) if each.kept] == []
 
 
 def other_worker(release):
