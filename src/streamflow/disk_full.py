@@ -24,8 +24,8 @@ def behind(error: BaseException) -> DiskFull | None:
             return cause
         if isinstance(cause, OSError) and (cause.errno in _ERRORS or _NO_FOLDER in str(cause)):
             return DiskFull(
-                f"{_place(cause)} has no room left.",
-                hint="Make room there, then run this again; temporary files go to the folder that TMPDIR names.",
+                f"{_place(cause)} is full.",
+                hint="Free some space there, then run this again; temporary files go to the folder that TMPDIR names.",
             )
     return None
 

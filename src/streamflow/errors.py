@@ -13,7 +13,7 @@
     │   └── NotYet                                      nothing of its kind exists yet; a scheduled job does not fail
     └── DependencyDown              exit 4   http 503   PostgreSQL, MLflow or Feast does not answer
         ├── AccessDenied                                MLflow does not allow this account the request
-        └── DiskFull                                    a disk of ours, of PostgreSQL or of MLflow has no room left
+        └── DiskFull                                    a disk is full: here, of PostgreSQL or of MLflow
 
 The CLI exits with these codes. `streamflow.client` adds the errors of the predict service as subclasses.
 """
@@ -130,6 +130,6 @@ class AccessDenied(DependencyDown):
 
 
 class DiskFull(DependencyDown):
-    """A disk has no room left, so nothing was changed; once it has room, the same call may succeed."""
+    """A disk is full, and nothing was changed; once space is free, the same call may succeed."""
 
     http_status = 503

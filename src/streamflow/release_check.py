@@ -125,7 +125,7 @@ def _folder_with(pointer: VersionPointer, files: Mapping[str, bytes]) -> Iterato
             if full is None:
                 raise
             why = full.what.removesuffix(".")
-            raise release.refused(pointer, f"there is no room to check it: {why}", hint=full.hint) from error
+            raise release.refused(pointer, f"it cannot be checked: {why}", hint=full.hint) from error
         yield folder
 
 

@@ -56,6 +56,7 @@ def test_f2_three_rolling_restarts_fail_no_request(three, clients, entities, ver
     )
     assert over - began < 175, "the client ended before the restarts"
     assert failures == []
+    assert restarting <= 2 * steady
 
 
 @pytest.mark.fault("F3")

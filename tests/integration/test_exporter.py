@@ -2,6 +2,7 @@
 
 import pytest
 import sqlalchemy as sa
+from exported import samples
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 
@@ -17,12 +18,9 @@ pytestmark = pytest.mark.postgres
 
 
 def values(settings, scheduled=()):
-    registry = CollectorRegistry()
-    registry.register(PlatformCollector(settings.database, settings.mlflow.registered_model, scheduled))
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
-        for metric in registry.collect()
-        for sample in metric.samples
+        for sample in samples(settings, scheduled)
     }
 
 

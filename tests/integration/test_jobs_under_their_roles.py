@@ -7,10 +7,9 @@ import uuid
 import prepared
 import pytest
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry
+from exported import by_label
 
 from streamflow.jobs import catalog, run
-from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.postgres.engine import transaction
 from streamflow.schema import roles
 from streamflow.settings import (
@@ -132,12 +131,7 @@ def test_before_the_first_drop_no_job_fails(installed, tmp_path):
         code = run.run(as_role(waiting, role), job, catalog.recipe(job))
         assert (job, code) == (job, 0), facts(waiting, job)
         assert job == "ingest" or facts(waiting, job)["idle"]
-    registry = CollectorRegistry()
-    registry.register(
-        PlatformCollector(as_role(waiting, "exporter").database, waiting.mlflow.registered_model)
-    )
-    samples = [sample for metric in registry.collect() for sample in metric.samples]
-    good = {s.labels["job_name"]: s.value for s in samples if s.name == "streamflow_job_last_run_ok"}
+    good = by_label(as_role(waiting, "exporter"), "streamflow_job_last_run_ok", "job_name")
     assert good == dict.fromkeys(("ingest", "materialize", "train", "score", "parity", "monitor"), 1.0)
 
 

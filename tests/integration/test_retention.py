@@ -3,10 +3,9 @@
 import prepared
 import pytest
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry
+from exported import samples
 
 from streamflow.jobs.run import run
-from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import Idle
 from streamflow.postgres.job_runs import forget as forget_runs
@@ -128,12 +127,9 @@ def ran(settings, job, outcome, days):
 
 
 def counted(settings, job):
-    registry = CollectorRegistry()
-    registry.register(PlatformCollector(settings.database, settings.mlflow.registered_model))
     return {
         sample.labels["outcome"]: sample.value
-        for metric in registry.collect()
-        for sample in metric.samples
+        for sample in samples(settings)
         if sample.name == "streamflow_job_runs_total" and sample.labels["job_name"] == job
     }
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry
+from exported import by_label
 
 from small_disks import filled, mounted
 from streamflow.apply import apply
@@ -17,7 +17,6 @@ from streamflow.jobs import catalog
 from streamflow.jobs.ingest import ingest_folder
 from streamflow.jobs.run import run
 from streamflow.local.simulate import Simulation, simulate
-from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.postgres import locks
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import Idle
@@ -29,14 +28,7 @@ PATIENCE_SECONDS = 120.0
 
 def killed(settings):
     """The exporter's metric, by job."""
-    registry = CollectorRegistry()
-    registry.register(PlatformCollector(settings.database, settings.mlflow.registered_model))
-    return {
-        sample.labels["job_name"]: sample.value
-        for metric in registry.collect()
-        for sample in metric.samples
-        if sample.name == "streamflow_job_killed"
-    }
+    return by_label(settings, "streamflow_job_killed", "job_name")
 
 
 def test_a_run_at_work_is_not_killed_and_one_that_failed_neither(settings):
@@ -155,11 +147,11 @@ def test_without_room_for_artifacts_or_temporary_files_no_version_is_half_made(
     with mounted(tmp_path / "small", 1) as small, filled(small, 4096):
         code, log = told(train(settings, TMPDIR=str(small)))
     assert code == 4, log
-    assert f"The disk of {small} has no room left." in log
+    assert f"The disk of {small} is full." in log
     with mounted(mlflow_artifacts, 1) as disk, filled(disk, 4096):
         code, log = told(train(settings))
     assert code == 4, log
-    assert "The disk of MLflow's artifacts has no room left." in log
+    assert "The disk of MLflow's artifacts is full." in log
     assert (trail.targets(settings.database, model), versions_of(settings)) == (before, known)
 
     code, log = told(train(settings))

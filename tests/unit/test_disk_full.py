@@ -29,7 +29,7 @@ def test_the_folder_of_the_file_is_named(number, handled):
     error = OSError(number, "No space left on device", "/data/drops/users.csv")
     found = disk_full.behind(caused_by(error, handled=handled))
     assert found is not None
-    assert found.what == "The disk of /data/drops has no room left."
+    assert found.what == "The disk of /data/drops is full."
     assert found.exit_code == 4
 
 
@@ -37,9 +37,9 @@ def test_a_write_that_does_not_know_its_file_names_the_folder_that_is_full(monke
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=4096))
     error = OSError(errno.ENOSPC, "No space left on device")
-    assert disk_full.behind(error).what == f"The disk of {tmp_path} has no room left."
+    assert disk_full.behind(error).what == f"The disk of {tmp_path} is full."
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=2**30))
-    assert disk_full.behind(error).what == "A disk has no room left."
+    assert disk_full.behind(error).what == "A disk is full."
 
 
 def test_no_folder_for_temporary_files_is_a_full_disk(monkeypatch):
@@ -49,7 +49,7 @@ def test_no_folder_for_temporary_files_is_a_full_disk(monkeypatch):
 
 
 def test_an_error_that_names_its_disk_is_passed_on():
-    error = DiskFull("The disk of PostgreSQL has no room left.")
+    error = DiskFull("The disk of PostgreSQL is full.")
     assert disk_full.behind(caused_by(error)) is error
 
 

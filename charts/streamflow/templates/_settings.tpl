@@ -9,8 +9,8 @@
 
 {{- /*
 Environment variables of all processes. The name follows from the key (settings.predict.poolSize becomes
-STREAMFLOW_PREDICT__POOL_SIZE), so a new setting needs a line in values.yaml and none here. A setting that is null
-has no variable.
+STREAMFLOW_PREDICT__POOL_SIZE), so a new setting needs a line in values.yaml and none here. No
+variable is set for a value of null, so the setting's default applies.
 */ -}}
 {{- define "streamflow.settingsData" -}}
 {{- range $section, $settings := .Values.settings }}

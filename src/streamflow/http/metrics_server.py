@@ -76,7 +76,7 @@ class _QuietHandler(WSGIRequestHandler):
     timeout = _RECEIVE_SECONDS
 
     def handle(self) -> None:
-        """Answer one request; a client that sends nothing, or has gone, is no error."""
+        """Answer one request; a client that is too slow or disconnects is not an error."""
         with contextlib.suppress(TimeoutError, ConnectionError):
             super().handle()
 

@@ -54,7 +54,7 @@ def client(mlflow: MlflowSettings) -> Iterator[Any]:
     Raises:
         DependencyDown: The server does not answer.
         NotFound: The run, model or version does not exist.
-        DiskFull: The server, or the folder of temporary files here, has no room left.
+        DiskFull: The disk of the server's artifacts, or of temporary files here, is full.
         StreamFlowError: The server refuses a request for another reason.
     """
     _configure(mlflow)
@@ -69,8 +69,8 @@ def client(mlflow: MlflowSettings) -> Iterator[Any]:
         if answer is None or answer.status_code != HTTPStatus.INSUFFICIENT_STORAGE:
             raise
         raise DiskFull(
-            "The disk of MLflow's artifacts has no room left.",
-            hint=f"Make room on the disk or volume of the MLflow server at {uri}, then run this again.",
+            "The disk of MLflow's artifacts is full.",
+            hint=f"Free some space on the disk or volume of the MLflow server at {uri}, then run this again.",
         ) from error
     except MlflowException as error:
         if (full := disk_full.behind(error)) is not None:

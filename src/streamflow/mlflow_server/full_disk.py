@@ -23,5 +23,5 @@ async def _failed(_request: Request, error: Exception) -> JSONResponse:
     if full is None:
         raise error
     _LOG.error("a disk is full", why=full.what)
-    body = {"error_code": "RESOURCE_EXHAUSTED", "message": "The disk of MLflow's artifacts has no room left."}
+    body = {"error_code": "RESOURCE_EXHAUSTED", "message": "The disk of MLflow's artifacts is full."}
     return JSONResponse(body, HTTPStatus.INSUFFICIENT_STORAGE)

@@ -95,7 +95,7 @@ def translated(database: DatabaseSettings) -> Iterator[None]:
 
     Raises:
         DependencyDown: PostgreSQL does not answer, refuses the login, or lacks StreamFlow's tables.
-        DiskFull: PostgreSQL has no room left.
+        DiskFull: The disk of PostgreSQL is full.
     """
     try:
         yield
@@ -124,8 +124,8 @@ def translated(database: DatabaseSettings) -> Iterator[None]:
 
 def _full(database: DatabaseSettings) -> DiskFull:
     return DiskFull(
-        f"The disk of PostgreSQL at {database.host}:{database.port} has no room left.",
-        hint="Make room on the disk or volume of its data folder, then run this again; nothing was committed.",
+        f"The disk of PostgreSQL at {database.host}:{database.port} is full.",
+        hint="Free some space on the disk or volume of its data folder, then run this again; nothing was committed.",
     )
 
 

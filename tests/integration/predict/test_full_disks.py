@@ -111,7 +111,7 @@ def test_a_full_disk_of_postgresql_refuses_whole_and_predict_answers(
         assert service.predict(users[0]).status_code == 200
         with filled(disk, 65536):
             with pytest.raises(
-                DiskFull, match=rf"The disk of PostgreSQL at .*:{small.database.port} has no room"
+                DiskFull, match=rf"The disk of PostgreSQL at .*:{small.database.port} is full"
             ):
                 ingest_folder(small, third_month.folder, third_month.as_of)
             codes = {service.predict(user).status_code for user in users[:50]}
@@ -174,7 +174,7 @@ def test_predict_keeps_its_version_without_room_to_check_another(
         with filled(folder, 4096):
             production(simulated, 2)
             refused = service.until(lambda: service.client.get("/model").json()["refused"])
-            assert f"The disk of {folder} has no room left" in json.dumps(refused)
+            assert f"The disk of {folder} is full" in json.dumps(refused)
             assert (service.version(), service.predict(users[0]).status_code) == (1, 200)
             assert service.metric("streamflow_model_reload_total", result="refused") >= 1
         # A refused version is tried again after a minute.

@@ -31,7 +31,7 @@ def test_other_errors_pass_through(error):
 
 def test_a_model_that_cannot_be_written_here_names_the_folder():
     """MLflow says then that the model is of the wrong kind."""
-    with pytest.raises(DiskFull, match=r"The disk of /tmp/x has no room"), sdk.client(MLFLOW):
+    with pytest.raises(DiskFull, match=r"The disk of /tmp/x is full"), sdk.client(MLFLOW):
         try:
             raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x/model.skops")
         except OSError as error:
