@@ -31,7 +31,7 @@ def test_f25_a_schedule_that_slept_catches_up_once_and_never_overlaps(demo, verd
         change(suspend=False)
         time.sleep(15)
         caught_up = {job["metadata"]["name"] for job in jobs()} - before
-        verdict(missed=2, caught_up=len(caught_up))
+        verdict(caught_up=len(caught_up))
         assert len(caught_up) <= 1 + 1  # The one that is due within these seconds, and one to catch up.
         deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
@@ -78,7 +78,7 @@ def test_f23_a_training_whose_memory_ends_leaves_production_and_the_lock(demo, v
     assert demo.sql("SELECT version FROM streamflow.current_releases WHERE alias = 'production'") == before
     facts = demo.job("train")
     assert killed_says_the_exporter(demo, "train") == "0.0"
-    verdict(reason="OOMKilled", next_run=facts["why"])
+    verdict(reasons=sorted(reasons), next_run=facts["why"])
 
 
 def killed_says_the_exporter(demo, job):

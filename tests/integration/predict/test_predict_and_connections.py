@@ -84,5 +84,6 @@ def test_without_a_free_connection_every_answer_is_controlled(elsewhere, own, st
         assert "no connection left" in output
         assert "max_connections" in output
         assert "Traceback" not in output
-    verdict(controlled=len(answers), errors_500=0, recovered_seconds=round(recovered, 1))
+    codes = [answer.status_code for answer in answers]
+    verdict(controlled=codes.count(503), errors_500=codes.count(500), recovered_seconds=round(recovered, 1))
     assert recovered < 5

@@ -58,7 +58,7 @@ def test_twenty_promotions_under_load_fail_no_request(simulated, start, producti
         for version in (2, 1):
             served(predict, simulated, production, version)
         seconds = (time.monotonic() - began) / 2 * PROMOTIONS * 2 + 30
-        arguments = ["127.0.0.1", str(predict.process.port), str(REQUESTS_PER_SECOND), str(seconds)]
+        arguments = ["127.0.0.1", str(predict.process.port), f"{REQUESTS_PER_SECOND}x{seconds}"]
         with (tmp_path / "history").open("wb") as history:
             client = subprocess.Popen([sys.executable, str(CLIENT), *arguments, *users[:100]], stdout=history)
         batches = Batches(predict, users[:BATCH])
