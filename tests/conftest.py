@@ -219,19 +219,15 @@ def world(
         yield made
 
 
-@pytest.fixture(scope="session")
-def simulated(
-    tmp_path_factory: pytest.TempPathFactory, postgres_server: postgres.Server, mlflow_server: str
-) -> Iterator[Settings]:
-    """Two simulated months of 500 users, materialized; one version is trained on each, none is promoted."""
+@contextlib.contextmanager
+def _simulated(server: postgres.Server, folder: Path, mlflow: str) -> Iterator[Settings]:
     from streamflow.apply import apply
     from streamflow.challenger import train
     from streamflow.jobs.ingest import ingest_folder
     from streamflow.jobs.materialize import materialize
     from streamflow.local.simulate import Simulation, simulate
 
-    folder = tmp_path_factory.mktemp("simulated")
-    with _database(postgres_server, folder, mlflow_server) as made:
+    with _database(server, folder, mlflow) as made:
         apply(made)
         written = simulate(made.feast.repo, folder / "drops", Simulation(users=500, months=2))
         for drop in written:
@@ -239,6 +235,24 @@ def simulated(
         materialize(made)
         for drop in written:
             train(made, drop.as_of, estimator="logistic_regression")
+        yield made
+
+
+@pytest.fixture(scope="session")
+def simulated(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: postgres.Server, mlflow_server: str
+) -> Iterator[Settings]:
+    """Two simulated months of 500 users, materialized; one version is trained on each, none is promoted."""
+    with _simulated(postgres_server, tmp_path_factory.mktemp("simulated"), mlflow_server) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def module_simulated(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: postgres.Server, mlflow_server: str
+) -> Iterator[Settings]:
+    """As `simulated`, of a module's own: no other test promotes its versions or stays connected to its database."""
+    with _simulated(postgres_server, tmp_path_factory.mktemp("simulated"), mlflow_server) as made:
         yield made
 
 

@@ -16,10 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from killed_jobs import Job, administrator, alone, connected, contents, copy, run, spread, streamflow
 from statement_relay import relaying
 
-from streamflow import settings as settings_module
 from streamflow.backup.backup import backup
 from streamflow.jobs.ingest import ingest_folder
-from streamflow.local import home as homes
 from streamflow.local.simulate import Simulation, simulate
 from streamflow.mlflow_api.transport import registry
 from streamflow.model_version import tags
@@ -37,29 +35,14 @@ POINTS_OF_OTHERS = 20 if ALL else 1
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory, postgres_server, mlflow_server, simulated):
+def prepared(tmp_path_factory, module_simulated):
     """Three months, all but the last materialized, a version in production; and a fourth month to load."""
-    folder = tmp_path_factory.mktemp("prepared")
-    database = simulated.database.model_copy(update={"name": "killed_prepared"})
-    copy(postgres_server, simulated.database.name, database.name, engine(simulated.database))
-    fields = {"database": database.model_dump(), "mlflow": simulated.mlflow.model_dump()}
-    made_home = homes.make(folder / "home")
-    homes.write_addresses(
-        made_home,
-        {
-            **database.variables,
-            "STREAMFLOW_MLFLOW__TRACKING_URI": mlflow_server,
-            "STREAMFLOW_MLFLOW__EXPERIMENT": simulated.mlflow.experiment,
-            "STREAMFLOW_MLFLOW__REGISTERED_MODEL": simulated.mlflow.registered_model,
-            "STREAMFLOW_FEAST__REPO": str(simulated.feast.repo),
-        },
-    )
-    made = settings_module.load(home=made_home, **fields, feast=simulated.feast.model_dump())
+    settings = module_simulated
     for alias in ("staging", "production"):
-        promote(made.backends, 1, alias, why="a test", by="tests")
-    drops = simulate(made.feast.repo, folder / "drops", Simulation(users=500, months=4))
-    ingest_folder(made, drops[2].folder, drops[2].as_of)
-    return made, drops
+        promote(settings.backends, 1, alias, why="a test", by="tests")
+    drops = simulate(settings.feast.repo, tmp_path_factory.mktemp("drops"), Simulation(users=500, months=4))
+    ingest_folder(settings, drops[2].folder, drops[2].as_of)
+    return settings, drops
 
 
 def job_of(kind, drops):
