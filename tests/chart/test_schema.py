@@ -67,6 +67,16 @@ DERIVED = {
     "promotion.api_keys_file",
     "promotion.api_port",
     "promotion.registrar_port",
+    "prefect.api_url",
+    "prefect.auth_file",
+    "prefect.job_python",
+    "prefect.jobs_folder",
+    "prefect.jobs_on",
+    "prefect.poll_seconds",
+    "prefect.python",
+    "prefect.release",
+    "prefect.schedule",
+    "prefect.ui_url",
 }
 
 

@@ -21,6 +21,7 @@ from streamflow.errors import UsageError
 from streamflow.settings.erasure import ErasureSettings as ErasureSettings
 from streamflow.settings.erasure import RetentionSettings as RetentionSettings
 from streamflow.settings.mlflow import MlflowSettings as MlflowSettings
+from streamflow.settings.prefect import PrefectSettings as PrefectSettings
 from streamflow.settings.promotion import PromotionSettings as PromotionSettings
 from streamflow.settings.section import Section, text_of
 
@@ -333,6 +334,7 @@ class Settings(BaseSettings):
     parity: ParitySettings = ParitySettings()
     erasure: ErasureSettings = ErasureSettings()
     retention: RetentionSettings = RetentionSettings()
+    prefect: PrefectSettings = PrefectSettings()
     log: LogSettings = LogSettings()
     build: BuildSettings = BuildSettings()
 
