@@ -24,6 +24,7 @@ TEMPLATES = "\n".join(
 # Settings that the chart derives from its own objects, so they are not values.
 DERIVED = {
     "home",
+    "jobs.after",
     "backup.artifacts",
     "backup.except_versions",
     "backup.folder",

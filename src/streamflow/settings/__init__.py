@@ -174,7 +174,10 @@ class ScoringSettings(Section):
 
 
 class JobsSettings(Section):
-    """History of job runs."""
+    """Runs of jobs, and their history."""
+
+    after: tuple[str, ...] = ()
+    """Jobs to wait for while they run, before a job takes up its work."""
 
     history_days: int = Field(90, ge=1)
     """Days that the result of a job run is kept; the newest result of each job is never deleted."""
