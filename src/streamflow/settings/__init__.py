@@ -20,6 +20,7 @@ from pydantic_settings.sources import DotEnvSettingsSource
 from streamflow.errors import UsageError
 from streamflow.settings.erasure import ErasureSettings as ErasureSettings
 from streamflow.settings.erasure import RetentionSettings as RetentionSettings
+from streamflow.settings.ingest import IngestSettings as IngestSettings
 from streamflow.settings.mlflow import MlflowSettings as MlflowSettings
 from streamflow.settings.prefect import PrefectSettings as PrefectSettings
 from streamflow.settings.promotion import PromotionSettings as PromotionSettings
@@ -115,21 +116,6 @@ class FeastSettings(Section):
     """Folder with the feature definitions."""
     server_url: str = "http://127.0.0.1:6566"
     """URL of Feast's feature server."""
-
-
-class IngestSettings(Section):
-    """How drops are read and checked."""
-
-    max_bad_share: float = Field(0.05, ge=0, le=1)
-    """Largest share of quarantined rows in a file; above it the whole drop is refused."""
-    chunk_rows: int = Field(50_000, ge=100)
-    """Most rows read, checked and copied at a time, fewer if they are wide or long; bounds memory use."""
-    max_file_bytes: int = Field(8 * 1024**3, ge=1)
-    """Largest CSV file of a drop, in bytes; a drop with a larger one is refused before the file is read."""
-    max_fetch_bytes: int = Field(768 * 1024**2, ge=1)
-    """Most bytes of a drop to copy from an object store; they must fit into the temporary folder (`tmpSize`)."""
-    inbox: str = "drops"
-    """Folder or object store URL (`s3://…`) in which drops arrive, one folder per exact date: `2024-01-31/*.csv`."""
 
 
 class BackupSettings(Section):
