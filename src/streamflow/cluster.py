@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 import secrets
 import time
@@ -303,11 +304,21 @@ def as_job(item: Any) -> ClusterJob:
     )
 
 
-def manual_job(cron_job: Any, by: str, suffix: str) -> Any:
-    """Make the Job that `kubectl create job --from=cronjob/…` would, annotated with who started it. Pure."""
+def manual_job(cron_job: Any, by: str, suffix: str, environment: Mapping[str, str] | None = None) -> Any:
+    """Make the Job that `kubectl create job --from=cronjob/…` would, annotated with who started it. Pure.
+
+    Args:
+        cron_job: The CronJob.
+        by: Who starts it.
+        suffix: End of the Job's name.
+        environment: Variables that its container gets in addition.
+    """
     from kubernetes import client
 
-    template = cron_job.spec.job_template
+    template = copy.deepcopy(cron_job.spec.job_template)
+    for container in template.spec.template.spec.containers if environment else ():
+        added = [client.V1EnvVar(name=name, value=value) for name, value in sorted(environment.items())]
+        container.env = [*(container.env or []), *added]
     metadata = cron_job.metadata
     annotations = dict(template.metadata.annotations or {}) if template.metadata else {}
     return client.V1Job(
