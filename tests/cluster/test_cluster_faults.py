@@ -90,7 +90,7 @@ def test_f4_scaling_out_and_in_fails_no_request(demo, clients, entities, verdict
     """Pods that request so little CPU that 600 requests a second need six of them."""
     scaler, deployment = f"horizontalpodautoscaler/{demo.name}-predict", f"deployment/{demo.name}-predict"
     held = demo.get(scaler)["spec"]
-    little = {"containers": [{"name": "predict", "resources": {"requests": {"cpu": "20m"}}}]}
+    little = {"containers": [{"name": "predict", "resources": {"requests": {"cpu": "60m"}}}]}
     quick = {"scaleDown": {"stabilizationWindowSeconds": 30}}
 
     def change(**spec):
@@ -101,7 +101,7 @@ def test_f4_scaling_out_and_in_fails_no_request(demo, clients, entities, verdict
         change(behavior=quick)
         wait_for(lambda: len(predict_pods(demo)) == 2, "there are two pods", timeout=300)
         try:
-            with load(clients, demo, entities, 40, 50, then=((600, 150), (50, 200))) as running:
+            with load(clients, demo, entities, 40, 50, then=((600, 150), (20, 200))) as running:
                 nodes.pause_until(time.time() + 40)
                 stepped = time.time()
                 wait_for(lambda: ready_pods(demo) == 6, "six pods are ready", timeout=120, pause=0.5)
