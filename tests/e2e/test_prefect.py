@@ -159,7 +159,7 @@ def left(program):
     with closing(connection(program)) as connected:
         tables = digests(connected, SCHEMAS, IGNORED)
         results = connected.execute(
-            "SELECT job, facts FROM streamflow.job_runs WHERE outcome = 'done' AND job = ANY(%s) ORDER BY job_run_id",
+            "SELECT job, facts FROM streamflow.job_runs WHERE outcome = 'done' AND job = ANY(%s) ORDER BY run_id",
             (list(JOBS),),
         ).fetchall()
         probabilities = connected.execute(
