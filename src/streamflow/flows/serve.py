@@ -67,6 +67,8 @@ async def _conduct(settings: Settings) -> None:
     )
     deployments = await _register(runner, settings.prefect.schedule)
     await automations.arrange(settings.prefect.webhook, settings.prefect.overdue_days)
+    async with get_client() as client:
+        await interrupted.drop_missed(client, deployments)
     log.get(__name__).info("conducting", api=settings.prefect.api_url, deployments=[MONTH, BACKFILL])
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_look_for_interrupted(settings.home, deployments))
