@@ -78,9 +78,9 @@ def _wait(settings: Settings, locked: sa.Connection, logger: Any) -> None:
     try:
         with translated(settings.database):
             while running := job_runs.running(locked, settings.jobs.after):
-                if not awaited:
+                begun, awaited = bool(awaited), running
+                if not begun:
                     logger.info("waiting for other jobs", after=running)
-                awaited = running
                 time.sleep(_LOOK_SECONDS)
     except TerminatedError as error:
         if not awaited:
