@@ -38,6 +38,7 @@ DERIVED = {
     "database.password",
     "database.password_file",
     "database.port",
+    "database.prefect_name",
     "database.role_prefix",
     "database.sslmode",
     "database.user",

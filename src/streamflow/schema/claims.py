@@ -72,6 +72,5 @@ def _as_far_as_allowed() -> Iterator[None]:
 
 
 def _comments(connection: sa.Connection, database: DatabaseSettings) -> list[tuple[str, str, str | None]]:
-    return catalog.install_comments(
-        connection, [database.name, database.mlflow_name], database.role_prefix + roles.OWNER
-    )
+    names = [database.name, database.mlflow_name, *filter(None, [database.prefect_name])]
+    return catalog.install_comments(connection, names, database.role_prefix + roles.OWNER)
