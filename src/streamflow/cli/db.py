@@ -14,10 +14,9 @@ from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import quote
 from streamflow.schema import migrate as migrations
-from streamflow.schema import prefect_database
+from streamflow.schema import prefect_database, swap
 from streamflow.schema import prepare as preparing
 from streamflow.schema import roles as role_table
-from streamflow.schema import swap
 from streamflow.settings import DatabaseSettings, Settings
 
 app = typer.Typer(no_args_is_help=True, help="The database: migrations, roles, readiness, clock.")
