@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import time
@@ -16,6 +17,7 @@ from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageEr
 JOB_LABEL = "streamflow.io/job"
 RELEASE_LABEL = "app.kubernetes.io/instance"
 SUMMARY = "streamflow.io/summary"
+AFTER = "streamflow.io/after"
 _POD_OF = "batch.kubernetes.io/job-name"
 _NAME_LENGTH = 63
 _KILLED = 137
@@ -41,6 +43,7 @@ class ClusterJob:
         last_succeeded: When a scheduled run last succeeded.
         running: Number of Jobs that are running now.
         last_run: What became of the newest Job; see `became`. Empty if none is left.
+        after: Jobs that come before it.
     """
 
     name: str
@@ -53,6 +56,7 @@ class ClusterJob:
     last_succeeded: datetime | None
     running: int
     last_run: str = ""
+    after: tuple[str, ...] = ()
 
 
 class Cluster:
@@ -151,6 +155,23 @@ class Cluster:
         """Create a Job; return its name."""
         return str(_ask(self._batch.create_namespaced_job, self.namespace, job).metadata.name)
 
+    def find(self, job_name: str) -> Any | None:
+        """A Job by the name of its object; None if there is none."""
+        try:
+            return _ask(self._batch.read_namespaced_job, job_name, self.namespace)
+        except NotFound:
+            return None
+
+    def log_lines(self, job_name: str) -> list[str]:
+        """What the pods of a Job have logged until now, oldest pod first."""
+        lines: list[str] = []
+        for pod in self._pods(job_name):
+            if pod.status.phase in _STARTED:
+                # The node of a pod may be lost, with its log.
+                with contextlib.suppress(NotFound, StreamFlowError):
+                    lines += self._log(pod.metadata.name, follow=False)
+        return lines
+
     def newest(self, name: str) -> str:
         """Name of a job's newest Job.
 
@@ -229,13 +250,13 @@ class Cluster:
         pods = _ask(self._core.list_namespaced_pod, self.namespace, label_selector=selector).items
         return sorted(pods, key=lambda pod: pod.metadata.creation_timestamp)
 
-    def _log(self, pod: str) -> Iterator[str]:
+    def _log(self, pod: str, *, follow: bool = True) -> Iterator[str]:
         response = _ask(
             self._core.read_namespaced_pod_log,
             pod,
             self.namespace,
             container="job",
-            follow=True,
+            follow=follow,
             _preload_content=False,
         )
         for line in response:
@@ -278,6 +299,7 @@ def as_job(item: Any) -> ClusterJob:
         last_started=item.status.last_schedule_time if item.status else None,
         last_succeeded=item.status.last_successful_time if item.status else None,
         running=len((item.status and item.status.active) or []),
+        after=tuple(filter(None, (item.metadata.annotations or {}).get(AFTER, "").split(","))),
     )
 
 

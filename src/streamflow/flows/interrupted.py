@@ -1,0 +1,80 @@
+"""Flow runs whose process is gone, because it, the conductor or its node died: they go on, and none stays Running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    TaskRunFilter,
+    TaskRunFilterFlowRunId,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Cancelled, Crashed, Scheduled
+
+from streamflow import log
+
+_OPEN = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+_WHY = "Its process ended before it did; the run goes on in a new one."
+SETTLED_SECONDS = 30.0
+"""A run that began less than this ago may still start its process."""
+
+
+async def take_over(
+    client: PrefectClient, deployments: Collection[object], has_process: Callable[[str], bool]
+) -> list[str]:
+    """Have runs of these deployments that lost their process start again; cancel those that were to be cancelled.
+
+    Args:
+        client: Client of Prefect's server.
+        deployments: Ids of the deployments.
+        has_process: Whether a flow run has a process, by its id.
+
+    Returns:
+        The names of the runs.
+    """
+    runs = await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_OPEN))
+        ),
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=list(deployments))),  # type: ignore[arg-type]
+    )
+    lost = [run for run in runs if _is_settled(run) and not has_process(str(run.id))]
+    for run in lost:
+        await _close_parts(client, run)
+        cancelling = run.state is not None and run.state.type == StateType.CANCELLING
+        state = Cancelled(message="Its process ended.") if cancelling else Scheduled(message=_WHY)
+        await client.set_flow_run_state(run.id, state, force=True)
+        log.get(__name__).warning("a flow run lost its process", flow_run=run.name, state=state.name)
+    return [run.name for run in lost]
+
+
+async def _close_parts(client: PrefectClient, run: FlowRun) -> None:
+    """Close the runs of flows and tasks that belong to this one; a new process makes new ones."""
+    below = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run.id]))
+    inner = await client.read_flow_runs(flow_run_filter=below)
+    for part in inner:
+        if part.state is not None and part.state.type in _OPEN:
+            await client.set_flow_run_state(part.id, Crashed(message=_WHY), force=True)
+    tasks = await client.read_task_runs(
+        task_run_filter=TaskRunFilter(
+            flow_run_id=TaskRunFilterFlowRunId(any_=[run.id, *(part.id for part in inner)]),
+            state=TaskRunFilterState(type=TaskRunFilterStateType(any_=_OPEN)),
+        )
+    )
+    for task in tasks:
+        await client.set_task_run_state(task.id, Crashed(message=_WHY), force=True)
+
+
+def _is_settled(run: FlowRun) -> bool:
+    since = run.state.timestamp if run.state is not None else run.created
+    return since is None or datetime.now(UTC) - since > timedelta(seconds=SETTLED_SECONDS)
