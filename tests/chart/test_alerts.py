@@ -100,6 +100,24 @@ def test_the_exporter_gets_the_names_of_scheduled_jobs():
     assert container["args"] == ["--jobs", "audit,backup,ingest,materialize,monitor,parity,retention"]
 
 
+def exporters_jobs(*sets):
+    deployment = next(
+        o
+        for o in render(*sets)
+        if o["metadata"]["name"] == "streamflow-exporter" and o["kind"] == "Deployment"
+    )
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    return container["args"][1].split(",")
+
+
+def test_jobs_that_prefect_starts_are_missed_like_those_with_schedules():
+    """So JobNotRun fires for a conductor that conducts nothing."""
+    conducted = {"ingest", "materialize", "train", "score", "monitor"}
+    assert exporters_jobs("prefect.enabled=true") == exporters_jobs()
+    assert set(exporters_jobs("prefect.enabled=true", "prefect.schedule=")) == {*exporters_jobs()} - conducted
+    assert exporters_jobs("prefect.enabled=true", "prefect.cronJobs=scheduled") == exporters_jobs()
+
+
 def test_prometheus_accepts_every_rule(tmp_path):
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": rendered()}))

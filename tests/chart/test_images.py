@@ -6,7 +6,7 @@ import pytest
 import yaml
 from render import ROOT, program
 
-IMAGES = ("predict", "platform")
+IMAGES = ("predict", "platform", "prefect")
 
 
 @pytest.mark.parametrize("name", IMAGES)

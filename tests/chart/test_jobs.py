@@ -14,7 +14,10 @@ from streamflow.jobs import catalog
 from streamflow.schema.roles import ROLES
 
 KEYS = {"summary", "command", "databaseRole", "talksTo", "volumes", "schedule", "deadlineSeconds", "retries"}
-OPTIONAL = {"volumes", "resources", "onDemand", "mlflowAccount", "erasureKey", "erasureRequest"}
+OPTIONAL = {
+    *("volumes", "resources", "onDemand", "mlflowAccount", "erasureKey", "erasureRequest"),
+    *("after", "waits"),
+}
 
 
 def test_a_job_has_one_name_as_recipe_command_cron_job_values_key_and_metric_label():

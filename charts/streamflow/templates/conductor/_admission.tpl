@@ -5,10 +5,10 @@
 
 {{- /* Jobs that the conductor may start, as a list: only installed ones, because each is compared with its CronJob. */ -}}
 {{- define "streamflow.startable" -}}
-{{- $facts := (include "streamflow.facts" . | fromYaml).conductor -}}
+{{- $known := concat (include "streamflow.jobsOfMonth" . | fromYamlArray) (include "streamflow.facts" . | fromYaml).conductor.mayStart -}}
 {{- $jobs := list -}}
 {{- range $name, $_ := include "streamflow.jobs" . | fromYaml -}}
-{{-   if has $name (concat $facts.conducts $facts.mayStart) }}{{ $jobs = append $jobs $name }}{{ end -}}
+{{-   if has $name $known }}{{ $jobs = append $jobs $name }}{{ end -}}
 {{- end -}}
 {{- toYaml $jobs -}}
 {{- end -}}

@@ -15,13 +15,18 @@
 {{- .Values.prefect.uiUrl | default $known -}}
 {{- end -}}
 
-{{- /* Jobs that Prefect conducts instead of their CronJobs' schedules, as a list. */ -}}
-{{- define "streamflow.conducted" -}}
-{{- if and .Values.prefect.enabled (eq .Values.prefect.cronJobs "suspended") -}}
-{{- toYaml (include "streamflow.facts" . | fromYaml).conductor.conducts -}}
-{{- else -}}
-[]
+{{- /* Jobs of a month, as a list: those that come after another one, and those that they come after. */ -}}
+{{- define "streamflow.jobsOfMonth" -}}
+{{- $jobs := list -}}
+{{- range $path, $_ := .Files.Glob "jobs/*.yaml" -}}
+{{-   with ($.Files.Get $path | fromYaml).after }}{{ $jobs = concat $jobs (list (base $path | trimSuffix ".yaml")) . }}{{ end -}}
 {{- end -}}
+{{- toYaml (uniq $jobs) -}}
+{{- end -}}
+
+{{- /* Those jobs, if Prefect conducts them instead of their CronJobs' schedules; else an empty list. */ -}}
+{{- define "streamflow.conducted" -}}
+{{- if and .Values.prefect.enabled (eq .Values.prefect.cronJobs "suspended") }}{{ include "streamflow.jobsOfMonth" . }}{{ else }}[]{{ end -}}
 {{- end -}}
 
 {{- /* Schedule of the flow; empty if the CronJobs have theirs, or if all schedules are suspended. */ -}}
