@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-rows coverage mutants faults fuzz lint findings figures format reference licences lock bench bench-curve clean
+.PHONY: help setup prefect demo test test-rows coverage mutants faults fuzz lint findings figures format reference licences lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,8 +16,13 @@ setup: $(READY) ## Prepare .venv with everything pinned (PYTHON=… picks the in
 $(READY): $(LOCKS) pyproject.toml scripts/setup
 	@VENV=$(VENV) scripts/setup
 
-demo: $(READY) ## The whole way of the data (DATA=DIR takes your own drops, ONCE=1 ends after the answers)
-	@exec $(BIN)/streamflow demo $(if $(DATA),--data "$(DATA)") $(if $(filter-out 0,$(ONCE)),--once)
+prefect: .venv-prefect/.ready ## Prepare .venv-prefect, with Prefect and what conducts the jobs
+
+.venv-prefect/.ready: requirements/prefect.txt scripts/prefect | $(READY)
+	@scripts/prefect
+
+demo: $(READY) $(if $(filter-out 0,$(PREFECT)),prefect) ## The whole way of the data (DATA=DIR takes your own drops, ONCE=1 ends after the answers, PREFECT=1 adds Prefect)
+	@exec $(BIN)/streamflow demo $(if $(filter-out 0,$(PREFECT)),--prefect) $(if $(DATA),--data "$(DATA)") $(if $(filter-out 0,$(ONCE)),--once)
 
 test: $(READY) ## The whole suite that needs no cluster (ARGS=… goes to pytest)
 	@exec $(BIN)/python -m pytest $(ARGS)

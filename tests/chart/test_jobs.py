@@ -1,6 +1,7 @@
 """A job has the same name in five places."""
 
 import importlib
+import json
 import pkgutil
 from pathlib import Path
 
@@ -73,6 +74,16 @@ def test_a_job_becomes_a_cron_job_that_never_overlaps_and_cleans_up(name):
     assert job["activeDeadlineSeconds"] == JOBS[name]["deadlineSeconds"]
     assert job["template"]["spec"]["restartPolicy"] == "Never"
     assert job["template"]["spec"]["containers"][0]["name"] == "job"
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_says_what_it_comes_after_and_waits_for_that_if_it_has_the_time(name):
+    cron = pick(render(), "CronJob", f"streamflow-{name}")
+    after, waits = JOBS[name].get("after"), JOBS[name].get("waits", True)
+    assert cron["metadata"]["annotations"].get("streamflow.io/after") == (",".join(after) if after else None)
+    variables = environment(cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0])
+    waited_for = variables.get("STREAMFLOW_JOBS__AFTER")
+    assert (json.loads(waited_for) if waited_for else None) == (after if waits else None)
 
 
 def test_the_hourly_check_never_falls_between_ingest_and_materialize():

@@ -21,9 +21,10 @@ TEMPLATES = "\n".join(
     path.read_text(encoding="utf-8") for path in sorted((CHART / "templates").rglob("*")) if path.is_file()
 )
 
-# Settings that the chart derives from its own objects, so they are not values.
+# Settings that the chart derives from its own objects, or that a single run of a job is given, so they are not values.
 DERIVED = {
     "home",
+    "jobs.after",
     "backup.artifacts",
     "backup.except_versions",
     "backup.folder",
@@ -48,6 +49,7 @@ DERIVED = {
     "feast.repo",
     "feast.server_url",
     "ingest.inbox",
+    "ingest.until",
     "log.debug",
     "mlflow.accounts_folder",
     "mlflow.names_moves",

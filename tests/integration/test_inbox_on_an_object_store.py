@@ -211,3 +211,18 @@ def test_one_drop_that_is_too_large_stops_no_other(settings, bucket, monkeypatch
         "2024-01-31 holds labels.csv, which has 200,000 bytes, more than the 100,000 allowed"
     )
     assert "Stored: 2024-02-29.1-" in str(refused.value)
+
+
+@pytest.mark.postgres
+def test_a_drop_later_than_the_date_to_ingest_is_not_copied(settings, bucket, monkeypatch):
+    for path in GOOD.glob("*.csv"):
+        bucket.put_object(Bucket="inbox", Key=f"drops/2024-01-31/{path.name}", Body=path.read_bytes())
+    copy, copied = object_store.copy, []
+    monkeypatch.setattr(object_store, "copy", lambda *given: copied.append(given[1]) or copy(*given))
+    now = time.time()
+    monkeypatch.setattr(object_store.time, "time", lambda: now + 60)
+    rules = IngestSettings(inbox="s3://inbox/drops", until=JANUARY)
+    assert [drop.as_of for drop in job.ingest(settings.model_copy(update={"ingest": rules})).drops] == [
+        JANUARY
+    ]
+    assert copied and all(path.startswith("inbox/drops/2024-01-31/") for path in copied)

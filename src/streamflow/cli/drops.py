@@ -65,7 +65,8 @@ def ingest_command(
         if as_json:
             print_json({"drops": [_facts(outcome) for outcome in outcomes]})
         elif not outcomes:
-            typer.echo(f"There is no new drop in {root}.")
+            until = f" up to {settings.ingest.until}" if settings.ingest.until else ""
+            typer.echo(f"There is no new drop{until} in {root}.")
         for outcome in [] if as_json else outcomes:
             _show_outcome(outcome)
         return

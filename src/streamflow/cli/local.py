@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +12,18 @@ import typer
 from streamflow.cli.output import AsJson, print_json, print_table
 
 
+WithPrefect = Annotated[
+    bool, typer.Option("--prefect", help="Also start Prefect and its conductor; 'make prefect' installs it.")
+]
+
+
 def demo(
     data: Annotated[
         Path | None,
         typer.Option(help="Folder of your own drops, one folder a month (2024-01-31 or month_000)."),
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop after the answers instead of waiting.")] = False,
+    with_prefect: WithPrefect = False,
 ) -> None:
     """Run the whole pipeline on this machine, from drops to predictions.
 
@@ -28,10 +35,11 @@ def demo(
     from streamflow import settings as settings_module
     from streamflow.local.demo import run
 
-    raise typer.Exit(run(settings_module.load(), data, once=once, say=typer.echo))
+    settings = settings_module.load()
+    raise typer.Exit(run(settings, data, once=once, with_prefect=with_prefect, say=typer.echo))
 
 
-def up(as_json: AsJson = False) -> None:
+def up(with_prefect: WithPrefect = False, as_json: AsJson = False) -> None:
     """Start the local stack, and return once every service answers.
 
     State is kept in STREAMFLOW_HOME (default .streamflow). Services that already run are left alone.
@@ -41,7 +49,8 @@ def up(as_json: AsJson = False) -> None:
     from streamflow import settings as settings_module
     from streamflow.local import stack
 
-    settings = stack.up(settings_module.load(), lambda line: typer.echo(line, err=True))
+    told = partial(typer.echo, err=True)
+    settings = stack.up(settings_module.load(), told, with_prefect=with_prefect)
     _show_status(stack.status(settings), settings.home, as_json)
 
 

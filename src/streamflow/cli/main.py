@@ -75,6 +75,7 @@ COMMANDS = {
         "erasures:erase", "Remove everything about a user, and refuse the user later.", PLATFORM
     ),
     "jobs": Command("jobs:app", "The scheduled jobs of a cluster.", PLATFORM),
+    "flows": Command("flows:app", "The jobs conducted by Prefect.", PLATFORM),
     "serve": Command("serve:app", "Run one of the platform's servers in the foreground.", PLATFORM),
     "settings": Command("settings:app", "The settings and where each comes from.", PLATFORM),
 }

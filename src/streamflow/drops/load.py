@@ -184,11 +184,11 @@ def load_new(
     """Store each complete drop below `root` whose date is not in the ledger yet, oldest first.
 
     A correction, that is a second drop of a known date, must be loaded explicitly with `load`. Incomplete
-    drops are left to the next run.
+    drops are left to the next run, and drops later than `ingest.until` to a run that allows them.
 
     Args:
         database: Connection settings.
-        rules: Limits on files and on bad rows, and number of rows to read at a time.
+        rules: Newest date to load, limits on files and on bad rows, and number of rows to read at a time.
         repo: Feature repo that declares the source tables.
         root: Folder that contains the drops' folders.
         loaded_by: User or job to record in the ledger; default: the user of this process.
@@ -207,7 +207,7 @@ def load_new(
     for when, folder in drops:
         # Drops are independent: a bad one must not block those after it.
         try:
-            if when in known:
+            if when in known or (rules.until is not None and when > rules.until):
                 continue
             with provided(folder):
                 if complete.is_complete(folder):

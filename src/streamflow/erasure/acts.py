@@ -21,8 +21,9 @@ from streamflow.settings import DatabaseSettings
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 _WAIT_SECONDS = 30
 _CONTENT_OF_AN_ERASURE = "22023"
-# Those that read an entity's rows and write them elsewhere: what one of them has in memory would come back.
-_COPIERS = ("ingest", "materialize", "train", "score", "backup")
+# Those that read an entity's rows and write them elsewhere: what one of them has in memory would come back. A job stands
+# before those that it waits for: else it would wait for a lock that an erasure holds, and the erasure for the job.
+_COPIERS = ("backup", "score", "train", "materialize", "ingest")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from streamflow.cluster import Cluster, manual_job, outcome
 from streamflow.errors import DependencyDown
 from streamflow.flows.order import Declared
 from streamflow.flows.places import Tell
-from streamflow.flows.said import Said, of_lines
+from streamflow.flows.said import Said, of_lines, told
 
 BY = "prefect"
 _SUFFIX_LENGTH = 12
@@ -57,7 +57,7 @@ class Kubernetes:
         how = self._ended(name)
         lines = self._cluster.log_lines(name)
         for line in lines:
-            tell(line)
+            tell(told(line))
         if how is None:
             return Said("killed", why=f"Job {name} was deleted before it ended.")
         said = of_lines(lines)

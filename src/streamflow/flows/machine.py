@@ -15,7 +15,7 @@ from streamflow.errors import UsageError
 from streamflow.flows import order
 from streamflow.flows.order import Declared
 from streamflow.flows.places import Tell
-from streamflow.flows.said import Said, of_lines
+from streamflow.flows.said import Said, of_lines, told
 from streamflow.settings import PrefectSettings
 
 _FOREIGN = ("PREFECT_", "VIRTUAL_ENV", "PYTHONPATH")
@@ -58,7 +58,7 @@ class Machine:
         lines = []
         for line in _followed(log, self._prefect.poll_seconds):
             lines.append(line)
-            tell(line)
+            tell(told(line))
         return of_lines(lines)
 
     def _start(self, job: Declared, log: Path, parameters: Mapping[str, str]) -> None:

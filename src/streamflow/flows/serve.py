@@ -19,7 +19,7 @@ from prefect.schedules import Cron
 
 from streamflow import log
 from streamflow.errors import DependencyDown
-from streamflow.flows import alive, interrupted
+from streamflow.flows import alive, interrupted, metrics
 from streamflow.flows.backfill import backfill
 from streamflow.flows.month import month
 from streamflow.settings import Settings
@@ -37,8 +37,8 @@ def serve(settings: Settings) -> None:
 
     While the server is away, wait for it.
     """
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(settings))
+    metrics.serve(settings.prefect.status_port)
+    asyncio.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
@@ -89,7 +89,9 @@ async def _look_for_interrupted(home: Path, deployments: Collection[UUID]) -> No
         # What keeps this look from its work must not stop the runs that have a process.
         with contextlib.suppress(httpx.HTTPError, PrefectHTTPStatusError):
             async with get_client() as client:
-                await interrupted.take_over(client, deployments, lambda run: alive.has_process(home, run))
+                taken = await interrupted.take_over(client, deployments, lambda run: alive.has_process(home, run))
+            metrics.TAKEN_OVER.inc(len(taken))
+            metrics.LAST_LOOK.set_to_current_time()
         await asyncio.sleep(_LOOK_SECONDS)
 
 

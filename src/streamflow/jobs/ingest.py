@@ -16,7 +16,7 @@ from streamflow.settings import Settings
 
 
 def ingest(settings: Settings) -> IngestResult:
-    """Ingest every drop in the inbox whose date is not in the ledger yet, oldest first.
+    """Ingest every drop in the inbox, up to `ingest.until`, whose date is not in the ledger yet, oldest first.
 
     Raises:
         DependencyDown: The object store or PostgreSQL does not answer.

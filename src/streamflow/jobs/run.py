@@ -1,11 +1,11 @@
-"""Run a job: hold its lock, log start and end, record the outcome, and return an exit code."""
+"""Run a job: hold its lock, wait for jobs before it, log start and end, record the outcome, and return an exit code."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -15,12 +15,13 @@ from streamflow import disk_full, log
 from streamflow.errors import NotYet, Refused, StreamFlowError
 from streamflow.jobs.catalog import Recipe
 from streamflow.postgres import job_results, job_runs, locks
-from streamflow.postgres.engine import transaction
-from streamflow.postgres.job_results import Idle
+from streamflow.postgres.engine import transaction, translated
+from streamflow.postgres.job_results import Idle, JobResult
 from streamflow.postgres.job_runs import Ended, Start
 from streamflow.settings import Settings
 
 _MESSAGE_LENGTH = 2000
+_LOOK_SECONDS = 1.0
 
 
 class TerminatedError(StreamFlowError):
@@ -35,6 +36,9 @@ def run(settings: Settings, name: str, recipe: Recipe) -> int:
     If the same job is already running, do nothing. Kubernetes does not prevent such runs: a Job created with
     `kubectl create job --from=cronjob/…` bypasses the CronJob's concurrencyPolicy.
 
+    A run that waits for other jobs (`jobs.after`) already holds the lock of its own: a further run of the job then
+    ends at once, and a job that comes after this one waits for it, too.
+
     Returns:
         The exit code: 0 if the job is done or already running, else that of the error (see errors.py).
     """
@@ -45,9 +49,13 @@ def run(settings: Settings, name: str, recipe: Recipe) -> int:
             if locked is None:
                 logger.info("already running")
                 return 0
-            start = _record_start(settings, name, logger)
-            logger.info("started")
-            ended, code = _attempt(settings, recipe, logger)
+            start = None
+            ended, code = _attempt(lambda: _wait(settings, locked, logger), logger)
+            if code == 0:
+                begin = time.monotonic()
+                start = _record_start(settings, name, logger)
+                logger.info("started")
+                ended, code = _attempt(lambda: recipe(settings), logger)
             _record(settings, name, ended, start, time.monotonic() - begin, logger)
     except StreamFlowError as error:
         logger.error("failed", error=str(error))
@@ -56,11 +64,41 @@ def run(settings: Settings, name: str, recipe: Recipe) -> int:
     return code
 
 
-def _attempt(settings: Settings, recipe: Recipe, logger: Any) -> tuple[Ended, int]:
-    """Run a recipe; return its outcome and exit code."""
+def _wait(settings: Settings, locked: sa.Connection, logger: Any) -> None:
+    """Wait while a job in `jobs.after` runs. It looks over the connection that holds this job's own lock.
+
+    Raises:
+        DependencyDown: The connection is lost, and so is the lock.
+        TerminatedError: SIGTERM came first; the message names the jobs.
+    """
+    if not settings.jobs.after:
+        return
+    begin = time.monotonic()
+    awaited: tuple[str, ...] = ()
+    try:
+        with translated(settings.database):
+            while running := job_runs.running(locked, settings.jobs.after):
+                if not awaited:
+                    logger.info("waiting for other jobs", after=running)
+                awaited = running
+                time.sleep(_LOOK_SECONDS)
+    except TerminatedError as error:
+        if not awaited:
+            raise
+        raise TerminatedError(
+            f"The job was stopped by SIGTERM while it waited for the job {' and the job '.join(awaited)}.",
+            hint=error.hint,
+        ) from error
+    if awaited:
+        logger.info("waited for other jobs", seconds=round(time.monotonic() - begin, 3))
+
+
+def _attempt(work: Callable[[], JobResult | None], logger: Any) -> tuple[Ended, int]:
+    """Do a part of a run; return its outcome and exit code."""
     try:
         with _terminated():
-            return Ended("done", facts=job_results.to_facts(recipe(settings))), 0
+            result = work()
+            return Ended("done", facts=job_results.to_facts(result) if result else {}), 0
     except NotYet as error:
         # Before its first drop, a fresh installation has nothing to do; that is not a failure.
         logger.info("nothing to do yet", why=str(error))

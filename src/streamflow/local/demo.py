@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,7 +51,7 @@ class Asked:
     answer: Mapping[str, Any]
 
 
-def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
+def run(settings: Settings, data: Path | None, *, once: bool, with_prefect: bool = False, say: Say) -> int:
     """Run the pipeline from drops to predictions, then wait for Ctrl-C.
 
     At the end the stack is stopped, unless all of it was running before.
@@ -59,6 +60,7 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
         settings: Settings to start from; `home` is the stack's folder.
         data: Folder with the user's own drops; None simulates two months.
         once: Stop after the last step instead of waiting for Ctrl-C.
+        with_prefect: Also start Prefect, which then conducts the jobs with the same drops as its inbox.
         say: Called with each line to print.
 
     Returns:
@@ -78,11 +80,15 @@ def run(settings: Settings, data: Path | None, *, once: bool, say: Say) -> int:
         try:
             started = time.monotonic()
             step("1. Starting PostgreSQL, MLflow, Feast's feature server and predict")
-            settings = stack.up(settings, lambda line: step(f"   {line}"))
+            if with_prefect:
+                os.environ.setdefault("STREAMFLOW_INGEST__INBOX", str(root.resolve()))
+            settings = stack.up(settings, lambda line: step(f"   {line}"), with_prefect=with_prefect)
             _ingest(settings, root, step, simulated=data is None)
             version = _train_and_promote(settings, step)
             asked = _ask(settings, version, step)
             _show_addresses(settings, asked, time.monotonic() - started, step, once=once)
+            if with_prefect:
+                say(f"\nPrefect, which conducts the jobs from now on: {settings.prefect.pages}")
             code = 0 if all(item.status == item.expected for item in asked) else 1
             if not once:
                 step("\nEverything runs until you press Ctrl-C.")
@@ -123,7 +129,7 @@ def interruptible(say: Say) -> Iterator[Say]:
 
 
 def _stop(settings: Settings, before: set[str], say: Say) -> None:
-    if before == set(services.NAMES):
+    if before >= set(services.NAMES):
         say("The stack was running before; it is left running ('streamflow down' stops it).")
         return
     # Ignore a second Ctrl-C and the SIGHUP of a closed terminal: either would leave half the stack running.

@@ -24,6 +24,10 @@ POSTGRES, MLFLOW, FEAST, PREDICT, REGISTRAR = "postgres", "mlflow", "feast", "pr
 NAMES = (POSTGRES, MLFLOW, REGISTRAR, FEAST, PREDICT)
 """All services, in the order in which they are listed."""
 
+PREFECT, CONDUCTOR = "prefect", "conductor"
+OPTIONAL = (PREFECT, CONDUCTOR)
+"""Services that a stack has if it was asked for them."""
+
 PROMOTIONS = "promotions"
 """Name of the registrar's second port, that of its API."""
 
@@ -66,10 +70,14 @@ def preferred_ports(settings: Settings) -> dict[str, int]:
         PREDICT: settings.predict.port,
         REGISTRAR: settings.promotion.registrar_port,
         PROMOTIONS: settings.promotion.api_port,
+        PREFECT: settings.prefect.server_port,
+        CONDUCTOR: settings.prefect.status_port,
     }
 
 
-def stack_settings(base: Settings, home: Path, ports: Mapping[str, int], password: str) -> Settings:
+def stack_settings(
+    base: Settings, home: Path, ports: Mapping[str, int], password: str, prefect: Mapping[str, object]
+) -> Settings:
     """The settings of every process in this stack; they take precedence over the environment."""
     return settings_module.load(
         home=home,
@@ -94,6 +102,7 @@ def stack_settings(base: Settings, home: Path, ports: Mapping[str, int], passwor
             "signing_key_file": homes.signing_key(home),
             "head_file": home / "audit-trail" / "head.json",
         },
+        prefect=prefect,
         erasure={"key_file": base.erasure.key_file or homes.erasure_key(home)},
     )
 

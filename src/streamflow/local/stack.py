@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,20 @@ from typing import Literal
 from streamflow.client import ClientError
 from streamflow.errors import DependencyDown, StreamFlowError
 from streamflow.local import home as homes
-from streamflow.local import postgres, processes, services
+from streamflow.local import postgres, prefect, processes, services
 from streamflow.local.processes import Running
-from streamflow.local.services import FEAST, MLFLOW, NAMES, POSTGRES, PREDICT, REGISTRAR, Service
+from streamflow.local.services import (
+    CONDUCTOR,
+    FEAST,
+    MLFLOW,
+    NAMES,
+    OPTIONAL,
+    POSTGRES,
+    PREDICT,
+    PREFECT,
+    REGISTRAR,
+    Service,
+)
 from streamflow.repo.folder import check_folder
 from streamflow.settings import Settings
 
@@ -50,12 +61,15 @@ class Status:
     model_version: int | None = None
 
 
-def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Settings:
+def up(
+    base: Settings, tell: Callable[[str], None] = lambda line: None, *, with_prefect: bool = False
+) -> Settings:
     """Start every service that is not running yet; return when all are ready.
 
     Args:
         base: The caller's settings; `home` is the stack's folder.
         tell: Called with one line per step.
+        with_prefect: Also start Prefect's server and the conductor.
 
     Returns:
         The settings of the stack, which are also written to `stack.env` for other processes.
@@ -63,22 +77,30 @@ def up(base: Settings, tell: Callable[[str], None] = lambda line: None) -> Setti
     Raises:
         StreamFlowError: A service did not start; `details` has the end of its log. The others keep running.
         Refused: Another `up` or `down` is running for this stack.
-        UsageError: The settings name a folder that is not a feature repo; nothing was started.
+        UsageError: The settings name a folder that is not a feature repo, or Prefect is not installed; nothing was
+            started.
     """
     _check_repo(base.feast.repo)
+    if with_prefect:
+        prefect.interpreter(base.prefect)
     home = homes.make(base.home)
     _check_room(home)
     with homes.exclusive(home), homes.choosing_ports():
         _clear(home)
-        ports = _choose_ports(home, base, tell)
-        settings = services.stack_settings(base, home, ports, homes.password(home))
-        homes.write_addresses(home, services.addresses(settings))
+        optional = OPTIONAL if with_prefect or _running(home, PREFECT) else ()
+        ports = _choose_ports(home, base, (*NAMES, *optional), tell)
+        section = prefect.section(base.prefect, ports) if optional else base.prefect.model_dump()
+        settings = services.stack_settings(base, home, ports, homes.password(home), section)
+        more = prefect.addresses(settings.prefect) if optional else {}
+        homes.write_addresses(home, {**services.addresses(settings), **more})
         _start_postgres(settings, tell)
         wanted = services.http_services(settings)
         # MLflow, predict and the registrar start while the feature repo is applied; Feast's server needs its registry.
         started = [_start(settings, wanted[name], tell) for name in (MLFLOW, PREDICT, REGISTRAR)]
         _apply(settings, tell)
         started.append(_start(settings, wanted[FEAST], tell))
+        if optional:
+            started += [_start(settings, service, tell) for service in prefect.prefect_services(settings).values()]
         _wait(settings, [service for service in started if service], tell)
     return settings
 
@@ -99,16 +121,18 @@ def _check_room(home: Path) -> None:
 
 def _clear(home: Path) -> None:
     """Stop what killed services left behind: MLflow's worker outlives its parent and keeps the port open."""
-    for name in (PREDICT, FEAST, REGISTRAR, MLFLOW):
+    for name in (CONDUCTOR, PREFECT, PREDICT, FEAST, REGISTRAR, MLFLOW):
         if _file(home, name).is_file() and _running(home, name) is None:
             _stop(home, name)
 
 
-def _choose_ports(home: Path, base: Settings, tell: Callable[[str], None]) -> dict[str, int]:
+def _choose_ports(
+    home: Path, base: Settings, names: Sequence[str], tell: Callable[[str], None]
+) -> dict[str, int]:
     """Choose a port for each service: its current one if it runs, else the first free one."""
     chosen: dict[str, int] = {}
     preferred = services.preferred_ports(base)
-    for name in NAMES:
+    for name in names:
         process = _running(home, name)
         if process is not None:
             chosen[name] = process.port
@@ -271,9 +295,11 @@ def down(home: Path) -> list[str]:
     if not (home / "run").is_dir():
         return []
     with homes.exclusive(home):
-        before = [name for name in NAMES if _running(home, name)]
+        before = [name for name in (*NAMES, *OPTIONAL) if _running(home, name)]
+        # First, so that it starts no further job.
+        _stop(home, CONDUCTOR)
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda name: _stop(home, name), (PREDICT, FEAST, REGISTRAR, MLFLOW)))
+            list(pool.map(lambda name: _stop(home, name), (PREFECT, PREDICT, FEAST, REGISTRAR, MLFLOW)))
         _stop(home, POSTGRES)
     return before
 
@@ -300,9 +326,12 @@ def status(settings: Settings) -> list[Status]:
         FEAST: "/health",
         PREDICT: "/livez",
         REGISTRAR: "/healthz",
+        PREFECT: "/api/health",
+        CONDUCTOR: "/metrics",
     }
     found = []
-    for name in NAMES:
+    # Those that were asked for have left a file, also if they died.
+    for name in (*NAMES, *(name for name in OPTIONAL if _file(home, name).is_file())):
         process = _running(home, name)
         port = process.port if process else preferred[name]
         url = urls.get(name, f"http://{homes.LOOPBACK}:{{}}").format(port)

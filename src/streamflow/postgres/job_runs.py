@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +11,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from streamflow.postgres import clock, statements
+from streamflow.postgres import clock, locks, statements
 
 _SQL = statements.load(Path(__file__).with_name("job_runs.sql"))
+
+
+def running(connection: sa.Connection, jobs: Iterable[str]) -> tuple[str, ...]:
+    """Return those of some jobs that run now, as their locks say; no lock is taken, not even for a moment."""
+    keys = {locks.key(locks.of_job(job)): job for job in jobs}
+    held = set(connection.execute(sa.text(_SQL["keys_held"]), {"keys": list(keys)}).scalars())
+    return tuple(job for key, job in keys.items() if key in held)
 
 
 @dataclass(frozen=True)

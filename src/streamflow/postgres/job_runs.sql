@@ -1,5 +1,11 @@
 -- Statements about job runs.
 
+-- name: keys_held
+-- Those of some keys of advisory locks that are held in this database.
+SELECT objid::bigint FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND classid = 0 AND objsubid = 1 AND objid::bigint = ANY(CAST(:keys AS bigint[]))
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
 -- name: record_start
 -- Record that a run begins; returns what its outcome names.
 INSERT INTO streamflow.job_starts (job) VALUES (:job) RETURNING start_id, started_at;

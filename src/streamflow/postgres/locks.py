@@ -165,8 +165,8 @@ def held_if_free(database: DatabaseSettings, name: str) -> Iterator[sa.Connectio
     with _session(database) as connection:
         statement = sa.text("SELECT pg_try_advisory_lock(:key)")
         yield connection if connection.execute(statement, parameters).scalar_one() else None
-        # If the connection was lost, the lock is free already.
-        with contextlib.suppress(sa.exc.DBAPIError):
+        # If the connection was lost, the lock is free already. The second error says that this was noticed before.
+        with contextlib.suppress(sa.exc.DBAPIError, sa.exc.PendingRollbackError):
             connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), parameters)
 
 

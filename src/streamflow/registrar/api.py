@@ -20,8 +20,8 @@ from streamflow.http.problems import FAILED, Problem, ProblemError, bad_request
 from streamflow.http.receiving import BodyReader, ClientGoneError
 from streamflow.model_version.aliases import PROMOTION_ALIASES
 from streamflow.postgres.engine import transaction
-from streamflow.registrar import requests
-from streamflow.registrar.requests import NewRequest, PromotionRequest
+from streamflow.registry import requests
+from streamflow.registry.requests import NewRequest, PromotionRequest
 from streamflow.settings import DatabaseSettings
 
 _LOG = log.get("streamflow.access")

@@ -12,9 +12,9 @@ from streamflow.errors import Busy, DependencyDown, PromotionConflict, StreamFlo
 from streamflow.gate import decision
 from streamflow.model_version.aliases import STAGING
 from streamflow.postgres.engine import transaction
-from streamflow.registrar import answers, requests
-from streamflow.registrar.requests import PromotionRequest
-from streamflow.registry import actions, moves, promote, trail, transitions
+from streamflow.registrar import answers
+from streamflow.registry import actions, moves, promote, requests, trail, transitions
+from streamflow.registry.requests import PromotionRequest
 from streamflow.registry.trail import Change, Move
 from streamflow.settings import Backends, PromotionSettings
 

@@ -26,9 +26,9 @@ from streamflow.registrar import head_copy
 from streamflow.registrar.api import RECEIVE_SECONDS, Api
 from streamflow.registrar.api_answers import answer_waiting
 from streamflow.registrar.look import forget, look
-from streamflow.registrar.requests import CHANNEL
 from streamflow.registrar.signing import Signer
 from streamflow.registry import actions, heads
+from streamflow.registry.requests import CHANNEL
 from streamflow.registry.trail import Move
 from streamflow.schema import claims
 from streamflow.settings import Backends, PromotionSettings

@@ -20,6 +20,7 @@ from pydantic_settings.sources import DotEnvSettingsSource
 from streamflow.errors import UsageError
 from streamflow.settings.erasure import ErasureSettings as ErasureSettings
 from streamflow.settings.erasure import RetentionSettings as RetentionSettings
+from streamflow.settings.ingest import IngestSettings as IngestSettings
 from streamflow.settings.mlflow import MlflowSettings as MlflowSettings
 from streamflow.settings.prefect import PrefectSettings as PrefectSettings
 from streamflow.settings.promotion import PromotionSettings as PromotionSettings
@@ -119,21 +120,6 @@ class FeastSettings(Section):
     """URL of Feast's feature server."""
 
 
-class IngestSettings(Section):
-    """How drops are read and checked."""
-
-    max_bad_share: float = Field(0.05, ge=0, le=1)
-    """Largest share of quarantined rows in a file; above it the whole drop is refused."""
-    chunk_rows: int = Field(50_000, ge=100)
-    """Most rows read, checked and copied at a time, fewer if they are wide or long; bounds memory use."""
-    max_file_bytes: int = Field(8 * 1024**3, ge=1)
-    """Largest CSV file of a drop, in bytes; a drop with a larger one is refused before the file is read."""
-    max_fetch_bytes: int = Field(768 * 1024**2, ge=1)
-    """Most bytes of a drop to copy from an object store; they must fit into the temporary folder (`tmpSize`)."""
-    inbox: str = "drops"
-    """Folder or object store URL (`s3://…`) in which drops arrive, one folder per exact date: `2024-01-31/*.csv`."""
-
-
 class BackupSettings(Section):
     """Backups of the databases and of the model versions' files."""
 
@@ -176,7 +162,10 @@ class ScoringSettings(Section):
 
 
 class JobsSettings(Section):
-    """History of job runs."""
+    """Runs of jobs, and their history."""
+
+    after: tuple[str, ...] = ()
+    """Jobs to wait for while they run, before a job takes up its work."""
 
     history_days: int = Field(90, ge=1)
     """Days that the result of a job run is kept; the newest result of each job is never deleted."""

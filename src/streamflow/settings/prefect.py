@@ -15,6 +15,8 @@ class PrefectSettings(Section):
 
     api_url: str = "http://127.0.0.1:4200/api"
     """URL of the API of Prefect's server."""
+    server_port: int = Field(4200, ge=1, le=65535)
+    """TCP port of the server that a local stack starts."""
     ui_url: str = ""
     """Address at which people open Prefect's pages; empty takes `api_url` without `/api`."""
     auth_file: Path | None = None
@@ -31,6 +33,10 @@ class PrefectSettings(Section):
     """Helm release whose jobs are conducted, if the namespace has several."""
     schedule: str = "0 1 * * *"
     """When the flow `streamflow-month` starts, as cron writes it, in UTC; empty for never."""
+    status_port: int = Field(9103, ge=1, le=65535)
+    """TCP port of the conductor's metrics."""
+    keep_days: int = Field(90, ge=1)
+    """Days that the server of a local stack keeps flow runs and events."""
     poll_seconds: float = Field(2.0, gt=0)
     """Interval between two looks at a job that runs, in seconds."""
 

@@ -17,10 +17,9 @@ from streamflow.mlflow_api.transport import registry
 from streamflow.model_version.aliases import PRODUCTION, TRIAL_ALIASES
 from streamflow.postgres.engine import engine, transaction
 from streamflow.postgres.names import quote
-from streamflow.registrar import requests
 from streamflow.registrar.api_answers import answer_waiting
 from streamflow.registrar.look import look
-from streamflow.registry import alignment, chain, moves, trail, trial
+from streamflow.registry import alignment, chain, moves, requests, trail, trial
 from streamflow.registry.moves import LockedRegistry
 from streamflow.registry.promote import demote, promote, rollback
 from streamflow.schema import prepare

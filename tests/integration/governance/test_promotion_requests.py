@@ -14,9 +14,9 @@ from streamflow.gate import decision
 from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version import tags
 from streamflow.postgres.engine import transaction
-from streamflow.registrar import api_answers, requests
+from streamflow.registrar import api_answers
 from streamflow.registrar.look import look
-from streamflow.registry import chain, trail, versions
+from streamflow.registry import chain, requests, trail, versions
 from streamflow.registry.promote import promote
 
 BY = "key:ci"

@@ -14,7 +14,7 @@ from streamflow.errors import Busy, NotFound, PromotionConflict
 from streamflow.model_version.aliases import PromotionAlias
 from streamflow.postgres import statements
 
-_SQL = statements.load(Path(__file__).with_name("queries.sql"))
+_SQL = statements.load(Path(__file__).with_name("requests.sql"))
 CHANNEL = "streamflow_promotion_requests"
 """Notified at each new request; the payload is the model."""
 MOST_OPEN = 100
