@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 import secrets
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageError
@@ -24,6 +26,7 @@ _KILLED = 137
 """Exit code of a container that was ended by SIGKILL."""
 _POLL_SECONDS = 1.0
 _TIMEOUT_SECONDS = 5.0
+_NONE: Mapping[str, str] = MappingProxyType({})
 # Phases of a pod in which its log can be read.
 _STARTED = ("Running", "Succeeded", "Failed")
 
@@ -303,11 +306,15 @@ def as_job(item: Any) -> ClusterJob:
     )
 
 
-def manual_job(cron_job: Any, by: str, suffix: str) -> Any:
+def manual_job(cron_job: Any, by: str, suffix: str, more_variables: Mapping[str, str] = _NONE) -> Any:
     """Make the Job that `kubectl create job --from=cronjob/…` would, annotated with who started it. Pure."""
     from kubernetes import client
 
-    template = cron_job.spec.job_template
+    template = copy.deepcopy(cron_job.spec.job_template)
+    if more_variables:
+        (container,) = template.spec.template.spec.containers
+        added = [client.V1EnvVar(name=name, value=value) for name, value in sorted(more_variables.items())]
+        container.env = [*(container.env or []), *added]
     metadata = cron_job.metadata
     annotations = dict(template.metadata.annotations or {}) if template.metadata else {}
     return client.V1Job(

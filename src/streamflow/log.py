@@ -51,7 +51,17 @@ def configure(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for noisy in ("alembic", "feast", "mlflow", "httpx", "httpx2", "httpcore2", "urllib3", "asyncio", "matplotlib"):
+    for noisy in (
+        "alembic",
+        "feast",
+        "mlflow",
+        "httpx",
+        "httpx2",
+        "httpcore2",
+        "urllib3",
+        "asyncio",
+        "matplotlib",
+    ):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
     # SQLAlchemy logs each statement with its parameters from level `info` on.
     logging.getLogger("sqlalchemy").setLevel(logging.WARNING)

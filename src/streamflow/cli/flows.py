@@ -30,7 +30,9 @@ def serve() -> None:
 def run(
     as_of: Annotated[
         date | None,
-        typer.Option(metavar="DATE", parser=day, help="Newest drop to ingest; later ones wait. Default: all."),
+        typer.Option(
+            metavar="DATE", parser=day, help="Newest drop to ingest; later ones wait. Default: all."
+        ),
     ] = None,
     timeout: Timeout = 7200.0,
 ) -> None:

@@ -11,7 +11,6 @@ import typer
 
 from streamflow.cli.output import AsJson, print_json, print_table
 
-
 WithPrefect = Annotated[
     bool, typer.Option("--prefect", help="Also start Prefect and its conductor; 'make prefect' installs it.")
 ]

@@ -1,8 +1,8 @@
 """`python -m streamflow.flows`: what the command line starts in the environment of Prefect.
 
-    server                        Prefect's own server, of a local stack
-    serve                         the conductor
-    run FLOW PARAMETERS SECONDS   PARAMETERS is a JSON object
+server                        Prefect's own server, of a local stack
+serve                         the conductor
+run FLOW PARAMETERS SECONDS   PARAMETERS is a JSON object
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def main(arguments: list[str]) -> int:
             parameters = json.loads(arguments[2])
             state = ask.run(arguments[1], parameters, settings.prefect.pages, float(arguments[3]), _tell)
             return PAUSED if state == "Suspended" else 0
-        raise UsageError("This module is started by 'streamflow flows'.", hint="See 'streamflow flows --help'.")
+        raise UsageError(
+            "This module is started by 'streamflow flows'.", hint="See 'streamflow flows --help'."
+        )
     except StreamFlowError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code

@@ -1,26 +1,14 @@
-"""The step at which a person decides about a version, where the policy of promotions is `manual`."""
+"""When a person is to decide about a version, what is asked, and what the answer has the job `promote` do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from prefect import suspend_flow_run
-from prefect.input import RunInput
-from pydantic import Field
-
 from streamflow.flows.said import Said
 
-KEY = "approval"
 PROMOTE: Literal["promote"] = "promote"
-
-
-class Approval(RunInput):
-    """The form."""
-
-    decision: Literal["promote", "leave at staging"] = Field(description="What becomes of the version.")
-    why: str = Field(min_length=1, max_length=1000, description="The reason, for the ledger of promotions.")
-    by: str = Field(min_length=1, max_length=100, description="Who decides, for the ledger of promotions.")
+LEAVE: Literal["leave at staging"] = "leave at staging"
 
 
 def is_wanted(policy: str, trained: Said) -> bool:
@@ -34,29 +22,28 @@ def is_wanted(policy: str, trained: Said) -> bool:
     )
 
 
-def ask(trained: Said) -> Approval:
-    """Suspend the flow run until somebody fills in the form; its process ends, and a new one goes on with the answer."""
-    described = Approval.with_initial_data(description=question(trained.facts))
-    # A time limit would fail a run that waits for somebody who is on holiday; 'None' is no limit.
-    answer: Approval = suspend_flow_run(wait_for_input=described, timeout=None, key=KEY)
-    return answer
-
-
 def question(facts: Mapping[str, Any]) -> str:
     """What the form says above its fields, in Markdown. Pure."""
     auc = facts.get("auc")
-    measured = f" It has an AUC of {auc:.4f} on the holdout." if auc is not None else ""
+    measured = f" Its AUC on the holdout is {auc:.4f}." if auc is not None else ""
     return (
-        f"Version {facts['version']} passed the gate and waits at staging: {facts.get('why', '')}.{measured}"
-        " The artifact `streamflow-train` links to its page in MLflow. Is it to be served?"
+        f"Version {facts['version']} passed the gate and waits at staging.{measured} The artifact `streamflow-train`"
+        " links to its page in MLflow, which has the gate's report. Shall it be served?"
     )
 
 
-def parameters(version: int, approval: Approval, key: str) -> dict[str, str]:
-    """What the job `promote` is to ask the registrar for, as environment variables. Pure."""
+def parameters(version: int, why: str, by: str, key: str) -> dict[str, str]:
+    """What the job `promote` asks the registrar for, as environment variables. Pure.
+
+    Args:
+        version: Number of the version.
+        why: The reason, for the ledger.
+        by: Who decided, as they are named in the form.
+        key: The same for the same request, so that it is never made twice.
+    """
     return {
         "STREAMFLOW_REQUEST__VERSION": str(version),
-        "STREAMFLOW_REQUEST__WHY": approval.why,
-        "STREAMFLOW_REQUEST__BY": f"prefect:{approval.by}",
+        "STREAMFLOW_REQUEST__WHY": why,
+        "STREAMFLOW_REQUEST__BY": f"prefect:{by}",
         "STREAMFLOW_REQUEST__KEY": key,
     }

@@ -24,6 +24,10 @@ from prefect.states import Cancelled, Crashed, Scheduled
 from streamflow import log
 
 _OPEN = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+_MOST_STARTS = 5
+"""A run that crashed so often is left as it is: something about it ends its processes."""
+_CRASHED_SECONDS = 86400.0
+"""A run that crashed longer ago is left as it is: somebody has seen it."""
 _WHY = "Its process ended before it did; the run goes on in a new one."
 SETTLED_SECONDS = 30.0
 """A run that began less than this ago may still start its process."""
@@ -44,11 +48,12 @@ async def take_over(
     """
     runs = await client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_OPEN))
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[*_OPEN, StateType.CRASHED]))
         ),
-        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=list(deployments))),  # type: ignore[arg-type]
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=list(deployments))),
     )
-    lost = [run for run in runs if _is_settled(run) and not has_process(str(run.id))]
+    now = datetime.now(UTC)
+    lost = [run for run in runs if is_lost(run, now) and not has_process(str(run.id))]
     for run in lost:
         await _close_parts(client, run)
         cancelling = run.state is not None and run.state.type == StateType.CANCELLING
@@ -75,6 +80,11 @@ async def _close_parts(client: PrefectClient, run: FlowRun) -> None:
         await client.set_task_run_state(task.id, Crashed(message=_WHY), force=True)
 
 
-def _is_settled(run: FlowRun) -> bool:
-    since = run.state.timestamp if run.state is not None else run.created
-    return since is None or datetime.now(UTC) - since > timedelta(seconds=SETTLED_SECONDS)
+def is_lost(run: FlowRun, now: datetime) -> bool:
+    """Whether a run is to be taken over if it has no process. Pure."""
+    if run.state is None:
+        return False
+    ago = now - run.state.timestamp
+    if run.state.type == StateType.CRASHED:
+        return bool(ago < timedelta(seconds=_CRASHED_SECONDS) and run.run_count < _MOST_STARTS)
+    return bool(ago > timedelta(seconds=SETTLED_SECONDS))

@@ -1,4 +1,4 @@
-"""Jobs as Jobs of Kubernetes, made from the CronJobs' own templates: with their images, accounts, passwords and limits."""
+"""Jobs as Jobs of Kubernetes, from the CronJobs' own templates: with their images, accounts, passwords and limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from streamflow import log
 from streamflow.cluster import Cluster, manual_job, outcome
@@ -46,7 +45,7 @@ class Kubernetes:
         """
         cron_job = self._cluster.cron_job(job.name)
         for attempt in itertools.count():
-            made = with_parameters(manual_job(cron_job, BY, suffix(key, attempt)), parameters)
+            made = manual_job(cron_job, BY, suffix(key, attempt), parameters)
             name = str(made.metadata.name)
             found = self._cluster.find(name)
             if found is None:
@@ -86,13 +85,3 @@ class Kubernetes:
 def suffix(key: str, attempt: int) -> str:
     """The end of a Job's name, the same for the same key and attempt. Pure."""
     return hashlib.sha256(f"{key} {attempt}".encode()).hexdigest()[:_SUFFIX_LENGTH]
-
-
-def with_parameters(job: Any, parameters: Mapping[str, str]) -> Any:
-    """Append environment variables to the container of a Job. Pure but for the Job, which is changed."""
-    from kubernetes import client
-
-    (container,) = job.spec.template.spec.containers
-    added = [client.V1EnvVar(name=name, value=value) for name, value in sorted(parameters.items())]
-    container.env = [*(container.env or []), *added]
-    return job

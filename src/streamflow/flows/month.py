@@ -8,11 +8,12 @@ from datetime import date
 from uuid import UUID
 
 from prefect import flow, get_run_logger, runtime, task
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from streamflow import settings as settings_module
 from streamflow.errors import NotFound, StreamFlowError
-from streamflow.flows import alive, approval, artifacts, kept, order, places
+from streamflow.flows import alive, approval, form, kept, order, pages, places
 from streamflow.flows.order import Declared
 from streamflow.flows.places import Place
 from streamflow.flows.said import Said
@@ -39,7 +40,9 @@ class JobFailedError(StreamFlowError):
 
 def _title() -> str:
     as_of = runtime.flow_run.parameters.get("as_of")
-    return f"month {as_of}" if as_of else f"what is due, {runtime.flow_run.scheduled_start_time:%Y-%m-%d %H:%M}"
+    return (
+        f"month {as_of}" if as_of else f"what is due, {runtime.flow_run.scheduled_start_time:%Y-%m-%d %H:%M}"
+    )
 
 
 @flow(name="streamflow-month", flow_run_name=_title, persist_result=False)
@@ -70,18 +73,20 @@ def _conduct(place: Place, policy: str, as_of: date | None, *, ask: bool) -> Non
     if not ask or trained is None or not approval.is_wanted(policy, trained):
         return
     version = int(trained.facts["version"])
-    decided = approval.ask(trained)
+    decided = form.ask(approval.question(trained.facts))
     get_run_logger().info("%s decided about version %s: %s", decided.by, version, decided.decision)
-    if decided.decision != approval.PROMOTE:
+    if not decided.is_promotion:
         return
-    asked = approval.parameters(version, decided, f"prefect-{runtime.flow_run.id}")
+    asked = approval.parameters(version, decided.why, decided.by, f"prefect-{runtime.flow_run.id}")
     for name, parameters in ((PROMOTE, asked), (SCORE, {})):
         if name not in declared:
-            raise NotFound(f"There is no job '{name}'.", hint="Upgrade StreamFlow's jobs, then retry this run.")
+            raise NotFound(
+                f"There is no job '{name}'.", hint="Upgrade StreamFlow's jobs, then retry this run."
+            )
         _task(declared[name])(declared[name], f"{month_key}-{name}-approved", parameters)
 
 
-def _task(job: Declared):  # type: ignore[no-untyped-def]  # noqa: ANN202  # Prefect's types of tasks depend on their parameters.
+def _task(job: Declared):  # type: ignore[no-untyped-def]  # Prefect's types of tasks depend on their parameters.
     return _run.with_options(
         name=job.name,
         description=job.summary,
@@ -119,7 +124,9 @@ def _run(job: Declared, key: str, parameters: Mapping[str, str]) -> Said:
             kept.keep(root, key, said)
     else:
         get_run_logger().info("This run did the job before it was interrupted.")
-    artifacts.show(job, said, settings.mlflow)
+    create_markdown_artifact(
+        key=f"streamflow-{job.name}", markdown=pages.page(job, said, settings.mlflow), description=job.summary
+    )
     if said.outcome != "done":
         raise JobFailedError(job.name, said)
     return said

@@ -62,7 +62,9 @@ async def _serve(settings: Settings) -> None:
 
 async def _conduct(settings: Settings) -> None:
     await reachable()
-    runner = Runner(name=DEPLOYMENT, limit=_AT_ONCE, pause_on_shutdown=False, query_seconds=settings.prefect.poll_seconds)
+    runner = Runner(
+        name=DEPLOYMENT, limit=_AT_ONCE, pause_on_shutdown=False, query_seconds=settings.prefect.poll_seconds
+    )
     deployments = await _register(runner, settings.prefect.schedule)
     log.get(__name__).info("conducting", api=settings.prefect.api_url, deployments=[MONTH, BACKFILL])
     async with asyncio.TaskGroup() as tasks:
@@ -89,7 +91,9 @@ async def _look_for_interrupted(home: Path, deployments: Collection[UUID]) -> No
         # What keeps this look from its work must not stop the runs that have a process.
         with contextlib.suppress(httpx.HTTPError, PrefectHTTPStatusError):
             async with get_client() as client:
-                taken = await interrupted.take_over(client, deployments, lambda run: alive.has_process(home, run))
+                taken = await interrupted.take_over(
+                    client, deployments, lambda run: alive.has_process(home, run)
+                )
             metrics.TAKEN_OVER.inc(len(taken))
             metrics.LAST_LOOK.set_to_current_time()
         await asyncio.sleep(_LOOK_SECONDS)

@@ -100,7 +100,9 @@ def up(
         _apply(settings, tell)
         started.append(_start(settings, wanted[FEAST], tell))
         if optional:
-            started += [_start(settings, service, tell) for service in prefect.prefect_services(settings).values()]
+            started += [
+                _start(settings, service, tell) for service in prefect.prefect_services(settings).values()
+            ]
         _wait(settings, [service for service in started if service], tell)
     return settings
 

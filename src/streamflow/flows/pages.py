@@ -1,11 +1,9 @@
-"""What a job said, as a page that Prefect shows with the flow run."""
+"""What a job said, as a page in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from prefect.artifacts import create_markdown_artifact
 
 from streamflow.flows.order import Declared
 from streamflow.flows.said import Said
@@ -13,15 +11,6 @@ from streamflow.settings import MlflowSettings
 
 _MOST_ROWS = 200
 _HIDDEN = ("result_version",)
-
-
-def show(job: Declared, said: Said, mlflow: MlflowSettings) -> None:
-    """Add the page of a job to the flow run; `streamflow-JOB` is its key."""
-    create_markdown_artifact(
-        key=f"streamflow-{job.name}",
-        markdown=page(job, said, mlflow),
-        description=job.summary,
-    )
 
 
 def page(job: Declared, said: Said, mlflow: MlflowSettings) -> str:
