@@ -17,7 +17,7 @@ TEMPLATES = {
     for path in sorted((CHART / "templates").rglob("*"))
     if path.is_file()
 }
-PORTS = {own[key] for own in FACTS.values() for key in ("port", "metricsPort", "probePort") if key in own}
+PORTS = {own[key] for own in FACTS.values() for key in ("port", "metricsPort") if key in own}
 
 
 def test_no_template_repeats_a_port():
@@ -51,7 +51,9 @@ def test_processes_listen_on_the_same_ports_without_the_chart():
     assert Settings().predict.port == FACTS["predict"]["port"]
     assert Settings().promotion.registrar_port == FACTS["registrar"]["metricsPort"]
     assert Settings().promotion.api_port == FACTS["registrar"]["apiPort"]
+    assert Settings().prefect.server_port == FACTS["prefect"]["port"]
     assert f":{FACTS['prefect']['port']}/" in Settings().prefect.api_url
+    assert Settings().prefect.status_port == FACTS["conductor"]["metricsPort"]
 
 
 def test_every_component_and_job_logs_in_as_a_role_that_the_database_has():

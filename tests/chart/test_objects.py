@@ -51,7 +51,7 @@ BUNDLED = {
     "NetworkPolicy postgresql",
 }
 CONDUCTOR = {
-    *("Deployment conductor", "ServiceAccount conductor", "NetworkPolicy conductor"),
+    *("Deployment conductor", "Service conductor", "ServiceAccount conductor", "NetworkPolicy conductor"),
     *("Role conductor", "RoleBinding conductor"),
 }
 POLICY = {"ValidatingAdmissionPolicy conductor.churn", "ValidatingAdmissionPolicyBinding conductor.churn"}
@@ -60,7 +60,7 @@ EVERY_KNOB = (
     (DEFAULT | DEMO | CONDUCTOR | POLICY | PREFECT)
     - {f"{kind} parity" for kind in ("CronJob", "ServiceAccount", "NetworkPolicy")}
     - {"PersistentVolumeClaim mlflow", "PersistentVolumeClaim drops", "ServiceAccount predict"}
-    | every("ServiceMonitor", ("mlflow", "feast", "predict", "registrar", "exporter"))
+    | every("ServiceMonitor", ("mlflow", "feast", "predict", "registrar", "conductor", "exporter"))
     | {"PrometheusRule alerts", "ConfigMap dashboard", "Ingress predict", "HTTPRoute predict"}
     | {"Certificate postgresql", "ConfigMap postgresql"}
     | {"ConfigMap streamflow-extra"}

@@ -211,15 +211,15 @@ def test_a_prefect_elsewhere_takes_the_place_of_the_server():
     assert {"ports": [{"port": 4443}], "to": [{"ipBlock": {"cidr": "10.30.0.0/16"}}]} in egress
 
 
-def test_the_conductor_reaches_the_api_of_kubernetes_and_its_probes_have_a_port():
+def test_the_conductor_reaches_the_api_of_kubernetes_and_has_a_port_for_metrics_and_probes():
     objects = render(ON, "networkPolicy.kubernetesPeers[0].ipBlock.cidr=10.0.0.1/32")
     egress = pick(objects, "NetworkPolicy", "streamflow-conductor")["spec"]["egress"]
     kubernetes = {"ports": [{"port": 443}, {"port": 6443}], "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}]}
     assert kubernetes in egress
     assert kubernetes not in pick(objects, "NetworkPolicy", "streamflow-prefect")["spec"]["egress"]
     container = main(objects, "conductor")
-    assert environment(container)["PREFECT_RUNNER_SERVER_PORT"] == str(FACTS["conductor"]["probePort"])
-    assert container["ports"] == [{"name": "probes", "containerPort": FACTS["conductor"]["probePort"]}]
+    assert environment(container)["STREAMFLOW_PREFECT__STATUS_PORT"] == str(FACTS["conductor"]["metricsPort"])
+    assert container["ports"] == [{"name": "metrics", "containerPort": FACTS["conductor"]["metricsPort"]}]
 
 
 def test_a_database_that_is_down_takes_the_server_out_of_service_and_does_not_restart_it():
