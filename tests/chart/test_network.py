@@ -33,6 +33,7 @@ MAY_CONNECT = {
     "erase": {"postgresql", "mlflow"},
     "retention": {"postgresql", "mlflow"},
     "parity": {"postgresql", "predict"},
+    "promote": {"postgresql"},
 }
 
 

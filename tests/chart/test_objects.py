@@ -9,7 +9,7 @@ from render import configuration, pick, pod_specs, render
 
 JOBS = (
     *("ingest", "materialize", "train", "score", "parity", "monitor"),
-    *("audit", "backup", "restore", "erase", "retention"),
+    *("audit", "backup", "restore", "erase", "retention", "promote"),
 )
 COMPONENTS = ("postgresql", "mlflow", "feast", "predict", "registrar", "exporter", "migrate", "test")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 import subprocess
 import sys
 import time
@@ -14,12 +13,9 @@ from dataclasses import dataclass, field
 import psycopg
 import pytest
 
+from database_contents import digests
+
 PATIENCE_SECONDS = 120
-# Dates and numbers differ from run to run; a relation is compared without the columns that have such names.
-VARYING = re.compile(
-    r"(_at|seconds|hash|facts|materialization_id|scoring_id|quarantine_id|run_id|transaction|stamp|signature)$"
-    "|^visible"
-)
 
 
 @dataclass(frozen=True)
@@ -83,22 +79,7 @@ def copy(server, template, name, pool):
 def contents(server, name, job):
     """Digest of the columns that do not vary, of each relation that the job writes."""
     with connected(server, name) as connection:
-        columns = connection.execute(
-            "SELECT t.table_schema, t.table_name, array_agg(c.column_name::text ORDER BY c.ordinal_position)"
-            " FROM information_schema.tables t JOIN information_schema.columns c USING (table_schema, table_name)"
-            " WHERE t.table_schema = ANY(%s) AND t.table_type = 'BASE TABLE' GROUP BY 1, 2 ORDER BY 1, 2",
-            (list(job.schemas),),
-        ).fetchall()
-        found = {}
-        for schema, table, names in columns:
-            kept = [f'"{each}"' for each in names if not VARYING.search(each)]
-            if table in job.ignored or not kept:
-                continue
-            rows = f"SELECT {', '.join(kept)} FROM {schema}.{table}"
-            found[f"{schema}.{table}"] = connection.execute(
-                f"SELECT count(*), md5(string_agg(r::text, E'\\n' ORDER BY r::text)) FROM ({rows}) r"
-            ).fetchone()
-        return found
+        return digests(connection, job.schemas, job.ignored)
 
 
 def run(settings, name, port, job, relay=None):

@@ -15,25 +15,26 @@ READ, WRITE = "r", "w"
 
 # Privileges of each role on each kind of table: r for SELECT, w for INSERT.
 MATRIX = {
-    #               drops promotions job_runs job_starts source online feast
-    "owner":        ("rw", "rw", "rw", "rw", "r", "r", ""),
-    "feast_apply":  ("r", "", "rw", "rw", "rw", "rw", "rw"),
-    "feast_serve":  ("", "", "", "", "", "r", "r"),
-    "predict":      ("", "", "", "", "", "r", ""),
-    "ingest":       ("rw", "", "rw", "rw", "rw", "", ""),
-    "materialize":  ("r", "", "rw", "rw", "r", "rw", "r"),
-    "train":        ("r", "r", "rw", "rw", "r", "", "r"),
-    "registrar":    ("", "r", "", "", "r", "", "r"),
-    "promote":      ("", "r", "", "", "r", "", "r"),
-    "score":        ("r", "r", "rw", "rw", "r", "r", "r"),
-    "monitor":      ("r", "r", "rw", "rw", "r", "r", "r"),
-    "exporter":     ("r", "r", "r", "r", "r", "r", ""),
-    "erase":        ("", "", "rw", "rw", "", "", ""),
-    "backup":       ("r", "r", "rw", "rw", "r", "r", "r"),
+    #               drops promotions promotion_requests job_runs job_starts source online feast
+    "owner":        ("rw", "rw", "rw", "rw", "rw", "r", "r", ""),
+    "feast_apply":  ("r", "", "", "rw", "rw", "rw", "rw", "rw"),
+    "feast_serve":  ("", "", "", "", "", "", "r", "r"),
+    "predict":      ("", "", "", "", "", "", "r", ""),
+    "ingest":       ("rw", "", "", "rw", "rw", "rw", "", ""),
+    "materialize":  ("r", "", "", "rw", "rw", "r", "rw", "r"),
+    "train":        ("r", "r", "rw", "rw", "rw", "r", "", "r"),
+    "registrar":    ("", "r", "rw", "", "", "r", "", "r"),
+    "promote":      ("", "r", "", "", "", "r", "", "r"),
+    "score":        ("r", "r", "", "rw", "rw", "r", "r", "r"),
+    "monitor":      ("r", "r", "r", "rw", "rw", "r", "r", "r"),
+    "exporter":     ("r", "r", "r", "r", "r", "r", "r", ""),
+    "erase":        ("", "", "", "rw", "rw", "", "", ""),
+    "backup":       ("r", "r", "r", "rw", "rw", "r", "r", "r"),
 }  # fmt: skip
 TABLES = (
     "streamflow.drops",
     "streamflow.promotions",
+    "streamflow.promotion_requests",
     "streamflow.job_runs",
     "streamflow.job_starts",
     "source.things",

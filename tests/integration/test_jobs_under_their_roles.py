@@ -11,12 +11,14 @@ from exported import by_label
 
 from streamflow.jobs import catalog, run
 from streamflow.postgres.engine import transaction
+from streamflow.registrar import api_answers
 from streamflow.schema import roles
 from streamflow.settings import (
     BackupSettings,
     ErasureSettings,
     IngestSettings,
     MlflowSettings,
+    RequestSettings,
     RetentionSettings,
 )
 
@@ -86,6 +88,7 @@ def test_every_job_does_its_work_with_its_own_role_alone(installed):
             assert (job, code) == (job, 0), facts(installed, job)
         apply(as_role(installed, "feast_apply"))
     assert facts(installed, "train")["why"] == "no drop is new since the last training"
+    asks_the_registrar_as_its_role(installed)
     reads_online_features_as(as_role(installed, "feast_serve"))
     with transaction(as_role(installed, "predict").database) as connection:
         online = connection.exec_driver_sql("SELECT count(*) FROM online.usage_agg_30d_fv").scalar_one()
@@ -93,6 +96,21 @@ def test_every_job_does_its_work_with_its_own_role_alone(installed):
     erases_somebody_as_its_role(installed)
     with urllib.request.urlopen(f"{installed.mlflow.tracking_uri}/health") as response:
         assert response.status == 200
+
+
+def asks_the_registrar_as_its_role(installed):
+    """The registrar refuses what is asked for, because the first training promoted the version."""
+    request = RequestSettings(version=1, why="asked for it", by="tests", key="1", wait_seconds=1e-9)
+    asking = worker(installed, "train").model_copy(update={"request": request})
+    assert run.run(asking, "promote", catalog.recipe("promote")) == 4
+    registrar = as_role(installed, "registrar")
+    (row,) = api_answers.answer_waiting(registrar.backends, registrar.promotion)
+    assert run.run(asking, "promote", catalog.recipe("promote")) == 3
+    with transaction(installed.database) as connection:
+        found = connection.exec_driver_sql(
+            "SELECT login, asked_by, promotion_id FROM streamflow.promotion_requests"
+        ).one()
+    assert found == (asking.database.user, "tests", row.promotion_id)
 
 
 def erases_somebody_as_its_role(installed):

@@ -18,6 +18,7 @@ def test_each_job_comes_after_the_one_whose_results_it_takes_up():
     assert AFTER == {
         "materialize": ["ingest"],
         "train": ["materialize"],
+        "promote": ["train"],
         "score": ["train"],
         "monitor": ["score"],
     }

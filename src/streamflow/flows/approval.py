@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from streamflow.flows.said import Said
+from streamflow.model_version.asked import one_line
 
 PROMOTE: Literal["promote"] = "promote"
 LEAVE: Literal["leave at staging"] = "leave at staging"
@@ -43,7 +44,7 @@ def parameters(version: int, why: str, by: str, key: str) -> dict[str, str]:
     """
     return {
         "STREAMFLOW_REQUEST__VERSION": str(version),
-        "STREAMFLOW_REQUEST__WHY": why,
-        "STREAMFLOW_REQUEST__BY": f"prefect:{by}",
+        "STREAMFLOW_REQUEST__WHY": one_line(why),
+        "STREAMFLOW_REQUEST__BY": f"prefect:{one_line(by)}",
         "STREAMFLOW_REQUEST__KEY": key,
     }

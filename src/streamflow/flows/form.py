@@ -11,6 +11,7 @@ from pydantic import Field
 from streamflow.flows.approval import LEAVE, PROMOTE
 
 _KEY = "approval"
+_NOT_BLANK = r"\S"
 
 
 class Approval(RunInput):
@@ -19,8 +20,8 @@ class Approval(RunInput):
     decision: Literal["promote", "leave at staging"] = Field(
         LEAVE, description="What becomes of the version."
     )
-    why: str = Field(min_length=1, max_length=1000, description="The reason, for the ledger of promotions.")
-    by: str = Field(min_length=1, max_length=100, description="Your name, for the ledger of promotions.")
+    why: str = Field(pattern=_NOT_BLANK, max_length=1000, description="The reason, for the ledger of promotions.")
+    by: str = Field(pattern=_NOT_BLANK, max_length=100, description="Your name, for the ledger of promotions.")
 
     @property
     def is_promotion(self) -> bool:

@@ -34,7 +34,6 @@ class Machine:
         self._home = home.expanduser().resolve()
         self._prefect = prefect
         self._logs = self._home / "prefect" / "jobs"
-        self._started: list[subprocess.Popen[bytes]] = []
 
     def declared(self) -> list[Declared]:
         """The jobs of the folder of declarations.
@@ -53,15 +52,18 @@ class Machine:
         self._logs.mkdir(parents=True, exist_ok=True)
         _forget(self._logs)
         log = self._logs / f"{key}.log"
+        started = None
         if not log.exists() or not (_alive(log) or _has_ended(log)):
-            self._start(job, log, parameters)
+            started = self._start(job, log, parameters)
         lines = []
         for line in _followed(log, self._prefect.poll_seconds):
             lines.append(line)
             tell(told(line))
+        if started is not None:
+            started.wait()
         return of_lines(lines)
 
-    def _start(self, job: Declared, log: Path, parameters: Mapping[str, str]) -> None:
+    def _start(self, job: Declared, log: Path, parameters: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start the process. Its output is a locked file: the lock lasts as long as the process lives."""
         python = self._prefect.job_python.expanduser().absolute()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
@@ -69,7 +71,7 @@ class Machine:
             fcntl.flock(output, fcntl.LOCK_EX)
             try:
                 # Its end is seen by the lock, also by a conductor that did not start it.
-                started = subprocess.Popen(
+                return subprocess.Popen(
                     [str(python), "-m", "streamflow", "jobs", "exec", job.name],
                     env={
                         **inherited,
@@ -89,7 +91,6 @@ class Machine:
                     f"The interpreter for jobs, {python}, cannot be started: {error.strerror}.",
                     hint="Run 'make setup', or name another one in STREAMFLOW_PREFECT__JOB_PYTHON.",
                 ) from error
-        self._started.append(started)
 
 
 def _alive(log: Path) -> bool:

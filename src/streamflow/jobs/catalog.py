@@ -19,7 +19,7 @@ Recipe = Callable[[Settings], JobResult]
 
 JOBS = (
     *("ingest", "materialize", "train", "score", "parity", "monitor"),
-    *("audit", "backup", "restore", "erase", "retention"),
+    *("audit", "backup", "restore", "erase", "retention", "promote"),
 )
 
 

@@ -12,9 +12,6 @@ MOST_TAGS = 100
 """Most tags of a version: the registrar reads all of them every few seconds."""
 MOST_TAG_CHARACTERS = 5000
 
-_ONE_OF_OURS = ("unknown", "key:")
-"""How the ledger names those whom no account stands for."""
-
 
 @dataclass(frozen=True)
 class Action:
@@ -62,9 +59,7 @@ def _reasons(action: Action, account: str, roles: set[str]) -> Iterator[str]:
         yield f"A version has at most {MOST_TAGS} tags, of at most {MOST_TAG_CHARACTERS:,} characters each."
     if action.kind == "version tag" and tags.MANIFEST_SHA256 in action.keys:
         yield f"'{tags.MANIFEST_SHA256}' says which files a version has, and never changes."
-    if action.kind == "move" and (
-        not account or account != asked.one_line(account) or account.startswith(_ONE_OF_OURS)
-    ):
+    if action.kind == "move" and not asked.is_a_name(account):
         yield f"The name of the account {account!r} cannot stand in the ledger. Use another account."
     if _for_promoters(action) and not may_promote:
         yield _lacks(account, PROMOTER, "move, describe and remove versions of this model")

@@ -21,6 +21,9 @@ REASON = "reason"
 _ROW = re.compile(r"\(row \d+ of the ledger\)")
 _LONGEST = 1000
 """Characters of a reason that are kept; MLflow's tags have 5,000 at most."""
+_LONGEST_NAME = 255
+_ONE_OF_OURS = ("unknown", "key:")
+"""How the ledger names those whom no account stands for."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,11 @@ def reason_of(version_tags: Mapping[str, str], description: str | None) -> str:
     """
     text = one_line(version_tags.get(REASON, "")) or one_line(description or "")
     return "" if _ROW.search(text) else text
+
+
+def is_a_name(name: str) -> bool:
+    """Whether the ledger may say that somebody of this name asked: it is one line, and of no other kind of asker."""
+    return 0 < len(name) <= _LONGEST_NAME and name == one_line(name) and not name.startswith(_ONE_OF_OURS)
 
 
 def one_line(text: str) -> str:

@@ -315,6 +315,23 @@ class RetentionResult(JobResult):
     runs: int
 
 
+@dataclass(frozen=True)
+class PromoteResult(JobResult):
+    """Result of the job `promote`: the registrar did what it was asked for.
+
+    Attributes:
+        request_id: Id of the request.
+        version: Version that was promoted.
+        promotion_id: Row of the ledger that says so.
+    """
+
+    JOB: ClassVar[str] = "promote"
+
+    request_id: str
+    version: int
+    promotion_id: int
+
+
 Result = TypeVar("Result", bound=JobResult)
 
 

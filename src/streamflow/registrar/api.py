@@ -12,13 +12,12 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from streamflow import log
-from streamflow.errors import Busy, DependencyDown, NotFound, PromotionConflict
+from streamflow.errors import Busy, DependencyDown, NotFound, PromotionConflict, UsageError
 from streamflow.http import json_body
 from streamflow.http.answers import Receive, Scope, Send, encoded, render, request_id, send_whole
 from streamflow.http.api_keys import KeyFile
 from streamflow.http.problems import FAILED, Problem, ProblemError, bad_request
 from streamflow.http.receiving import BodyReader, ClientGoneError
-from streamflow.model_version.aliases import PROMOTION_ALIASES
 from streamflow.postgres.engine import transaction
 from streamflow.registry import requests
 from streamflow.registry.requests import NewRequest, PromotionRequest
@@ -32,14 +31,10 @@ NEEDED = frozenset(("promote",))
 RECEIVE_SECONDS = 10.0
 """Longest time for a request's headers, and again for its body, in seconds."""
 _MOST_BODY_BYTES = 16_384
-_MOST_REASON = 1000
-_MOST_VERSION = 2**31 - 1
 _MOST_WAITING = 32
 _DATABASE_SECONDS = 10.0
 _COLLECTION = "/promotions"
 _ITEM = re.compile(rf"{_COLLECTION}/([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})\Z")
-_KEY = re.compile(rb"[\x21-\x7e]{1,255}\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _EXAMPLE = '{"version": 3, "to": "production", "why": "…"}'
 _MEMBERS = {"version", "to", "why"}
 _NO_KEYS = Problem(
@@ -172,7 +167,7 @@ def idempotency_key(headers: list[tuple[bytes, bytes]]) -> str | None:
     given = [value for name, value in headers if name == b"idempotency-key"]
     if not given:
         return None
-    if len(given) > 1 or not _KEY.match(given[0]):
+    if len(given) > 1 or not requests.is_key(given[0].decode("latin-1")):
         raise bad_request("Idempotency-Key must be one header of 1 to 255 visible ASCII characters.")
     return given[0].decode()
 
@@ -198,15 +193,10 @@ def read(body: bytes, by: str, key: str | None) -> NewRequest:
         raise bad_request(f"Unknown member(s): {', '.join(unknown[:5])}. Send {_EXAMPLE}.")
     if missing := sorted(_MEMBERS - content.keys()):
         raise bad_request(f"The member(s) {', '.join(missing)} are missing. Send {_EXAMPLE}.")
-    version, alias, why = content["version"], content["to"], content["why"]
-    # In Python, true is an integer.
-    if type(version) is not int or not 1 <= version <= _MOST_VERSION:
-        raise bad_request("'version' must be the number of a version, such as 3.")
-    if alias not in PROMOTION_ALIASES:
-        raise bad_request(f"'to' must be one of: {', '.join(sorted(PROMOTION_ALIASES))}.")
-    if not isinstance(why, str) or not why.strip() or len(why) > _MOST_REASON or _CONTROL.search(why):
-        raise bad_request(f"'why' must be a reason of 1 to {_MOST_REASON} characters in one line.")
-    return NewRequest(alias, version, why.strip(), by, key)
+    try:
+        return requests.new(content["version"], content["to"], content["why"], by, key)
+    except UsageError as error:
+        raise bad_request(error.what) from None
 
 
 def document_of(request: PromotionRequest) -> dict[str, Any]:

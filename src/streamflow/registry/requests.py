@@ -1,17 +1,18 @@
-"""Promotions that were asked for over the API: add one, find it, list those that wait for an answer."""
+"""Promotions that the registrar is asked for: check and add one, find it, list those that wait for an answer."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
-from streamflow.errors import Busy, NotFound, PromotionConflict
-from streamflow.model_version.aliases import PromotionAlias
+from streamflow.errors import Busy, NotFound, PromotionConflict, UsageError
+from streamflow.model_version.aliases import PROMOTION_ALIASES, PromotionAlias
 from streamflow.postgres import statements
 
 _SQL = statements.load(Path(__file__).with_name("requests.sql"))
@@ -19,6 +20,10 @@ CHANNEL = "streamflow_promotion_requests"
 """Notified at each new request; the payload is the model."""
 MOST_OPEN = 100
 """Most requests of a model that may wait for an answer."""
+_MOST_REASON = 1000
+_MOST_VERSION = 2**31 - 1
+_KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 State = Literal["open", "done", "refused"]
 
@@ -78,6 +83,34 @@ class PromotionRequest:
         if self.answered_at is None:
             return "open"
         return "done" if self.refused is None else "refused"
+
+
+def new(version: object, to: object, why: object, by: str, key: str | None) -> NewRequest:
+    """Check what somebody asks for.
+
+    Args:
+        version: Number of the version.
+        to: Where the version is to go.
+        why: The reason.
+        by: Who asks.
+        key: The client's key of this request, for which `is_key` holds; None without one.
+
+    Raises:
+        UsageError: One of the first three is not what it must be; the message names it.
+    """
+    # In Python, true is an integer.
+    if type(version) is not int or not 1 <= version <= _MOST_VERSION:
+        raise UsageError("'version' must be the number of a version, such as 3.")
+    if to not in PROMOTION_ALIASES:
+        raise UsageError(f"'to' must be one of: {', '.join(sorted(PROMOTION_ALIASES))}.")
+    if not isinstance(why, str) or not why.strip() or len(why) > _MOST_REASON or _CONTROL.search(why):
+        raise UsageError(f"'why' must be a reason of 1 to {_MOST_REASON} characters in one line.")
+    return NewRequest(cast(PromotionAlias, to), version, why.strip(), by, key)
+
+
+def is_key(text: str) -> bool:
+    """Whether a text may be the key of a request: 1 to 255 visible ASCII characters."""
+    return _KEY.match(text) is not None
 
 
 def ask(connection: sa.Connection, model: str, asked: NewRequest) -> PromotionRequest:

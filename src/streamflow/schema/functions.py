@@ -12,7 +12,7 @@ from streamflow.postgres.names import PLATFORM, literal, quote
 JOBS: Mapping[str, tuple[str, ...]] = {
     "ingest": ("ingest",),
     "materialize": ("materialize",),
-    "train": ("train", "audit"),
+    "train": ("train", "audit", "promote"),
     "score": ("score", "parity"),
     "monitor": ("monitor",),
     "backup": ("backup",),

@@ -116,13 +116,14 @@ ROLES: Mapping[str, Role] = {
         creates=(ONLINE,),
     ),
     "train": Role(
-        "train; reads a schema `known_*` of views in each run, and records promotions",
+        "train; reads a schema `known_*` of views in each run, records promotions, and asks the registrar for them",
         (
             *_JOB,
             *_DROPS,
             *_read(SOURCE, FEATURES, FEAST),
             *_PROMOTE,
             ("INSERT", PLATFORM, ("trained_models",)),
+            ("SELECT, INSERT", PLATFORM, ("promotion_requests",)),
         ),
         database=("TEMPORARY",),
     ),

@@ -24,6 +24,7 @@ from streamflow.settings.ingest import IngestSettings as IngestSettings
 from streamflow.settings.mlflow import MlflowSettings as MlflowSettings
 from streamflow.settings.prefect import PrefectSettings as PrefectSettings
 from streamflow.settings.promotion import PromotionSettings as PromotionSettings
+from streamflow.settings.request import RequestSettings as RequestSettings
 from streamflow.settings.section import Section, text_of
 
 HOME_DEFAULT = Path(".streamflow")
@@ -321,6 +322,7 @@ class Settings(BaseSettings):
     scoring: ScoringSettings = ScoringSettings()
     jobs: JobsSettings = JobsSettings()
     promotion: PromotionSettings = PromotionSettings()
+    request: RequestSettings = RequestSettings()
     predict: PredictSettings = PredictSettings()
     parity: ParitySettings = ParitySettings()
     erasure: ErasureSettings = ErasureSettings()

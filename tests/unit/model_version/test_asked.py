@@ -60,3 +60,15 @@ def test_what_is_read_is_one_line_and_short():
 
 def test_a_long_reason_in_any_script_fits_into_mlflows_column():
     assert len(Asked("alice", "now", "\U0001f600" * 5000).to_tag()) < 5000
+
+
+@pytest.mark.parametrize(
+    "name", ["ada", "prefect:ada", "Ada Lovelace", "x" * 255, "keys", "somebody unknown"]
+)
+def test_a_name_in_one_line_may_stand_in_the_ledger(name):
+    assert asked.is_a_name(name)
+
+
+@pytest.mark.parametrize("name", ["", " ada", "a\nb", "a\x1b[2J", "x" * 256, "key:ci", "unknown"])
+def test_the_name_of_another_kind_of_asker_or_of_two_lines_may_not(name):
+    assert not asked.is_a_name(name)

@@ -16,6 +16,7 @@ from streamflow.postgres.job_results import (
     MaterializeResult,
     MonitorResult,
     ParityResult,
+    PromoteResult,
     RetentionResult,
     ScoreResult,
     ScoreSkipped,
@@ -148,6 +149,10 @@ UNVERSIONED = {
     "retention": (
         {"before": "2024-02-01T00:00:00Z", "rows": {"source.users": 2}, "runs": 1},
         RetentionResult(datetime(2024, 2, 1, tzinfo=UTC), {"source.users": 2}, 1),
+    ),
+    "promote": (
+        {"request_id": "6f1c0d9f-4a52-4a4e-9f5e-3d6c0f5d1b7a", "version": 3, "promotion_id": 7},
+        PromoteResult("6f1c0d9f-4a52-4a4e-9f5e-3d6c0f5d1b7a", 3, 7),
     ),
     "restore": (
         {

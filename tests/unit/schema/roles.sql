@@ -317,4 +317,4 @@ GRANT EXECUTE ON FUNCTION "streamflow"."server_clock" TO PUBLIC;
 GRANT EXECUTE ON FUNCTION "streamflow"."withdraw_erasure" TO "sf_erase";
 -- jobs
 DELETE FROM "streamflow"."job_logins";
-INSERT INTO "streamflow"."job_logins" (login, job) VALUES ('sf_ingest', 'ingest'), ('sf_materialize', 'materialize'), ('sf_train', 'train'), ('sf_train', 'audit'), ('sf_score', 'score'), ('sf_score', 'parity'), ('sf_monitor', 'monitor'), ('sf_backup', 'backup'), ('sf_erase', 'erase'), ('sf_erase', 'retention');
+INSERT INTO "streamflow"."job_logins" (login, job) VALUES ('sf_ingest', 'ingest'), ('sf_materialize', 'materialize'), ('sf_train', 'train'), ('sf_train', 'audit'), ('sf_train', 'promote'), ('sf_score', 'score'), ('sf_score', 'parity'), ('sf_monitor', 'monitor'), ('sf_backup', 'backup'), ('sf_erase', 'erase'), ('sf_erase', 'retention');

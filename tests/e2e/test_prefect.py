@@ -1,0 +1,235 @@
+"""The month under Prefect: what it leaves is what the CronJobs leave, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+from contextlib import closing
+
+import psutil
+import psycopg
+import pytest
+from program import ROOT, Program, http, port_of, until
+
+from database_contents import digests
+
+MONTHS = ("2024-01-31", "2024-02-29", "2024-03-31")
+JOBS = ("ingest", "materialize", "train", "score", "monitor")
+SCHEMAS = ("source", "streamflow", "online")
+# Who asked whom, and when.
+IGNORED = (*("given_stamps", "job_starts", "job_runs", "signed_heads"),)
+VARYING_FACTS = re.compile(r"(_at|seconds)$")
+OPEN = ("RUNNING", "PENDING", "CANCELLING")
+
+
+@pytest.fixture(scope="module")
+def prefect_environment():
+    """Prefect's environment, as `make prefect` prepares it."""
+    if not (ROOT / ".venv-prefect" / ".ready").exists():
+        subprocess.run([ROOT / "scripts" / "prefect"], check=True)
+    return ROOT / ".venv-prefect"
+
+
+@pytest.fixture(scope="module")
+def drops(tmp_path_factory, stack):
+    """An inbox with four simulated months."""
+    folder = tmp_path_factory.mktemp("months")
+    stack.program.json("simulate", folder, "--users", 400, "--months", 4)
+    return folder
+
+
+class Conducted:
+    """A stack with Prefect."""
+
+    def __init__(self, home, drops):
+        self.program = Program(home)
+        self.variables = {
+            "STREAMFLOW_INGEST__INBOX": str(drops),
+            "STREAMFLOW_TRAINING__ESTIMATORS": '["logistic_regression"]',
+            "STREAMFLOW_PROMOTION__IMPROVEMENT": "fresher",
+            "STREAMFLOW_PROMOTION__MIN_IMPROVEMENT": "1",
+            "STREAMFLOW_PREFECT__SCHEDULE": "",
+            "STREAMFLOW_PREFECT__POLL_SECONDS": "0.5",
+        }
+
+    def up(self, **variables):
+        """Start what does not run."""
+        return self.program.json("up", "--prefect", **self.variables, **variables)
+
+    @property
+    def api(self):
+        """Address of Prefect's API."""
+        return self.program.services()["prefect"]["url"] + "/api"
+
+    def ask(self, *arguments):
+        """`streamflow flows`; the exit code."""
+        return self.program.run("flows", *arguments, **self.variables)
+
+    def runs(self, kind="flow_runs"):
+        """All runs that are not merely scheduled."""
+        status, found = http(f"{self.api}/{kind}/filter", {"limit": 200})
+        assert status == 200, found
+        return [run for run in found if run["state_type"] != "SCHEDULED"]
+
+    def started(self, as_of):
+        """Have the conductor run a month, without waiting for its end."""
+        _, deployment = http(f"{self.api}/deployments/name/streamflow-month/streamflow")
+        status, made = http(
+            f"{self.api}/deployments/{deployment['id']}/create_flow_run", {"parameters": {"as_of": as_of}}
+        )
+        assert status == 201, made
+        return made["id"]
+
+    def state(self, run):
+        """State of a flow run; empty while the server is away."""
+        status, found = http(f"{self.api}/flow_runs/{run}")
+        return found["state_name"] if status == 200 else ""
+
+    def kill(self, *words):
+        """SIGKILL the processes of this stack whose command line has all the words; return their number."""
+        killed = 0
+        for process in psutil.process_iter():
+            try:
+                ours = process.environ().get("STREAMFLOW_HOME") == str(self.program.home)
+                if ours and all(word in " ".join(process.cmdline()) for word in words):
+                    process.send_signal(signal.SIGKILL)
+                    killed += 1
+            except psutil.Error:
+                continue
+        return killed
+
+    def works_at(self, job, as_of):
+        """Whether a process runs a job of a month."""
+        logs = self.program.home / "prefect" / "jobs"
+        return any(as_of in path.name and path.name.endswith(f"-{job}.log") for path in logs.glob("*.log"))
+
+
+@pytest.fixture(scope="module")
+def conducted(tmp_path_factory, prefect_environment, drops):
+    """Three months under Prefect; in the second its server and a job are killed, in the third the conductor."""
+    one = Conducted(tmp_path_factory.mktemp("conducted") / "home", drops)
+    try:
+        one.up()
+        first = one.ask("run", "--as-of", MONTHS[0])
+        assert first.returncode == 0, first.stderr
+        run = one.started(MONTHS[1])
+        until("the second month trains", lambda: one.works_at("train", MONTHS[1]))
+        assert one.kill("prefect", "server", "start") == 1
+        until("the job that is killed runs", lambda: one.kill("jobs", "exec", "train"))
+        one.up()
+        until("the second month ends", lambda: one.state(run) == "Completed")
+        run = one.started(MONTHS[2])
+        until("the third month trains", lambda: one.works_at("train", MONTHS[2]))
+        assert one.kill("streamflow.flows", "serve") == 1
+        until("its process is killed too", lambda: one.kill("prefect.engine"))
+        one.up()
+        until("the third month ends", lambda: one.state(run) == "Completed")
+        yield one
+    finally:
+        one.program.run("down")
+    assert one.program.processes() == []
+
+
+@pytest.fixture(scope="module")
+def scheduled(tmp_path_factory, conducted):
+    """The same months by the commands of the CronJobs."""
+    program = Program(tmp_path_factory.mktemp("scheduled") / "home")
+    try:
+        program.json("up")
+        for as_of in MONTHS:
+            for job in JOBS:
+                program.ok("jobs", "exec", job, **conducted.variables, STREAMFLOW_INGEST__UNTIL=as_of)
+        yield program
+    finally:
+        program.run("down")
+
+
+def connection(program):
+    url = program.services()["postgres"]["url"]
+    password = (program.home / "postgres-password").read_text(encoding="ascii").strip()
+    return psycopg.connect(
+        host="127.0.0.1", port=port_of(url), user="streamflow", password=password, dbname="streamflow"
+    )
+
+
+def left(program):
+    """What the jobs of the months left in the database, without times."""
+    with closing(connection(program)) as connected:
+        tables = digests(connected, SCHEMAS, IGNORED)
+        results = connected.execute(
+            "SELECT job, facts FROM streamflow.job_runs WHERE outcome = 'done' AND job = ANY(%s) ORDER BY job_run_id",
+            (list(JOBS),),
+        ).fetchall()
+        probabilities = connected.execute(
+            "SELECT entity, probability FROM streamflow.scores ORDER BY scoring_id, entity"
+        ).fetchall()
+    return tables, [(job, without_times(facts)) for job, facts in results], probabilities
+
+
+def without_times(value):
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if not VARYING_FACTS.search(k)}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
+
+
+def test_three_months_under_prefect_leave_what_the_cronjobs_leave(conducted, scheduled):
+    tables, results, probabilities = left(conducted.program)
+    other_tables, other_results, other_probabilities = left(scheduled)
+    assert tables == other_tables
+    assert results == other_results
+    assert probabilities == other_probabilities
+    assert len(probabilities) > 1000
+    trained = [facts["version"] for job, facts in results if job == "train"]
+    assert trained == [1, 2, 3]
+
+
+def test_no_run_stays_running_and_each_month_ended_once(conducted):
+    flow_runs = conducted.runs()
+    assert {run["state_name"] for run in flow_runs} == {"Completed"}
+    assert len(flow_runs) == len(MONTHS)
+    assert [run["name"] for run in conducted.runs("task_runs") if run["state_type"] in OPEN] == []
+
+
+def test_each_job_has_a_page(conducted):
+    status, found = http(f"{conducted.api}/artifacts/filter", {"limit": 200})
+    assert status == 200
+    assert {page["key"] for page in found} == {f"streamflow-{job}" for job in JOBS}
+    assert any("/#/models/streamflow_churn/versions/3)" in page["data"] for page in found)
+
+
+def test_a_version_waits_for_a_person_whom_the_ledger_names(conducted):
+    conducted.up(STREAMFLOW_PROMOTION__POLICY="manual")
+    asked = conducted.ask("run", "--as-of", "2024-04-30")
+    assert asked.returncode == 75, asked.stderr
+    [waiting] = [run for run in conducted.runs() if run["state_name"] == "Suspended"]
+    answer = {"decision": "promote", "why": "better on\nApril", "by": "ada"}
+    status, refused = http(
+        f"{conducted.api}/flow_runs/{waiting['id']}/resume", {"run_input": {**answer, "why": ""}}
+    )
+    assert refused["status"] == "REJECT", (status, refused)
+    status, accepted = http(f"{conducted.api}/flow_runs/{waiting['id']}/resume", {"run_input": answer})
+    assert accepted["status"] == "ACCEPT", (status, accepted)
+    until("the run ends", lambda: conducted.state(waiting["id"]) == "Completed")
+    newest = conducted.program.json("models", "history")[-1]
+    assert (newest["by"], newest["alias"], newest["to_version"]) == ("prefect:ada", "production", 4)
+    assert newest["why"] == "better on April"
+    with closing(connection(conducted.program)) as connected:
+        scored = connected.execute(
+            "SELECT version FROM streamflow.scorings ORDER BY scoring_id DESC LIMIT 1"
+        ).fetchone()
+    assert scored == (4,)
+
+
+def test_without_a_conductor_a_run_says_what_to_start(conducted):
+    conducted.program.run("down")
+    asked = conducted.ask("run")
+    assert asked.returncode == 4
+    assert "streamflow up --prefect" in asked.stderr
+
+
+def test_without_prefect_the_hint_says_how_to_install_it(stack, tmp_path):
+    asked = stack.program.run("flows", "run", STREAMFLOW_PREFECT__PYTHON=str(tmp_path / "absent"))
+    assert (asked.returncode, shutil.which("absent")) == (2, None)
+    assert "make prefect" in asked.stderr
