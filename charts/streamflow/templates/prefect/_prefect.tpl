@@ -15,11 +15,12 @@
 {{- .Values.prefect.uiUrl | default $known -}}
 {{- end -}}
 
-{{- /* Jobs of a month, as a list: those that come after another one, and those that they come after. */ -}}
+{{- /* Jobs of a month, as a list: those that come after another one, and those that they come after; none that is on demand. */ -}}
 {{- define "streamflow.jobsOfMonth" -}}
 {{- $jobs := list -}}
 {{- range $path, $_ := .Files.Glob "jobs/*.yaml" -}}
-{{-   with ($.Files.Get $path | fromYaml).after }}{{ $jobs = concat $jobs (list (base $path | trimSuffix ".yaml")) . }}{{ end -}}
+{{-   $job := $.Files.Get $path | fromYaml -}}
+{{-   if and $job.after (not $job.onDemand) }}{{ $jobs = concat $jobs (list (base $path | trimSuffix ".yaml")) $job.after }}{{ end -}}
 {{- end -}}
 {{- toYaml (uniq $jobs) -}}
 {{- end -}}
