@@ -1,4 +1,4 @@
-"""Prefect on a cluster: its server and the conductor, and an admission policy that holds the conductor to its CronJobs' Jobs."""
+"""Prefect on a cluster: server, conductor, and an admission policy that holds the conductor to its CronJobs' Jobs."""
 
 import base64
 import copy
