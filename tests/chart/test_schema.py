@@ -81,11 +81,16 @@ DERIVED = {
     "prefect.job_python",
     "prefect.jobs_folder",
     "prefect.jobs_on",
+    "prefect.keep_days",
+    "prefect.overdue_days",
     "prefect.poll_seconds",
     "prefect.python",
     "prefect.release",
     "prefect.schedule",
+    "prefect.server_port",
+    "prefect.status_port",
     "prefect.ui_url",
+    "prefect.webhook_file",
 }
 
 

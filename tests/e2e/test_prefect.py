@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
 import subprocess
+import threading
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
 import psycopg
@@ -159,7 +162,7 @@ def left(program):
     with closing(connection(program)) as connected:
         tables = digests(connected, SCHEMAS, IGNORED)
         results = connected.execute(
-            "SELECT job, facts FROM streamflow.job_runs WHERE outcome = 'done' AND job = ANY(%s) ORDER BY job_run_id",
+            "SELECT job, facts FROM streamflow.job_runs WHERE outcome = 'done' AND job = ANY(%s) ORDER BY run_id",
             (list(JOBS),),
         ).fetchall()
         probabilities = connected.execute(
@@ -199,10 +202,35 @@ def test_each_job_has_a_page(conducted):
     assert any("/#/models/streamflow_churn/versions/3)" in page["data"] for page in found)
 
 
-def test_a_version_waits_for_a_person_whom_the_ledger_names(conducted):
-    conducted.up(STREAMFLOW_PROMOTION__POLICY="manual")
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What a webhook was told, and the file with its URL."""
+    bodies = []
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    file = tmp_path_factory.mktemp("webhook") / "url"
+    file.write_text(f"http://127.0.0.1:{server.server_port}/hook", encoding="ascii")
+    yield bodies, file
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_version_waits_for_a_person_whom_the_ledger_names(conducted, told):
+    bodies, file = told
+    conducted.up(STREAMFLOW_PROMOTION__POLICY="manual", STREAMFLOW_PREFECT__WEBHOOK_FILE=str(file))
     asked = conducted.ask("run", "--as-of", "2024-04-30")
     assert asked.returncode == 75, asked.stderr
+    until("the webhook knows", lambda: ("streamflow: approval waiting", "month 2024-04-30") in heard(bodies))
     [waiting] = [run for run in conducted.runs() if run["state_name"] == "Suspended"]
     answer = {"decision": "promote", "why": "better on\nApril", "by": "ada"}
     status, refused = http(
@@ -220,6 +248,23 @@ def test_a_version_waits_for_a_person_whom_the_ledger_names(conducted):
             "SELECT version FROM streamflow.scorings ORDER BY scoring_id DESC LIMIT 1"
         ).fetchone()
     assert scored == (4,)
+
+
+def heard(bodies):
+    return [(body["what"], body.get("run")) for body in bodies]
+
+
+def test_a_drop_that_is_refused_fails_its_run_once_and_the_webhook_knows(conducted, drops, told):
+    bodies, _ = told
+    shutil.copytree(drops / "2024-04-30", drops / "2024-05-31")
+    (drops / "2024-05-31" / "labels.csv").write_text("user_id\n", encoding="ascii")
+    asked = conducted.ask("run", "--as-of", "2024-05-31")
+    assert asked.returncode == 1
+    assert "labels.csv" in asked.stderr
+    until("the webhook knows", lambda: ("streamflow: run failed", "month 2024-05-31") in heard(bodies))
+    [failed] = [run for run in conducted.runs() if run["name"] == "month 2024-05-31"]
+    [ingest] = [run for run in conducted.runs("task_runs") if run["flow_run_id"] == failed["id"]]
+    assert (ingest["name"], ingest["run_count"]) == ("ingest", 1)
 
 
 def test_without_a_conductor_a_run_says_what_to_start(conducted):

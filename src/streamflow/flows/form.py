@@ -20,8 +20,12 @@ class Approval(RunInput):
     decision: Literal["promote", "leave at staging"] = Field(
         LEAVE, description="What becomes of the version."
     )
-    why: str = Field(pattern=_NOT_BLANK, max_length=1000, description="The reason, for the ledger of promotions.")
-    by: str = Field(pattern=_NOT_BLANK, max_length=100, description="Your name, for the ledger of promotions.")
+    why: str = Field(
+        pattern=_NOT_BLANK, max_length=1000, description="The reason, for the ledger of promotions."
+    )
+    by: str = Field(
+        pattern=_NOT_BLANK, max_length=100, description="Your name, for the ledger of promotions."
+    )
 
     @property
     def is_promotion(self) -> bool:

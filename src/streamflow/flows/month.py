@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from streamflow import settings as settings_module
 from streamflow.errors import NotFound, StreamFlowError
-from streamflow.flows import alive, approval, form, kept, order, pages, places
+from streamflow.flows import alive, approval, automations, form, kept, order, pages, places
 from streamflow.flows.order import Declared
 from streamflow.flows.places import Place
 from streamflow.flows.said import Said
@@ -122,6 +122,7 @@ def _run(job: Declared, key: str, parameters: Mapping[str, str]) -> Said:
         said = _until_free(places.chosen(settings), job, f"{root}-{key}", parameters)
         if said.outcome == "done":
             kept.keep(root, key, said)
+            automations.told_month(list(said.facts.get("drops", ())) if job.name == INGEST else [])
     else:
         get_run_logger().info("This run did the job before it was interrupted.")
     create_markdown_artifact(

@@ -19,7 +19,7 @@ from prefect.schedules import Cron
 
 from streamflow import log
 from streamflow.errors import DependencyDown
-from streamflow.flows import alive, interrupted, metrics
+from streamflow.flows import alive, automations, interrupted, metrics
 from streamflow.flows.backfill import backfill
 from streamflow.flows.month import month
 from streamflow.settings import Settings
@@ -66,6 +66,7 @@ async def _conduct(settings: Settings) -> None:
         name=DEPLOYMENT, limit=_AT_ONCE, pause_on_shutdown=False, query_seconds=settings.prefect.poll_seconds
     )
     deployments = await _register(runner, settings.prefect.schedule)
+    await automations.arrange(settings.prefect.webhook, settings.prefect.overdue_days)
     log.get(__name__).info("conducting", api=settings.prefect.api_url, deployments=[MONTH, BACKFILL])
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_look_for_interrupted(settings.home, deployments))

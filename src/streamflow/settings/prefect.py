@@ -35,6 +35,10 @@ class PrefectSettings(Section):
     """When the flow `streamflow-month` starts, as cron writes it, in UTC; empty for never."""
     status_port: int = Field(9103, ge=1, le=65535)
     """TCP port of the conductor's metrics."""
+    webhook_file: Path | None = None
+    """File with the URL that gets a POST when a run fails, an approval waits or a month is overdue; empty for none."""
+    overdue_days: int = Field(35, ge=1)
+    """Days without a new drop after which a month is overdue."""
     keep_days: int = Field(90, ge=1)
     """Days that the server of a local stack keeps flow runs and events."""
     poll_seconds: float = Field(2.0, gt=0)
@@ -44,6 +48,11 @@ class PrefectSettings(Section):
     def pages(self) -> str:
         """Address of Prefect's pages."""
         return self.ui_url.rstrip("/") or self.api_url.rstrip("/").removesuffix("/api")
+
+    @property
+    def webhook(self) -> str:
+        """The URL of the webhook; empty without one."""
+        return text_of(self.webhook_file, "STREAMFLOW_PREFECT__WEBHOOK_FILE") if self.webhook_file else ""
 
     @property
     def auth(self) -> str:

@@ -1,0 +1,92 @@
+"""What Prefect tells a webhook: a run failed, a version waits for an approval, no month came for too long."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from prefect.automations import Automation
+from prefect.blocks.webhook import Webhook
+from prefect.events import emit_event
+from prefect.events.actions import CallWebhook
+from prefect.events.schemas.automations import EventTrigger, Posture
+
+_BLOCK = "streamflow"
+INGESTED = "streamflow.month.ingested"
+_OURS = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.streamflow"}
+_RUN = {
+    "run": "{{ flow_run.name }}",
+    "state": "{{ flow_run.state.name }}",
+    "message": "{{ flow_run.state.message }}",
+    "address": "{{ flow_run|ui_url }}",
+}
+
+
+def told_month(drops: list[Mapping[str, Any]]) -> None:
+    """Emit an event for each new drop, whose absence the automation `streamflow: month overdue` notices."""
+    for drop in drops:
+        if drop.get("changed"):
+            as_of = str(drop["as_of"])
+            resource = {"prefect.resource.id": f"streamflow.month.{as_of}", "prefect.resource.name": as_of}
+            emit_event(INGESTED, resource=resource, payload={"drop": drop["drop_id"]})
+
+
+async def arrange(url: str, overdue_days: int) -> list[str]:
+    """Make the automations, or bring them up to date; without a URL, remove them.
+
+    Args:
+        url: Where the webhook listens; it gets a POST with a JSON object. Empty for nowhere.
+        overdue_days: Days without a new drop after which a month is overdue.
+
+    Returns:
+        The names of the automations.
+    """
+    if not url:
+        for name in _triggers(overdue_days):
+            if (present := await _find(name)) is not None:
+                await present.adelete()
+        return []
+    headers = {"Content-Type": "application/json"}
+    block = await Webhook(url=url, headers=headers).asave(_BLOCK, overwrite=True)
+    for name, (trigger, payload) in _triggers(overdue_days).items():
+        wanted = Automation(
+            name=name,
+            description="Made by StreamFlow's conductor, which brings it up to date when it starts.",
+            trigger=trigger,
+            actions=[CallWebhook(block_document_id=block, payload=json.dumps({"what": name, **payload}))],
+        )
+        present = await _find(name)
+        if present is None:
+            await wanted.acreate()
+        else:
+            wanted.id = present.id
+            await wanted.aupdate()
+    return list(_triggers(overdue_days))
+
+
+def _triggers(overdue_days: int) -> dict[str, tuple[EventTrigger, dict[str, str]]]:
+    def happens(*events: str) -> EventTrigger:
+        return EventTrigger(
+            expect={f"prefect.flow-run.{event}" for event in events},
+            match_related=_OURS,
+            posture=Posture.Reactive,
+            threshold=1,
+        )
+
+    overdue = EventTrigger(
+        expect={INGESTED}, posture=Posture.Proactive, threshold=1, within=timedelta(days=overdue_days)
+    )
+    return {
+        "streamflow: run failed": (happens("Failed", "Crashed", "TimedOut"), _RUN),
+        "streamflow: approval waiting": (happens("Suspended"), _RUN),
+        "streamflow: month overdue": (overdue, {"message": f"No new drop came for {overdue_days} days."}),
+    }
+
+
+async def _find(name: str) -> Automation | None:
+    try:
+        return await Automation.aread(name=name)
+    except ValueError:
+        return None
