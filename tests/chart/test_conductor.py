@@ -195,6 +195,25 @@ def test_generated_secrets_have_a_login_and_a_password_of_the_database_only_with
     assert "streamflow-prefect" not in secrets(ON, "prefect.auth.enabled=false")
 
 
+def test_the_webhook_comes_from_its_secret_and_the_server_reaches_it():
+    objects = render(ON, "prefect.webhook.existingSecret=hook", "prefect.webhook.overdueDays=40")
+    found = environment(main(objects, "conductor"))
+    assert found["STREAMFLOW_PREFECT__WEBHOOK_FILE"] == "/run/secrets/webhook/url"
+    assert found["STREAMFLOW_PREFECT__OVERDUE_DAYS"] == "40"
+    volumes = pod_specs(objects)["Deployment streamflow-conductor"]["spec"]["volumes"]
+    [secret] = [v["secret"] for v in volumes if v["name"] == "webhook"]
+    assert (secret["secretName"], secret["items"]) == ("hook", [{"key": "url", "path": "url"}])
+
+    def reaches(given):
+        return {"ports": [{"port": 443}]} in pick(given, "NetworkPolicy", "streamflow-prefect")["spec"][
+            "egress"
+        ]
+
+    assert reaches(objects)
+    assert not reaches(render(ON))
+    assert "STREAMFLOW_PREFECT__WEBHOOK_FILE" not in environment(main(render(ON), "conductor"))
+
+
 def test_without_a_login_neither_pod_has_one():
     objects = render(ON, "prefect.auth.enabled=false")
     for name in ("prefect", "conductor"):

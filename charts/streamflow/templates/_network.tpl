@@ -56,7 +56,7 @@ component without a port, the rule names no port and allows all. Arguments: root
   {{- end }}
 {{- end }}
 {{- range .targets }}
-{{- if eq . "objectStore" }}
+{{- if has . (list "objectStore" "webhook") }}
 - ports: [{port: 443}]
 {{- else if eq . "kubernetes" }}
 - ports: [{port: 443}, {port: 6443}]

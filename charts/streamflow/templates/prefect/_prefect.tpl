@@ -68,3 +68,17 @@ PREFECT_SERVER_EVENTS_RETENTION_PERIOD: "P{{ .Values.prefect.keepDays }}D"
 PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED: events,flow_runs
 PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD: {{ mul .Values.prefect.keepDays 86400 | quote }}
 {{- end -}}
+
+{{- /* Adds the URL of the webhook to a pod's context; does nothing without one. Arguments: context (see _pod.tpl). */ -}}
+{{- define "streamflow.withWebhook" -}}
+{{- $context := .context -}}
+{{- $webhook := $context.root.Values.prefect.webhook -}}
+{{- with $webhook.existingSecret -}}
+{{- $volume := dict "secret" (dict "secretName" . "defaultMode" 0440 "items" (list (dict "key" "url" "path" "url"))) -}}
+{{- $env := dict "STREAMFLOW_PREFECT__WEBHOOK_FILE" "/run/secrets/webhook/url" "STREAMFLOW_PREFECT__OVERDUE_DAYS" (toString $webhook.overdueDays) -}}
+{{- $_ := set $context "env" (merge $env $context.env) -}}
+{{- $_ := set $context "mounts" (merge (dict "webhook" "/run/secrets/webhook") ($context.mounts | default dict)) -}}
+{{- $_ := set $context "volumes" (merge (dict "webhook" $volume) ($context.volumes | default dict)) -}}
+{{- $_ := set $context "readOnly" (append ($context.readOnly | default list) "webhook") -}}
+{{- end -}}
+{{- end -}}
