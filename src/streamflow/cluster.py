@@ -26,7 +26,7 @@ _KILLED = 137
 """Exit code of a container that was ended by SIGKILL."""
 _POLL_SECONDS = 1.0
 _TIMEOUT_SECONDS = 5.0
-_NONE: Mapping[str, str] = MappingProxyType({})
+_NONE = MappingProxyType(dict[str, str]())
 # Phases of a pod in which its log can be read.
 _STARTED = ("Running", "Succeeded", "Failed")
 
@@ -170,8 +170,7 @@ class Cluster:
         lines: list[str] = []
         for pod in self._pods(job_name):
             if pod.status.phase in _STARTED:
-                # The node of a pod may be lost, with its log.
-                with contextlib.suppress(NotFound, StreamFlowError):
+                with contextlib.suppress(StreamFlowError):  # The node of a pod may be lost, with its log.
                     lines += self._log(pod.metadata.name, follow=False)
         return lines
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from base64 import b64encode
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -70,24 +71,29 @@ class Conducted:
         """`streamflow flows`; the exit code."""
         return self.program.run("flows", *arguments, **self.variables)
 
+    def http(self, path, document=None):
+        """Status and answer of a request to the API, with the stack's login."""
+        login = (self.program.home / "prefect-login").read_bytes().strip()
+        return http(self.api + path, document, Authorization=f"Basic {b64encode(login).decode()}")
+
     def runs(self, kind="flow_runs"):
         """All runs that are not merely scheduled."""
-        status, found = http(f"{self.api}/{kind}/filter", {"limit": 200})
+        status, found = self.http(f"/{kind}/filter", {"limit": 200})
         assert status == 200, found
         return [run for run in found if run["state_type"] != "SCHEDULED"]
 
     def started(self, as_of):
         """Have the conductor run a month, without waiting for its end."""
-        _, deployment = http(f"{self.api}/deployments/name/streamflow-month/streamflow")
-        status, made = http(
-            f"{self.api}/deployments/{deployment['id']}/create_flow_run", {"parameters": {"as_of": as_of}}
+        _, deployment = self.http("/deployments/name/streamflow-month/streamflow")
+        status, made = self.http(
+            f"/deployments/{deployment['id']}/create_flow_run", {"parameters": {"as_of": as_of}}
         )
         assert status == 201, made
         return made["id"]
 
     def state(self, run):
         """State of a flow run; empty while the server is away."""
-        status, found = http(f"{self.api}/flow_runs/{run}")
+        status, found = self.http(f"/flow_runs/{run}")
         return found["state_name"] if status == 200 else ""
 
     def kill(self, *words):
@@ -195,8 +201,13 @@ def test_no_run_stays_running_and_each_month_ended_once(conducted):
     assert [run["name"] for run in conducted.runs("task_runs") if run["state_type"] in OPEN] == []
 
 
+def test_nobody_reaches_prefect_without_the_login(conducted):
+    assert http(f"{conducted.api}/flow_runs/filter", {"limit": 1})[0] == 401
+    assert ((conducted.program.home / "prefect-login").stat().st_mode & 0o777) == 0o600
+
+
 def test_each_job_has_a_page(conducted):
-    status, found = http(f"{conducted.api}/artifacts/filter", {"limit": 200})
+    status, found = conducted.http("/artifacts/filter", {"limit": 200})
     assert status == 200
     assert {page["key"] for page in found} == {f"streamflow-{job}" for job in JOBS}
     assert any("/#/models/streamflow_churn/versions/3)" in page["data"] for page in found)
@@ -233,11 +244,11 @@ def test_a_version_waits_for_a_person_whom_the_ledger_names(conducted, told):
     until("the webhook knows", lambda: ("streamflow: approval waiting", "month 2024-04-30") in heard(bodies))
     [waiting] = [run for run in conducted.runs() if run["state_name"] == "Suspended"]
     answer = {"decision": "promote", "why": "better on\nApril", "by": "ada"}
-    status, refused = http(
-        f"{conducted.api}/flow_runs/{waiting['id']}/resume", {"run_input": {**answer, "why": ""}}
+    status, refused = conducted.http(
+        f"/flow_runs/{waiting['id']}/resume", {"run_input": {**answer, "why": ""}}
     )
     assert refused["status"] == "REJECT", (status, refused)
-    status, accepted = http(f"{conducted.api}/flow_runs/{waiting['id']}/resume", {"run_input": answer})
+    status, accepted = conducted.http(f"/flow_runs/{waiting['id']}/resume", {"run_input": answer})
     assert accepted["status"] == "ACCEPT", (status, accepted)
     until("the run ends", lambda: conducted.state(waiting["id"]) == "Completed")
     newest = conducted.program.json("models", "history")[-1]

@@ -51,6 +51,8 @@ def up(with_prefect: WithPrefect = False, as_json: AsJson = False) -> None:
     told = partial(typer.echo, err=True)
     settings = stack.up(settings_module.load(), told, with_prefect=with_prefect)
     _show_status(stack.status(settings), settings.home, as_json)
+    if with_prefect:
+        told(f"Prefect's pages: {settings.prefect.pages}; their login is in {settings.prefect.auth_file}.")
 
 
 def down(as_json: AsJson = False) -> None:

@@ -15,28 +15,27 @@ from pathlib import Path
 from streamflow import log
 from streamflow import settings as settings_module
 from streamflow.errors import StreamFlowError, UsageError
-from streamflow.settings import PrefectSettings, Settings
+from streamflow.settings import PrefectSettings
 
 PAUSED = 75
 """Exit code of a run that waits for an approval."""
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def environment(home: Path, prefect: PrefectSettings) -> dict[str, str]:
     """Prefect's own settings, as environment variables. Variables that are set already keep their value."""
-    home = settings.home.expanduser().resolve() / "prefect"
     wanted = {
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": settings.prefect.api_url,
+        "PREFECT_HOME": str(home.expanduser().resolve() / "prefect"),
+        "PREFECT_API_URL": prefect.api_url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         # A server that is started again is away for a minute.
         "PREFECT_CLIENT_MAX_RETRIES": "10",
         "PREFECT_LOGGING_LEVEL": "INFO",
     }
-    if settings.prefect.auth:
-        wanted["PREFECT_API_AUTH_STRING"] = settings.prefect.auth
+    if prefect.auth:
+        wanted["PREFECT_API_AUTH_STRING"] = prefect.auth
     return {name: os.environ.get(name, value) for name, value in wanted.items()} | {
-        "PREFECT_API_URL": settings.prefect.api_url
+        "PREFECT_API_URL": prefect.api_url
     }
 
 
@@ -60,7 +59,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = settings_module.load()
         # Before Prefect is imported, which reads them once.
-        os.environ |= environment(settings)
+        os.environ |= environment(settings.home, settings.prefect)
         if arguments == ["server"]:
             os.environ |= server_environment(settings.prefect)
             program = str(Path(sys.executable).with_name("prefect"))
@@ -69,7 +68,7 @@ def main(arguments: list[str]) -> int:
             log.configure(settings.log)
             from streamflow.flows.serve import serve
 
-            serve(settings)
+            serve(settings.home, settings.prefect)
             return 0
         if len(arguments) == 4 and arguments[0] == "run":
             from streamflow.flows import ask

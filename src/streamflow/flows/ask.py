@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State, StateType
@@ -53,6 +54,22 @@ async def _run(
     tell: Callable[[str], None],
 ) -> str:
     await reachable()
+    try:
+        return await _asked(deployment, parameters, pages, timeout_seconds, tell)
+    except httpx.HTTPError as error:
+        raise DependencyDown(
+            f"Prefect's server does not answer any more: {type(error).__name__}.",
+            hint="A run that was started goes on once it does.",
+        ) from error
+
+
+async def _asked(
+    deployment: str,
+    parameters: dict[str, Any],
+    pages: str,
+    timeout_seconds: float,
+    tell: Callable[[str], None],
+) -> str:
     async with get_client() as client:
         try:
             found = await client.read_deployment_by_name(deployment)

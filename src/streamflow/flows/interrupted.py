@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 
 from prefect.client.orchestration import PrefectClient
@@ -19,6 +19,7 @@ from prefect.client.schemas.filters import (
     TaskRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Crashed, Scheduled
 
 from streamflow import log
@@ -61,6 +62,38 @@ async def take_over(
         await client.set_flow_run_state(run.id, state, force=True)
         log.get(__name__).warning("a flow run lost its process", flow_run=run.name, state=state.name)
     return [run.name for run in lost]
+
+
+async def drop_missed(client: PrefectClient, deployments: Collection[object]) -> list[str]:
+    """Cancel the scheduled runs that were missed while nobody conducted, but for the newest, which catches up.
+
+    Returns:
+        The names of the cancelled runs.
+    """
+    names = []
+    for deployment in deployments:
+        runs = await client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+            ),
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment])),
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        )
+        for run in missed(runs, datetime.now(UTC)):
+            why = "Missed; a newer run does what was due."
+            await client.set_flow_run_state(run.id, Cancelled(message=why), force=True)
+            names.append(run.name)
+    return names
+
+
+def missed(runs: Iterable[FlowRun], now: datetime) -> list[FlowRun]:
+    """Runs that the schedule made and whose time has passed, but for the newest. Pure."""
+    passed = [
+        run
+        for run in runs
+        if run.auto_scheduled and run.expected_start_time and run.expected_start_time < now
+    ]
+    return sorted(passed, key=lambda run: run.expected_start_time)[:-1]
 
 
 async def _close_parts(client: PrefectClient, run: FlowRun) -> None:

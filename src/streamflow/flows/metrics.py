@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
+from streamflow.errors import UsageError
+
 REGISTRY = CollectorRegistry()
 LAST_LOOK = Gauge(
     "streamflow_conductor_last_look_timestamp_seconds",
@@ -18,5 +20,15 @@ TAKEN_OVER = Counter(
 
 
 def serve(port: int) -> None:
-    """Serve the metrics on a TCP port, from a thread."""
-    start_http_server(port, registry=REGISTRY)
+    """Serve the metrics on a TCP port, from a thread.
+
+    Raises:
+        UsageError: The port is taken.
+    """
+    try:
+        start_http_server(port, registry=REGISTRY)
+    except OSError as error:
+        raise UsageError(
+            f"The conductor cannot serve its metrics at port {port}: {error.strerror}.",
+            hint="Does another conductor run here? If not, set STREAMFLOW_PREFECT__STATUS_PORT.",
+        ) from error

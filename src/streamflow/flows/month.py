@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from streamflow import settings as settings_module
 from streamflow.errors import NotFound, StreamFlowError
-from streamflow.flows import alive, approval, automations, form, kept, order, pages, places
+from streamflow.flows import alive, approval, automations, chosen, form, kept, order, pages
 from streamflow.flows.order import Declared
 from streamflow.flows.places import Place
 from streamflow.flows.said import Said
@@ -58,7 +58,7 @@ def month(as_of: date | None = None, *, ask: bool = True) -> None:
     """
     settings = settings_module.load()
     with alive.marked(settings.home, str(runtime.flow_run.id)):
-        _conduct(places.chosen(settings), settings.promotion.policy, as_of, ask=ask)
+        _conduct(chosen.place(settings.home, settings.prefect), settings.promotion.policy, as_of, ask=ask)
 
 
 def _conduct(place: Place, policy: str, as_of: date | None, *, ask: bool) -> None:
@@ -119,7 +119,8 @@ def _run(job: Declared, key: str, parameters: Mapping[str, str]) -> Said:
     root = UUID(str(runtime.flow_run.root_flow_run_id or runtime.flow_run.id))
     said = kept.find(root, key)
     if said is None:
-        said = _until_free(places.chosen(settings), job, f"{root}-{key}", parameters)
+        place = chosen.place(settings.home, settings.prefect)
+        said = _until_free(place, job, f"{root}-{key}", parameters)
         if said.outcome == "done":
             kept.keep(root, key, said)
             automations.told_month(list(said.facts.get("drops", ())) if job.name == INGEST else [])

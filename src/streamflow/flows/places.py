@@ -7,7 +7,6 @@ from typing import Protocol
 
 from streamflow.flows.order import Declared
 from streamflow.flows.said import Said
-from streamflow.settings import Settings
 
 Tell = Callable[[str], None]
 
@@ -29,14 +28,3 @@ class Place(Protocol):
             tell: Called with each line that the job logs.
         """
         ...
-
-
-def chosen(settings: Settings) -> Place:
-    """The place that `prefect.jobs_on` names."""
-    if settings.prefect.jobs_on == "kubernetes":
-        from streamflow.flows.kubernetes import Kubernetes
-
-        return Kubernetes(settings.prefect.release or None, settings.prefect.poll_seconds)
-    from streamflow.flows.machine import Machine
-
-    return Machine(settings.home, settings.prefect)

@@ -22,7 +22,7 @@ from streamflow.errors import DependencyDown
 from streamflow.flows import alive, automations, interrupted, metrics
 from streamflow.flows.backfill import backfill
 from streamflow.flows.month import month
-from streamflow.settings import Settings
+from streamflow.settings import PrefectSettings
 
 DEPLOYMENT = "streamflow"
 MONTH, BACKFILL = f"{month.name}/{DEPLOYMENT}", f"{backfill.name}/{DEPLOYMENT}"
@@ -32,21 +32,21 @@ _AT_ONCE = 2
 """Runs at once: while one month is conducted, another one waits for its jobs."""
 
 
-def serve(settings: Settings) -> None:
+def serve(home: Path, prefect: PrefectSettings) -> None:
     """Register the flows with Prefect's server and conduct their runs, until SIGTERM.
 
     While the server is away, wait for it.
     """
-    metrics.serve(settings.prefect.status_port)
-    asyncio.run(_serve(settings))
+    metrics.serve(prefect.status_port)
+    asyncio.run(_serve(home, prefect))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(home: Path, prefect: PrefectSettings) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     while not ended.is_set():
-        conducting = asyncio.ensure_future(_conduct(settings))
+        conducting = asyncio.ensure_future(_conduct(home, prefect))
         waiting = asyncio.ensure_future(ended.wait())
         await asyncio.wait({conducting, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -60,16 +60,18 @@ async def _serve(settings: Settings) -> None:
             await asyncio.gather(conducting, return_exceptions=True)
 
 
-async def _conduct(settings: Settings) -> None:
+async def _conduct(home: Path, prefect: PrefectSettings) -> None:
     await reachable()
     runner = Runner(
-        name=DEPLOYMENT, limit=_AT_ONCE, pause_on_shutdown=False, query_seconds=settings.prefect.poll_seconds
+        name=DEPLOYMENT, limit=_AT_ONCE, pause_on_shutdown=False, query_seconds=prefect.poll_seconds
     )
-    deployments = await _register(runner, settings.prefect.schedule)
-    await automations.arrange(settings.prefect.webhook, settings.prefect.overdue_days)
-    log.get(__name__).info("conducting", api=settings.prefect.api_url, deployments=[MONTH, BACKFILL])
+    deployments = await _register(runner, prefect.schedule)
+    await automations.arrange(prefect.webhook, prefect.overdue_days)
+    async with get_client() as client:
+        await interrupted.drop_missed(client, deployments)
+    log.get(__name__).info("conducting", api=prefect.api_url, deployments=[MONTH, BACKFILL])
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_look_for_interrupted(settings.home, deployments))
+        tasks.create_task(_look_for_interrupted(home, deployments))
         tasks.create_task(runner.start())
 
 

@@ -88,7 +88,10 @@ def run(settings: Settings, data: Path | None, *, once: bool, with_prefect: bool
             asked = _ask(settings, version, step)
             _show_addresses(settings, asked, time.monotonic() - started, step, once=once)
             if with_prefect:
-                say(f"\nPrefect, which conducts the jobs from now on: {settings.prefect.pages}")
+                login = settings.prefect.auth_file
+                say(
+                    f"\nPrefect, which conducts the jobs from now on: {settings.prefect.pages}, login in {login}"
+                )
             code = 0 if all(item.status == item.expected for item in asked) else 1
             if not once:
                 step("\nEverything runs until you press Ctrl-C.")

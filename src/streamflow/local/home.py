@@ -47,9 +47,14 @@ def erasure_key(home: Path) -> Path:
     return _secret(home / "erasure-key")
 
 
-def _secret(path: Path) -> Path:
+def prefect_login(home: Path) -> Path:
+    """File with the login of Prefect's server; generated on first use, because its API can have code run."""
+    return _secret(home / "prefect-login", "admin:")
+
+
+def _secret(path: Path, beginning: str = "") -> Path:
     if not path.is_file():
-        _write_private(path, secrets.token_urlsafe(32) + "\n")
+        _write_private(path, beginning + secrets.token_urlsafe(32) + "\n")
     return path
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from streamflow.errors import UsageError
+from streamflow.local import home as homes
 from streamflow.local import services
 from streamflow.local.home import LOOPBACK
 from streamflow.local.services import CONDUCTOR, PREFECT, Service
@@ -33,13 +34,14 @@ def interpreter(prefect: PrefectSettings) -> Path:
     return python
 
 
-def section(base: PrefectSettings, ports: Mapping[str, int]) -> dict[str, Any]:
+def section(base: PrefectSettings, home: Path, ports: Mapping[str, int]) -> dict[str, Any]:
     """The settings of Prefect in a stack that has these ports. Paths are absolute, for any working directory."""
     return {
         **base.model_dump(),
         "api_url": f"http://{LOOPBACK}:{ports[PREFECT]}/api",
         "server_port": ports[PREFECT],
         "status_port": ports[CONDUCTOR],
+        "auth_file": base.auth_file or homes.prefect_login(home),
         "python": base.python.expanduser().absolute(),
         "job_python": Path(sys.executable).absolute(),
         "jobs_folder": base.jobs_folder.expanduser().resolve(),
@@ -52,6 +54,7 @@ def addresses(prefect: PrefectSettings) -> dict[str, str]:
         "STREAMFLOW_PREFECT__API_URL": prefect.api_url,
         "STREAMFLOW_PREFECT__SERVER_PORT": str(prefect.server_port),
         "STREAMFLOW_PREFECT__STATUS_PORT": str(prefect.status_port),
+        "STREAMFLOW_PREFECT__AUTH_FILE": str(prefect.auth_file),
         "STREAMFLOW_PREFECT__PYTHON": str(prefect.python),
         "STREAMFLOW_PREFECT__JOB_PYTHON": str(prefect.job_python),
         "STREAMFLOW_PREFECT__JOBS_FOLDER": str(prefect.jobs_folder),

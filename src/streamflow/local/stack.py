@@ -89,7 +89,7 @@ def up(
         _clear(home)
         optional = OPTIONAL if with_prefect or _running(home, PREFECT) else ()
         ports = _choose_ports(home, base, (*NAMES, *optional), tell)
-        section = prefect.section(base.prefect, ports) if optional else base.prefect.model_dump()
+        section = prefect.section(base.prefect, home, ports) if optional else base.prefect.model_dump()
         settings = services.stack_settings(base, home, ports, homes.password(home), section)
         more = prefect.addresses(settings.prefect) if optional else {}
         homes.write_addresses(home, {**services.addresses(settings), **more})
