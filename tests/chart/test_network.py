@@ -126,7 +126,7 @@ def test_other_pods_reach_only_predict(target, reachable):
     ("target", "port"), [(name, own["metricsPort"]) for name, own in FACTS.items() if "metricsPort" in own]
 )
 def test_prometheus_in_its_namespace_scrapes_everything(target, port):
-    found = policies(configuration("default"))
+    found = policies(configuration("prefect"))
     assert open_between(found, "prometheus", target, port, namespace="monitoring")
 
 
