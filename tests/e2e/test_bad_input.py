@@ -57,7 +57,13 @@ POSTGRES, MLFLOW, PREDICT = (
 )
 CLUSTER = ("No cluster is configured", "KUBECONFIG", 4)
 
+PREFECT = ("there is no interpreter", "make prefect", 2, ("STREAMFLOW_PREFECT__PYTHON=/nowhere/python",))
+
 WITHOUT_A_STACK = [
+    Case("flows serve", *PREFECT),
+    Case("flows run", *PREFECT),
+    Case("flows backfill 2024-01-31 2024-02-29", *PREFECT),
+    Case("up --prefect", *PREFECT),
     Case("status", "postgres", "streamflow up", 4),
     Case("doctor", "PostgreSQL", "streamflow up", 1),
     Case("ingest DROP --as-of 2024-01-31", *POSTGRES),
@@ -106,7 +112,7 @@ WITHOUT_A_STACK = [
     Case("jobs logs train", *CLUSTER),
     Case("jobs exec train", "PostgreSQL at 127.0.0.1:9", "Check that the server is up", 4),
 ]
-NEEDS_NO_STACK = {"up", "down", "demo", "simulate", "keys new", "db roles", "settings show"} | {
+NEEDS_NO_STACK = {"down", "demo", "simulate", "keys new", "db roles", "settings show"} | {
     f"serve {server}" for server in ("predict", "mlflow", "feast", "registrar", "exporter")
 }
 
@@ -114,6 +120,8 @@ WRONG_ARGUMENTS = [
     Case("nonsense", "nonsense", TRY, 2),
     Case("--nonsense", "--nonsense", TRY, 2),
     Case("ingest", "DIR", "--all", 2),
+    Case("flows run --as-of yesterday", "yesterday", "2024-01-31", 2),
+    Case("flows backfill 2024-01-31", "LAST", TRY, 2),
     Case("ingest DROP", "the date of the drop", "--as-of 2024-01-31", 2),
     Case("ingest DROP --as-of 2024-02-31", "2024-02-31", "like 2024-01-31", 2),
     Case("ingest DROP --all --as-of 2024-01-31", "--as-of", "not with --all", 2),
