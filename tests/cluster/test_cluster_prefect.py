@@ -7,6 +7,7 @@ import re
 
 import pytest
 from kubernetes_cli import FACTS, ask, run, wait_for
+from test_cluster_network import PROBE
 
 MONTH = ("ingest", "materialize", "train", "score", "monitor")
 PORT = FACTS["prefect"]["port"]
@@ -72,6 +73,23 @@ def test_the_server_owns_its_database_with_the_extension_and_keeps_within_its_co
     )
     assert owner == "streamflow_prefect"
     assert 0 < int(used) <= 8
+
+
+@pytest.mark.parametrize(
+    ("source", "reached"),
+    [("conductor", {"prefect"}), ("prefect", {"postgresql"}), ("mlflow", {"postgresql"})],
+)
+def test_each_reaches_what_it_needs_and_nothing_else(conducted, source, reached):
+    targets = {}
+    for pod in conducted.pods():
+        component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        if component in ("postgresql", "prefect", "mlflow", "registrar", "predict"):
+            own = FACTS[component]
+            targets[component] = (pod["status"]["podIP"], own.get("port", own.get("metricsPort")))
+    assert len(targets) == 5
+    python = ["exec", f"deployment/{conducted.name}-{source}", "--", "python", "-c", PROBE]
+    out = conducted.kubectl(*python, json.dumps(targets), json.dumps(sorted(reached)), source)
+    assert set(json.loads(out)) == reached
 
 
 def account(release):
