@@ -15,7 +15,7 @@
 
 {{- /*
 Variables of the rules, as expressions in CEL. The rules are asked for each CronJob of the release (`params`) and must hold for all,
-so they hold at once for a CronJob of another job (`other`). To CEL, objects are maps whose keys can be gone through: what a later
+so they hold at once for a CronJob of another job (`other`). As `dyn`, objects are maps whose keys can be gone through: what a later
 version of Kubernetes adds to them is compared too.
 */ -}}
 {{- define "streamflow.conductorVariables" -}}
@@ -24,10 +24,10 @@ version of Kubernetes adds to them is compared too.
 - name: other
   expression: >-
     !variables.labelled || object.metadata.labels['streamflow.io/job'] != params.metadata.labels['streamflow.io/job']
-- {name: job, expression: object.spec}
-- {name: wanted, expression: params.spec.jobTemplate.spec}
-- {name: pod, expression: object.spec.template}
-- {name: wantedPod, expression: params.spec.jobTemplate.spec.template}
+- {name: job, expression: dyn(object.spec)}
+- {name: wanted, expression: dyn(params.spec.jobTemplate.spec)}
+- {name: pod, expression: dyn(object.spec.template)}
+- {name: wantedPod, expression: dyn(params.spec.jobTemplate.spec.template)}
 - name: defaults
   expression: >-
     {'completions': dyn(1), 'parallelism': dyn(1), 'completionMode': dyn('NonIndexed'), 'suspend': dyn(false),
