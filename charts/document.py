@@ -33,6 +33,8 @@ TAKES_POD_KEYS = (
     "feast",
     "predict",
     "registrar",
+    "prefect.server",
+    "prefect.conductor",
     "exporter",
     "jobDefaults",
     "demo",
@@ -134,8 +136,11 @@ def schema(knobs: list[Knob]) -> dict[str, Any]:
     }
     properties = {knob.path[-1]: _schema_of(knob) for knob in knobs}
     for component in TAKES_POD_KEYS:
-        own = properties[component]["properties"]
-        properties[component]["properties"] = own | {k: v for k, v in overrides.items() if k not in own}
+        block = {"properties": properties}
+        for key in component.split("."):
+            block = block["properties"][key]
+        own = block["properties"]
+        block["properties"] = own | {k: v for k, v in overrides.items() if k not in own}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Values of the chart streamflow; generated from values.yaml by charts/document.py",

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build both images: streamflow/predict and streamflow/platform, tagged TAG (default: the package's version).
+# Build the images streamflow/predict, streamflow/platform and streamflow/prefect, tagged TAG (default: the package's version).
 # PYTHON_IMAGE sets another base image, DOCKER another client (podman works).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,9 +9,10 @@ tag=${TAG:-$(sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml | head -n 1)}
 commit=${COMMIT:-$(git rev-parse HEAD 2>/dev/null || true)}
 base=${PYTHON_IMAGE:-python:3.13-slim-trixie}
 
-for name in predict platform; do
-  "$docker" build --file "images/$name/Dockerfile" --tag "streamflow/$name:$tag" \
+names=(streamflow/predict streamflow/platform streamflow/prefect)
+for name in "${names[@]}"; do
+  "$docker" build --file "images/${name#*/}/Dockerfile" --tag "$name:$tag" \
     --build-arg "PYTHON_IMAGE=$base" --build-arg "COMMIT=$commit" .
 done
-"$docker" image inspect --format '{{index .RepoTags 0}} {{.Size}}' "streamflow/predict:$tag" "streamflow/platform:$tag" |
+"$docker" image inspect --format '{{index .RepoTags 0}} {{.Size}}' "${names[@]/%/:$tag}" |
   awk '{printf "%s  %.0f MB\n", $1, $2 / 1e6}'

@@ -1,7 +1,7 @@
 # Images and the local cluster. CLUSTER names it, TAG the images; see cluster.sh for CLUSTER_TOOL.
 .PHONY: images cluster-up load install cluster-down test-cluster
 
-images: $(READY) ## Build both images (TAG=…, PYTHON_IMAGE=… sets another base image), and list their components in dist/
+images: $(READY) ## Build the three images (TAG=…, PYTHON_IMAGE=… sets another base image), and list their components in dist/
 	@images/build.sh
 	@$(BIN)/python images/sbom.py
 

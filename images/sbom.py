@@ -31,7 +31,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("predict", "platform")
+NAMES = ("predict", "platform", "prefect")
 ASK = """
 import importlib.metadata, json, os, platform, subprocess, sys
 release = platform.freedesktop_os_release() if os.path.exists("/etc/os-release") else {}

@@ -26,6 +26,7 @@ EXISTING = (
     "mlflow.auth.existingSecret=accounts",
     "erasure.existingSecret=erasure",
     "registrar.signing.existingSecret=signing-key",
+    "prefect.auth.existingSecret=prefect-login",
 )
 
 
@@ -110,6 +111,8 @@ def parsed(text: str) -> list[dict]:
 CONFIGURATIONS = {
     "default": {"values": ("ci/existing-secrets.yaml",)},
     "small": {"values": ("ci/existing-secrets.yaml", "ci/small.yaml")},
+    "prefect": {"values": ("ci/existing-secrets.yaml", "ci/small.yaml", "ci/prefect.yaml")},
+    "prefect-elsewhere": {"values": ("ci/existing-secrets.yaml", "ci/prefect-elsewhere.yaml")},
     "external-postgres": {"values": ("ci/external-postgres.yaml",)},
     "every-knob": {"values": ("ci/every-knob.yaml",)},
     "cloudnative-pg": {"values": ("examples/cloudnative-pg.yaml",)},

@@ -21,7 +21,8 @@ OF_ABSENCE = {"ExporterDown", "PredictUnreachable", "RegistrarStalled"}
 
 
 def rendered(*sets):
-    rules = [o for o in render("metrics.prometheusRule.enabled=true", *sets) if o["kind"] == "PrometheusRule"]
+    wanted = ("metrics.prometheusRule.enabled=true", "prefect.enabled=true", *sets)
+    rules = [o for o in render(*wanted) if o["kind"] == "PrometheusRule"]
     return rules[0]["spec"]["groups"]
 
 
@@ -57,7 +58,7 @@ def test_every_rendered_alert_is_limited_to_its_namespace_and_release():
         selectors = re.findall(r"\b(?:streamflow|http|kubelet)_\w+|\bup\b", rule["expr"])
         scoped = re.findall(
             r"(?:\b(?:streamflow|http|kubelet)_\w+|\bup)\{namespace=\"churn\", "
-            r"(?:pod=~\"streamflow-(?:predict|exporter|registrar)-\.\*\"|persistentvolumeclaim=~\"[a-z|-]+\")",
+            r"(?:pod=~\"streamflow-(?:predict|exporter|registrar|conductor)-\.\*\"|persistentvolumeclaim=~\"[a-z|-]+\")",
             rule["expr"],
         )
         assert len(selectors) == len(scoped) > 0, rule["alert"]
@@ -90,6 +91,11 @@ def test_without_the_exporter_no_alert_uses_its_metrics():
     assert "ExporterDown" not in names
 
 
+def test_without_prefect_no_alert_is_about_the_conductor():
+    names = {rule["alert"] for rule in rendered("prefect.enabled=false")[0]["rules"]}
+    assert names == set(ALERTS) - {"ConductorStalled"}
+
+
 def test_the_exporter_gets_the_names_of_scheduled_jobs():
     deployment = next(
         o
@@ -98,6 +104,24 @@ def test_the_exporter_gets_the_names_of_scheduled_jobs():
     )
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["--jobs", "audit,backup,ingest,materialize,monitor,parity,retention"]
+
+
+def exporters_jobs(*sets):
+    deployment = next(
+        o
+        for o in render(*sets)
+        if o["metadata"]["name"] == "streamflow-exporter" and o["kind"] == "Deployment"
+    )
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    return container["args"][1].split(",")
+
+
+def test_jobs_that_prefect_starts_are_missed_like_those_with_schedules():
+    """So JobNotRun fires for a conductor that conducts nothing."""
+    conducted = {"ingest", "materialize", "train", "score", "monitor"}
+    assert exporters_jobs("prefect.enabled=true") == exporters_jobs()
+    assert set(exporters_jobs("prefect.enabled=true", "prefect.schedule=")) == {*exporters_jobs()} - conducted
+    assert exporters_jobs("prefect.enabled=true", "prefect.cronJobs=scheduled") == exporters_jobs()
 
 
 def test_prometheus_accepts_every_rule(tmp_path):

@@ -11,6 +11,7 @@ from render import (
     CHART,
     CONFIGURATIONS,
     EXISTING,
+    FACTS,
     ROOT,
     configuration,
     containers,
@@ -134,14 +135,17 @@ POD_KEYS = {
 PODS = {
     "postgresql": "StatefulSet", "mlflow": "Deployment", "feast": "Deployment", "predict": "Deployment",
     "registrar": "Deployment", "exporter": "Deployment", "migrate": "Job", "demo": "Job", "test": "Pod",
-    "train": "CronJob",
+    "prefect": "Deployment", "conductor": "Deployment", "train": "CronJob",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("component", PODS)
 def test_every_key_of_pods_has_an_effect_on_every_component(component):
-    values = {component: POD_KEYS} if component != "train" else {"jobs": {"train": POD_KEYS}}
-    objects = render("demo.enabled=true", given=json.dumps(values))
+    values = POD_KEYS
+    knob = FACTS[component].get("values", component) if component in FACTS else f"jobs.{component}"
+    for key in reversed(knob.split(".")):
+        values = {key: values}
+    objects = render("demo.enabled=true", "prefect.enabled=true", given=json.dumps(values))
     ours = {"app.kubernetes.io/component": component}.items()
     [item] = [o for o in objects if o["kind"] == PODS[component] and ours <= o["metadata"]["labels"].items()]
     [template] = pod_specs([item]).values()
@@ -310,15 +314,18 @@ def test_every_server_keeps_the_configured_number_of_revisions():
 def test_the_charts_description_lists_the_images_that_it_installs():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     listed = {item["image"] for item in yaml.safe_load(chart["annotations"]["artifacthub.io/images"])}
-    assert listed == {c["image"] for t in pod_specs(configuration("small")).values() for c in containers(t)}
+    installed = pod_specs(configuration("prefect")).values()
+    assert listed == {c["image"] for template in installed for c in containers(template)}
 
 
 def test_images_come_from_the_configured_registry():
-    objects = render("global.imageRegistry=r.example.com", "images.platform.digest=sha256:" + "a" * 64)
+    images = ("global.imageRegistry=r.example.com", "images.platform.digest=sha256:" + "a" * 64)
+    objects = render(*images, "prefect.enabled=true")
     images = {c["image"] for template in pod_specs(objects).values() for c in containers(template)}
     assert images == {
         "r.example.com/streamflow/predict:0.1.0",
         "r.example.com/streamflow/platform@sha256:" + "a" * 64,
+        "r.example.com/streamflow/prefect:0.1.0",
         "r.example.com/postgres:17",
     }
 

@@ -8,6 +8,7 @@ import yaml
 from render import CHART, FACTS, JOBS, ROOT, RefusedError, containers, pod_specs, render
 
 from streamflow.cli import serve
+from streamflow.schema import prefect_database
 from streamflow.schema.roles import LOGINS
 from streamflow.settings import Settings
 
@@ -50,17 +51,20 @@ def test_processes_listen_on_the_same_ports_without_the_chart():
     assert Settings().predict.port == FACTS["predict"]["port"]
     assert Settings().promotion.registrar_port == FACTS["registrar"]["metricsPort"]
     assert Settings().promotion.api_port == FACTS["registrar"]["apiPort"]
+    assert Settings().prefect.server_port == FACTS["prefect"]["port"]
+    assert f":{FACTS['prefect']['port']}/" in Settings().prefect.api_url
+    assert Settings().prefect.status_port == FACTS["conductor"]["metricsPort"]
 
 
 def test_every_component_and_job_logs_in_as_a_role_that_the_database_has():
     """Conversely, every role is used: migrations log in as the owner."""
     used = {own["databaseRole"] for own in (*FACTS.values(), *JOBS.values()) if "databaseRole" in own}
-    assert used | {"owner"} == {*LOGINS, "admin"}
+    assert used | {"owner"} == {*LOGINS, "admin", prefect_database.ROLE}
 
 
 @pytest.mark.parametrize("name", [name for name, own in FACTS.items() if "databaseRole" in own])
 def test_a_pod_gets_the_password_of_its_role(name):
-    objects = render("demo.enabled=true", "database.rolePrefix=x_")
+    objects = render("demo.enabled=true", "prefect.enabled=true", "database.rolePrefix=x_")
     [template] = [
         template
         for template in pod_specs(objects).values()
@@ -77,7 +81,7 @@ def test_a_pod_gets_the_password_of_its_role(name):
 
 @pytest.mark.parametrize("name", [name for name, own in FACTS.items() if "port" in own])
 def test_a_server_opens_its_ports_and_annotates_its_metrics_port(name):
-    objects = render()
+    objects = render("prefect.enabled=true")
     [template] = [
         template
         for template in pod_specs(objects).values()
@@ -103,6 +107,8 @@ def test_the_budget_of_connections_counts_every_pool():
     assert render(*sets, "postgresql.maxConnections=268")
     with pytest.raises(RefusedError, match=r"214 connections"):
         render(*sets, "postgresql.maxConnections=267")
+    with pytest.raises(RefusedError, match=r"221 connections .*prefect 7"):
+        render(*sets, "prefect.enabled=true", "prefect.server.poolSize=7", "postgresql.maxConnections=267")
 
 
 @pytest.mark.fault("F8")

@@ -1,12 +1,14 @@
 """Dockerfiles, Skaffold configuration and chart package, without building anything."""
 
+import os
 import re
+import subprocess
 
 import pytest
 import yaml
 from render import ROOT, program
 
-IMAGES = ("predict", "platform")
+IMAGES = ("predict", "platform", "prefect")
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -47,8 +49,24 @@ def test_skaffold_builds_what_the_chart_installs():
     assert all((ROOT / file).is_file() for file in release["valuesFiles"])
 
 
+@pytest.mark.parametrize("built", [True, False])
+def test_a_cluster_gets_the_image_of_prefect_only_if_it_was_built(built, tmp_path):
+    """No install without Prefect needs it."""
+    for name, script in (("docker", f"exit {int(not built)}"), ("tool", 'echo "$@"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        [ROOT / "images" / "cluster.sh", "load"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "CLUSTER_TOOL": str(tmp_path / "tool"), "TAG": "t1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    loaded = ["streamflow/predict:t1", "streamflow/platform:t1", *["streamflow/prefect:t1"] * built]
+    assert done.stdout.split() == ["load", *loaded, "postgres:17"]
+
+
 def test_the_packaged_chart_contains_real_files_and_renders_the_same(tmp_path):
-    import subprocess
     import tarfile
 
     from render import CHART, EXISTING, NAMESPACE, RELEASE, render_text
@@ -72,8 +90,6 @@ def test_the_packaged_chart_contains_real_files_and_renders_the_same(tmp_path):
 
 
 def test_helm_lint_is_clean():
-    import subprocess
-
     from render import CHART, EXISTING
 
     done = subprocess.run(

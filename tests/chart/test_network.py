@@ -16,6 +16,8 @@ MAY_CONNECT = {
     "feast": {"postgresql"},
     "predict": {"postgresql"},
     "registrar": {"postgresql", "mlflow"},
+    "prefect": {"postgresql"},
+    "conductor": {"prefect"},
     "exporter": {"postgresql"},
     "migrate": {"postgresql"},
     "test": {"postgresql", "predict"},
@@ -85,7 +87,7 @@ def policies(objects):
 
 
 def test_the_policies_allow_exactly_the_intended_connections():
-    found = policies(configuration("small"))
+    found = policies(configuration("prefect"))
     allowed = {
         source: {
             target
@@ -110,10 +112,13 @@ def test_every_pod_is_under_the_default_deny():
 
 @pytest.mark.parametrize(
     ("target", "reachable"),
-    [("predict", True), ("mlflow", False), ("postgresql", False), ("feast", False), ("exporter", False)],
+    [
+        *[("predict", True), ("mlflow", False), ("postgresql", False), ("feast", False), ("exporter", False)],
+        ("prefect", False),
+    ],
 )
 def test_other_pods_reach_only_predict(target, reachable):
-    found = policies(configuration("default"))
+    found = policies(configuration("prefect"))
     assert open_between(found, "stranger", target, PORTS[target], namespace="elsewhere") is reachable
 
 
@@ -121,7 +126,7 @@ def test_other_pods_reach_only_predict(target, reachable):
     ("target", "port"), [(name, own["metricsPort"]) for name, own in FACTS.items() if "metricsPort" in own]
 )
 def test_prometheus_in_its_namespace_scrapes_everything(target, port):
-    found = policies(configuration("default"))
+    found = policies(configuration("prefect"))
     assert open_between(found, "prometheus", target, port, namespace="monitoring")
 
 
@@ -187,10 +192,11 @@ def test_requests_for_promotions_are_let_in_as_the_knobs_say_and_no_others(sets,
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_every_component_accepts_extra_ingress_and_egress_rules(component):
-    block = component if component in ("demo", "test", "migrate", *PORTS) else f"jobs.{component}"
+    block = FACTS[component].get("values", component) if component in FACTS else f"jobs.{component}"
     knob = f"{block}.networkPolicy"
     objects = render(
         "demo.enabled=true",
+        "prefect.enabled=true",
         "predict.networkPolicy.allowExternal=false",
         f"{knob}.extraEgress[0].ports[0].port=9000",
         f"{knob}.extraIngress[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=mesh",

@@ -50,11 +50,17 @@ BUNDLED = {
     "ServiceAccount postgresql",
     "NetworkPolicy postgresql",
 }
+CONDUCTOR = {
+    *("Deployment conductor", "Service conductor", "ServiceAccount conductor", "NetworkPolicy conductor"),
+    *("Role conductor", "RoleBinding conductor"),
+}
+POLICY = {"ValidatingAdmissionPolicy conductor.churn", "ValidatingAdmissionPolicyBinding conductor.churn"}
+PREFECT = {f"{kind} prefect" for kind in ("Deployment", "Service", "ServiceAccount", "NetworkPolicy")}
 EVERY_KNOB = (
-    (DEFAULT | DEMO)
-    - {f"{kind} score" for kind in ("CronJob", "ServiceAccount", "NetworkPolicy")}
+    (DEFAULT | DEMO | CONDUCTOR | POLICY | PREFECT)
+    - {f"{kind} parity" for kind in ("CronJob", "ServiceAccount", "NetworkPolicy")}
     - {"PersistentVolumeClaim mlflow", "PersistentVolumeClaim drops", "ServiceAccount predict"}
-    | every("ServiceMonitor", ("mlflow", "feast", "predict", "registrar", "exporter"))
+    | every("ServiceMonitor", ("mlflow", "feast", "predict", "registrar", "conductor", "exporter"))
     | {"PrometheusRule alerts", "ConfigMap dashboard", "Ingress predict", "HTTPRoute predict"}
     | {"Certificate postgresql", "ConfigMap postgresql"}
     | {"ConfigMap streamflow-extra"}
@@ -67,6 +73,8 @@ EVERY_KNOB = (
         ("default", "streamflow-", DEFAULT),
         ("small", "streamflow-", DEFAULT | DEMO),
         ("external-postgres", "streamflow-", DEFAULT - BUNDLED),
+        ("prefect", "streamflow-", DEFAULT | DEMO | CONDUCTOR | POLICY | PREFECT),
+        ("prefect-elsewhere", "streamflow-", DEFAULT | CONDUCTOR),
         ("every-knob", "everything-", EVERY_KNOB),
     ],
 )

@@ -124,6 +124,30 @@ MISTAKES = {
         ["predict.terminationGracePeriodSeconds", "settings.predict.drainSeconds"],
     ),
     "a job that does not exist": (["jobs.trian.suspend=true"], ["jobs.trian", "train"]),
+    "a schedule beside that of Prefect": (
+        ["prefect.enabled=true", "jobs.train.suspend=false"],
+        ["jobs.train.suspend=false", "prefect.cronJobs=scheduled"],
+    ),
+    "a month that lacks a job": (
+        ["prefect.enabled=true", "jobs.score.enabled=false"],
+        ["jobs.score.enabled=false", "prefect.enabled=false"],
+    ),
+    "a Prefect that nothing uses": (
+        ["prefect.apiUrl=https://prefect.example.com/api"],
+        ["prefect.apiUrl", "prefect.enabled=true"],
+    ),
+    "one database for Prefect and MLflow": (
+        ["prefect.enabled=true", "database.prefectName=mlflow"],
+        ["database.prefectName=mlflow"],
+    ),
+    "no login of Prefect": (
+        ["prefect.enabled=true", "prefect.auth.existingSecret="],
+        ["prefect.auth.existingSecret", "prefect.auth.enabled=false"],
+    ),
+    "no generated login of Prefect": (
+        ["prefect.enabled=true", "prefect.auth.existingSecret=", "secrets.generate=never"],
+        ["prefect.auth.existingSecret", "auth-string"],
+    ),
     "drops in two places": (
         ["drops.url=s3://bucket/drops", "drops.persistence.existingClaim=drops"],
         ["drops.url", "drops.persistence.existingClaim"],
@@ -161,6 +185,14 @@ MISTAKES = {
     "an invalid access mode": (
         ["drops.persistence.accessModes[0]=RWX"],
         ["/drops/persistence/accessModes/0", "ReadWriteMany"],
+    ),
+    "an address of Prefect that is not that of its API": (
+        ["prefect.enabled=true", "prefect.apiUrl=https://prefect.example.com"],
+        ["/prefect/apiUrl"],
+    ),
+    "a schedule of Prefect that is none": (
+        ["prefect.enabled=true", "prefect.schedule=@never"],
+        ["/prefect/schedule"],
     ),
     "a knob that does not exist": (["predict.replicas=3"], ["/predict", "replicas"]),
     "a wrong type": (

@@ -42,12 +42,14 @@ def projects_a_token(volume):
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_only_the_registrar_mounts_a_token(name):
+def test_only_the_registrar_and_the_conductor_mount_a_token(name):
     given = {
-        where for where, template in pods(name) if any(map(projects_a_token, template["spec"]["volumes"]))
+        where.rpartition("-")[2]
+        for where, template in pods(name)
+        if any(map(projects_a_token, template["spec"]["volumes"]))
     }
-    assert all("registrar" in where for where in given)
-    assert len(given) == 1
+    conducted = {"conductor"} if name in ("prefect", "prefect-elsewhere", "every-knob") else set()
+    assert given == {"registrar"} | conducted
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name != "every-knob"])
@@ -124,16 +126,18 @@ def test_no_secret_is_in_an_environment_variable_or_a_config_map(name):
                 assert "secretKeyRef" not in str(variable), (where, variable["name"])
 
 
-@pytest.mark.parametrize("name", ["default", "external-postgres"])
+@pytest.mark.parametrize("name", ["default", "external-postgres", "prefect"])
 def test_each_component_gets_only_the_password_of_its_role(name):
     for where, template in pods(name):
+        if "conductor" in where or "demo" in where:
+            continue
         authority = [{"key": "ca.crt", "path": "ca.crt"}]
         mounted = [v["secret"] for v in template["spec"]["volumes"] if "secret" in v]
         secrets = [
             secret
             for secret in mounted
             if secret.get("items") != authority
-            and not re.search("accounts|erasure|signing", secret["secretName"])
+            and not re.search("accounts|erasure|signing|login", secret["secretName"])
         ]
         # These two log in as the administrator.
         if "migrate" in where or "restore" in where:

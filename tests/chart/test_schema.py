@@ -39,6 +39,7 @@ DERIVED = {
     "database.password",
     "database.password_file",
     "database.port",
+    "database.prefect_name",
     "database.role_prefix",
     "database.sslmode",
     "database.user",
@@ -127,7 +128,7 @@ def test_every_list_states_the_type_of_its_items():
 
 
 def test_the_number_of_knobs_is_within_bounds():
-    assert 150 <= len(LEAVES) <= 290
+    assert 150 <= len(LEAVES) <= 310
 
 
 @pytest.mark.parametrize(

@@ -68,11 +68,14 @@ def cluster(answers, tmp_path):
             server.shutdown()
 
 
-def rendered(kubeconfig):
+GENERATED = ("streamflow-database", "streamflow-erasure", "streamflow-mlflow", "streamflow-registrar")
+
+
+def rendered(kubeconfig, *more, names=GENERATED):
     """Render the chart as an installation does, with lookups in a cluster; return the passwords."""
     seeing = ("--dry-run=server", "--kubeconfig", kubeconfig)
     done = subprocess.run(
-        [program("helm"), "template", RELEASE, str(CHART), "--namespace", NAMESPACE, *seeing],
+        [program("helm"), "template", RELEASE, str(CHART), "--namespace", NAMESPACE, *seeing, *more],
         capture_output=True,
         text=True,
         check=False,
@@ -81,7 +84,7 @@ def rendered(kubeconfig):
     assert done.returncode == 0, done.stderr
     return {
         key: base64.b64decode(value).decode()
-        for name in ("streamflow-database", "streamflow-erasure", "streamflow-mlflow", "streamflow-registrar")
+        for name in names
         for key, value in pick(parsed(done.stdout), "Secret", name)["data"].items()
     }
 
@@ -127,6 +130,17 @@ def test_an_upgrade_keeps_existing_passwords_and_lists_no_secrets(tmp_path):
     assert passwords["signing-key"] == "of-the-first-day"
     assert len(passwords["train-password"]) == 32
     assert set(asked) - set(DISCOVERY) == set(answers)
+
+
+def test_prefect_keeps_its_login_and_gets_a_password_of_the_database(tmp_path):
+    login = {"auth-string": base64.b64encode(b"ada:of-yesterday").decode()}
+    held = (200, {"kind": "Secret", "metadata": {"name": "streamflow-prefect"}, "data": login})
+    answers = {f"{SECRETS}/{name}": MISSING for name in GENERATED} | {SECRETS: NO_SECRETS}
+    names = (*GENERATED, "streamflow-prefect")
+    with cluster(answers | {f"{SECRETS}/streamflow-prefect": held}, tmp_path) as (_, config):
+        passwords = rendered(config, "--set=prefect.enabled=true", names=names)
+    assert passwords["auth-string"] == "ada:of-yesterday"
+    assert len(passwords["prefect-password"]) == 32
 
 
 def test_without_rights_to_read_secrets_the_render_fails_instead_of_generating_passwords(tmp_path):

@@ -7,11 +7,15 @@ import pytest
 from kubernetes_cli import FACTS, Release, wait_for
 from script_pod import script_pod
 
-PORTS = {name: own.get("port", own.get("metricsPort")) for name, own in FACTS.items()}
+# Those of Prefect are tried in test_cluster_prefect.py, with Prefect.
+INSTALLED = {name: own for name, own in FACTS.items() if "enabledBy" not in own}
+PORTS = {name: own.get("port", own.get("metricsPort")) for name, own in INSTALLED.items()}
 PORTS = {name: port for name, port in PORTS.items() if port}
 # Here connections are tried; tests/chart/test_network.py compares the policies with what is intended.
-SERVERS = {name: set(own["talksTo"]) for name, own in FACTS.items() if name in PORTS}
-JOBS = {name: set(own["talksTo"]) for name, own in (FACTS | kubernetes_cli.JOBS).items() if name not in PORTS}
+SERVERS = {name: set(own["talksTo"]) for name, own in INSTALLED.items() if name in PORTS}
+JOBS = {
+    name: set(own["talksTo"]) for name, own in (INSTALLED | kubernetes_cli.JOBS).items() if name not in PORTS
+}
 # Policies take effect on a new pod with a delay, so try until the result is as expected, at most a minute.
 PROBE = """
 import json, socket, sys, time

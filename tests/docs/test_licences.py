@@ -42,6 +42,7 @@ def test_every_lock_of_an_image_is_listed(licences):
     assert {path.stem for path in (ROOT / "images").iterdir() if path.is_dir()} <= set(licences.USES)
     assert uses["onnxruntime"] == "predict image"
     assert uses["mlflow"] == "platform image"
+    assert uses["prefect"] == "prefect image"
     assert uses["pytest"] == "development"
 
 

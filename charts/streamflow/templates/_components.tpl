@@ -11,9 +11,15 @@
 {{- /* Names of the installed components, without the jobs. */ -}}
 {{- define "streamflow.installed" -}}
 {{- $names := list -}}
+{{- $elsewhere := list -}}
+{{- if not (include "streamflow.ownMlflow" .) }}{{ $elsewhere = append $elsewhere "mlflow" }}{{ end -}}
+{{- if .Values.prefect.apiUrl }}{{ $elsewhere = append $elsewhere "prefect" }}{{ end -}}
 {{- range $name, $facts := include "streamflow.facts" . | fromYaml -}}
-{{-   $wanted := or (not $facts.optional) (get $.Values $name).enabled -}}
-{{-   if and $wanted (or (ne $name "mlflow") (include "streamflow.ownMlflow" $)) }}{{ $names = append $names $name }}{{ end -}}
+{{-   $enabled := "true" -}}
+{{-   if $facts.optional -}}
+{{-     $enabled = include "streamflow.knob" (dict "root" $ "path" ($facts.enabledBy | default (printf "%s.enabled" $name))) -}}
+{{-   end -}}
+{{-   if and (eq $enabled "true") (not (has $name $elsewhere)) }}{{ $names = append $names $name }}{{ end -}}
 {{- end -}}
 {{- toYaml $names -}}
 {{- end -}}
@@ -22,26 +28,39 @@
 {{- define "streamflow.components" -}}
 {{- $all := fromYaml (include "streamflow.jobs" .) -}}
 {{- range $name := include "streamflow.installed" . | fromYamlArray -}}
-{{-   $_ := set $all $name (get $.Values $name) -}}
+{{-   $_ := set $all $name (include "streamflow.valuesOf" (dict "root" $ "component" $name) | fromYaml) -}}
 {{- end -}}
 {{- toYaml $all -}}
 {{- end -}}
 
-{{- /* All installed jobs: name -> jobDefaults, overridden by jobs/NAME.yaml, then by the values in jobs.NAME. */ -}}
+{{- /* Values of a component. Arguments: root, component. */ -}}
+{{- define "streamflow.valuesOf" -}}
+{{- $value := .root.Values -}}
+{{- range splitList "." ((include "streamflow.factsOf" . | fromYaml).values | default .component) }}{{ $value = get $value . }}{{ end -}}
+{{- toYaml $value -}}
+{{- end -}}
+
+{{- /*
+All installed jobs: name -> jobDefaults, overridden by jobs/NAME.yaml, then by the values in jobs.NAME. `conducted` is set for those
+that Prefect starts by its schedule.
+*/ -}}
 {{- define "streamflow.jobs" -}}
 {{- $jobs := dict -}}
+{{- $conducted := include "streamflow.conducted" . | fromYamlArray -}}
 {{- range $path, $_ := .Files.Glob "jobs/*.yaml" -}}
 {{-   $name := base $path | trimSuffix ".yaml" -}}
 {{-   $spec := $.Files.Get $path | fromYaml -}}
 {{-   $own := get $.Values.jobs $name | default dict -}}
 {{-   $job := mergeOverwrite (deepCopy $.Values.jobDefaults) $spec $own -}}
-{{-   if or $.Values.jobDefaults.suspend $job.onDemand }}{{ $_ := set $job "suspend" true }}{{ end -}}
+{{-   $ours := has $name $conducted -}}
+{{-   if or $.Values.jobDefaults.suspend $job.onDemand $ours }}{{ $_ := set $job "suspend" true }}{{ end -}}
+{{-   if and $ours $.Values.prefect.schedule }}{{ $_ := set $job "conducted" true }}{{ end -}}
 {{-   if $job.enabled | default (not (hasKey $job "enabled")) }}{{ $_ := set $jobs $name $job }}{{ end -}}
 {{- end -}}
 {{- toYaml $jobs -}}
 {{- end -}}
 
-{{- /* Allowed connections: installed component or job -> the components, `objectStore` or `kubernetes`, that it may connect to. */ -}}
+{{- /* Allowed connections: installed component or job -> the components, `objectStore`, `webhook` or `kubernetes`, that it may connect to. */ -}}
 {{- define "streamflow.talks" -}}
 {{- $facts := include "streamflow.facts" . | fromYaml -}}
 {{- $talks := dict -}}
@@ -49,6 +68,7 @@
 {{-   $own := get $facts $name -}}
 {{-   $store := and $own.objectStore (include "streamflow.knob" (dict "root" $ "path" $own.objectStore)) -}}
 {{-   $targets := ternary (append $own.talksTo "objectStore") $own.talksTo (not (empty $store)) -}}
+{{-   if and $own.webhook (include "streamflow.knob" (dict "root" $ "path" $own.webhook)) }}{{ $targets = append $targets "webhook" }}{{ end -}}
 {{-   $api := and $own.kubernetes (eq (include "streamflow.knob" (dict "root" $ "path" $own.kubernetes)) "true") -}}
 {{-   $_ := set $talks $name (ternary (append $targets "kubernetes") $targets (not (empty $api))) -}}
 {{- end -}}
@@ -71,7 +91,7 @@
 {{- define "streamflow.connections" -}}
 {{- $facts := include "streamflow.facts" . | fromYaml -}}
 {{- range $name := include "streamflow.installed" . | fromYamlArray }}
-{{- $values := get $.Values $name }}
+{{- $values := include "streamflow.valuesOf" (dict "root" $ "component" $name) | fromYaml }}
 {{- with (get $facts $name).connections }}
 {{- $pods := $values.replicaCount | default 1 }}
 {{- if dig "autoscaling" "enabled" false $values }}{{ $pods = $values.autoscaling.maxReplicas }}{{ end }}

@@ -56,7 +56,7 @@ component without a port, the rule names no port and allows all. Arguments: root
   {{- end }}
 {{- end }}
 {{- range .targets }}
-{{- if eq . "objectStore" }}
+{{- if has . (list "objectStore" "webhook") }}
 - ports: [{port: 443}]
 {{- else if eq . "kubernetes" }}
 - ports: [{port: 443}, {port: 6443}]
@@ -73,15 +73,9 @@ component without a port, the rule names no port and allows all. Arguments: root
     {{- end }}
   {{- end }}
 {{- else if and (eq . "mlflow") (not (include "streamflow.ownMlflow" $.root)) }}
-{{- $external := $.root.Values.mlflow.external }}
-{{- $url := urlParse $external.url }}
-- ports: [{port: {{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) }}}]
-  {{- with $external.cidrs }}
-  to:
-    {{- range . }}
-    - ipBlock: {cidr: {{ . }}}
-    {{- end }}
-  {{- end }}
+{{- include "streamflow.egressElsewhere" $.root.Values.mlflow.external }}
+{{- else if and (eq . "prefect") (not (include "streamflow.ownPrefect" $.root)) }}
+{{- include "streamflow.egressElsewhere" (dict "url" $.root.Values.prefect.apiUrl "cidrs" $.root.Values.prefect.cidrs) }}
 {{- else }}
 - ports: [{port: {{ (get $facts .).port }}}]
   to:
@@ -91,4 +85,16 @@ component without a port, the rule names no port and allows all. Arguments: root
 {{- with .policy.extraEgress }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{- /* Egress rule to a server that the chart does not install. Arguments: url, cidrs. */ -}}
+{{- define "streamflow.egressElsewhere" }}
+{{- $url := urlParse .url }}
+- ports: [{port: {{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) }}}]
+  {{- with .cidrs }}
+  to:
+    {{- range . }}
+    - ipBlock: {cidr: {{ . }}}
+    {{- end }}
+  {{- end }}
 {{- end -}}

@@ -2,7 +2,7 @@
 Parts that all pods share. Unless their comment lists other arguments, the templates here and in _container.tpl take a
 pod's context, a dict of
   root        the chart's context            component   name of the component
-  values      the component's values         image       predict, platform or postgresql
+  values      the component's values         image       predict, platform, prefect or postgresql
   role        database role, if any          env         environment variables, name -> value
   volumes     name -> volume source          mounts      volume name -> path in the main container
   readOnly    volumes mounted read-only      metrics     metrics port, if any
@@ -90,4 +90,19 @@ volumes:
   {{- with $pod.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end -}}
+
+{{- /*
+Adds a token of its ServiceAccount to a pod's context, where clients of the Kubernetes API look for it; only the main container
+gets it. Arguments: context.
+*/ -}}
+{{- define "streamflow.withKubernetesToken" -}}
+{{- $context := .context -}}
+{{- $token := dict "projected" (dict "defaultMode" 0440 "sources" (list
+      (dict "serviceAccountToken" (dict "path" "token" "expirationSeconds" 3600))
+      (dict "configMap" (dict "name" "kube-root-ca.crt" "items" (list (dict "key" "ca.crt" "path" "ca.crt"))))
+      (dict "downwardAPI" (dict "items" (list (dict "path" "namespace" "fieldRef" (dict "apiVersion" "v1" "fieldPath" "metadata.namespace"))))))) -}}
+{{- $_ := set $context "mounts" (merge (dict "kubernetes" "/var/run/secrets/kubernetes.io/serviceaccount") ($context.mounts | default dict)) -}}
+{{- $_ := set $context "volumes" (merge (dict "kubernetes" $token) ($context.volumes | default dict)) -}}
+{{- $_ := set $context "readOnly" (append ($context.readOnly | default list) "kubernetes") -}}
 {{- end -}}

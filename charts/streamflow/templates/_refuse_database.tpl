@@ -52,6 +52,13 @@
 - "The chart is rendered without a cluster, so each render would generate new passwords of MLflow: name a Secret in mlflow.auth.existingSecret, or set mlflow.auth.enabled=false."
 {{- end }}
 {{- end }}
+{{- if and (include "streamflow.ownPrefect" .) .Values.prefect.auth.enabled (not .Values.prefect.auth.existingSecret) }}
+{{- if eq .Values.secrets.generate "never" }}
+- "secrets.generate is never and prefect.auth.existingSecret is empty: name a Secret in prefect.auth.existingSecret, with `user:password` under auth-string."
+{{- else if and (eq .Values.secrets.generate "auto") (not (include "streamflow.hasCluster" .)) }}
+- "The chart is rendered without a cluster, so each render would generate a new login of Prefect: name a Secret in prefect.auth.existingSecret, or set prefect.auth.enabled=false."
+{{- end }}
+{{- end }}
 {{- if and .Values.registrar.signing.enabled (not .Values.registrar.signing.existingSecret) }}
 {{- if eq .Values.secrets.generate "never" }}
 - "secrets.generate is never and registrar.signing.existingSecret is empty: name a Secret in registrar.signing.existingSecret, with a private Ed25519 key (PEM) under `signing-key`, or set registrar.signing.enabled=false."

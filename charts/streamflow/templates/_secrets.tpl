@@ -6,7 +6,9 @@
 {{- /* Roles with a password in that Secret: administrator, owner of the tables, and the roles of components and jobs. */ -}}
 {{- define "streamflow.databaseRoles" -}}
 {{- $roles := list "admin" "owner" -}}
-{{- range include "streamflow.facts" . | fromYaml }}{{ $roles = append $roles .databaseRole }}{{ end -}}
+{{- range $name, $facts := include "streamflow.facts" . | fromYaml -}}
+{{-   if or (ne $name "prefect") (include "streamflow.ownPrefect" $) }}{{ $roles = append $roles $facts.databaseRole }}{{ end -}}
+{{- end -}}
 {{- range $path, $_ := .Files.Glob "jobs/*.yaml" }}{{ $roles = append $roles ($.Files.Get $path | fromYaml).databaseRole }}{{ end -}}
 {{- compact $roles | uniq | toYaml -}}
 {{- end -}}

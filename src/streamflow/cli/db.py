@@ -14,9 +14,9 @@ from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import quote
 from streamflow.schema import migrate as migrations
+from streamflow.schema import prefect_database, swap
 from streamflow.schema import prepare as preparing
 from streamflow.schema import roles as role_table
-from streamflow.schema import swap
 from streamflow.settings import DatabaseSettings, Settings
 
 app = typer.Typer(no_args_is_help=True, help="The database: migrations, roles, readiness, clock.")
@@ -147,8 +147,19 @@ def show_roles(
         _ended(role_table.database_statements(plan, set())),
         [f"\\connect {quote(database.name)}"],
         _ended(role_table.schema_statements(plan)),
+        *([] if not database.prefect_name else _of_prefect(plan, database.prefect_name)),
     ):
         typer.echo("\n".join(lines))
+
+
+def _of_prefect(plan: role_table.Plan, name: str) -> list[list[str]]:
+    """SQL that an administrator runs for the database of Prefect's server. Pure."""
+    return [
+        ["-- The database of Prefect's server:"],
+        _ended(prefect_database.statements(plan, name, set(), set())),
+        [f"-- ALTER ROLE {plan.role(prefect_database.ROLE)} PASSWORD '...';"],
+        [f"\\connect {quote(name)}", f"{prefect_database.EXTENSION};"],
+    ]
 
 
 def _ended(statements: list[str]) -> list[str]:

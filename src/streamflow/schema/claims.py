@@ -39,9 +39,9 @@ def check(connection: sa.Connection, database: DatabaseSettings) -> None:
             raise Refused(
                 f"The {kind} '{name}' at {database.host}:{database.port} belongs to the install '{other}', not to"
                 f" '{database.install}'.",
-                hint="Give this install databases and roles of its own (database.name, database.mlflowName and"
-                f" database.rolePrefix of the chart). If it replaces '{other}', stop that one, and set"
-                f" database.install={other}.",
+                hint="Give this install databases and roles of its own (database.name, database.mlflowName,"
+                " database.prefectName and database.rolePrefix of the chart). If it replaces"
+                f" '{other}', stop that one, and set database.install={other}.",
             )
 
 
@@ -72,6 +72,5 @@ def _as_far_as_allowed() -> Iterator[None]:
 
 
 def _comments(connection: sa.Connection, database: DatabaseSettings) -> list[tuple[str, str, str | None]]:
-    return catalog.install_comments(
-        connection, [database.name, database.mlflow_name], database.role_prefix + roles.OWNER
-    )
+    names = [database.name, database.mlflow_name, *filter(None, [database.prefect_name])]
+    return catalog.install_comments(connection, names, database.role_prefix + roles.OWNER)

@@ -15,7 +15,7 @@ from streamflow.postgres import catalog
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import FEAST, PLATFORM
 from streamflow.repo import folder
-from streamflow.schema import claims, privileges, roles
+from streamflow.schema import claims, prefect_database, privileges, roles
 from streamflow.schema.migrate import current, is_newer, migrate, newest
 from streamflow.settings import DatabaseSettings
 
@@ -32,7 +32,7 @@ def passwords_in(folder: Path) -> dict[str, str]:
     """
     found = {
         name: (folder / f"{name}-password").read_text(encoding="utf-8").strip()
-        for name in roles.LOGINS
+        for name in (*roles.LOGINS, prefect_database.ROLE)
         if (folder / f"{name}-password").is_file()
     }
     if not found:
@@ -56,6 +56,7 @@ def prepare(database: DatabaseSettings, passwords: Mapping[str, str], *, with_ro
 
     Raises:
         Refused: The databases or the roles belong to another install; nothing was done.
+        UsageError: Prefect's database is wanted, and its role has no password or the server lacks the extension.
     """
     if not with_roles:
         with autocommit(database, database.name) as connection:
@@ -69,7 +70,12 @@ def prepare(database: DatabaseSettings, passwords: Mapping[str, str], *, with_ro
         # First: creating the roles sets their passwords, which would lock the other install out.
         claims.check(connection, database)
         privileges.ensure_cluster(connection, plan)
+        if database.prefect_name:
+            prefect_database.ensure(connection, plan, database.prefect_name)
         claims.claim(connection, database)
+    if database.prefect_name:
+        with autocommit(database, database.prefect_name) as connection:
+            prefect_database.ensure_extension(connection, f"{database.host}:{database.port}")
     with transaction(database) as connection:
         privileges.ensure_schemas(connection, plan)
     revision = migrate(as_role(database, roles.OWNER, passwords[roles.OWNER]))

@@ -54,6 +54,8 @@ class DatabaseSettings(Section):
     """Longest wait for a connection before PostgreSQL counts as down, in seconds."""
     mlflow_name: str = "mlflow"
     """Database of the MLflow server, on the same PostgreSQL server."""
+    prefect_name: str = ""
+    """Database of Prefect's server, on the same PostgreSQL server, which `db prepare` creates; empty for none."""
     role_prefix: str = "streamflow_"
     """Prefix of every component's role (`streamflow_predict`), so that several installs can share a server."""
     install: str = ""

@@ -7,7 +7,7 @@ Arguments: root, expr.
 {{- $name := include "streamflow.fullname" .root -}}
 {{- $claims := include "streamflow.claimNames" .root | fromYamlArray | join "|" | replace "." "[.]" -}}
 {{- $expr := .expr | replace "namespace=~\".*\"" (printf "namespace=%q" .root.Release.Namespace) -}}
-{{- range $component := list "predict" "exporter" "registrar" -}}
+{{- range $component := list "predict" "exporter" "registrar" "conductor" -}}
 {{-   $expr = $expr | replace (printf "pod=~\".*-%s-.*\"" $component) (printf "pod=~\"%s-%s-.*\"" $name $component) -}}
 {{- end -}}
 {{- $expr | replace ".*-(postgresql|mlflow|drops|backups)" $claims -}}

@@ -18,16 +18,12 @@ container only. Does nothing if signing is off. Arguments: context (see _pod.tpl
 {{- if $root.Values.registrar.signing.enabled -}}
 {{- $key := dict "secret" (dict "secretName" (include "streamflow.signingSecret" $root) "defaultMode" 0440
       "items" (list (dict "key" "signing-key" "path" "signing-key.pem"))) -}}
-{{- $token := dict "projected" (dict "defaultMode" 0440 "sources" (list
-      (dict "serviceAccountToken" (dict "path" "token" "expirationSeconds" 3600))
-      (dict "configMap" (dict "name" "kube-root-ca.crt" "items" (list (dict "key" "ca.crt" "path" "ca.crt"))))
-      (dict "downwardAPI" (dict "items" (list (dict "path" "namespace" "fieldRef" (dict "apiVersion" "v1" "fieldPath" "metadata.namespace"))))))) -}}
 {{- $env := dict "STREAMFLOW_PROMOTION__SIGNING_KEY_FILE" "/run/secrets/signing/signing-key.pem"
       "STREAMFLOW_PROMOTION__HEAD_CONFIG_MAP" (include "streamflow.headConfigMap" $root) -}}
-{{- $mounts := dict "signing" "/run/secrets/signing" "kubernetes" "/var/run/secrets/kubernetes.io/serviceaccount" -}}
 {{- $_ := set $context "env" (merge $env ($context.env | default dict)) -}}
-{{- $_ := set $context "mounts" (merge $mounts ($context.mounts | default dict)) -}}
-{{- $_ := set $context "volumes" (merge (dict "signing" $key "kubernetes" $token) ($context.volumes | default dict)) -}}
-{{- $_ := set $context "readOnly" (concat ($context.readOnly | default list) (list "signing" "kubernetes")) -}}
+{{- $_ := set $context "mounts" (merge (dict "signing" "/run/secrets/signing") ($context.mounts | default dict)) -}}
+{{- $_ := set $context "volumes" (merge (dict "signing" $key) ($context.volumes | default dict)) -}}
+{{- $_ := set $context "readOnly" (append ($context.readOnly | default list) "signing") -}}
+{{- $_ := include "streamflow.withKubernetesToken" (dict "context" $context) -}}
 {{- end -}}
 {{- end -}}

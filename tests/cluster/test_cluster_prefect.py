@@ -1,0 +1,240 @@
+"""Prefect on a cluster: server, conductor, and an admission policy that holds the conductor to its CronJobs' Jobs."""
+
+import base64
+import copy
+import json
+import re
+
+import pytest
+from kubernetes_cli import FACTS, ask, run, wait_for
+from test_cluster_network import PROBE
+
+MONTH = ("ingest", "materialize", "train", "score", "monitor")
+PORT = FACTS["prefect"]["port"]
+
+
+@pytest.fixture(scope="module")
+def conducted(demo):
+    """The README's installation, whose month Prefect conducts."""
+    demo.chart("upgrade", "prefect.enabled=true")
+    yield demo
+    demo.chart("upgrade")
+
+
+@pytest.fixture(scope="module")
+def login(conducted):
+    """The generated login."""
+    secret = conducted.get("secret", f"{conducted.name}-prefect")["data"]["auth-string"]
+    return tuple(base64.b64decode(secret).decode().split(":"))
+
+
+def test_the_server_asks_for_a_login_and_knows_the_flows(conducted, login):
+    with conducted.forwarded(f"{conducted.name}-prefect", PORT) as url:
+        assert ask(f"{url}/api/ready")[0] == 200
+        assert ask(f"{url}/api/deployments/filter", {})[0] == 401
+
+        def deployed():
+            _, found = ask(f"{url}/api/deployments/filter", {}, login=login)
+            return {item["name"]: item for item in found}
+
+        [found] = [wait_for(deployed, "the flow's deployment", timeout=120)["streamflow"]]
+        assert found["status"] == "READY" or wait_for(
+            lambda: deployed()["streamflow"]["status"] == "READY",
+            "a conductor that looks for work",
+            timeout=60,
+        )
+
+
+def test_its_pages_come_from_a_read_only_image_and_ask_their_own_address(conducted):
+    with conducted.forwarded(f"{conducted.name}-prefect", PORT) as url:
+        status, page = ask(url)
+        assert (status, "<title>Prefect Server</title>" in page) == (200, True)
+        [script, *_] = re.findall(r'src="(/[^"]+\.js)"', page)
+        assert ask(url + script)[0] == 200
+        assert ask(f"{url}/ui-settings")[1]["api_url"] == "/api"
+
+
+def test_the_cron_jobs_of_the_month_are_suspended_and_no_others(conducted):
+    suspended = {
+        item["metadata"]["labels"]["streamflow.io/job"]: item["spec"]["suspend"]
+        for item in conducted.get("cronjobs", "--selector=streamflow.io/job")
+    }
+    assert all(suspended[name] for name in MONTH)
+    assert not any(suspended[name] for name in ("audit", "backup", "parity", "retention"))
+
+
+def test_the_server_owns_its_database_with_the_extension_and_keeps_within_its_connections(conducted):
+    assert conducted.sql("SELECT extname FROM pg_extension WHERE extname = 'pg_trgm'", "prefect") == [
+        ["pg_trgm"]
+    ]
+    [[owner, used]] = conducted.sql(
+        "SELECT pg_get_userbyid(datdba), (SELECT count(*) FROM pg_stat_activity WHERE datname = 'prefect')"
+        " FROM pg_database WHERE datname = 'prefect'"
+    )
+    assert owner == "streamflow_prefect"
+    assert 0 < int(used) <= 8
+
+
+@pytest.mark.parametrize(
+    ("source", "reached"),
+    [("conductor", {"prefect"}), ("prefect", {"postgresql"}), ("mlflow", {"postgresql"})],
+)
+def test_each_reaches_what_it_needs_and_nothing_else(conducted, source, reached):
+    targets = {}
+    for pod in conducted.pods():
+        component = pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        if component in ("postgresql", "prefect", "mlflow", "registrar", "predict"):
+            own = FACTS[component]
+            targets[component] = (pod["status"]["podIP"], own.get("port", own.get("metricsPort")))
+    assert len(targets) == 5
+    python = ["exec", f"deployment/{conducted.name}-{source}", "--", "python", "-c", PROBE]
+    out = conducted.kubectl(*python, json.dumps(targets), json.dumps(sorted(reached)), source)
+    assert set(json.loads(out)) == reached
+
+
+def account(release):
+    return f"system:serviceaccount:{release.namespace}:{release.name}-conductor"
+
+
+@pytest.mark.parametrize(
+    ("verb", "what", "allowed"),
+    [
+        ("list", "cronjobs.batch", True),
+        ("create", "jobs.batch", True),
+        ("watch", "jobs.batch", True),
+        ("get", "pods/log", True),
+        ("get", "secrets", False),
+        ("list", "secrets", False),
+        ("get", "configmaps", False),
+        ("create", "pods", False),
+        ("create", "pods/exec", False),
+        ("delete", "jobs.batch", False),
+        ("patch", "jobs.batch", False),
+        ("patch", "cronjobs.batch", False),
+        ("create", "cronjobs.batch", False),
+        ("create", "serviceaccounts/token", False),
+    ],
+)
+def test_the_conductor_may_start_and_see_jobs_and_nothing_else(conducted, verb, what, allowed):
+    asked = ["auth", "can-i", verb, what, f"--as={account(conducted)}"]
+    answer = conducted.kubectl(*asked, check=False).stdout.strip()
+    assert answer == ("yes" if allowed else "no")
+
+
+@pytest.fixture(scope="module")
+def job(conducted):
+    """A Job equal to the template of the CronJob `train`."""
+    made = ["create", "job", "by-hand", f"--from=cronjob/{conducted.name}-train"]
+    return json.loads(conducted.kubectl(*made, "--dry-run=client", "--output=json"))
+
+
+def created(release, job):
+    """Create a Job as the conductor, for a try; return the error, empty if it was admitted."""
+    as_conductor = ["create", "--dry-run=server", f"--as={account(release)}", "--filename=-"]
+    return release.kubectl(*as_conductor, stdin=json.dumps(job), check=False).stderr
+
+
+def test_a_job_equal_to_the_template_is_admitted(conducted, job):
+    assert created(conducted, job) == ""
+
+
+def test_a_job_with_parameters_is_admitted(conducted, job):
+    asked = copy.deepcopy(job)
+    asked["spec"]["template"]["spec"]["containers"][0]["env"] += [
+        {"name": "STREAMFLOW_INGEST__UNTIL", "value": "2024-03-31"},
+        {"name": "STREAMFLOW_REQUEST__WHY", "value": "the campaign: costs 5 $"},
+    ]
+    assert created(conducted, asked) == ""
+
+
+def container(job):
+    return job["spec"]["template"]["spec"]["containers"][0]
+
+
+def pod(job):
+    return job["spec"]["template"]["spec"]
+
+
+SECRET = {"name": "all", "secret": {"secretName": "streamflow-database"}}
+FURTHER = {"name": "further", "image": "streamflow/platform:0.1.0"}
+CHANGES = {
+    "another image": lambda job: container(job).update(image="streamflow/predict:0.1.0"),
+    "another command": lambda job: container(job).update(command=["sh", "-c", "cat /run/secrets/*/*"]),
+    "arguments": lambda job: container(job).update(args=["--help"]),
+    "a working directory": lambda job: container(job).update(workingDir="/tmp"),
+    "a further volume": lambda job: pod(job)["volumes"].append(SECRET),
+    "another Secret in a volume": lambda job: pod(job)["volumes"][1].update(SECRET, name="database"),
+    "a further mount": lambda job: container(job)["volumeMounts"].append(
+        {"name": "database", "mountPath": "/x"}
+    ),
+    "another account": lambda job: pod(job).update(serviceAccountName="streamflow-registrar"),
+    "a token": lambda job: pod(job).update(automountServiceAccountToken=True),
+    "a further container": lambda job: pod(job)["containers"].append({**container(job), **FURTHER}),
+    "a first container": lambda job: pod(job).update(initContainers=[{**container(job), **FURTHER}]),
+    "a node": lambda job: pod(job).update(nodeName="any"),
+    "another user": lambda job: pod(job)["securityContext"].update(runAsUser=999),
+    "more memory": lambda job: container(job)["resources"]["limits"].update(memory="64Gi"),
+    "a further variable": lambda job: container(job)["env"].append({"name": "X", "value": "y"}),
+    "a changed variable": lambda job: container(job)["env"][0].update(value="y"),
+    "a variable less": lambda job: container(job)["env"].pop(),
+    "a variable set twice": lambda job: container(job)["env"].append(
+        {"name": "STREAMFLOW_DATABASE__USER", "value": "postgres"}
+    ),
+    "variables of a Secret": lambda job: container(job)["envFrom"].append(
+        {"secretRef": {"name": "streamflow-database"}}
+    ),
+    "a parameter from a Secret": lambda job: container(job)["env"].append(
+        {
+            "name": "STREAMFLOW_REQUEST__WHY",
+            "valueFrom": {"secretKeyRef": {"name": "streamflow-database", "key": "admin-password"}},
+        }
+    ),
+    "a parameter with a reference": lambda job: container(job)["env"].append(
+        {"name": "STREAMFLOW_REQUEST__WHY", "value": "$(STREAMFLOW_DATABASE__USER)"}
+    ),
+    "more retries": lambda job: job["spec"].update(backoffLimit=99),
+    "no deadline": lambda job: job["spec"].pop("activeDeadlineSeconds"),
+    "many pods": lambda job: job["spec"].update(parallelism=9, completions=9),
+    "another restart policy": lambda job: pod(job).update(restartPolicy="OnFailure"),
+    "the name of another job": lambda job: job["metadata"]["labels"].update({"streamflow.io/job": "score"}),
+    "a job of no month": lambda job: job["metadata"]["labels"].update({"streamflow.io/job": "restore"}),
+    "a job that there is not": lambda job: job["metadata"]["labels"].update({"streamflow.io/job": "none"}),
+    "no name of a job": lambda job: job["metadata"]["labels"].pop("streamflow.io/job"),
+    "no labels": lambda job: job["metadata"].pop("labels"),
+    "another release": lambda job: job["metadata"]["labels"].update({"app.kubernetes.io/instance": "other"}),
+    "pods of another component": lambda job: job["spec"]["template"]["metadata"]["labels"].update(
+        {"app.kubernetes.io/component": "migrate"}
+    ),
+    "a further label of the pods": lambda job: job["spec"]["template"]["metadata"]["labels"].update(
+        {"a": "b"}
+    ),
+    "a further annotation of the pods": lambda job: job["spec"]["template"]["metadata"]["annotations"].update(
+        {"a": "b"}
+    ),
+    "a finalizer": lambda job: job["metadata"].update(finalizers=["example.com/never"]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_job_that_differs_is_refused(conducted, job, change):
+    changed = copy.deepcopy(job)
+    CHANGES[change](changed)
+    assert changed != job
+    error = created(conducted, changed)
+    assert "ValidatingAdmissionPolicy" in error
+    assert "denied request" in error
+
+
+def test_others_may_create_other_jobs(conducted, job):
+    """The policy is about the conductor alone."""
+    changed = copy.deepcopy(job)
+    CHANGES["another command"](changed)
+    conducted.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(changed))
+
+
+def test_one_value_puts_the_cron_jobs_back_to_work(conducted):
+    command = ["helm", "upgrade", conducted.name, "charts/streamflow", "--namespace", conducted.namespace]
+    rendered = run(
+        *command, "--reuse-values", "--set", "prefect.cronJobs=scheduled", "--dry-run=server", cwd="."
+    )
+    assert 'name: STREAMFLOW_PREFECT__SCHEDULE, value: ""' in rendered
