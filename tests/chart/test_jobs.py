@@ -88,6 +88,17 @@ def test_a_job_says_what_it_comes_after_and_waits_for_that_if_it_has_the_time(na
     assert (json.loads(waited_for) if waited_for else None) == (after if waits else None)
 
 
+def test_a_disabled_job_leaves_the_others_in_their_order():
+    objects = render("jobs.train.enabled=false", "jobs.ingest.enabled=false")
+    noted = {
+        name: pick(objects, "CronJob", f"streamflow-{name}")["metadata"]["annotations"].get(
+            "streamflow.io/after"
+        )
+        for name in ("materialize", "score", "monitor")
+    }
+    assert noted == {"materialize": None, "score": "materialize", "monitor": "score"}
+
+
 def test_the_hourly_check_never_falls_between_ingest_and_materialize():
     """Between them, features are behind the newest drop, so each new month would raise an alert."""
     minute = {name: JOBS[name]["schedule"].split()[:2] for name in ("ingest", "materialize", "monitor")}

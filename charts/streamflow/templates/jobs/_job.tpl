@@ -56,3 +56,17 @@ STREAMFLOW_BACKUP__ARTIFACTS: {{ .Values.backups.artifacts | quote }}
 STREAMFLOW_BACKUP__URL: {{ .Values.backups.url | quote }}
 STREAMFLOW_BUILD__IMAGE: {{ include "streamflow.image" (dict "root" . "image" "platform") | quote }}
 {{- end -}}
+
+{{- /* Names of the installed jobs before one: in place of a disabled job those before it. Arguments: root, jobs, after. */ -}}
+{{- define "streamflow.jobsBefore" -}}
+{{- $names := list -}}
+{{- range .after -}}
+{{-   if hasKey $.jobs . -}}
+{{-     $names = append $names . -}}
+{{-   else -}}
+{{-     $spec := printf "jobs/%s.yaml" . | $.root.Files.Get | fromYaml -}}
+{{-     $names = concat $names (include "streamflow.jobsBefore" (dict "root" $.root "jobs" $.jobs "after" $spec.after) | fromYamlArray) -}}
+{{-   end -}}
+{{- end -}}
+{{- toYaml (uniq $names) -}}
+{{- end -}}
