@@ -195,7 +195,7 @@ CHANGES = {
     "more retries": lambda job: job["spec"].update(backoffLimit=99),
     "no deadline": lambda job: job["spec"].pop("activeDeadlineSeconds"),
     "many pods": lambda job: job["spec"].update(parallelism=9, completions=9),
-    "another restart policy": lambda job: pod(job).update(restartPolicy="OnFailure"),
+    "another grace period": lambda job: pod(job).update(terminationGracePeriodSeconds=3600),
     "the name of another job": lambda job: job["metadata"]["labels"].update({"streamflow.io/job": "score"}),
     "a job of no month": lambda job: job["metadata"]["labels"].update({"streamflow.io/job": "restore"}),
     "a job that there is not": lambda job: job["metadata"]["labels"].update({"streamflow.io/job": "none"}),
