@@ -107,7 +107,7 @@ def test_the_budget_of_connections_counts_every_pool():
     assert render(*sets, "postgresql.maxConnections=268")
     with pytest.raises(RefusedError, match=r"214 connections"):
         render(*sets, "postgresql.maxConnections=267")
-    with pytest.raises(RefusedError, match=r"221 connections .*prefect 7"):
+    with pytest.raises(RefusedError, match=r"223 connections .*prefect 9"):
         render(*sets, "prefect.enabled=true", "prefect.server.poolSize=7", "postgresql.maxConnections=267")
 
 

@@ -97,7 +97,7 @@ that Prefect starts by its schedule.
 {{- if dig "autoscaling" "enabled" false $values }}{{ $pods = $values.autoscaling.maxReplicas }}{{ end }}
 {{- $size := .poolSize }}
 {{- if kindIs "string" $size }}{{ $size = include "streamflow.knob" (dict "root" $ "path" $size) }}{{ end }}
-{{ $name }}: {{ mul (add $pods .surge) ($values.workers | default 1) .pools $size }}
+{{ $name }}: {{ mul (add $pods .surge) ($values.workers | default 1) (add (mul .pools $size) (.besides | default 0)) }}
 {{- end }}
 {{- end }}
 jobs: {{ (.Files.Get "components.yaml" | fromYaml).jobs.connections }}
