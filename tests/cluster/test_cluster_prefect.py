@@ -232,6 +232,30 @@ def test_others_may_create_other_jobs(conducted, job):
     conducted.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(changed))
 
 
+def test_a_month_that_somebody_asks_for_runs_as_jobs_in_their_order(conducted, login):
+    with conducted.forwarded(f"{conducted.name}-prefect", PORT) as url:
+        _, deployments = ask(f"{url}/api/deployments/filter", {}, login=login)
+        [flow] = [item for item in deployments if item["schedules"]]
+        status, run = ask(f"{url}/api/deployments/{flow['id']}/create_flow_run", {}, login=login)
+        assert status == 201
+
+        def ended():
+            _, found = ask(
+                f"{url}/api/flow_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}}, login=login
+            )
+            return found[0]["state_type"] in ("COMPLETED", "FAILED", "CRASHED") and found[0]["state_type"]
+
+        assert wait_for(ended, "the end of the month", timeout=240) == "COMPLETED"
+    jobs = [
+        item
+        for item in conducted.get("jobs", "--selector=streamflow.io/job")
+        if item["metadata"]["annotations"].get("streamflow.io/by") == "prefect"
+    ]
+    jobs.sort(key=lambda item: (item["metadata"]["creationTimestamp"], item["status"]["completionTime"]))
+    assert [item["metadata"]["labels"]["streamflow.io/job"] for item in jobs][-len(MONTH) :] == list(MONTH)
+    assert all(item["status"]["succeeded"] == 1 for item in jobs)
+
+
 def test_one_value_puts_the_cron_jobs_back_to_work(conducted):
     one = ["--reuse-values", "--set", "prefect.cronJobs=scheduled", "--dry-run=server"]
     rendered = conducted.helm("upgrade", CHART, *one)
