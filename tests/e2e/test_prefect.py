@@ -60,12 +60,8 @@ class Conducted:
 
     def up(self, **variables):
         """Start what does not run."""
-        return self.program.json("up", "--prefect", **self.variables, **variables)
-
-    @property
-    def api(self):
-        """Address of Prefect's API."""
-        return self.program.services()["prefect"]["url"] + "/api"
+        services = self.program.json("up", "--prefect", **self.variables, **variables)["services"]
+        self.api = next(item["url"] for item in services if item["name"] == "prefect") + "/api"
 
     def ask(self, *arguments):
         """`streamflow flows`; the exit code."""
