@@ -126,6 +126,14 @@ def test_the_policy_names_installed_jobs_alone():
     assert all(rule["message"] and rule["reason"] == "Forbidden" for rule in (first, *others))
 
 
+def test_a_disabled_job_is_none_that_the_conductor_may_start():
+    [first, *_] = pick(render(ON, "jobs.score.enabled=false"), "ValidatingAdmissionPolicy")["spec"][
+        "validations"
+    ]
+    assert "'score'" not in first["expression"]
+    assert "'train'" in first["expression"]
+
+
 def test_the_policy_can_be_left_out_and_the_notes_say_what_that_means():
     from test_objects import notes
 

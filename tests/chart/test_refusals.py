@@ -128,10 +128,6 @@ MISTAKES = {
         ["prefect.enabled=true", "jobs.train.suspend=false"],
         ["jobs.train.suspend=false", "prefect.cronJobs=scheduled"],
     ),
-    "a month that lacks a job": (
-        ["prefect.enabled=true", "jobs.score.enabled=false"],
-        ["jobs.score.enabled=false", "prefect.enabled=false"],
-    ),
     "a Prefect that nothing uses": (
         ["prefect.apiUrl=https://prefect.example.com/api"],
         ["prefect.apiUrl", "prefect.enabled=true"],

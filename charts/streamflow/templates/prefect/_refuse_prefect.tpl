@@ -9,9 +9,6 @@
 {{- end }}
 {{- range $name := include "streamflow.conducted" . | fromYamlArray }}
 {{- $job := get $.Values.jobs $name | default dict }}
-{{- if and (hasKey $job "enabled") (not $job.enabled) }}
-- "jobs.{{ $name }}.enabled=false takes a job out of the month that Prefect conducts, whose other jobs come after it: install it, or set prefect.enabled=false."
-{{- end }}
 {{- if and (hasKey $job "suspend") (not $job.suspend) }}
 - "jobs.{{ $name }}.suspend=false would start the job by its schedule too, while Prefect starts it: remove it, or let all CronJobs do the work with prefect.cronJobs=scheduled."
 {{- end }}
