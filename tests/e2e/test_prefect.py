@@ -184,6 +184,8 @@ def without_times(value):
     return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
+# Two stacks and thirty runs of jobs are its fixtures.
+@pytest.mark.timeout(2400)
 def test_three_months_under_prefect_leave_what_the_cronjobs_leave(conducted, scheduled):
     tables, moves, results, probabilities = left(conducted.program)
     other_tables, other_moves, other_results, other_probabilities = left(scheduled)
