@@ -16,9 +16,10 @@ PORT = FACTS["prefect"]["port"]
 @pytest.fixture(scope="module")
 def conducted(demo):
     """The README's installation, whose month Prefect conducts."""
-    demo.chart("upgrade", "prefect.enabled=true")
+    upgraded = ("upgrade", CHART, "--reuse-values", "--wait", "--timeout", "10m", "--set")
+    demo.helm(*upgraded, "prefect.enabled=true")
     yield demo
-    demo.chart("upgrade")
+    demo.helm(*upgraded, "prefect.enabled=false")
 
 
 @pytest.fixture(scope="module")
