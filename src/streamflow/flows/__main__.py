@@ -44,6 +44,9 @@ def server_environment(prefect: PrefectSettings) -> dict[str, str]:
     login = {"PREFECT_SERVER_API_AUTH_STRING": prefect.auth} if prefect.auth else {}
     return {
         "PREFECT_SERVER_API_PORT": str(prefect.server_port),
+        # SQLite lets one write at a time, and a busy machine takes longer than Prefect's ten seconds.
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
         # Relative, so that the pages work at each address at which they are opened.
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",

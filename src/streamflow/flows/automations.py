@@ -16,11 +16,12 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 _BLOCK = "streamflow"
 INGESTED = "streamflow.month.ingested"
 _OURS = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.streamflow"}
+# Templates of Jinja; the message of a failed run has line ends and quotes.
 _RUN = {
-    "run": "{{ flow_run.name }}",
-    "state": "{{ flow_run.state.name }}",
-    "message": "{{ flow_run.state.message }}",
-    "address": "{{ flow_run|ui_url }}",
+    "run": "{{ flow_run.name|tojson }}",
+    "state": "{{ flow_run.state.name|tojson }}",
+    "message": "{{ flow_run.state.message|tojson }}",
+    "address": "{{ flow_run|ui_url|tojson }}",
 }
 
 
@@ -55,7 +56,7 @@ async def arrange(url: str, overdue_days: int) -> list[str]:
             name=name,
             description="Made by StreamFlow's conductor, which brings it up to date when it starts.",
             trigger=trigger,
-            actions=[CallWebhook(block_document_id=block, payload=json.dumps({"what": name, **payload}))],
+            actions=[CallWebhook(block_document_id=block, payload=_body(name, payload))],
         )
         present = await _find(name)
         if present is None:
@@ -81,8 +82,17 @@ def _triggers(overdue_days: int) -> dict[str, tuple[EventTrigger, dict[str, str]
     return {
         "streamflow: run failed": (happens("Failed", "Crashed", "TimedOut"), _RUN),
         "streamflow: approval waiting": (happens("Suspended"), _RUN),
-        "streamflow: month overdue": (overdue, {"message": f"No new drop came for {overdue_days} days."}),
+        "streamflow: month overdue": (
+            overdue,
+            {"message": json.dumps(f"No new drop came for {overdue_days} days.")},
+        ),
     }
+
+
+def _body(name: str, members: Mapping[str, str]) -> str:
+    """A JSON object whose members are templates of JSON values. Pure."""
+    rest = "".join(f", {json.dumps(key)}: {template}" for key, template in members.items())
+    return f'{{"what": {json.dumps(name)}{rest}}}'
 
 
 async def _find(name: str) -> Automation | None:
