@@ -297,5 +297,5 @@ def test_without_a_conductor_a_run_says_what_to_start(conducted):
 
 def test_without_prefect_the_hint_says_how_to_install_it(stack, tmp_path):
     asked = stack.program.run("flows", "run", STREAMFLOW_PREFECT__PYTHON=str(tmp_path / "absent"))
-    assert (asked.returncode, shutil.which("absent")) == (2, None)
+    assert asked.returncode == 2
     assert "make prefect" in asked.stderr

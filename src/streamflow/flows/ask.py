@@ -43,7 +43,13 @@ def run(
         NotFound: No conductor has registered the flow.
         StreamFlowError: The run failed, or has not ended in time.
     """
-    return asyncio.run(_run(deployment, parameters, pages, timeout_seconds, tell))
+    try:
+        return asyncio.run(_run(deployment, parameters, pages, timeout_seconds, tell))
+    except httpx.HTTPError as error:
+        raise DependencyDown(
+            f"Prefect's server does not answer any more: {type(error).__name__}.",
+            hint="A run that was started goes on once it does.",
+        ) from error
 
 
 async def _run(
@@ -54,22 +60,6 @@ async def _run(
     tell: Callable[[str], None],
 ) -> str:
     await reachable()
-    try:
-        return await _asked(deployment, parameters, pages, timeout_seconds, tell)
-    except httpx.HTTPError as error:
-        raise DependencyDown(
-            f"Prefect's server does not answer any more: {type(error).__name__}.",
-            hint="A run that was started goes on once it does.",
-        ) from error
-
-
-async def _asked(
-    deployment: str,
-    parameters: dict[str, Any],
-    pages: str,
-    timeout_seconds: float,
-    tell: Callable[[str], None],
-) -> str:
     async with get_client() as client:
         try:
             found = await client.read_deployment_by_name(deployment)

@@ -1,4 +1,4 @@
-{{- /* Name of the admission policy. It has no namespace, so the name has that of the release. */ -}}
+{{- /* Name of the admission policy. The policy is cluster-scoped, so its name includes the namespace. */ -}}
 {{- define "streamflow.conductorPolicy" -}}
 {{- printf "%s.%s" (include "streamflow.object" (dict "root" . "component" "conductor")) .Release.Namespace -}}
 {{- end -}}
@@ -38,7 +38,7 @@ version of Kubernetes adds to them is compared too.
   expression: "['controller-uid', 'batch.kubernetes.io/controller-uid', 'job-name', 'batch.kubernetes.io/job-name']"
 {{- end -}}
 
-{{- /* The rules: each has an expression in CEL and what the conductor is told if it does not hold. */ -}}
+{{- /* The rules: each is a CEL expression, and the message for a request that breaks it. */ -}}
 {{- define "streamflow.conductorRules" -}}
 {{- $jobs := include "streamflow.startable" . | fromYamlArray -}}
 - expression: variables.labelled && object.metadata.labels['streamflow.io/job'] in {{ toJson $jobs | replace "\"" "'" }}
@@ -87,7 +87,7 @@ version of Kubernetes adds to them is compared too.
   message: The parameters of the conductor's Jobs are plain values, without references.
 {{- end -}}
 
-{{- /* Whether an environment variable, `item`, is none of a job's parameters, in CEL. */ -}}
+{{- /* CEL condition: the environment variable `item` is not a parameter of a job. */ -}}
 {{- define "streamflow.noParameter" -}}
 !(item.name == 'STREAMFLOW_INGEST__UNTIL' || item.name.startsWith('STREAMFLOW_REQUEST__'))
 {{- end -}}
