@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
@@ -23,15 +23,10 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Crashed, Scheduled
 
 from streamflow import log
+from streamflow.flows import recovery
 
 _OPEN = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
-_MOST_STARTS = 5
-"""A run that crashed so often is left as it is: something about it ends its processes."""
-_CRASHED_SECONDS = 86400.0
-"""A run that crashed longer ago is left as it is: somebody has seen it."""
 _WHY = "Its process ended before it did; the run goes on in a new one."
-SETTLED_SECONDS = 30.0
-"""A run that began less than this ago may still start its process."""
 
 
 async def take_over(
@@ -54,7 +49,7 @@ async def take_over(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=list(deployments))),
     )
     now = datetime.now(UTC)
-    lost = [run for run in runs if is_lost(run, now) and not has_process(str(run.id))]
+    lost = [run for run in runs if _is_lost(run, now) and not has_process(str(run.id))]
     for run in lost:
         await _close_parts(client, run)
         cancelling = run.state is not None and run.state.type == StateType.CANCELLING
@@ -79,21 +74,11 @@ async def drop_missed(client: PrefectClient, deployments: Collection[object]) ->
             deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment])),
             sort=FlowRunSort.EXPECTED_START_TIME_DESC,
         )
-        for run in missed(runs, datetime.now(UTC)):
+        for run in recovery.missed(runs, datetime.now(UTC)):
             why = "Missed; a newer run does what was due."
             await client.set_flow_run_state(run.id, Cancelled(message=why), force=True)
             names.append(run.name)
     return names
-
-
-def missed(runs: Iterable[FlowRun], now: datetime) -> list[FlowRun]:
-    """Runs that the schedule made and whose time has passed, but for the newest. Pure."""
-    passed = [
-        run
-        for run in runs
-        if run.auto_scheduled and run.expected_start_time and run.expected_start_time < now
-    ]
-    return sorted(passed, key=lambda run: run.expected_start_time)[:-1]
 
 
 async def _close_parts(client: PrefectClient, run: FlowRun) -> None:
@@ -113,11 +98,5 @@ async def _close_parts(client: PrefectClient, run: FlowRun) -> None:
         await client.set_task_run_state(task.id, Crashed(message=_WHY), force=True)
 
 
-def is_lost(run: FlowRun, now: datetime) -> bool:
-    """Whether a run is to be taken over if it has no process. Pure."""
-    if run.state is None:
-        return False
-    ago = now - run.state.timestamp
-    if run.state.type == StateType.CRASHED:
-        return bool(ago < timedelta(seconds=_CRASHED_SECONDS) and run.run_count < _MOST_STARTS)
-    return bool(ago > timedelta(seconds=SETTLED_SECONDS))
+def _is_lost(run: FlowRun, now: datetime) -> bool:
+    return run.state is not None and recovery.is_lost(run.state.type, run.state.timestamp, run.run_count, now)
