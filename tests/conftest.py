@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import signal
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,6 +32,7 @@ from typing import Any
 import hypothesis
 import psycopg
 import pytest
+import structlog
 from xdist.scheduler import LoadFileScheduling
 
 import fault_verdicts
@@ -94,6 +97,21 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Undo what a test sets up for the whole process: a command configures logging, and its tests may run in this one."""
+    root, hook = logging.getLogger(), threading.excepthook
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    threading.excepthook = hook
+    root.setLevel(level)
+    for handler in list(root.handlers):
+        # The handlers of pytest's own come and go between the steps of a test.
+        if type(handler) is logging.StreamHandler and handler not in handlers:
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

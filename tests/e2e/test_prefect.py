@@ -22,10 +22,10 @@ from database_contents import digests
 MONTHS = ("2024-01-31", "2024-02-29", "2024-03-31")
 JOBS = ("ingest", "materialize", "train", "score", "monitor")
 SCHEMAS = ("source", "streamflow", "online")
-# When something happened; and the files of versions, which name their run and known-at, with what has their digests.
+# When something happened; and what has the digest of a version's files, whose contract has the known-at.
 IGNORED = (
-    *("given_stamps", "job_starts", "job_runs", "signed_heads"),
-    *("releases", "release_checks", "mlflow_in_line", "promotions"),
+    *("given_stamps", "job_starts", "job_runs", "signed_heads", "mlflow_in_line", "promotions"),
+    *("trained_models", "releases", "release_pieces", "release_checks"),
 )
 MOVE = ("alias", "action", "from_version", "to_version", "moved_by", "why")
 VARYING_FACTS = re.compile(r"(_at|seconds)$")
@@ -179,8 +179,13 @@ def left(program):
         probabilities = connected.execute(
             "SELECT entity, probability FROM streamflow.scores ORDER BY scoring_id, entity"
         ).fetchall()
+        models = connected.execute(
+            "SELECT split_digest, file, piece, content FROM streamflow.trained_models"
+            " JOIN streamflow.release_pieces USING (manifest_sha256)"
+            " WHERE file IN ('model.onnx', 'golden.json') ORDER BY trained_at, file, piece"
+        ).fetchall()
     moves = [tuple(row[name] for name in MOVE) for row in program.json("models", "history")["moves"]]
-    return tables, moves, [(job, without_times(facts)) for job, facts in results], probabilities
+    return tables, moves, [(job, without_times(facts)) for job, facts in results], probabilities, models
 
 
 def without_times(value):
@@ -192,14 +197,16 @@ def without_times(value):
 # Two stacks and thirty runs of jobs are its fixtures.
 @pytest.mark.timeout(2400)
 def test_three_months_under_prefect_leave_what_the_cronjobs_leave(conducted, scheduled):
-    tables, moves, results, probabilities = left(conducted.program)
-    other_tables, other_moves, other_results, other_probabilities = left(scheduled)
+    tables, moves, results, probabilities, models = left(conducted.program)
+    other_tables, other_moves, other_results, other_probabilities, other_models = left(scheduled)
     assert tables == other_tables
     assert moves == other_moves
     assert [move[0] for move in moves] == ["staging", "production"] * len(MONTHS)
     assert results == other_results
     assert probabilities == other_probabilities
     assert len(probabilities) > 1000
+    assert models == other_models
+    assert len(models) >= 2 * len(MONTHS)
     trained = [facts["version"] for job, facts in results if job == "train"]
     assert trained == [1, 2, 3]
 

@@ -26,14 +26,10 @@ PERSON = "0002-PERSON"
 @pytest.fixture
 def lines(monkeypatch):
     """Configures logging as a server does, and returns the lines written so far."""
-    root, hook = logging.getLogger(), threading.excepthook
-    before = (root.handlers, root.level)
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     log.configure(LogSettings(format="json"))
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    root.handlers, threading.excepthook = before[0], hook
-    root.setLevel(before[1])
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 @pytest.fixture

@@ -16,15 +16,6 @@ from streamflow.settings import PredictSettings, Settings
 KEY = "7590-VHVEG"
 
 
-@pytest.fixture(autouse=True)
-def every_level():
-    """Reset the log level, which an earlier command in this process may have set."""
-    former = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(0))
-    yield
-    structlog.configure(**former)
-
-
 @pytest.fixture
 def fail(monkeypatch):
     """Make every answer fail with an exception that quotes the key, caused by one that quotes a value."""
