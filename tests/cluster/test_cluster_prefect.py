@@ -5,8 +5,10 @@ import copy
 import json
 import re
 
+import nodes
 import pytest
-from kubernetes_cli import CHART, FACTS, ask, wait_for
+from kubernetes_cli import CHART, FACTS, JOBS, STREAMFLOW, ask, run, wait_for
+from prefect_server import Server, jobs_of_prefect, listen
 from test_cluster_network import PROBE
 
 MONTH = ("ingest", "materialize", "train", "score", "monitor")
@@ -16,10 +18,19 @@ PORT = FACTS["prefect"]["port"]
 @pytest.fixture(scope="module")
 def conducted(demo):
     """The README's installation, whose month Prefect conducts."""
-    upgraded = ("upgrade", CHART, "--reuse-values", "--wait", "--timeout", "10m", "--set")
-    demo.helm(*upgraded, "prefect.enabled=true")
+    upgrade(demo, {"prefect.enabled": True})
     yield demo
-    demo.helm(*upgraded, "prefect.enabled=false")
+    upgrade(demo, {"prefect.enabled": False})
+
+
+def upgrade(release, values, wait=True):
+    """Change values of the release, by their paths, and by default wait until all is ready."""
+    changed = [
+        part for path, value in values.items() for part in ("--set-json", f"{path}={json.dumps(value)}")
+    ]
+    release.helm(
+        "upgrade", CHART, "--reuse-values", *changed, *(("--wait", "--timeout", "10m") if wait else ())
+    )
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +38,14 @@ def login(conducted):
     """The generated login."""
     secret = conducted.get("secret", f"{conducted.name}-prefect")["data"]["auth-string"]
     return tuple(base64.b64decode(secret).decode().split(":"))
+
+
+@pytest.fixture(scope="module")
+def server(conducted, login):
+    """Prefect's server, once it knows the flows."""
+    found = Server(conducted, login)
+    wait_for(found.month, "the flow's deployment", timeout=120)
+    return found
 
 
 def test_the_server_asks_for_a_login_and_knows_the_flows(conducted, login):
@@ -233,31 +252,110 @@ def test_others_may_create_other_jobs(conducted, job):
     conducted.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(changed))
 
 
-def test_a_month_that_somebody_asks_for_runs_as_jobs_in_their_order(conducted, login):
-    with conducted.forwarded(f"{conducted.name}-prefect", PORT) as url:
-        _, deployments = ask(f"{url}/api/deployments/filter", {}, login=login)
-        [flow] = [item for item in deployments if item["schedules"]]
-        status, run = ask(f"{url}/api/deployments/{flow['id']}/create_flow_run", {}, login=login)
-        assert status == 201
-
-        def ended():
-            _, found = ask(
-                f"{url}/api/flow_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}}, login=login
-            )
-            return found[0]["state_type"] in ("COMPLETED", "FAILED", "CRASHED") and found[0]["state_type"]
-
-        assert wait_for(ended, "the end of the month", timeout=240) == "COMPLETED"
-    jobs = [
-        item
-        for item in conducted.get("jobs", "--selector=streamflow.io/job")
-        if item["metadata"]["annotations"].get("streamflow.io/by") == "prefect"
-    ]
-    jobs.sort(key=lambda item: (item["metadata"]["creationTimestamp"], item["status"]["completionTime"]))
-    assert [item["metadata"]["labels"]["streamflow.io/job"] for item in jobs][-len(MONTH) :] == list(MONTH)
-    assert all(item["status"]["succeeded"] == 1 for item in jobs)
+def name(job):
+    return job["metadata"]["labels"]["streamflow.io/job"]
 
 
-def test_one_value_puts_the_cron_jobs_back_to_work(conducted):
-    one = ["--reuse-values", "--set", "prefect.cronJobs=scheduled", "--dry-run=server"]
-    rendered = conducted.helm("upgrade", CHART, *one)
-    assert 'name: STREAMFLOW_PREFECT__SCHEDULE, value: ""' in rendered
+def made_since(release, before):
+    """Jobs that the conductor created after others, in the order of their creation and end."""
+    made = [job for uid, job in jobs_of_prefect(release).items() if uid not in before]
+    return sorted(
+        made, key=lambda job: (job["metadata"]["creationTimestamp"], job["status"].get("completionTime", ""))
+    )
+
+
+def test_a_month_that_somebody_asks_for_runs_as_jobs_in_their_order(conducted, server):
+    before = jobs_of_prefect(conducted)
+    assert server.end(server.start()) == "COMPLETED"
+    jobs = made_since(conducted, before)
+    assert [name(job) for job in jobs] == list(MONTH)
+    assert all(job["status"]["succeeded"] == 1 for job in jobs)
+
+
+def kill(pattern):
+    """SIGKILL the processes of all nodes whose command line matches; return their number."""
+    killed = 0
+    for node in nodes.names():
+        if found := nodes.processes(node, pattern):
+            nodes.on(node, "kill", "-KILL", *map(str, found), check=False)
+            killed += len(found)
+    return killed
+
+
+def test_a_month_ends_once_although_server_conductor_and_a_job_are_killed(conducted, server):
+    before = jobs_of_prefect(conducted)
+    asked = server.start()
+    wait_for(
+        lambda: any(name(job) == "materialize" for job in made_since(conducted, before)),
+        "materialize is at work",
+        timeout=180,
+    )
+    assert kill("prefect server start") > 0
+    wait_for(lambda: kill("jobs exec train$"), "the job that is killed is at work", timeout=180, pause=0.2)
+    assert kill("streamflow.flows serve") > 0
+    assert server.end(asked, timeout=420) == "COMPLETED"
+    jobs = made_since(conducted, before)
+    assert [name(job) for job in jobs] == list(MONTH)
+    assert all(job["status"]["succeeded"] == 1 for job in jobs)
+    assert [name(job) for job in jobs if job["status"].get("failed")] == ["train"]
+    assert server.at_work() == []
+
+
+@pytest.fixture
+def hook(conducted):
+    """What Prefect's server told a webhook so far."""
+    address = listen(conducted)
+    url = f"http://{address}:8080/month"
+    conducted.kubectl("create", "secret", "generic", "hook", f"--from-literal=url={url}")
+    rule = {"ports": [{"port": 8080}], "to": [{"ipBlock": {"cidr": f"{address}/32"}}]}
+    rules = "prefect.server.networkPolicy.extraEgress"
+    upgrade(conducted, {"prefect.webhook.existingSecret": "hook", rules: [rule]})
+    yield lambda: [json.loads(line) for line in conducted.kubectl("logs", "hook").splitlines()]
+    upgrade(conducted, {"prefect.webhook.existingSecret": "", rules: []})
+    conducted.kubectl("delete", "pod/hook", "secret/hook", "--grace-period=1")
+
+
+def test_a_webhook_is_told_of_a_run_that_failed(conducted, server, hook):
+    late = f"cronjob/{conducted.name}-materialize"
+
+    def deadline(seconds):
+        spec = {"jobTemplate": {"spec": {"activeDeadlineSeconds": seconds}}}
+        conducted.kubectl("patch", late, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
+
+    deadline(1)
+    try:
+        assert server.end(server.start()) == "FAILED"
+    finally:
+        deadline(JOBS["materialize"]["deadlineSeconds"])
+    [told] = wait_for(hook, "the webhook is told", timeout=60)
+    assert (told["what"], told["state"]) == ("streamflow: run failed", "Failed")
+
+
+def test_one_value_puts_the_cron_jobs_to_work_while_prefect_is_down(conducted, server):
+    own, every_minute = JOBS["monitor"]["schedule"], "* * * * *"
+    # It cannot be scheduled, so that there is no server.
+    nowhere = {"prefect.server.nodeSelector": {"streamflow.io/absent": "yes"}}
+    changed = {"prefect.cronJobs": "scheduled", "jobs.monitor.schedule": every_minute, **nowhere}
+    upgrade(conducted, changed, wait=False)
+    try:
+        wait_for(lambda: not server.month(), "Prefect's server is down", timeout=60)
+        suspended = {name(job): job["spec"]["suspend"] for job in conducted.get("cronjobs")}
+        assert not any(suspended[job] for job in MONTH)
+        owned = lambda: [  # noqa: E731
+            job
+            for job in conducted.get("jobs", "--selector=streamflow.io/job=monitor")
+            if "cronjob.kubernetes.io/instantiate" not in job["metadata"]["annotations"]
+            and job["metadata"]["annotations"].get("batch.kubernetes.io/cronjob-scheduled-timestamp")
+            and job["status"].get("succeeded")
+        ]
+        wait_for(owned, "the CronJob starts its job", timeout=180)
+        log = run(STREAMFLOW, "jobs", "run", "ingest", "-n", conducted.namespace)
+        assert '"outcome": "done"' in log
+    finally:
+        back = {
+            "prefect.cronJobs": "suspended",
+            "jobs.monitor.schedule": own,
+            "prefect.server.nodeSelector": None,
+        }
+        upgrade(conducted, back)
+    assert server.month()["schedules"][0]["active"]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +23,8 @@ from streamflow.settings import PrefectSettings
 
 _FOREIGN = ("PREFECT_", "VIRTUAL_ENV", "PYTHONPATH")
 _KEEP_SECONDS = 30 * 86400
+# The kernel keeps the time, so the job ends in time even if nobody conducts; an alarm outlives the exec.
+_WITH_ALARM = "import os, signal, sys; signal.alarm(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
 
 
 class Machine:
@@ -59,38 +64,40 @@ class Machine:
         for line in _followed(log, self._prefect.poll_seconds):
             lines.append(line)
             tell(told(line))
-        if started is not None:
-            started.wait()
+        if started is not None and started.wait() == -signal.SIGALRM:
+            return Said(
+                "killed", why=f"The job took longer than its deadline of {job.deadline_seconds:.0f} s."
+            )
         return of_lines(lines)
 
     def _start(self, job: Declared, log: Path, parameters: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start the process. Its output is a locked file: the lock lasts as long as the process lives."""
         python = self._prefect.job_python.expanduser().absolute()
+        if not os.access(python, os.X_OK):
+            raise UsageError(
+                f"The interpreter for jobs, {python}, cannot be started.",
+                hint="Run 'make setup', or name another one in STREAMFLOW_PREFECT__JOB_PYTHON.",
+            )
+        alarm = [sys.executable, "-IS", "-c", _WITH_ALARM, str(math.ceil(job.deadline_seconds))]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
         with log.open("wb") as output:
             fcntl.flock(output, fcntl.LOCK_EX)
-            try:
-                # Its end is seen by the lock, also by a conductor that did not start it.
-                return subprocess.Popen(
-                    [str(python), "-m", "streamflow", "jobs", "exec", job.name],
-                    env={
-                        **inherited,
-                        **parameters,
-                        "PATH": os.pathsep.join([str(python.parent), inherited.get("PATH", os.defpath)]),
-                        "STREAMFLOW_HOME": str(self._home),
-                        "STREAMFLOW_LOG__FORMAT": "json",
-                        "STREAMFLOW_LOG__LEVEL": "info",
-                    },
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise UsageError(
-                    f"The interpreter for jobs, {python}, cannot be started: {error.strerror}.",
-                    hint="Run 'make setup', or name another one in STREAMFLOW_PREFECT__JOB_PYTHON.",
-                ) from error
+            # Its end is seen by the lock, also by a conductor that did not start it.
+            return subprocess.Popen(
+                [*alarm, str(python), "-m", "streamflow", "jobs", "exec", job.name],
+                env={
+                    **inherited,
+                    **parameters,
+                    "PATH": os.pathsep.join([str(python.parent), inherited.get("PATH", os.defpath)]),
+                    "STREAMFLOW_HOME": str(self._home),
+                    "STREAMFLOW_LOG__FORMAT": "json",
+                    "STREAMFLOW_LOG__LEVEL": "info",
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
 
 def _alive(log: Path) -> bool:

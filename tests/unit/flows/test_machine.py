@@ -89,6 +89,12 @@ def test_a_job_that_is_killed_is_started_again_by_the_next_attempt(machine, tmp_
     assert one.run(JOB, "run-1", {}, print).outcome == "done"
 
 
+def test_a_job_ends_at_its_deadline(machine):
+    late = Declared("train", "Train.", deadline_seconds=1)
+    said = machine("exec sleep 60").run(late, "run-1", {}, print)
+    assert (said.outcome, said.why) == ("killed", "The job took longer than its deadline of 1 s.")
+
+
 def test_an_interpreter_that_is_not_there_is_named(tmp_path):
     absent = Machine(tmp_path, PrefectSettings(job_python=tmp_path / "absent"))
     with pytest.raises(UsageError, match="absent, cannot be started"):
