@@ -1,6 +1,5 @@
 """`python -m streamflow.flows`: what the command line starts in the environment of Prefect.
 
-server                        Prefect's own server, of a local stack
 serve                         the conductor
 run FLOW PARAMETERS SECONDS   PARAMETERS is a JSON object
 """
@@ -15,6 +14,7 @@ from pathlib import Path
 from streamflow import log
 from streamflow import settings as settings_module
 from streamflow.errors import StreamFlowError, UsageError
+from streamflow.flows import server
 from streamflow.settings import PrefectSettings
 
 PAUSED = 75
@@ -26,8 +26,7 @@ def environment(home: Path, prefect: PrefectSettings) -> dict[str, str]:
     wanted = {
         "PREFECT_HOME": str(home.expanduser().resolve() / "prefect"),
         "PREFECT_API_URL": prefect.api_url,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
+        **server.COMMON,
         # A server that is started again is away for a minute.
         "PREFECT_CLIENT_MAX_RETRIES": "10",
         "PREFECT_LOGGING_LEVEL": "INFO",
@@ -39,34 +38,12 @@ def environment(home: Path, prefect: PrefectSettings) -> dict[str, str]:
     }
 
 
-def server_environment(prefect: PrefectSettings) -> dict[str, str]:
-    """Settings of Prefect's server, as environment variables."""
-    login = {"PREFECT_SERVER_API_AUTH_STRING": prefect.auth} if prefect.auth else {}
-    return {
-        "PREFECT_SERVER_API_PORT": str(prefect.server_port),
-        # SQLite lets one write at a time, and a busy machine takes longer than Prefect's ten seconds.
-        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
-        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
-        # Relative, so that the pages work at each address at which they are opened.
-        "PREFECT_SERVER_UI_API_URL": "/api",
-        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": f"P{prefect.keep_days}D",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(prefect.keep_days * 86400),
-        **login,
-    }
-
-
 def main(arguments: list[str]) -> int:
     """Serve, or run a flow; return the exit code."""
     try:
         settings = settings_module.load()
         # Before Prefect is imported, which reads them once.
         os.environ |= environment(settings.home, settings.prefect)
-        if arguments == ["server"]:
-            os.environ |= server_environment(settings.prefect)
-            program = str(Path(sys.executable).with_name("prefect"))
-            os.execv(program, [program, "server", "start", "--host", "127.0.0.1"])  # noqa: S606
         if arguments == ["serve"]:
             log.configure(settings.log)
             from streamflow.flows.serve import serve

@@ -67,16 +67,16 @@ def prefect_services(settings: Settings) -> dict[str, Service]:
     Raises:
         UsageError: Prefect is not installed.
     """
-    python = str(interpreter(settings.prefect))
+    python, port = str(interpreter(settings.prefect)), str(settings.prefect.server_port)
     names = tuple(f"STREAMFLOW_{section}__" for section in _OF_JOBS)
     given = {name: value for name, value in os.environ.items() if name.startswith(names)}
     common = {**services.addresses(settings), **addresses(settings.prefect)}
     return {
         PREFECT: Service(
             PREFECT,
-            (python, "-m", "streamflow.flows", "server"),
+            (python, "-m", "streamflow.flows.server", "sqlite", "--host", LOOPBACK, "--port", port),
             common,
-            f"http://{LOOPBACK}:{settings.prefect.server_port}",
+            f"http://{LOOPBACK}:{port}",
             "/api/health",
         ),
         CONDUCTOR: Service(

@@ -57,16 +57,14 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* Environment variables of the server that depend on the install; the image has those that do not. */ -}}
+{{- /* Environment variables of the server that depend on the install; streamflow.flows.server adds the others. */ -}}
 {{- define "streamflow.prefectEnv" -}}
 STREAMFLOW_DATABASE__NAME: {{ .Values.database.prefectName | quote }}
 PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE: {{ .Values.prefect.server.poolSize | quote }}
 PREFECT_SERVER_DATABASE_SQLALCHEMY_MAX_OVERFLOW: "0"
 # Pages of other sites may not use the login of a browser.
 PREFECT_SERVER_CORS_ALLOWED_ORIGINS: {{ include "streamflow.prefectPages" . | quote }}
-PREFECT_SERVER_EVENTS_RETENTION_PERIOD: "P{{ .Values.prefect.keepDays }}D"
-PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED: events,flow_runs
-PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD: {{ mul .Values.prefect.keepDays 86400 | quote }}
+STREAMFLOW_PREFECT__KEEP_DAYS: {{ .Values.prefect.keepDays | quote }}
 {{- end -}}
 
 {{- /* Adds the URL of the webhook to a pod's context; does nothing without one. Arguments: context (see _pod.tpl). */ -}}
