@@ -332,30 +332,32 @@ def test_a_webhook_is_told_of_a_run_that_failed(conducted, server, hook):
 
 
 def test_one_value_puts_the_cron_jobs_to_work_while_prefect_is_down(conducted, server):
+    monitors = "--selector=streamflow.io/job=monitor"
+    before = {job["metadata"]["uid"] for job in conducted.get("jobs", monitors)}
+
+    def by_the_clock():
+        return [
+            job
+            for job in conducted.get("jobs", monitors)
+            if job["metadata"]["uid"] not in before
+            and "batch.kubernetes.io/cronjob-scheduled-timestamp" in job["metadata"]["annotations"]
+            and job["status"].get("succeeded")
+        ]
+
     own, every_minute = JOBS["monitor"]["schedule"], "* * * * *"
-    # It cannot be scheduled, so that there is no server.
-    nowhere = {"prefect.server.nodeSelector": {"streamflow.io/absent": "yes"}}
-    changed = {"prefect.cronJobs": "scheduled", "jobs.monitor.schedule": every_minute, **nowhere}
-    upgrade(conducted, changed, wait=False)
+    # A class that there is not: Kubernetes creates no pod of the server.
+    down = {"prefect.server.priorityClassName": "absent"}
+    scheduled = {"prefect.cronJobs": "scheduled", "jobs.monitor.schedule": every_minute}
+    upgrade(conducted, {**scheduled, **down}, wait=False)
     try:
         wait_for(lambda: not server.month(), "Prefect's server is down", timeout=60)
         suspended = {name(job): job["spec"]["suspend"] for job in conducted.get("cronjobs")}
         assert not any(suspended[job] for job in MONTH)
-        owned = lambda: [  # noqa: E731
-            job
-            for job in conducted.get("jobs", "--selector=streamflow.io/job=monitor")
-            if "cronjob.kubernetes.io/instantiate" not in job["metadata"]["annotations"]
-            and job["metadata"]["annotations"].get("batch.kubernetes.io/cronjob-scheduled-timestamp")
-            and job["status"].get("succeeded")
-        ]
-        wait_for(owned, "the CronJob starts its job", timeout=180)
+        wait_for(by_the_clock, "the CronJob starts its job", timeout=180)
         log = run(STREAMFLOW, "jobs", "run", "ingest", "-n", conducted.namespace)
         assert '"outcome": "done"' in log
     finally:
-        back = {
-            "prefect.cronJobs": "suspended",
-            "jobs.monitor.schedule": own,
-            "prefect.server.nodeSelector": None,
-        }
-        upgrade(conducted, back)
-    assert server.month()["schedules"][0]["active"]
+        up = {"prefect.server.priorityClassName": ""}
+        upgrade(conducted, {"prefect.cronJobs": "suspended", "jobs.monitor.schedule": own, **up})
+    [schedule] = wait_for(server.month, "the conductor's flow")["schedules"]
+    assert schedule["active"]
