@@ -1,4 +1,4 @@
-"""What tests ask of Prefect's server on a cluster, and a pod that keeps what its webhook sends."""
+"""What tests ask of a server of Prefect on a cluster; and pods: what its webhook calls, and another server."""
 
 import json
 
@@ -25,13 +25,14 @@ HTTPServer(("", 8080), Hook).serve_forever()
 class Server:
     """The API, through a port-forward for each request: by the next one, the server may have another pod."""
 
-    def __init__(self, release, login):
+    def __init__(self, release, login, service=None):
         self.release, self.login = release, login
+        self.service = service or f"{release.name}-prefect"
 
     def ask(self, path, body=None):
         """Status and document of a request; (0, reason) while no pod is ready."""
         try:
-            with self.release.forwarded(f"{self.release.name}-prefect", FACTS["prefect"]["port"]) as url:
+            with self.release.forwarded(self.service, FACTS["prefect"]["port"]) as url:
                 return ask(f"{url}/api{path}", body, login=self.login)
         except AssertionError as error:
             return 0, str(error)
@@ -77,23 +78,51 @@ def jobs_of_prefect(release):
 
 def listen(release):
     """Start a pod that keeps what it is sent; return its address."""
-    [container] = release.get("deployment", f"{release.name}-predict")["spec"]["template"]["spec"][
+    start(release, "hook", "predict", ["python", "-c", _HOOK], {})
+    return release.get("pod", "hook")["status"]["podIP"]
+
+
+def start_another(release, name, login):
+    """Start a server of Prefect that is not the release's, with a Service."""
+    port = str(FACTS["prefect"]["port"])
+    variables = {
+        "PREFECT_SERVER_API_AUTH_STRING": ":".join(login),
+        "PREFECT_SERVER_UI_ENABLED": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+    start(
+        release,
+        name,
+        "prefect",
+        ["prefect", "server", "start", "--host", "0.0.0.0", "--port", port],
+        variables,
+    )
+    release.kubectl("expose", "pod", name, f"--port={port}")
+
+
+def start(release, name, component, command, variables):
+    """Start a pod with the image of a component, under the restricted Pod Security Standard, and wait for it."""
+    [found] = release.get("deployment", f"{release.name}-{component}")["spec"]["template"]["spec"][
         "containers"
     ]
-    restricted = {
-        "runAsNonRoot": True,
-        "runAsUser": 10001,
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
+    container = {
+        "name": name,
+        "image": found["image"],
+        "command": command,
+        "env": [{"name": key, "value": value} for key, value in variables.items()],
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 10001,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
     }
-    hook = {
-        "name": "hook",
-        "image": container["image"],
-        "command": ["python", "-c", _HOOK],
-        "securityContext": restricted,
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"test": name}},
+        "spec": {"containers": [container], "automountServiceAccountToken": False},
     }
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "hook"}, "spec": {"containers": [hook]}}
     release.kubectl("apply", "--filename=-", stdin=json.dumps(pod))
-    release.kubectl("wait", "--for=condition=Ready", "pod/hook", "--timeout=120s")
-    return release.get("pod", "hook")["status"]["podIP"]
+    release.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")

@@ -8,7 +8,7 @@ import re
 import nodes
 import pytest
 from kubernetes_cli import CHART, FACTS, JOBS, STREAMFLOW, ask, run, wait_for
-from prefect_server import Server, jobs_of_prefect, listen
+from prefect_server import Server, jobs_of_prefect, listen, start_another
 from test_cluster_network import PROBE
 
 MONTH = ("ingest", "materialize", "train", "score", "monitor")
@@ -361,3 +361,25 @@ def test_one_value_puts_the_cron_jobs_to_work_while_prefect_is_down(conducted, s
         upgrade(conducted, {"prefect.cronJobs": "suspended", "jobs.monitor.schedule": own, **up})
     [schedule] = wait_for(server.month, "the conductor's flow")["schedules"]
     assert schedule["active"]
+
+
+# Last: the login of the chart's server is another one afterwards.
+def test_a_prefect_that_somebody_else_runs_takes_the_place_of_the_charts_server(conducted):
+    login = ("ada", "theirs")
+    start_another(conducted, "theirs", login)
+    conducted.kubectl(
+        "create", "secret", "generic", "theirs", f"--from-literal=auth-string={':'.join(login)}"
+    )
+    url = f"http://theirs.{conducted.namespace}.svc:{PORT}/api"
+    upgrade(conducted, {"prefect.apiUrl": url, "prefect.auth.existingSecret": "theirs"})
+    try:
+        assert f"{conducted.name}-prefect" not in {
+            item["metadata"]["name"] for item in conducted.get("deployments")
+        }
+        theirs, before = Server(conducted, login, "theirs"), jobs_of_prefect(conducted)
+        wait_for(theirs.month, "the flow's deployment", timeout=120)
+        assert theirs.end(theirs.start()) == "COMPLETED"
+        assert [name(job) for job in made_since(conducted, before)] == list(MONTH)
+    finally:
+        upgrade(conducted, {"prefect.apiUrl": "", "prefect.auth.existingSecret": ""})
+        conducted.kubectl("delete", "pod/theirs", "service/theirs", "secret/theirs", "--grace-period=1")
