@@ -104,11 +104,14 @@ def test_the_policy_is_for_the_conductor_and_compares_with_the_cron_jobs_of_the_
     [condition] = policy["spec"]["matchConditions"]
     assert condition["expression"] == f"request.userInfo.username == 'system:serviceaccount:{NAMESPACE}:mine'"
     assert policy["spec"]["failurePolicy"] == "Fail"
+    namespaces = policy["spec"]["matchConstraints"]["namespaceSelector"]["matchLabels"]
+    assert namespaces == {"kubernetes.io/metadata.name": NAMESPACE}
     binding = pick(objects, "ValidatingAdmissionPolicyBinding")["spec"]
     assert binding["policyName"] == policy["metadata"]["name"]
     assert binding["validationActions"] == ["Deny"]
     reference = binding["paramRef"]
-    assert (reference["namespace"], reference["parameterNotFoundAction"]) == (NAMESPACE, "Deny")
+    # `Deny` would refuse every Job, of anybody, while the namespace has no CronJob.
+    assert (reference["namespace"], reference["parameterNotFoundAction"]) == (NAMESPACE, "Allow")
     selected = reference["selector"]["matchLabels"].items()
     assert all(selected <= o["metadata"]["labels"].items() for o in objects if o["kind"] == "CronJob")
     # It is an object of the cluster, so its name tells the installs of two namespaces apart.

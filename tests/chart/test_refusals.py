@@ -124,6 +124,11 @@ MISTAKES = {
         ["predict.terminationGracePeriodSeconds", "settings.predict.drainSeconds"],
     ),
     "a job that does not exist": (["jobs.trian.suspend=true"], ["jobs.trian", "train"]),
+    "a conductor without jobs": (
+        ["prefect.enabled=true"]
+        + [f"jobs.{job}.enabled=false" for job in ("ingest", "materialize", "train", "score", "monitor")],
+        ["prefect.enabled=false", "disabled"],
+    ),
     "a schedule beside that of Prefect": (
         ["prefect.enabled=true", "jobs.train.suspend=false"],
         ["jobs.train.suspend=false", "prefect.cronJobs=scheduled"],

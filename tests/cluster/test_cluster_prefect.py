@@ -4,10 +4,12 @@ import base64
 import copy
 import json
 import re
+import time
 
 import nodes
 import pytest
-from kubernetes_cli import CHART, FACTS, JOBS, STREAMFLOW, ask, run, wait_for
+from altered_jobs import CHANGES
+from kubernetes_cli import CHART, FACTS, JOBS, STREAMFLOW, Release, ask, run, wait_for
 from prefect_server import Server, jobs_of_prefect, listen, start_another
 from test_cluster_network import PROBE
 
@@ -167,74 +169,6 @@ def test_a_job_with_parameters_is_admitted(conducted, job):
     assert created(conducted, asked) == ""
 
 
-def container(job):
-    return job["spec"]["template"]["spec"]["containers"][0]
-
-
-def pod(job):
-    return job["spec"]["template"]["spec"]
-
-
-SECRET = {"name": "all", "secret": {"secretName": "streamflow-database"}}
-FURTHER = {"name": "further", "image": "streamflow/platform:0.1.0"}
-CHANGES = {
-    "another image": lambda job: container(job).update(image="streamflow/predict:0.1.0"),
-    "another command": lambda job: container(job).update(command=["sh", "-c", "cat /run/secrets/*/*"]),
-    "arguments": lambda job: container(job).update(args=["--help"]),
-    "a working directory": lambda job: container(job).update(workingDir="/tmp"),
-    "a further volume": lambda job: pod(job)["volumes"].append(SECRET),
-    "another Secret in a volume": lambda job: pod(job)["volumes"][1].update(SECRET, name="database"),
-    "a further mount": lambda job: container(job)["volumeMounts"].append(
-        {"name": "database", "mountPath": "/x"}
-    ),
-    "another account": lambda job: pod(job).update(serviceAccountName="streamflow-registrar"),
-    "a token": lambda job: pod(job).update(automountServiceAccountToken=True),
-    "a further container": lambda job: pod(job)["containers"].append({**container(job), **FURTHER}),
-    "a first container": lambda job: pod(job).update(initContainers=[{**container(job), **FURTHER}]),
-    "a node": lambda job: pod(job).update(nodeName="any"),
-    "another user": lambda job: pod(job)["securityContext"].update(runAsUser=999),
-    "more memory": lambda job: container(job)["resources"]["limits"].update(memory="64Gi"),
-    "a further variable": lambda job: container(job)["env"].append({"name": "X", "value": "y"}),
-    "a changed variable": lambda job: container(job)["env"][0].update(value="y"),
-    "a variable less": lambda job: container(job)["env"].pop(),
-    "a variable set twice": lambda job: container(job)["env"].append(
-        {"name": "STREAMFLOW_DATABASE__USER", "value": "postgres"}
-    ),
-    "variables of a Secret": lambda job: container(job)["envFrom"].append(
-        {"secretRef": {"name": "streamflow-database"}}
-    ),
-    "a parameter from a Secret": lambda job: container(job)["env"].append(
-        {
-            "name": "STREAMFLOW_REQUEST__WHY",
-            "valueFrom": {"secretKeyRef": {"name": "streamflow-database", "key": "admin-password"}},
-        }
-    ),
-    "a parameter with a reference": lambda job: container(job)["env"].append(
-        {"name": "STREAMFLOW_REQUEST__WHY", "value": "$(STREAMFLOW_DATABASE__USER)"}
-    ),
-    "more retries": lambda job: job["spec"].update(backoffLimit=99),
-    "no deadline": lambda job: job["spec"].pop("activeDeadlineSeconds"),
-    "many pods": lambda job: job["spec"].update(parallelism=9, completions=9),
-    "another grace period": lambda job: pod(job).update(terminationGracePeriodSeconds=3600),
-    "the name of another job": lambda job: job["metadata"]["labels"].update({"streamflow.io/job": "score"}),
-    "a job of no month": lambda job: job["metadata"]["labels"].update({"streamflow.io/job": "restore"}),
-    "a job that there is not": lambda job: job["metadata"]["labels"].update({"streamflow.io/job": "none"}),
-    "no name of a job": lambda job: job["metadata"]["labels"].pop("streamflow.io/job"),
-    "no labels": lambda job: job["metadata"].pop("labels"),
-    "another release": lambda job: job["metadata"]["labels"].update({"app.kubernetes.io/instance": "other"}),
-    "pods of another component": lambda job: job["spec"]["template"]["metadata"]["labels"].update(
-        {"app.kubernetes.io/component": "migrate"}
-    ),
-    "a further label of the pods": lambda job: job["spec"]["template"]["metadata"]["labels"].update(
-        {"a": "b"}
-    ),
-    "a further annotation of the pods": lambda job: job["spec"]["template"]["metadata"]["annotations"].update(
-        {"a": "b"}
-    ),
-    "a finalizer": lambda job: job["metadata"].update(finalizers=["example.com/never"]),
-}
-
-
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_job_that_differs_is_refused(conducted, job, change):
     changed = copy.deepcopy(job)
@@ -250,6 +184,43 @@ def test_others_may_create_other_jobs(conducted, job):
     changed = copy.deepcopy(job)
     CHANGES["another command"](changed)
     conducted.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(changed))
+
+
+@pytest.fixture
+def left_behind(conducted):
+    """A namespace without CronJobs, but with the policy of a release that was there."""
+    other = Release("left-behind")
+    other.create_namespace()
+    for kind in ("validatingadmissionpolicy", "validatingadmissionpolicybinding"):
+        [found] = [
+            item
+            for item in conducted.get(kind)
+            if item["metadata"]["name"] == f"{conducted.name}-conductor.{conducted.namespace}"
+        ]
+        moved = json.dumps({"apiVersion": found["apiVersion"], "kind": found["kind"], "spec": found["spec"]})
+        copied = json.loads(moved.replace(f'"{conducted.namespace}"', '"left-behind"'))
+        copied["metadata"] = {"name": "left-behind"}
+        if "policyName" in copied["spec"]:
+            copied["spec"]["policyName"] = "left-behind"
+        run("kubectl", "apply", "--filename=-", stdin=json.dumps(copied))
+    yield other
+    run("kubectl", "delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", "left-behind")
+    other.delete_namespace()
+
+
+def test_a_policy_that_was_left_behind_refuses_nobodys_jobs(conducted, job, left_behind):
+    """A namespace that is deleted without an uninstall leaves it; it once refused all Jobs of the cluster."""
+    here = copy.deepcopy(job)
+    here["metadata"].pop("namespace", None)
+
+    def create(release):
+        release.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(here))
+
+    # A policy holds some seconds after it was made.
+    for _ in range(10):
+        create(left_behind)
+        create(conducted)
+        time.sleep(1)
 
 
 def name(job):

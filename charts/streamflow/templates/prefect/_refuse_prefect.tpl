@@ -4,6 +4,12 @@
 {{- if and .Values.prefect.apiUrl (not .Values.prefect.enabled) }}
 - "prefect.apiUrl is set, but prefect.enabled is false, so nothing would use it: set prefect.enabled=true, or remove the URL."
 {{- end }}
+{{- $installed := keys (include "streamflow.jobs" . | fromYaml) -}}
+{{- $left := list -}}
+{{- range $name := include "streamflow.jobsOfMonth" . | fromYamlArray }}{{ if has $name $installed }}{{ $left = append $left $name }}{{ end }}{{ end -}}
+{{- if and .Values.prefect.enabled (not $left) }}
+- "prefect.enabled is true, but all jobs of a month are disabled, so Prefect has nothing to conduct: enable one of them, or set prefect.enabled=false."
+{{- end }}
 {{- if and $own (has .Values.database.prefectName (list .Values.database.name .Values.database.mlflowName)) }}
 - "database.prefectName={{ .Values.database.prefectName }} is the name of another database of this install: choose another name."
 {{- end }}
