@@ -1,15 +1,18 @@
 """Prefect on a cluster: server, conductor, and an admission policy that holds the conductor to its CronJobs' Jobs."""
 
 import base64
+import contextlib
 import copy
 import json
 import re
+import shlex
 import time
 
 import nodes
 import pytest
 from altered_jobs import CHANGES
-from kubernetes_cli import CHART, FACTS, JOBS, STREAMFLOW, Release, ask, run, wait_for
+from kubernetes_cli import CHART, FACTS, JOBS, STREAMFLOW, Release, ask, block, run, wait_for
+from open_loop_pod import node_of_postgresql
 from prefect_server import Server, jobs_of_prefect, listen, start_another
 from test_cluster_network import PROBE
 
@@ -235,9 +238,10 @@ def made_since(release, before):
     )
 
 
-def test_a_month_that_somebody_asks_for_runs_as_jobs_in_their_order(conducted, server):
+def test_a_month_by_hand_as_documented_runs_as_jobs_in_their_order(conducted, server):
     before = jobs_of_prefect(conducted)
-    assert server.end(server.start()) == "COMPLETED"
+    [command] = [line for line in block("docs/kubernetes.md", "Prefect") if "flows run" in line]
+    run(*shlex.split(command))
     jobs = made_since(conducted, before)
     assert [name(job) for job in jobs] == list(MONTH)
     assert all(job["status"]["succeeded"] == 1 for job in jobs)
@@ -269,6 +273,37 @@ def test_a_month_ends_once_although_server_conductor_and_a_job_are_killed(conduc
     assert [name(job) for job in jobs] == list(MONTH)
     assert all(job["status"]["succeeded"] == 1 for job in jobs)
     assert [name(job) for job in jobs if job["status"].get("failed")] == ["train"]
+    assert server.at_work() == []
+
+
+@contextlib.contextmanager
+def apart_from_postgresql(release):
+    """Have the conductor, and each pod that starts within the `with` block, on the other worker; yield its name."""
+    conductor, away = f"deployment/{release.name}-conductor", node_of_postgresql(release)
+    run("kubectl", "cordon", away)
+    try:
+        release.kubectl("rollout", "restart", conductor)
+        release.kubectl("rollout", "status", conductor, "--timeout=180s")
+        yield next(node for node in nodes.names()[1:] if node != away)
+    finally:
+        run("kubectl", "uncordon", away)
+
+
+@pytest.mark.load
+@pytest.mark.fault("F40")
+def test_f40_a_month_ends_once_although_the_node_of_its_conductor_restarts(conducted, server, verdict):
+    before = jobs_of_prefect(conducted)
+    with apart_from_postgresql(conducted) as node:
+        asked = server.start()
+        at_work = lambda: nodes.processes(node, "jobs exec train$")  # noqa: E731
+        wait_for(at_work, "train is at work there", timeout=240, pause=0.2)
+    restarted = time.monotonic()
+    run("docker", "restart", node)
+    assert server.end(asked, timeout=600) == "COMPLETED"
+    verdict(seconds_from_the_restart_to_the_end=round(time.monotonic() - restarted))
+    jobs = made_since(conducted, before)
+    assert [name(job) for job in jobs] == list(MONTH)
+    assert all(job["status"]["succeeded"] == 1 for job in jobs)
     assert server.at_work() == []
 
 

@@ -63,8 +63,8 @@ def _ask(deployment: str, parameters: dict[str, Any], timeout: float) -> NoRetur
 def _in_prefect(*arguments: str) -> NoReturn:
     """Replace this process with one in Prefect's environment."""
     from streamflow import settings as settings_module
-    from streamflow.local import prefect
+    from streamflow.local.prefect_python import interpreter
 
     settings = settings_module.load()
-    python = str(prefect.interpreter(settings.prefect))
+    python = str(interpreter(settings.prefect))
     os.execv(python, [python, "-m", "streamflow.flows", *arguments])  # noqa: S606

@@ -69,7 +69,7 @@ async def _run(
                 hint="Start the conductor: 'streamflow flows serve'.",
             ) from None
         made = await client.create_flow_run_from_deployment(found.id, parameters=parameters)
-        tell(f"{made.name}: {pages}/runs/flow-run/{made.id}")
+        tell(f"Flow run {pages}/runs/flow-run/{made.id}")
         return await _followed(client, made, timeout_seconds, tell)
 
 

@@ -8,30 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from streamflow.errors import UsageError
 from streamflow.local import home as homes
 from streamflow.local import services
 from streamflow.local.home import LOOPBACK
+from streamflow.local.prefect_python import interpreter
 from streamflow.local.services import CONDUCTOR, PREFECT, Service
 from streamflow.settings import PrefectSettings, Settings
 
 # What the jobs that the conductor starts are set to do.
 _OF_JOBS = ("INGEST", "PROMOTION", "TRAINING", "SCORING", "JOBS", "PREFECT")
-
-
-def interpreter(prefect: PrefectSettings) -> Path:
-    """The interpreter that has Prefect.
-
-    Raises:
-        UsageError: There is none.
-    """
-    python = prefect.python.expanduser().absolute()
-    if not python.is_file():
-        raise UsageError(
-            f"Prefect is not installed: there is no interpreter {python}.",
-            hint="Run 'make prefect', or name another one in STREAMFLOW_PREFECT__PYTHON.",
-        )
-    return python
 
 
 def section(base: PrefectSettings, home: Path, ports: Mapping[str, int]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Literal
 from streamflow.client import ClientError
 from streamflow.errors import DependencyDown, StreamFlowError
 from streamflow.local import home as homes
-from streamflow.local import postgres, prefect, processes, services
+from streamflow.local import postgres, prefect, prefect_python, processes, services
 from streamflow.local.processes import Running
 from streamflow.local.services import (
     CONDUCTOR,
@@ -82,7 +82,7 @@ def up(
     """
     _check_repo(base.feast.repo)
     if with_prefect:
-        prefect.interpreter(base.prefect)
+        prefect_python.interpreter(base.prefect)
     home = homes.make(base.home)
     _check_room(home)
     with homes.exclusive(home), homes.choosing_ports():

@@ -1,0 +1,23 @@
+"""The interpreter that has Prefect. It is found without the libraries of the platform, which Prefect's image lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from streamflow.errors import UsageError
+from streamflow.settings import PrefectSettings
+
+
+def interpreter(prefect: PrefectSettings) -> Path:
+    """The interpreter that has Prefect.
+
+    Raises:
+        UsageError: There is none.
+    """
+    python = prefect.python.expanduser().absolute()
+    if not python.is_file():
+        raise UsageError(
+            f"Prefect is not installed: there is no interpreter {python}.",
+            hint="Run 'make prefect', or name another one in STREAMFLOW_PREFECT__PYTHON.",
+        )
+    return python
