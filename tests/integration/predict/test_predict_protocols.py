@@ -72,6 +72,7 @@ def test_contributions_add_up_to_the_probability(predict, users):
         assert total == pytest.approx(answer["probability"], abs=1e-12)
 
 
+@pytest.mark.fault("F34")
 def test_with_a_file_of_keys_predictions_need_one_and_keys_can_be_rotated(
     simulated, start, users, tmp_path, production
 ):
