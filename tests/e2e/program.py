@@ -107,10 +107,12 @@ def port_of(url: str) -> int:
     return urlsplit(url).port or 0
 
 
-def http(url: str, document: object = None, **headers: str) -> tuple[int, Any]:
-    """Send GET, or POST with a JSON document; return status (0 if the connection fails) and body."""
+def http(url: str, document: object = None, *, method: str | None = None, **headers: str) -> tuple[int, Any]:
+    """Send GET, or POST (or another method) with a JSON document; return status (0 if it fails) and body."""
     body = None if document is None else json.dumps(document).encode()
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json", **headers})
+    request = urllib.request.Request(
+        url, body, {"Content-Type": "application/json", **headers}, method=method
+    )
     try:
         with _direct.open(request, timeout=60) as answer:
             status, text = answer.status, answer.read()

@@ -82,10 +82,17 @@ class Conducted:
         """`streamflow flows`; the exit code."""
         return self.program.run("flows", *arguments, **self.variables)
 
-    def http(self, path, document=None):
+    def http(self, path, document=None, method=None):
         """Status and answer of a request to the API, with the stack's login."""
         login = (self.program.home / "prefect-login").read_bytes().strip()
-        return http(self.api + path, document, Authorization=f"Basic {b64encode(login).decode()}")
+        basic = f"Basic {b64encode(login).decode()}"
+        return http(self.api + path, document, method=method, Authorization=basic)
+
+    def automations(self):
+        """Prefect's automations, by name."""
+        status, found = self.http("/automations/filter", {})
+        assert status == 200, found
+        return {item["name"]: item for item in found}
 
     def runs(self, kind="flow_runs"):
         """All runs that are not merely scheduled."""
@@ -291,6 +298,23 @@ def test_a_version_waits_for_a_person_whom_the_ledger_names(conducted, told):
 
 def heard(bodies):
     return [(body["what"], body.get("run")) for body in bodies]
+
+
+def test_a_month_that_does_not_come_is_told_of_and_a_restart_does_not_begin_its_days_anew(conducted, told):
+    bodies, file = told
+    conducts = lambda: (conducted.program.home / "logs" / "conductor.log").read_text().count('"conducting"')  # noqa: E731
+    before, times = conducted.automations(), conducts()
+    assert conducted.kill("streamflow.flows", "serve") == 1
+    conducted.up(STREAMFLOW_PROMOTION__POLICY="manual", STREAMFLOW_PREFECT__WEBHOOK_FILE=str(file))
+    until("the conductor is back", lambda: conducts() > times)
+    # A trigger that is updated gets another id, under which Prefect counts from nothing.
+    assert conducted.automations() == before
+    overdue = before["streamflow: month overdue"]
+    assert overdue["trigger"]["within"] == 35 * 86400
+    sooner = {**overdue, "trigger": {**overdue["trigger"], "within": 12}}
+    wanted = {key: sooner[key] for key in ("name", "description", "enabled", "trigger", "actions")}
+    assert conducted.http(f"/automations/{overdue['id']}", wanted, method="PUT")[0] == 204
+    until("the webhook knows", lambda: ("streamflow: month overdue", None) in heard(bodies))
 
 
 def test_a_drop_that_is_refused_fails_its_run_once_and_the_webhook_knows(conducted, drops, told):

@@ -61,10 +61,16 @@ async def arrange(url: str, overdue_days: int) -> list[str]:
         present = await _find(name)
         if present is None:
             await wanted.acreate()
-        else:
-            wanted.id = present.id
+        elif _content(present) != _content(wanted):
+            wanted.id, wanted.enabled = present.id, present.enabled
             await wanted.aupdate()
+        # One that is right stays untouched: an update would begin the days of an overdue month anew.
     return list(_triggers(overdue_days))
+
+
+def _content(automation: Automation) -> dict[str, Any]:
+    """What an automation does, whatever its number is, and whether or not somebody has paused it."""
+    return dict(automation.model_dump(include={"name", "description", "trigger", "actions"}))
 
 
 def _triggers(overdue_days: int) -> dict[str, tuple[EventTrigger, dict[str, str]]]:
