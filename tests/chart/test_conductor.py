@@ -110,7 +110,7 @@ def test_the_policy_is_for_the_conductor_and_compares_with_the_cron_jobs_of_the_
     assert binding["policyName"] == policy["metadata"]["name"]
     assert binding["validationActions"] == ["Deny"]
     reference = binding["paramRef"]
-    # `Deny` would refuse every Job, of anybody, while the namespace has no CronJob.
+    # With `Deny`, Kubernetes refuses every Job while the namespace has no CronJob, whoever creates it.
     assert (reference["namespace"], reference["parameterNotFoundAction"]) == (NAMESPACE, "Allow")
     selected = reference["selector"]["matchLabels"].items()
     assert all(selected <= o["metadata"]["labels"].items() for o in objects if o["kind"] == "CronJob")

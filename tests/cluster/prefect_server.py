@@ -38,7 +38,7 @@ class Server:
             return 0, str(error)
 
     def month(self):
-        """The deployment of the flow of a month; empty while there is none."""
+        """Deployment of the flow streamflow-month; empty until the conductor has registered it."""
         status, found = self.ask("/deployments/name/streamflow-month/streamflow")
         return found if status == 200 else {}
 

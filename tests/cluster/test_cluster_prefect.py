@@ -331,7 +331,7 @@ def test_a_webhook_is_told_of_a_run_that_failed(conducted, server, hook):
         assert server.end(server.start()) == "FAILED"
     finally:
         deadline(JOBS["materialize"]["deadlineSeconds"])
-    [told] = wait_for(hook, "the webhook is told", timeout=60)
+    [told] = wait_for(hook, "the webhook receives a message", timeout=60)
     assert (told["what"], told["state"]) == ("streamflow: run failed", "Failed")
 
 

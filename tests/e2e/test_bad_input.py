@@ -57,7 +57,7 @@ POSTGRES, MLFLOW, PREDICT = (
 )
 CLUSTER = ("No cluster is configured", "KUBECONFIG", 4)
 
-PREFECT = ("there is no interpreter", "make prefect", 2, ("STREAMFLOW_PREFECT__PYTHON=/nowhere/python",))
+PREFECT = ("Prefect is not installed", "make prefect", 2, ("STREAMFLOW_PREFECT__PYTHON=/nowhere/python",))
 
 WITHOUT_A_STACK = [
     Case("flows serve", *PREFECT),

@@ -50,7 +50,7 @@ def drops(tmp_path_factory, stack):
 
 
 def variables(inbox):
-    """Settings of both stacks; the conductor has no schedule, so that only what a test asks for runs."""
+    """Settings of both stacks. The flow has no schedule: it runs only when a test asks for it."""
     return {
         "STREAMFLOW_INGEST__INBOX": str(inbox),
         "STREAMFLOW_TRAINING__ESTIMATORS": '["logistic_regression"]',
@@ -303,6 +303,8 @@ def heard(bodies):
 def test_a_month_that_does_not_come_is_told_of_and_a_restart_does_not_begin_its_days_anew(conducted, told):
     bodies, file = told
     conducts = lambda: (conducted.program.home / "logs" / "conductor.log").read_text().count('"conducting"')  # noqa: E731
+    paused = f"/automations/{conducted.automations()['streamflow: approval waiting']['id']}"
+    assert conducted.http(paused, {"enabled": False}, method="PATCH")[0] == 204
     before, times = conducted.automations(), conducts()
     assert conducted.kill("streamflow.flows", "serve") == 1
     conducted.up(STREAMFLOW_PROMOTION__POLICY="manual", STREAMFLOW_PREFECT__WEBHOOK_FILE=str(file))

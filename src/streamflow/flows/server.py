@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
             own = on_postgresql(settings.database)
         else:
             raise UsageError(
-                f"'{kind}' is no database of Prefect's server.", hint="Say 'sqlite' or 'postgresql'."
+                f"Unknown database of Prefect's server: '{kind}'.", hint="Use 'sqlite' or 'postgresql'."
             )
         variables = os.environ | environment(settings.prefect) | own
     except StreamFlowError as error:

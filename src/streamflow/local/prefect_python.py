@@ -1,4 +1,4 @@
-"""The interpreter that has Prefect. It is found without the libraries of the platform, which Prefect's image lacks."""
+"""The interpreter that has Prefect. This module imports no library that Prefect's image lacks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def interpreter(prefect: PrefectSettings) -> Path:
     """The interpreter that has Prefect.
 
     Raises:
-        UsageError: There is none.
+        UsageError: Prefect is not installed.
     """
     python = prefect.python.expanduser().absolute()
     if not python.is_file():
         raise UsageError(
-            f"Prefect is not installed: there is no interpreter {python}.",
+            f"Prefect is not installed: {python} does not exist.",
             hint="Run 'make prefect', or name another one in STREAMFLOW_PREFECT__PYTHON.",
         )
     return python

@@ -62,7 +62,7 @@ def test_on_sqlite_the_database_is_below_the_home(monkeypatch, became, tmp_path)
 @pytest.mark.parametrize("arguments", [[], ["mysql"]])
 def test_another_database_is_a_wrong_call(arguments, capsys):
     assert server.main(arguments) == 2
-    assert "Say 'sqlite' or 'postgresql'." in capsys.readouterr().err
+    assert "Use 'sqlite' or 'postgresql'." in capsys.readouterr().err
 
 
 def test_a_file_that_is_missing_is_said_without_a_traceback(monkeypatch, capsys, tmp_path):
