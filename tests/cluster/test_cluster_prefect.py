@@ -299,9 +299,9 @@ def test_f40_a_month_ends_once_although_the_node_of_its_conductor_restarts(condu
     run("docker", "restart", node)
     assert server.end(asked, timeout=600) == "COMPLETED"
     verdict(seconds_from_the_restart_to_the_end=round(time.monotonic() - restarted))
-    jobs = made_since(conducted, before)
+    # A pod that a node starts before its network is back fails. Prefect tries again, with another Job.
+    jobs = [job for job in made_since(conducted, before) if job["status"].get("succeeded")]
     assert [name(job) for job in jobs] == list(MONTH)
-    assert all(job["status"]["succeeded"] == 1 for job in jobs)
     assert server.at_work() == []
 
 
