@@ -165,9 +165,11 @@ WRONG_ARGUMENTS = [
     Case("db wait --until never", "--until", "migrated", 2),
     Case("jobs run", "NAME", TRY, 2),
     Case("jobs exec nonsense", "nonsense", "materialize", 3),
+    Case("serve exporter --schedules daily", "--schedules", "write it like", 2),
     Case("demo --once --data /nowhere", "/nowhere", "Name the folder", 2),
     Case("demo --once --data EMPTY", "EMPTY", "2024-01-31/users.csv", 2),
     Case("status", "STREAMFLOW_PREDICT__PORT", "Correct", 2, ("STREAMFLOW_PREDICT__PORT=many",)),
+    Case("status", "IMPROVEMENT", "not_worse", 2, ("STREAMFLOW_PROMOTION__IMPROVEMENT=fresher",)),
     Case("status", "training", "written as JSON", 2, ("STREAMFLOW_TRAINING__ESTIMATORS=random_forest",)),
     Case("drops list", "/nowhere", "PASSWORD_FILE", 2, ("STREAMFLOW_DATABASE__PASSWORD_FILE=/nowhere",)),
     Case(
