@@ -15,8 +15,7 @@ from streamflow.registry import releases, versions
 from streamflow.repo import definitions
 from streamflow.settings import DatabaseSettings, MlflowSettings, Settings
 from streamflow.snapshots import views
-from streamflow.snapshots.as_of import label_as_of, newest_as_of
-from streamflow.times import midnight
+from streamflow.snapshots.as_of import label_as_of, of_a_drop
 from streamflow.training import fit
 from streamflow.training.record import Recorded, record
 
@@ -69,14 +68,16 @@ def train(
     """Build the training set, fit and evaluate an estimator, record the run and register a model version.
 
     Args:
-        as_of: As-of of the features; by default that of the newest drop.
+        as_of: As-of of the features, which must be that of a drop; by default that of the newest.
         known_at: Time up to which loaded rows are visible; by default now.
         estimator: Name in `feature_repo/estimator.py`; by default the candidate with the highest cross-validated AUC.
         horizon: Number of drops between features and label; by default what the feature repo declares.
 
     Raises:
-        UsageError: `known_at` is in the future, so the run could not be repeated, or the estimator is not defined.
-        NotFound: No drop or no label of that as-of was loaded by `known_at`.
+        UsageError: `known_at` is in the future, so the run could not be repeated, no drop of that as-of was loaded by
+            `known_at`, or the estimator is not defined.
+        NotFound: No label of that as-of was loaded by `known_at`.
+        NotYet: No drop was.
         Refused: The training set has too few rows.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
@@ -85,7 +86,7 @@ def train(
         known = clock.known_until(connection, known_at)
         loaded = ledger.entries(connection, known)
     dates = [drop.as_of for drop in loaded]
-    at = midnight(as_of) if as_of else newest_as_of(dates)
+    at = of_a_drop(dates, as_of)
     label_at = label_as_of(dates, at.date(), repo.label.horizon)
     # Drops may be loaded while the training set is read; these views show none of their rows.
     with views.frozen(settings.database, repo, known) as schema:

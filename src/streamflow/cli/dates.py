@@ -28,3 +28,12 @@ AsOf = Annotated[
         help="As-of date, after which no data is used; default: that of the newest drop.",
     ),
 ]
+
+DropDate = Annotated[
+    date | None,
+    typer.Option(
+        metavar="DATE",
+        parser=day,
+        help="As-of date of the drop to use, after which no data is used; default: the newest drop's.",
+    ),
+]

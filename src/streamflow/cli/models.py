@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from streamflow.cli import promotions
-from streamflow.cli.dates import AsOf
+from streamflow.cli.dates import DropDate
 from streamflow.cli.output import AsJson, print_json, print_table, working
 from streamflow.model_version import tags as version_tags
 
@@ -25,7 +25,7 @@ _SHOWN = ("auc", "f1", "accuracy", "average_precision", "log_loss", "calibration
 
 
 def train(
-    as_of: AsOf = None,
+    as_of: DropDate = None,
     known_at: Annotated[
         str | None,
         typer.Option(
