@@ -76,6 +76,7 @@ def train(
         Refused: The training set has too few rows.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
+    began = clock.machine()
     repo = definitions.load(settings.feast.repo).with_horizon(horizon)
     with transaction(settings.database) as connection:
         known = clock.known_until(connection, known_at)
@@ -91,7 +92,7 @@ def train(
     )
     newest = max(data.as_of, data.label_as_of).date()
     seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= newest]
-    run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, seen)
+    run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, seen, began)
     version = _register(settings.database, settings.mlflow, run, data, fitted)
     return Trained(
         run_id=run.run_id,

@@ -135,7 +135,7 @@ def test_the_page_runs_as_it_stands_with_the_login_that_it_makes(installed, grac
     assert list(session["seen"]["user_id"]) == list(session["likely"]["user_id"])
     assert session["seen"]["months_active"].notna().all()
     assert list(session["hours"].columns.date) == [JANUARY, FEBRUARY]
-    assert capsys.readouterr().out.startswith("There is no drop as of 2023-12-31.")
+    assert capsys.readouterr().out.startswith("There is no drop as of 2023-12-31")
 
 
 def test_a_training_set_has_the_rows_and_the_fingerprint_of_the_run(installed, grace):
