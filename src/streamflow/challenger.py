@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from streamflow.drops import ledger
-from streamflow.features import training_set
+from streamflow import point_in_time
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.postgres import clock
@@ -14,8 +13,6 @@ from streamflow.postgres.engine import transaction
 from streamflow.registry import releases, versions
 from streamflow.repo import definitions
 from streamflow.settings import DatabaseSettings, MlflowSettings, Settings
-from streamflow.snapshots import views
-from streamflow.snapshots.as_of import label_as_of, of_a_drop
 from streamflow.training import fit
 from streamflow.training.record import Recorded, record
 
@@ -81,18 +78,11 @@ def train(
         Refused: The training set has too few rows.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
+    began = clock.machine()
     repo = definitions.load(settings.feast.repo).with_horizon(horizon)
     with transaction(settings.database) as connection:
         known = clock.known_until(connection, known_at)
-        loaded = ledger.entries(connection, known)
-    dates = [drop.as_of for drop in loaded]
-    at = of_a_drop(dates, as_of)
-    label_at = label_as_of(dates, at.date(), repo.label.horizon)
-    # Drops may be loaded while the training set is read; these views show none of their rows.
-    with views.frozen(settings.database, repo, known) as schema:
-        data = training_set.build(
-            settings.database, repo, as_of=at, label_as_of=label_at, known_at=known, db_schema=schema
-        )
+    data, loaded = point_in_time.training_set(settings.database, repo, as_of, known)
     fitted = fit.fit(
         repo,
         data.features,
@@ -102,8 +92,9 @@ def train(
         settings.training,
         estimator=estimator,
     )
-    seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= max(at, label_at).date()]
-    run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, seen)
+    newest = max(data.as_of, data.label_as_of).date()
+    seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= newest]
+    run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, seen, began)
     version = _register(settings.database, settings.mlflow, run, data, fitted)
     return Trained(
         run_id=run.run_id,
@@ -116,9 +107,9 @@ def train(
         metrics=fitted.metrics,
         cross_validated=fitted.cross_validated,
         train_seconds=fitted.train_seconds,
-        as_of=at,
-        label_as_of=label_at,
-        known_at=known,
+        as_of=data.as_of,
+        label_as_of=data.label_as_of,
+        known_at=data.known_at,
         drops=tuple(drop["drop_id"] for drop in seen),
     )
 

@@ -213,7 +213,7 @@ ON_A_STACK = [
     ),
     Case("materialize --as-of 2020-01-01", "2020-01-01", "2024-01-31", 3),
     Case("train --as-of 2020-01-01", "no drop as of 2020-01-01", "the date of a drop: 2024-0", 2),
-    Case("train --known-at 2999-01-01", "2999-01-01", "Leave --known-at out", 2),
+    Case("train --known-at 2999-01-01", "2999-01-01", "Leave the known-at out", 2),
     Case("train --horizon 7", "horizon 7", "Ingest the later drop", 3),
     Case("train --estimator nonsense", "'nonsense'", "logistic_regression", 2),
     Case("score --as-of 2020-01-01", "2020-01-01", "2024-01-31", 3),

@@ -10,12 +10,11 @@ from typing import Any, cast
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
-from feast.errors import FeatureViewNotFoundException
 
 from streamflow import types
 from streamflow.eligibility import Rules
 from streamflow.errors import NotFound, UsageError
-from streamflow.features.store import open_store
+from streamflow.features.store import applied, open_store
 from streamflow.model_version.contract import Feature, View
 from streamflow.model_version.fingerprint import fingerprint
 from streamflow.model_version.training_set import LABEL, TrainingSet
@@ -167,13 +166,8 @@ def _joined(
     with warnings.catch_warnings():
         # Feast hands pandas a psycopg connection, and pandas warns that it supports SQLAlchemy only.
         warnings.filterwarnings("ignore", message="pandas only supports SQLAlchemy")
-        try:
+        with applied():
             return store.get_historical_features(features=references, entity_df=entities).to_arrow()
-        except (KeyError, FeatureViewNotFoundException) as error:
-            raise UsageError(
-                f"The feature repo has not been applied as it is now: {error}",
-                hint="Run 'streamflow features apply', then this again.",
-            ) from error
 
 
 def complete_rows(
