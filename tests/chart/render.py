@@ -68,7 +68,9 @@ def program(name: str) -> str:
 
 
 @functools.cache
-def render_text(*sets: str, values: tuple[str, ...] = (), given: str = "", upgrade: bool = False) -> str:
+def render_text(
+    *sets: str, values: tuple[str, ...] = (), given: str = "", upgrade: bool = False, chart: Path = CHART
+) -> str:
     """Render the chart; return the manifests as text.
 
     Args:
@@ -76,11 +78,12 @@ def render_text(*sets: str, values: tuple[str, ...] = (), given: str = "", upgra
         values: Names of values files in the chart's folder.
         given: Further values, as YAML.
         upgrade: Render as for an upgrade instead of an installation.
+        chart: Folder or package of the chart.
 
     Raises:
         RefusedError: Helm refused; the error has its message.
     """
-    command = [program("helm"), "template", RELEASE, str(CHART), "--namespace", NAMESPACE]
+    command = [program("helm"), "template", RELEASE, str(chart), "--namespace", NAMESPACE]
     for name in values:
         command += ["--values", str(CHART / name)]
     if given:

@@ -97,8 +97,11 @@ checked here: values.schema.json checks the knobs one by one.
 {{- define "streamflow.refuseJobs" -}}
 {{- $known := list -}}
 {{- range $path, $_ := .Files.Glob "jobs/*.yaml" }}{{ $known = append $known (base $path | trimSuffix ".yaml") }}{{ end -}}
+{{- if not $known }}
+- "The chart has no file jobs/*.yaml, so no job would be installed: drops would not be ingested, and nothing would be backed up. Something left them out when it copied the chart: install the packaged chart, or run `make chart-docs` in the source tree, which writes them."
+{{- end }}
 {{- range $name, $_ := .Values.jobs }}
-{{- if not (has $name $known) }}
+{{- if and $known (not (has $name $known)) }}
 - "jobs.{{ $name }}: no such job. The jobs are {{ join ", " $known }}."
 {{- end }}
 {{- end }}
