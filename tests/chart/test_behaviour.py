@@ -51,6 +51,15 @@ def test_liveness_checks_the_process_and_readiness_checks_for_a_model():
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
+def test_liveness_of_feasts_server_checks_the_process_and_readiness_reads_the_store():
+    container = pod_specs(render())["Deployment streamflow-feast"]["spec"]["containers"][0]
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/docs", "port": "http"}
+        assert "exec" not in container[probe]
+    assert container["readinessProbe"]["exec"]["command"][2:] == ["/app/probe_feast.py", "churn_v1", "user_id"]
+    assert "httpGet" not in container["readinessProbe"]
+
+
 def test_probe_timings_can_be_set():
     container = predict(render("predict.probes.readiness.periodSeconds=9"))["template"]["spec"]["containers"][
         0
