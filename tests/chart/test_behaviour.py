@@ -13,6 +13,7 @@ from render import (
     EXISTING,
     FACTS,
     ROOT,
+    RefusedError,
     configuration,
     containers,
     pick,
@@ -35,6 +36,18 @@ def test_two_renders_are_equal_with_an_existing_secret():
 def test_replicas_are_never_rendered_under_an_autoscaler():
     assert "replicas" not in predict(render())
     assert predict(render("predict.autoscaling.enabled=false"))["replicas"] == 2
+
+
+def test_replicas_are_left_to_an_autoscaler_that_the_chart_does_not_install():
+    none = ("predict.autoscaling.enabled=false", "predict.replicaCount=null")
+    objects = render(*none, "predict.pdb.minAvailable=1", "predict.pdb.maxUnavailable=null")
+    assert "replicas" not in predict(objects)
+    assert not [o for o in objects if o["kind"] == "HorizontalPodAutoscaler"]
+    # It may start as many pods as the chart's own.
+    with pytest.raises(RefusedError, match="80 %"):
+        render(*none, "predict.autoscaling.maxReplicas=60")
+    with pytest.raises(RefusedError, match="predict.pdb.minAvailable=2 of 2 pods"):
+        render(*none, "predict.pdb.minAvailable=2", "predict.pdb.maxUnavailable=null")
 
 
 def test_a_rollout_stops_no_pod_before_its_replacement_is_ready():
@@ -323,20 +336,24 @@ def test_every_server_keeps_the_configured_number_of_revisions():
 def test_the_charts_description_lists_the_images_that_it_installs():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     listed = {item["image"] for item in yaml.safe_load(chart["annotations"]["artifacthub.io/images"])}
-    installed = pod_specs(configuration("prefect")).values()
-    assert listed == {c["image"] for template in installed for c in containers(template)}
+    assert listed == images(configuration("prefect"))
 
 
-def test_images_come_from_the_configured_registry():
-    images = ("global.imageRegistry=r.example.com", "images.platform.digest=sha256:" + "a" * 64)
-    objects = render(*images, "prefect.enabled=true")
-    images = {c["image"] for template in pod_specs(objects).values() for c in containers(template)}
-    assert images == {
+def images(objects):
+    return {c["image"] for template in pod_specs(objects).values() for c in containers(template)}
+
+
+def test_the_projects_images_come_from_the_configured_registry_and_postgresqls_from_its_own():
+    digest = "sha256:" + "a" * 64
+    sets = ("prefect.enabled=true", "global.imageRegistry=r.example.com", f"images.platform.digest={digest}")
+    ours = {
         "r.example.com/streamflow/predict:0.1.0",
-        "r.example.com/streamflow/platform@sha256:" + "a" * 64,
+        f"r.example.com/streamflow/platform@{digest}",
         "r.example.com/streamflow/prefect:0.1.0",
-        "r.example.com/postgres:17",
     }
+    assert images(render(*sets)) == ours | {"postgres:17"}
+    mirrored = render(*sets, "images.postgresql.registry=mirror.example.com")
+    assert images(mirrored) == ours | {"mirror.example.com/postgres:17"}
 
 
 def test_the_migration_job_has_another_name_in_each_revision():

@@ -3,12 +3,14 @@
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
-from render import ROOT, program
+from render import ROOT, containers, pod_specs, program, render
 
 IMAGES = ("predict", "platform", "prefect")
+INSTALLED = ["postgres:17", *(f"streamflow/{name}:0.1.0" for name in sorted(IMAGES))]
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -86,6 +88,42 @@ def test_the_chart_contains_no_link():
     from render import CHART
 
     assert [path for path in CHART.rglob("*") if path.is_symlink()] == []
+
+
+@pytest.fixture
+def commands(tmp_path):
+    """Run a block of commands about images from the page about Kubernetes, some of its programs replaced by echo."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    section = page.split("\n## Images\n")[1].split("\n## ")[0]
+    found = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+
+    def run(index, stubs):
+        for name in stubs:
+            (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+            (tmp_path / name).chmod(0o755)
+        (tmp_path / "my-values.yaml").write_text("prefect: {enabled: true}\n")
+        (tmp_path / "charts").symlink_to(ROOT / "charts")
+        path = f"{tmp_path}:{Path(program('helm')).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", found[index]],
+            cwd=tmp_path, env={**os.environ, "PATH": path}, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return done.stdout.splitlines()
+
+    return run
+
+
+def test_the_page_lists_the_images_of_an_install(commands):
+    assert commands(0, ()) == INSTALLED
+
+
+def test_the_page_pushes_every_image_to_where_the_install_pulls_it_from(commands):
+    said = commands(1, ("docker", "helm"))
+    pushed = {line.split()[-1] for line in said if line.startswith("docker push ")}
+    sets = [item.removeprefix("--set ") for item in re.findall(r"--set \S+", said[-1])]
+    objects = render(*sets, "prefect.enabled=true")
+    assert pushed == {c["image"] for template in pod_specs(objects).values() for c in containers(template)}
+    assert {f"registry.example.com/{image}" for image in INSTALLED} == pushed
 
 
 def test_helm_lint_is_clean():

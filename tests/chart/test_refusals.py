@@ -57,6 +57,15 @@ MISTAKES = {
         ["database.createRoles=false"],
         ["database.createRoles", "postgresql.enabled"],
     ),
+    "a certificate that is checked against nothing": (
+        [
+            "postgresql.enabled=false",
+            "externalDatabase.host=db",
+            "externalDatabase.existingSecret=root",
+            "externalDatabase.sslmode=verify-full",
+        ],
+        ["externalDatabase.sslmode=verify-full", "externalDatabase.caSecret"],
+    ),
     "TLS without a certificate": (
         ["postgresql.tls.enabled=true"],
         ["postgresql.tls.existingSecret", "postgresql.tls.issuerRef"],

@@ -1,7 +1,10 @@
-{{- /* Full name of an image. Arguments: root, image. */ -}}
+{{- /*
+Full name of an image. global.imageRegistry has the project's own images, and PostgreSQL's comes from elsewhere. Arguments:
+root, image.
+*/ -}}
 {{- define "streamflow.image" -}}
 {{- $image := get .root.Values.images .image -}}
-{{- $registry := $image.registry | default .root.Values.global.imageRegistry -}}
+{{- $registry := $image.registry | default (ternary "" .root.Values.global.imageRegistry (eq .image "postgresql")) -}}
 {{- with $registry }}{{ . }}/{{ end -}}
 {{- $image.repository -}}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .root.Chart.AppVersion }}{{ end -}}

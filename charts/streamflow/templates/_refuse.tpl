@@ -14,8 +14,9 @@ checked here: values.schema.json checks the knobs one by one.
 
 {{- define "streamflow.refusePredict" -}}
 {{- with .Values.predict -}}
-{{- $fewest := ternary .autoscaling.minReplicas .replicaCount .autoscaling.enabled -}}
-{{- if and .autoscaling.enabled (gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) }}
+{{- $autoscaled := or .autoscaling.enabled (kindIs "invalid" .replicaCount) -}}
+{{- $fewest := ternary .autoscaling.minReplicas .replicaCount $autoscaled -}}
+{{- if and $autoscaled (gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) }}
 - "predict.autoscaling.minReplicas={{ .autoscaling.minReplicas }} is greater than predict.autoscaling.maxReplicas={{ .autoscaling.maxReplicas }}: lower the first or raise the second."
 {{- end }}
 {{- if and .pdb.enabled (not (kindIs "invalid" .pdb.minAvailable)) (not (kindIs "invalid" .pdb.maxUnavailable)) }}
