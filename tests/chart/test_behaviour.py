@@ -1,9 +1,11 @@
 """Properties of the rendered chart on which an installation depends."""
 
+import base64
 import csv
 import json
 import re
 from statistics import median
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -46,7 +48,7 @@ def test_replicas_are_left_to_an_autoscaler_that_the_chart_does_not_install():
     # It may start as many pods as the chart's own.
     with pytest.raises(RefusedError, match="80 %"):
         render(*none, "predict.autoscaling.maxReplicas=60")
-    with pytest.raises(RefusedError, match="predict.pdb.minAvailable=2 of 2 pods"):
+    with pytest.raises(RefusedError, match=r"predict\.pdb\.minAvailable=2 of 2 pods"):
         render(*none, "predict.pdb.minAvailable=2", "predict.pdb.maxUnavailable=null")
 
 
@@ -69,7 +71,11 @@ def test_liveness_of_feasts_server_checks_the_process_and_readiness_reads_the_st
     for probe in ("startupProbe", "livenessProbe"):
         assert container[probe]["httpGet"] == {"path": "/docs", "port": "http"}
         assert "exec" not in container[probe]
-    assert container["readinessProbe"]["exec"]["command"][2:] == ["/app/probe_feast.py", "churn_v1", "user_id"]
+    assert container["readinessProbe"]["exec"]["command"][2:] == [
+        "/app/probe_feast.py",
+        "churn_v1",
+        "user_id",
+    ]
     assert "httpGet" not in container["readinessProbe"]
 
 
@@ -337,6 +343,18 @@ def test_the_charts_description_lists_the_images_that_it_installs():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     listed = {item["image"] for item in yaml.safe_load(chart["annotations"]["artifacthub.io/images"])}
     assert listed == images(configuration("prefect"))
+
+
+def test_the_charts_description_has_an_icon_maintainers_and_changes():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    kind, _, data = chart["icon"].partition(";base64,")
+    assert kind == "data:image/svg+xml"
+    assert ElementTree.fromstring(base64.b64decode(data)).tag == "{http://www.w3.org/2000/svg}svg"
+    assert all(item["name"] for item in chart["maintainers"])
+    changes = yaml.safe_load(chart["annotations"]["artifacthub.io/changes"])
+    kinds = {"added", "changed", "deprecated", "removed", "fixed", "security"}
+    assert {item["kind"] for item in changes} <= kinds
+    assert [item for item in changes if not item["description"].endswith(".")] == []
 
 
 def images(objects):
