@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
-from render import CHART, pick, render
+import json
 
-SECRETS = "ci/existing-secrets.yaml"
-# Values files to render, by example; None for a manifest.
+import yaml
+from render import CHART, ROOT, parsed, pick, pod_specs, render, render_text
+
+NAMED = "ci/existing-secrets.yaml"
+# Values files to render, by example; for a manifest, none.
 EXAMPLES = {
+    "argo-cd.yaml": (),
     "cloudnative-pg.yaml": ("examples/cloudnative-pg.yaml",),
-    "drops-pod.yaml": None,
-    "keda.yaml": (SECRETS, "examples/keda.yaml"),
+    "drops-pod.yaml": (),
+    "external-secrets.yaml": ("examples/external-secrets.yaml",),
+    "flux.yaml": (),
+    "keda.yaml": (NAMED, "examples/keda.yaml"),
+    "openshift.yaml": (NAMED, "examples/openshift.yaml"),
     "production.yaml": ("examples/cloudnative-pg.yaml", "examples/production.yaml"),
 }
 
@@ -19,13 +25,17 @@ def example(name):
     return render(values=EXAMPLES[name])
 
 
+def manifest(name, kind):
+    [found] = [
+        item
+        for item in yaml.safe_load_all((CHART / "examples" / name).read_text(encoding="utf-8"))
+        if item["kind"] == kind
+    ]
+    return found["spec"]
+
+
 def test_every_example_is_tested():
     assert {path.name for path in (CHART / "examples").iterdir()} == set(EXAMPLES)
-
-
-@pytest.mark.parametrize("name", [name for name, values in EXAMPLES.items() if values])
-def test_an_example_renders(name):
-    assert pick(example(name), "Deployment", "streamflow-predict")
 
 
 def test_cloudnative_pgs_server_is_checked_against_the_operators_authority():
@@ -50,3 +60,69 @@ def test_keda_scales_the_deployment_of_predict_alone_and_within_the_budget_of_co
     assert trigger["metadata"]["query"] == (
         'sum(streamflow_queue_requests{namespace="churn",pod=~"streamflow-predict-.*"})'
     )
+
+
+def test_production_shows_predictions_alone_and_puts_one_pod_on_a_node():
+    objects = example("production.yaml")
+    [rule] = pick(objects, "Ingress")["spec"]["rules"]
+    assert [path["path"] for path in rule["http"]["paths"]] == ["/predict", "/v2"]
+    template = pod_specs(objects)["Deployment streamflow-predict"]
+    assert "api-keys" in {volume["name"] for volume in template["spec"]["volumes"]}
+    affinity = template["spec"]["affinity"]["podAntiAffinity"]
+    [term] = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    labels = template["metadata"]["labels"].items()
+    assert term["labelSelector"]["matchLabels"].items() <= labels
+    [zone] = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert zone["podAffinityTerm"]["labelSelector"]["matchLabels"].items() <= labels
+
+
+def test_openshift_chooses_users_and_groups_and_its_dns_is_reached():
+    objects = example("openshift.yaml")
+    for where, template in pod_specs(objects).items():
+        named = {"runAsUser", "runAsGroup", "fsGroup"} & set(template["spec"]["securityContext"])
+        assert (where, named) == (where, set())
+        assert template["spec"]["securityContext"]["runAsNonRoot"] is True
+    for item in objects:
+        if item["kind"] == "NetworkPolicy" and item["metadata"]["name"] != "streamflow-default-deny":
+            opened = [port for rule in item["spec"].get("egress", []) for port in rule.get("ports", [])]
+            assert {"port": 5353, "protocol": "UDP"} in opened, item["metadata"]["name"]
+
+
+def test_external_secrets_makes_every_secret_that_a_pod_mounts():
+    objects = example("external-secrets.yaml")
+    made = {item["metadata"]["name"] for item in objects if item["kind"] == "ExternalSecret"}
+    mounted = {
+        volume["secret"]["secretName"]
+        for template in pod_specs(objects).values()
+        for volume in template["spec"]["volumes"]
+        if "secret" in volume and not volume["secret"].get("optional")
+    }
+    assert mounted == made
+    assert not [item for item in objects if item["kind"] == "Secret"]
+
+
+def argo_cd():
+    """Values of the Application, as JSON."""
+    source = manifest("argo-cd.yaml", "Application")["source"]
+    assert (ROOT / source["path"]).resolve() == CHART
+    return json.dumps(source["helm"]["valuesObject"])
+
+
+def test_argo_cd_renders_without_a_cluster_and_always_the_same():
+    given = argo_cd()
+    assert render_text.__wrapped__(given=given) == render_text(given=given)
+
+
+def test_argo_cd_keeps_the_migration_job_longer_than_a_day_and_replaces_it():
+    """If Kubernetes deleted it, each day would bring a difference from Git, and another run."""
+    job = pick(parsed(render_text(given=argo_cd())), "Job", "streamflow-migrate-1")
+    assert job["spec"]["ttlSecondsAfterFinished"] > 365 * 24 * 3600
+    assert job["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] == "Force=true,Replace=true"
+
+
+def test_flux_installs_the_chart_of_the_repository_with_values_that_it_takes():
+    spec = manifest("flux.yaml", "HelmRelease")
+    assert (ROOT / spec["chart"]["spec"]["chart"]).resolve() == CHART
+    assert manifest("flux.yaml", "GitRepository")["url"].endswith("streamflow.git")
+    assert render(given=json.dumps(spec["values"]))
