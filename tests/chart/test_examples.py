@@ -11,6 +11,7 @@ NAMED = "ci/existing-secrets.yaml"
 # Values files to render, by example; for a manifest, none.
 EXAMPLES = {
     "argo-cd.yaml": (),
+    "cloudnative-pg-cluster.yaml": (),
     "cloudnative-pg.yaml": ("examples/cloudnative-pg.yaml",),
     "drops-pod.yaml": (),
     "external-secrets.yaml": ("examples/external-secrets.yaml",),
@@ -25,12 +26,12 @@ def example(name):
     return render(values=EXAMPLES[name])
 
 
+def manifests(name):
+    return list(yaml.safe_load_all((CHART / "examples" / name).read_text(encoding="utf-8")))
+
+
 def manifest(name, kind):
-    [found] = [
-        item
-        for item in yaml.safe_load_all((CHART / "examples" / name).read_text(encoding="utf-8"))
-        if item["kind"] == kind
-    ]
+    [found] = [item for item in manifests(name) if item["kind"] == kind]
     return found["spec"]
 
 
@@ -60,6 +61,30 @@ def test_keda_scales_the_deployment_of_predict_alone_and_within_the_budget_of_co
     assert trigger["metadata"]["query"] == (
         'sum(streamflow_queue_requests{namespace="churn",pod=~"streamflow-predict-.*"})'
     )
+
+
+def test_cloudnative_pgs_server_is_the_one_that_the_values_use():
+    name = "cloudnative-pg-cluster.yaml"
+    values = yaml.safe_load((CHART / "examples" / "cloudnative-pg.yaml").read_text(encoding="utf-8"))
+    [cluster] = [item for item in manifests(name) if item["kind"] == "Cluster"]
+    own, external = cluster["metadata"]["name"], values["externalDatabase"]
+    assert external["host"] == f"{own}-rw"
+    assert (external["existingSecret"], external["caSecret"]) == (f"{own}-superuser", f"{own}-ca")
+    parameters = cluster["spec"]["postgresql"]["parameters"]
+    assert int(parameters["max_connections"]) == external["maxConnections"]
+    bundled = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))["postgresql"]["parameters"]
+    logged = {key: value for key, value in bundled.items() if key.startswith("log_")}
+    assert len(logged) == 3
+    assert logged.items() <= parameters.items()
+
+
+def test_cloudnative_pgs_server_archives_its_wal_where_the_daily_backups_go():
+    name = "cloudnative-pg-cluster.yaml"
+    [store] = [item["metadata"]["name"] for item in manifests(name) if item["kind"] == "ObjectStore"]
+    [plugin] = manifest(name, "Cluster")["plugins"]
+    assert (plugin["isWALArchiver"], plugin["parameters"]) == (True, {"barmanObjectName": store})
+    backup = manifest(name, "ScheduledBackup")
+    assert (backup["method"], backup["pluginConfiguration"]) == ("plugin", {"name": plugin["name"]})
 
 
 def test_production_shows_predictions_alone_and_puts_one_pod_on_a_node():
