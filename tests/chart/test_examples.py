@@ -7,6 +7,7 @@ import json
 import yaml
 from render import CHART, ROOT, parsed, pick, pod_specs, render, render_text
 
+METRICS = ROOT / "src" / "streamflow" / "predict" / "observe" / "metrics.py"
 NAMED = "ci/existing-secrets.yaml"
 # Values files to render, by example; for a manifest, none.
 EXAMPLES = {
@@ -85,6 +86,14 @@ def test_cloudnative_pgs_server_archives_its_wal_where_the_daily_backups_go():
     assert (plugin["isWALArchiver"], plugin["parameters"]) == (True, {"barmanObjectName": store})
     backup = manifest(name, "ScheduledBackup")
     assert (backup["method"], backup["pluginConfiguration"]) == ("plugin", {"name": plugin["name"]})
+
+
+def test_the_page_scales_by_waiting_requests_without_keda_too():
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    given = page.split("\n## Scale\n")[1].split("```yaml\n")[1].split("```")[0]
+    [metric] = pick(render(given=given), "HorizontalPodAutoscaler")["spec"]["metrics"]
+    assert metric["pods"]["metric"] == {"name": "streamflow_queue_requests"}
+    assert 'Gauge("streamflow_queue_requests"' in METRICS.read_text(encoding="utf-8")
 
 
 def test_production_shows_predictions_alone_and_puts_one_pod_on_a_node():
