@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from streamflow import log
 from streamflow.drops import ledger
 from streamflow.features import training_set
 from streamflow.model_version import tags as version_tags
@@ -35,6 +36,7 @@ class Trained:
         incomplete: Number of rows left out because a required feature is missing, by feature.
         metrics: Metrics on the holdout.
         cross_validated: Mean AUC over the folds, by candidate; empty if the caller named the estimator.
+        left_out: Why a candidate was left out, by candidate.
         train_seconds: Duration of the final fit, in seconds.
         as_of: As-of of the features.
         label_as_of: As-of of the drop that the labels come from.
@@ -51,6 +53,7 @@ class Trained:
     incomplete: dict[str, int]
     metrics: dict[str, float]
     cross_validated: dict[str, float]
+    left_out: dict[str, str]
     train_seconds: float
     as_of: datetime
     label_as_of: datetime
@@ -77,7 +80,7 @@ def train(
     Raises:
         UsageError: `known_at` is in the future, so the run could not be repeated, or the estimator is not defined.
         NotFound: No drop or no label of that as-of was loaded by `known_at`.
-        Refused: The training set has too few rows.
+        Refused: The training set has too few rows, or the estimator cannot be served.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     repo = definitions.load(settings.feast.repo).with_horizon(horizon)
@@ -101,6 +104,8 @@ def train(
         settings.training,
         estimator=estimator,
     )
+    for name, why in fitted.left_out.items():
+        log.get(__name__).warning("a candidate is left out", estimator=name, why=why)
     seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= max(at, label_at).date()]
     run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, seen)
     version = _register(settings.database, settings.mlflow, run, data, fitted)
@@ -114,6 +119,7 @@ def train(
         incomplete=data.incomplete,
         metrics=fitted.metrics,
         cross_validated=fitted.cross_validated,
+        left_out=fitted.left_out,
         train_seconds=fitted.train_seconds,
         as_of=at,
         label_as_of=label_at,
