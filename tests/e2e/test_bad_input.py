@@ -112,7 +112,7 @@ WITHOUT_A_STACK = [
     Case("jobs logs train", *CLUSTER),
     Case("jobs exec train", "PostgreSQL at 127.0.0.1:9", "Check that the server is up", 4),
 ]
-NEEDS_NO_STACK = {"down", "demo", "simulate", "keys new", "db roles", "settings show"} | {
+NEEDS_NO_STACK = {"down", "demo", "simulate", "features check", "keys new", "db roles", "settings show"} | {
     f"serve {server}" for server in ("predict", "mlflow", "feast", "registrar", "exporter")
 }
 
@@ -189,6 +189,8 @@ WRONG_ARGUMENTS = [
         ("STREAMFLOW_FEAST__REPO=EMPTY",),
     ),
     Case("features apply", "tables.py", "line", 2, ("STREAMFLOW_FEAST__REPO=BROKEN",)),
+    Case("features check", "tables.py", "line", 2, ("STREAMFLOW_FEAST__REPO=BROKEN",)),
+    Case("features check", "entity's join key", "make them equal", 2, ("STREAMFLOW_PREDICT__JOIN_KEY=id",)),
 ]
 
 ON_A_STACK = [

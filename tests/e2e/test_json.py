@@ -10,6 +10,7 @@ from streamflow.cli import main as command_line
 
 CALLS = {
     "features apply": "features apply",
+    "features check": "features check",
     "drops show": "drops show 2024-01-31",
     "drops quarantine": "drops quarantine",
     "drops check": "drops check DROP --as-of 2024-01-31",
