@@ -168,7 +168,7 @@ def of_feast(repo: FeatureRepo, defined: FeastObjects) -> list[Problem]:
     if repo.feature_service_name not in services:
         what = f"there is no feature service '{repo.feature_service_name}'; there are: {', '.join(services)}"
         return [*found, _at(path, "label.py", what, "FEATURE_SERVICE")]
-    names = [
+    features = [
         feature.name
         for projection in services[repo.feature_service_name].feature_view_projections
         for feature in projection.features
@@ -180,7 +180,7 @@ def of_feast(repo: FeatureRepo, defined: FeastObjects) -> list[Problem]:
             f"two features of '{repo.feature_service_name}' are named '{name}'",
             repo.feature_service_name,
         )
-        for name in sorted({name for name in names if names.count(name) > 1})
+        for name in sorted({name for name in features if features.count(name) > 1})
     ]
 
 
