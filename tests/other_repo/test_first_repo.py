@@ -2,68 +2,78 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import itertools
 import re
+import shlex
 import subprocess
 import urllib.parse
 from pathlib import Path
 
 import pytest
 from test_another_problem import Service
+from typer.testing import CliRunner
 
+from streamflow.cli.main import app
 from streamflow.errors import UsageError
 from streamflow.local.first_repo import guess, read, write
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "feature-repo.md"
-STACK = "streamflow up"
 
 
-def blocks():
-    """The commands of the tutorial, in order."""
-    section = re.search(
-        r"^## A first repo.*?(?=^## )", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
-    return re.findall(r"^```bash\n(.*?)^```", section[0], re.DOTALL | re.MULTILINE)
+def steps():
+    """The tutorial's commands in order: each one of StreamFlow, and what stands between two of them."""
+    text = PAGE.read_text(encoding="utf-8")
+    section = re.search(r"^## A first repo.*?(?=^## )", text, re.DOTALL | re.MULTILINE)
+    for block in re.findall(r"^```bash\n(.*?)^```", section[0], re.DOTALL | re.MULTILINE):
+        for ours, lines in itertools.groupby(
+            block.splitlines(), key=lambda line: line.startswith("streamflow ")
+        ):
+            found = list(lines)
+            yield from found if ours else ["\n".join(found)]
 
 
-def shell(commands, folder, **variables):
-    """Run commands, as a user does in one shell; return what they print."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("PROMETHEUS_MULTIPROC")}
+def shell(commands, folder):
+    """Run commands in a shell; return the settings that it has then."""
     done = subprocess.run(
-        ["bash", "-ec", commands],
+        ["bash", "-ec", f"{commands}\nenv -0"],
         cwd=folder,
-        env={**kept, "COLUMNS": "200", **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
+        check=True,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return dict(
+        item.split("=", 1) for item in done.stdout.decode().split("\0") if item.startswith("STREAMFLOW_")
+    )
 
 
 def test_the_tutorial_leads_from_csv_files_to_an_answer(settings, mlflow_server, tmp_path, monkeypatch):
-    commands = "".join(blocks())
-    # The tests' own servers stand for the stack.
-    before, _, after = commands.replace(f"{STACK}\n", "").partition("streamflow predict ")
-    # One candidate, for the sake of time.
-    home = {"STREAMFLOW_HOME": str(settings.home), "STREAMFLOW_TRAINING__ESTIMATORS": '["logistic_regression"]'}
-    said = shell(f"{before}env | grep ^STREAMFLOW_ > variables", tmp_path, **home)
-    assert "The label is failures.failed" in said
-    assert "machines is in order" in said
-    assert "cells are empty" in (tmp_path / "machines" / "tables.py").read_text()
-    for line in (tmp_path / "variables").read_text().splitlines():
-        monkeypatch.setenv(*line.split("=", 1))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STREAMFLOW_HOME", str(settings.home))
     monkeypatch.setenv("STREAMFLOW_PREDICT__DRAIN_SECONDS", "0")
-    service = Service(settings, tmp_path)
-    try:
-        port = str(urllib.parse.urlsplit(service.url).port)
-        answer = shell(f"streamflow predict {after}", tmp_path, STREAMFLOW_PREDICT__PORT=port)
-    finally:
-        service.stop()
-    assert "M-0001" in answer
+    # One candidate, for the sake of time.
+    monkeypatch.setenv("STREAMFLOW_TRAINING__ESTIMATORS", '["logistic_regression"]')
+    said = {}
+    with contextlib.ExitStack() as stack:
+        for step in steps():
+            if not step.startswith("streamflow "):
+                for name, value in shell(step, tmp_path).items():
+                    monkeypatch.setenv(name, value)
+            # The tests' own servers stand for the stack.
+            elif step != "streamflow up":
+                if step.startswith("streamflow predict "):
+                    service = Service(settings, tmp_path)
+                    stack.callback(service.stop)
+                    port = urllib.parse.urlsplit(service.url).port
+                    monkeypatch.setenv("STREAMFLOW_PREDICT__PORT", str(port))
+                # In this process, which imports Feast once for all of them.
+                done = CliRunner().invoke(app, shlex.split(step)[1:], catch_exceptions=False)
+                assert done.exit_code == 0, done.output
+                said[step.split()[1]] = done.output
+    assert "The label is failures.failed" in said["init"]
+    assert "cells are empty" in (tmp_path / "machines" / "tables.py").read_text()
+    assert "M-0001" in said["predict"]
 
 
 def test_the_store_of_a_first_repo_is_that_of_the_project():

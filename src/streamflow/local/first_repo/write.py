@@ -9,10 +9,10 @@ from pathlib import Path
 from streamflow import types
 from streamflow.errors import UsageError
 from streamflow.local.first_repo.guess import Guess, GuessedColumn, GuessedTable
+from streamflow.repo.folder import STORE_FILE
 
 SETTINGS = "settings.env"
-_STORE = Path(__file__).with_name("feature_store.yaml")
-_FEAST = {"int": "Int64", "float": "Float64", "bool": "Bool", "string": "String"}
+_STORE = Path(__file__).with_name("store.yaml")
 
 _TABLES = '''"""The source tables of a drop, one CSV file each: their columns, types and checks.
 
@@ -166,7 +166,7 @@ def files(folder: Path, guess: Guess) -> dict[str, str]:
     name = folder.name
     table, column = guess.label
     views = [item for item in guess.tables if _features(guess, item)]
-    types_used = sorted({_FEAST[one.type] for item in views for one in _features(guess, item)})
+    types_used = sorted({_dtype(one) for item in views for one in _features(guess, item)})
     others = f"; it could also be {', '.join(guess.others)}" if guess.others else ""
     words = {
         "@NAME@": name,
@@ -188,7 +188,7 @@ def files(folder: Path, guess: Guess) -> dict[str, str]:
         "label.py": _LABEL,
         "estimator.py": _ESTIMATOR,
         SETTINGS: _ENV,
-        "feature_store.yaml": f"# Read by Feast and by streamflow; the variables are those of the running stack.\n"
+        STORE_FILE: f"# Read by Feast and by streamflow; the variables are those of the running stack.\n"
         f"project: {name}\n" + _STORE.read_text(encoding="utf-8"),
     }
     for word, value in words.items():
@@ -234,8 +234,13 @@ def _column(column: GuessedColumn) -> str:
     return f'{comment}            "{column.name}": _column("{dtype}"{check}{null}),\n'
 
 
+def _dtype(column: GuessedColumn) -> str:
+    """Feast's type of a column."""
+    return next(iter(types.of(column.type).feast))
+
+
 def _view(table: GuessedTable, columns: list[GuessedColumn]) -> str:
-    fields = "".join(f'        Field(name="{one.name}", dtype={_FEAST[one.type]}),\n' for one in columns)
+    fields = "".join(f'        Field(name="{one.name}", dtype={_dtype(one)}),\n' for one in columns)
     return (
         f'\n{table.name}_fv = FeatureView(\n    name="{table.name}_fv",\n    entities=[entity],\n    ttl=TTL,\n'
         f'    schema=[\n{fields}    ],\n    source=snapshots("{table.name}"),\n)\n'
