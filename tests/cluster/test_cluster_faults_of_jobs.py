@@ -89,6 +89,7 @@ def killed_says_the_exporter(demo, job):
     return next((line.removeprefix(series) for line in lines if line.startswith(series)), None)
 
 
+@pytest.mark.load
 @pytest.mark.fault("F27")
 def test_f27_an_image_that_does_not_start_leaves_the_former_pods_serving(demo, clients, entities, verdict):
     deployment = f"deployment/{demo.name}-predict"

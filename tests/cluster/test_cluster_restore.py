@@ -62,6 +62,7 @@ def reading_pod(release):
         release.kubectl("delete", "pod", "backups", "--grace-period=1")
 
 
+@pytest.mark.load
 @pytest.mark.fault("F33")
 def test_after_a_total_loss_a_backup_comes_back_within_five_minutes_and_a_flipped_byte_is_refused(
     filled, figures, tmp_path

@@ -4,17 +4,20 @@ stack       a stack started with `streamflow up`, shared by all tests
 two_drops   the sample drops, or generated ones if those are missing
 world       `stack` with both drops ingested and materialized and a version promoted, all by commands
 small       a folder with two small generated drops
+prefect_environment
+            prepares Prefect's environment, where it is not there yet
 """
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Program, http, until
+from program import ROOT, Program, http, until
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -84,6 +87,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         program.run("down")
     assert program.processes() == []
+
+
+@pytest.fixture(scope="session")
+def prefect_environment() -> None:
+    """Prefect's environment, as `make prefect` prepares it."""
+    if not (ROOT / ".venv-prefect" / ".ready").exists():
+        subprocess.run([ROOT / "scripts" / "prefect"], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -67,15 +67,17 @@ def test_a_demo_run_once_shows_three_answers_and_exits_with_0(program, first):
 
 
 def test_a_second_demo_trains_nothing_serves_beside_another_stack_and_ends_with_ctrl_c(
-    program, first, small, stack
+    program, first, small, stack, prefect_environment
 ):
     log = program.home.parent / "second.log"
-    with interrupted(program, log, "--data", small) as process:
+    with interrupted(program, log, "--data", small, "--prefect") as process:
         until("the demo waits", lambda: ANSWERS_AT_ONCE in log.read_text() or process.poll() is not None)
         said = log.read_text()
         assert "nothing to materialize or to train" in said
         assert said.count("already known, nothing changed") == 2
         own, other = program.services(), stack.program.services()
+        assert f"Prefect, which conducts the jobs from now on: {own['prefect']['url']}" in said
+        assert http(f"{own['prefect']['url']}/api/flows/filter", {})[0] == 401
         for services in (own, other):
             assert {service["state"] for service in services.values()} == {"running"}
         assert not {item["url"] for item in own.values()} & {item["url"] for item in other.values()}

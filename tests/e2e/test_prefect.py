@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 import threading
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psutil
 import psycopg
 import pytest
-from program import ROOT, Program, http, port_of, until
+from program import Program, http, port_of, until
 
 from database_contents import digests
 
@@ -34,18 +33,10 @@ OPEN = ("RUNNING", "PENDING", "CANCELLING")
 
 
 @pytest.fixture(scope="module")
-def prefect_environment():
-    """Prefect's environment, as `make prefect` prepares it."""
-    if not (ROOT / ".venv-prefect" / ".ready").exists():
-        subprocess.run([ROOT / "scripts" / "prefect"], check=True)
-    return ROOT / ".venv-prefect"
-
-
-@pytest.fixture(scope="module")
 def drops(tmp_path_factory, stack):
-    """An inbox with four simulated months."""
+    """An inbox with six simulated months."""
     folder = tmp_path_factory.mktemp("months")
-    stack.program.json("simulate", folder, "--users", 400, "--months", 4)
+    stack.program.json("simulate", folder, "--users", 400, "--months", 6)
     return folder
 
 
@@ -296,6 +287,26 @@ def test_a_version_waits_for_a_person_whom_the_ledger_names(conducted, told):
     assert scored == (4,)
 
 
+def test_a_backfill_runs_the_months_of_its_range_in_order_and_asks_nobody(conducted):
+    before = len(conducted.program.json("models", "history")["moves"])
+    asked = conducted.ask("backfill", "2024-05-01", "2024-06-30")
+    assert asked.returncode == 0, asked.stderr
+    months = [run for run in conducted.runs() if run["name"] in ("month 2024-05-31", "month 2024-06-30")]
+    assert [run["state_name"] for run in months] == ["Completed"] * 2
+    with closing(connection(conducted.program)) as connected:
+        done = connected.execute(
+            "SELECT job FROM streamflow.job_runs WHERE outcome = 'done' ORDER BY run_id DESC LIMIT 10"
+        ).fetchall()
+        ingested = connected.execute(
+            "SELECT as_of::text FROM streamflow.drops ORDER BY loaded_at DESC LIMIT 2"
+        ).fetchall()
+    assert [job for (job,) in reversed(done)] == [*JOBS, *JOBS]
+    assert ingested == [("2024-06-30",), ("2024-05-31",)]
+    # By the policy `manual`, both versions wait at staging.
+    moves = conducted.program.json("models", "history")["moves"][before:]
+    assert [move["action"] for move in moves] == ["staging", "staging"]
+
+
 def heard(bodies):
     return [(body["what"], body.get("run")) for body in bodies]
 
@@ -321,13 +332,13 @@ def test_a_month_that_does_not_come_is_told_of_and_a_restart_does_not_begin_its_
 
 def test_a_drop_that_is_refused_fails_its_run_once_and_the_webhook_knows(conducted, drops, told):
     bodies, _ = told
-    shutil.copytree(drops / "2024-04-30", drops / "2024-05-31")
-    (drops / "2024-05-31" / "labels.csv").write_text("user_id\n", encoding="ascii")
-    asked = conducted.ask("run", "--as-of", "2024-05-31")
+    shutil.copytree(drops / "2024-06-30", drops / "2024-07-31")
+    (drops / "2024-07-31" / "labels.csv").write_text("user_id\n", encoding="ascii")
+    asked = conducted.ask("run", "--as-of", "2024-07-31")
     assert asked.returncode == 1
     assert "labels.csv" in asked.stderr
-    until("the webhook knows", lambda: ("streamflow: run failed", "month 2024-05-31") in heard(bodies))
-    [failed] = [run for run in conducted.runs() if run["name"] == "month 2024-05-31"]
+    until("the webhook knows", lambda: ("streamflow: run failed", "month 2024-07-31") in heard(bodies))
+    [failed] = [run for run in conducted.runs() if run["name"] == "month 2024-07-31"]
     [ingest] = [run for run in conducted.runs("task_runs") if run["flow_run_id"] == failed["id"]]
     assert (ingest["name"], ingest["run_count"]) == ("ingest", 1)
 

@@ -102,6 +102,7 @@ def is_at_work(settings):
         return bool(found.scalar_one())
 
 
+@pytest.mark.load
 @pytest.mark.fault("F23")
 def test_a_training_that_is_killed_leaves_production_and_the_lock_and_is_seen(stack, verdict):
     settings, months = stack
