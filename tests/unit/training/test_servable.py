@@ -126,6 +126,19 @@ def test_what_is_recorded_of_forest_regression_and_boosting_is_trained_as_before
     assert [name for name, _ in rounded.steps] == ["encode", "round", "widen", "classify"]
 
 
+def test_a_threshold_never_lies_between_values_that_are_equal_when_they_are_served():
+    """Fees that differ by less than single precision tells apart, and a label that depends on them."""
+    x, _ = people()
+    x["fee"] = 1e6 + np.arange(len(x)) / 1000
+    y = (x["fee"] > x["fee"].median()).to_numpy()
+    with deterministic():
+        pipeline = build_pipeline(FEATURES, HistGradientBoostingClassifier(max_iter=5)).fit(x, y)
+        assert compile_classifier(pipeline, FEATURES, x).largest_difference < TOLERANCE
+        pipeline.steps = [step for step in pipeline.steps if step[0] not in ("round", "widen")]
+        with pytest.raises(Refused, match="differs from it"):
+            compile_classifier(pipeline.fit(x, y), FEATURES, x)
+
+
 def candidates(**classifiers):
     """A feature repo with these estimators, and settings that name them all."""
     repo = types.SimpleNamespace(estimators={name: lambda _, c=c: c for name, c in classifiers.items()})
