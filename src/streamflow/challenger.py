@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from streamflow import point_in_time
+from streamflow import log, point_in_time
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.postgres import clock
@@ -31,6 +31,7 @@ class Trained:
         incomplete: Number of rows left out because a required feature is missing, by feature.
         metrics: Metrics on the holdout.
         cross_validated: Mean AUC over the folds, by candidate; empty if the caller named the estimator.
+        left_out: Why a candidate was left out, by candidate.
         train_seconds: Duration of the final fit, in seconds.
         as_of: As-of of the features.
         label_as_of: As-of of the drop that the labels come from.
@@ -47,6 +48,7 @@ class Trained:
     incomplete: dict[str, int]
     metrics: dict[str, float]
     cross_validated: dict[str, float]
+    left_out: dict[str, str]
     train_seconds: float
     as_of: datetime
     label_as_of: datetime
@@ -75,7 +77,7 @@ def train(
             `known_at`, or the estimator is not defined.
         NotFound: No label of that as-of was loaded by `known_at`.
         NotYet: No drop was.
-        Refused: The training set has too few rows.
+        Refused: The training set has too few rows, or the estimator cannot be served.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
     began = clock.machine()
@@ -92,6 +94,8 @@ def train(
         settings.training,
         estimator=estimator,
     )
+    for name, why in fitted.left_out.items():
+        log.get(__name__).warning("a candidate is left out", estimator=name, why=why)
     newest = max(data.as_of, data.label_as_of).date()
     seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= newest]
     run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, seen, began)
@@ -106,6 +110,7 @@ def train(
         incomplete=data.incomplete,
         metrics=fitted.metrics,
         cross_validated=fitted.cross_validated,
+        left_out=fitted.left_out,
         train_seconds=fitted.train_seconds,
         as_of=data.as_of,
         label_as_of=data.label_as_of,

@@ -112,9 +112,16 @@ WITHOUT_A_STACK = [
     Case("jobs logs train", *CLUSTER),
     Case("jobs exec train", "PostgreSQL at 127.0.0.1:9", "Check that the server is up", 4),
 ]
-NEEDS_NO_STACK = {"down", "demo", "simulate", "keys new", "db roles", "settings show"} | {
-    f"serve {server}" for server in ("predict", "mlflow", "feast", "registrar", "exporter")
-}
+NEEDS_NO_STACK = {
+    "down",
+    "demo",
+    "simulate",
+    "features check",
+    "init",
+    "keys new",
+    "db roles",
+    "settings show",
+} | {f"serve {server}" for server in ("predict", "mlflow", "feast", "registrar", "exporter")}
 
 WRONG_ARGUMENTS = [
     Case("nonsense", "nonsense", TRY, 2),
@@ -132,6 +139,11 @@ WRONG_ARGUMENTS = [
     Case("drops check DROP", "the date of the drop", "--as-of 2024-01-31", 2),
     Case("drops quarantine --most 0", "--most", TRY, 2),
     Case("drops show", "'drop'", TRY, 2),
+    Case("init", "NAME", TRY, 2),
+    Case("init wind --from /nowhere", "/nowhere", "CSV files", 2),
+    Case("init wind --from EMPTY", "has no CSV files", "2025-05-31", 2),
+    Case("init EMPTY --from DROP", "empty", "does not exist", 2),
+    Case("init wind --from DROP --label users.age", "users.age", "labels.churn_label", 2),
     Case("simulate", "OUT", TRY, 2),
     Case("simulate FILE", "FILE", "Name one that you may write to", 2),
     Case("simulate /proc/nowhere", "/proc/nowhere", "Name one that you may write to", 2),
@@ -191,6 +203,8 @@ WRONG_ARGUMENTS = [
         ("STREAMFLOW_FEAST__REPO=EMPTY",),
     ),
     Case("features apply", "tables.py", "line", 2, ("STREAMFLOW_FEAST__REPO=BROKEN",)),
+    Case("features check", "tables.py", "line", 2, ("STREAMFLOW_FEAST__REPO=BROKEN",)),
+    Case("features check", "entity's join key", "make them equal", 2, ("STREAMFLOW_PREDICT__JOIN_KEY=id",)),
 ]
 
 ON_A_STACK = [

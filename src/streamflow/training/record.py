@@ -70,8 +70,8 @@ def record(
 
     Raises:
         DependencyDown: MLflow does not answer.
-        Refused: The model is too large to be served.
-        StreamFlowError: The compiled classifier does not reproduce the estimator, or MLflow refuses a request.
+        Refused: The estimator cannot be served, or the model is too large for it.
+        StreamFlowError: MLflow refuses a request.
     """
     with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, sdk.client(mlflow) as client:
         folder = Path(name)
