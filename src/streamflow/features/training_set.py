@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from streamflow import types
 from streamflow.eligibility import Rules
-from streamflow.errors import NotFound, UsageError
+from streamflow.errors import NotFound
 from streamflow.features.store import applied, open_store
 from streamflow.model_version.contract import Feature, View
 from streamflow.model_version.fingerprint import fingerprint
