@@ -66,7 +66,7 @@ format: $(READY) ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-reference: $(READY) ## Write docs/reference: commands, settings, metrics
+reference: $(READY) ## Write docs/reference: commands, settings, metrics, Python functions
 	@$(BIN)/python scripts/reference
 
 licences: $(READY) ## Write docs/licences.md: the licence of each pinned package, all of them allowed

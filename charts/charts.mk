@@ -1,7 +1,7 @@
 # The chart: generated files, and checks that need no cluster.
 .PHONY: chart-docs chart-lint release
 
-chart-docs: $(READY) ## Write the chart's schema and tables from values.yaml
+chart-docs: $(READY) ## Write the chart's schema, tables and copies of the jobs' files
 	@$(BIN)/python charts/document.py
 
 chart-lint: $(READY) ## Lint, render and check the chart, its alerts and its generated files

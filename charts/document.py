@@ -1,9 +1,11 @@
-"""Generate the chart's values.schema.json and the tables of its README from the comments in values.yaml.
+"""Generate the chart's values.schema.json, the tables of its README, and its copies of the jobs' files.
 
-    python charts/document.py            # write both
+    python charts/document.py            # write them
     python charts/document.py --check    # exit with 1 if one of them is not current
 
-The tables of jobs and components come from jobs/*.yaml and components.yaml.
+The schema and the table of knobs come from the comments in values.yaml, the tables of jobs and components from
+k8s-jobs/*.yaml and components.yaml. The chart contains copies of the jobs' files and no link to them, because some tools,
+such as Flux, leave links out.
 
 Only values.yaml describes a knob, in the comment above its key. Lines of that comment may be marks:
 
@@ -26,6 +28,7 @@ from typing import Any
 import yaml
 
 CHART = Path(__file__).parent / "streamflow"
+JOBS = Path(__file__).parents[1] / "k8s-jobs"
 TAKES_POD_KEYS = (
     "postgresql",
     "migrate",
@@ -188,7 +191,7 @@ def table(knobs: list[Knob]) -> str:
 def jobs_table() -> str:
     """The jobs as a Markdown table."""
     rows = ["| job | schedule | what it does |", "| --- | --- | --- |"]
-    for path in sorted((CHART / "jobs").glob("*.yaml")):
+    for path in sorted(JOBS.glob("*.yaml")):
         job = yaml.safe_load(path.read_text(encoding="utf-8"))
         when = "on demand" if job.get("onDemand") else f"`{job['schedule']}`"
         rows.append(f"| `{path.stem}` | {when} | {job['summary']} |")
@@ -202,7 +205,7 @@ def components_table() -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     facts = yaml.safe_load((CHART / "components.yaml").read_text(encoding="utf-8"))["components"]
-    for path in sorted((CHART / "jobs").glob("*.yaml")):
+    for path in sorted(JOBS.glob("*.yaml")):
         facts[path.stem] = yaml.safe_load(path.read_text(encoding="utf-8")) | {"summary": "job"}
     for name, own in facts.items():
         role = f"`{own['databaseRole']}`" if "databaseRole" in own else ""
@@ -215,6 +218,12 @@ def components_table() -> str:
         )
         rows.append(" | ".join((f"| `{name}`", *map(str, cells))) + " |")
     return "\n".join(rows)
+
+
+def job_copy(path: Path) -> str:
+    """The chart's copy of a job's file."""
+    note = f"# Copy of k8s-jobs/{path.name}: edit that file, then run `make chart-docs`.\n"
+    return note + path.read_text(encoding="utf-8")
 
 
 def readme(text: str, knobs: list[Knob]) -> str:
@@ -234,7 +243,13 @@ def wanted() -> dict[Path, str]:
     return {
         CHART / "values.schema.json": json.dumps(schema(knobs), indent=1, ensure_ascii=False) + "\n",
         page: readme(page.read_text(encoding="utf-8"), knobs),
+        **{CHART / "jobs" / path.name: job_copy(path) for path in sorted(JOBS.glob("*.yaml"))},
     }
+
+
+def surplus() -> list[Path]:
+    """Copies of files that are no longer in k8s-jobs."""
+    return sorted(set((CHART / "jobs").glob("*")) - wanted().keys())
 
 
 def main(arguments: list[str]) -> int:
@@ -244,12 +259,16 @@ def main(arguments: list[str]) -> int:
         for path, text in wanted().items()
         if not path.is_file() or path.read_text(encoding="utf-8") != text
     ]
+    stale += surplus()
     if "--check" in arguments:
         for path in stale:
             sys.stderr.write(f"{path} is not current: run 'python charts/document.py'.\n")
         return int(bool(stale))
     for path, text in wanted().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    for path in surplus():
+        path.unlink()
     return 0
 
 

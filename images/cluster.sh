@@ -38,7 +38,7 @@ up() {
 load() {
   if [ -n "$tool" ]; then CLUSTER=$cluster "$tool" load "${images[@]}" postgres:17 "$@"
   elif command -v kind >/dev/null; then kind load docker-image --name "$cluster" "${images[@]}"
-  else echo "Push ${images[*]} to a registry that your cluster can pull from, and set global.imageRegistry." >&2; fi
+  else echo "Push ${images[*]} to a registry that your cluster can pull from (docs/kubernetes.md, Images), and set global.imageRegistry." >&2; fi
 }
 
 # Shell code that points kubectl and helm at the cluster.

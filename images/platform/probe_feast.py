@@ -1,4 +1,4 @@
-"""Probe Feast's server: read an entity that does not exist, which reads the registry and the online store.
+"""Probe whether Feast's server is ready: read an entity that does not exist, from the registry and the online store.
 
 `/health` would answer from a cache while the database is down. Uses only the standard library, to start quickly.
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from streamflow.drops import ledger
-from streamflow.features import training_set
+from streamflow import log, point_in_time
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.postgres import clock
@@ -14,9 +13,6 @@ from streamflow.postgres.engine import transaction
 from streamflow.registry import releases, versions
 from streamflow.repo import definitions
 from streamflow.settings import DatabaseSettings, MlflowSettings, Settings
-from streamflow.snapshots import views
-from streamflow.snapshots.as_of import label_as_of, newest_as_of
-from streamflow.times import midnight
 from streamflow.training import fit
 from streamflow.training.record import Recorded, record
 
@@ -35,6 +31,7 @@ class Trained:
         incomplete: Number of rows left out because a required feature is missing, by feature.
         metrics: Metrics on the holdout.
         cross_validated: Mean AUC over the folds, by candidate; empty if the caller named the estimator.
+        left_out: Why a candidate was left out, by candidate.
         train_seconds: Duration of the final fit, in seconds.
         as_of: As-of of the features.
         label_as_of: As-of of the drop that the labels come from.
@@ -51,6 +48,7 @@ class Trained:
     incomplete: dict[str, int]
     metrics: dict[str, float]
     cross_validated: dict[str, float]
+    left_out: dict[str, str]
     train_seconds: float
     as_of: datetime
     label_as_of: datetime
@@ -69,29 +67,24 @@ def train(
     """Build the training set, fit and evaluate an estimator, record the run and register a model version.
 
     Args:
-        as_of: As-of of the features; by default that of the newest drop.
+        as_of: As-of of the features, which must be that of a drop; by default that of the newest.
         known_at: Time up to which loaded rows are visible; by default now.
         estimator: Name in `feature_repo/estimator.py`; by default the candidate with the highest cross-validated AUC.
         horizon: Number of drops between features and label; by default what the feature repo declares.
 
     Raises:
-        UsageError: `known_at` is in the future, so the run could not be repeated, or the estimator is not defined.
-        NotFound: No drop or no label of that as-of was loaded by `known_at`.
-        Refused: The training set has too few rows.
+        UsageError: `known_at` is in the future, so the run could not be repeated, no drop of that as-of was loaded by
+            `known_at`, or the estimator is not defined.
+        NotFound: No label of that as-of was loaded by `known_at`.
+        NotYet: No drop was.
+        Refused: The training set has too few rows, or the estimator cannot be served.
         DependencyDown: PostgreSQL or MLflow does not answer.
     """
+    began = clock.machine()
     repo = definitions.load(settings.feast.repo).with_horizon(horizon)
     with transaction(settings.database) as connection:
         known = clock.known_until(connection, known_at)
-        loaded = ledger.entries(connection, known)
-    dates = [drop.as_of for drop in loaded]
-    at = midnight(as_of) if as_of else newest_as_of(dates)
-    label_at = label_as_of(dates, at.date(), repo.label.horizon)
-    # Drops may be loaded while the training set is read; these views show none of their rows.
-    with views.frozen(settings.database, repo, known) as schema:
-        data = training_set.build(
-            settings.database, repo, as_of=at, label_as_of=label_at, known_at=known, db_schema=schema
-        )
+    data, loaded = point_in_time.training_set(settings.database, repo, as_of, known)
     fitted = fit.fit(
         repo,
         data.features,
@@ -101,8 +94,11 @@ def train(
         settings.training,
         estimator=estimator,
     )
-    seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= max(at, label_at).date()]
-    run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, seen)
+    for name, why in fitted.left_out.items():
+        log.get(__name__).warning("a candidate is left out", estimator=name, why=why)
+    newest = max(data.as_of, data.label_as_of).date()
+    seen = [{"drop_id": d.drop_id, "digest": d.digest} for d in loaded if d.as_of <= newest]
+    run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, seen, began)
     version = _register(settings.database, settings.mlflow, run, data, fitted)
     return Trained(
         run_id=run.run_id,
@@ -114,10 +110,11 @@ def train(
         incomplete=data.incomplete,
         metrics=fitted.metrics,
         cross_validated=fitted.cross_validated,
+        left_out=fitted.left_out,
         train_seconds=fitted.train_seconds,
-        as_of=at,
-        label_as_of=label_at,
-        known_at=known,
+        as_of=data.as_of,
+        label_as_of=data.label_as_of,
+        known_at=data.known_at,
         drops=tuple(drop["drop_id"] for drop in seen),
     )
 

@@ -12,6 +12,18 @@ def midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
+def parse_day(text: str) -> date:
+    """Read a date in ISO 8601.
+
+    Raises:
+        UsageError: The text is not a date.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"'{text}' is not a date.", hint="Write it like 2024-01-31.") from None
+
+
 def parse_moment(text: str) -> datetime:
     """Read a time in ISO 8601; it is in UTC unless it names another zone.
 

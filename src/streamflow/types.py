@@ -118,6 +118,11 @@ def of_feast(name: str) -> ValueType | None:
     return _BY_FEAST.get(name)
 
 
+def name_of_feast(name: str) -> ColumnType:
+    """What declarations and contracts call a Feast type that models take."""
+    return _BY_FEAST[name].name
+
+
 def of_pandas(name: str) -> ValueType:
     """The type of a pandera column's dtype.
 

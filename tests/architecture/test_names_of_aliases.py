@@ -7,8 +7,8 @@ import streamflow
 from streamflow.model_version import aliases
 
 SOURCE = Path(streamflow.__file__).parent
-# In the gate, the challenger is the version that is judged: a role, not an alias.
-ROLES = {("gate", aliases.CHALLENGER)}
+# To the gate and in its metrics, the challenger is the version that is judged: a role, not an alias.
+ROLES = {("gate", aliases.CHALLENGER), ("monitoring", aliases.CHALLENGER)}
 
 
 def test_no_other_module_spells_an_alias():

@@ -41,14 +41,11 @@ def cache() -> Path:
 
 
 @functools.cache
-def program(name: str) -> str:
-    """Path of a program on PATH, in the local cluster's cache, or unpacked from a folder beside the checkout.
-
-    If there is none, the test is skipped. In CI, a missing helm fails it, because nobody reads skips there.
-    """
-    found = shutil.which(name) or shutil.which(name, path=str(cache()))
-    if found:
-        return found
+def found(name: str) -> str | None:
+    """Path of a program on PATH, in the local cluster's cache, or unpacked from a folder beside the checkout; or None."""
+    path = shutil.which(name) or shutil.which(name, path=str(cache()))
+    if path:
+        return path
     packed = ROOT.parent / "shared" / "cluster" / "bin" / f"{name}.xz"
     if packed.is_file():
         target = cache() / name
@@ -59,7 +56,26 @@ def program(name: str) -> str:
         part.chmod(0o755)
         part.rename(target)
         return str(target)
-    untested = "the rules of the alerts are" if name == "promtool" else "the chart is"
+    return None
+
+
+# What is not tested without a program other than helm.
+UNTESTED = {
+    "promtool": "the rules of the alerts are",
+    "helm4": "the chart with Helm 4 is",
+    "kube-score": "the chart's objects are by kube-score",
+    "checkov": "the chart's objects are by checkov",
+}
+
+
+def program(name: str) -> str:
+    """Path of a program, see `found`; if there is none, the test is skipped.
+
+    In CI, a missing helm fails it, because nobody reads skips there.
+    """
+    if path := found(name):
+        return path
+    untested = UNTESTED.get(name, "the chart is")
     way = "'scripts/promtool' fetches it" if name == "promtool" else "Install it"
     message = f"{name} is not on PATH: {untested} NOT tested. {way}; then run again."
     if os.environ.get("CI") == "true" and name == "helm":
@@ -68,7 +84,14 @@ def program(name: str) -> str:
 
 
 @functools.cache
-def render_text(*sets: str, values: tuple[str, ...] = (), given: str = "", upgrade: bool = False) -> str:
+def render_text(
+    *sets: str,
+    values: tuple[str, ...] = (),
+    given: str = "",
+    upgrade: bool = False,
+    chart: Path = CHART,
+    helm: str = "helm",
+) -> str:
     """Render the chart; return the manifests as text.
 
     Args:
@@ -76,11 +99,13 @@ def render_text(*sets: str, values: tuple[str, ...] = (), given: str = "", upgra
         values: Names of values files in the chart's folder.
         given: Further values, as YAML.
         upgrade: Render as for an upgrade instead of an installation.
+        chart: Folder or package of the chart.
+        helm: Name of the program.
 
     Raises:
         RefusedError: Helm refused; the error has its message.
     """
-    command = [program("helm"), "template", RELEASE, str(CHART), "--namespace", NAMESPACE]
+    command = [program(helm), "template", RELEASE, str(chart), "--namespace", NAMESPACE]
     for name in values:
         command += ["--values", str(CHART / name)]
     if given:

@@ -96,32 +96,39 @@ def test_without_prefect_no_alert_is_about_the_conductor():
     assert names == set(ALERTS) - {"ConductorStalled"}
 
 
-def test_the_exporter_gets_the_names_of_scheduled_jobs():
-    deployment = next(
-        o
-        for o in render("jobs.score.enabled=false", "jobs.train.suspend=true")
-        if o["metadata"]["name"] == "streamflow-exporter" and o["kind"] == "Deployment"
-    )
-    [container] = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == ["--jobs", "audit,backup,ingest,materialize,monitor,parity,retention"]
+def test_the_exporter_gets_the_schedules_of_scheduled_jobs():
+    sets = ("jobs.score.enabled=false", "jobs.train.suspend=true", "jobs.ingest.schedule=0 5 * * mon")
+    assert exporters_schedules(*sets) == {
+        "audit": "30 * * * *",
+        "backup": "0 0 * * *",
+        "ingest": "0 5 * * mon",
+        "materialize": "30 1 * * *",
+        "monitor": "50 * * * *",
+        "parity": "45 * * * *",
+        "retention": "30 4 2 * *",
+    }
 
 
-def exporters_jobs(*sets):
+def exporters_schedules(*sets):
     deployment = next(
         o
         for o in render(*sets)
         if o["metadata"]["name"] == "streamflow-exporter" and o["kind"] == "Deployment"
     )
     [container] = deployment["spec"]["template"]["spec"]["containers"]
-    return container["args"][1].split(",")
+    option, schedules = container["args"]
+    assert option == "--schedules"
+    return json.loads(schedules)
 
 
 def test_jobs_that_prefect_starts_are_missed_like_those_with_schedules():
     """So JobNotRun fires for a conductor that conducts nothing."""
     conducted = {"ingest", "materialize", "train", "score", "monitor"}
-    assert exporters_jobs("prefect.enabled=true") == exporters_jobs()
-    assert set(exporters_jobs("prefect.enabled=true", "prefect.schedule=")) == {*exporters_jobs()} - conducted
-    assert exporters_jobs("prefect.enabled=true", "prefect.cronJobs=scheduled") == exporters_jobs()
+    usual = exporters_schedules()
+    on = ("prefect.enabled=true", "prefect.schedule=0 1 * * 1-5")
+    assert exporters_schedules(*on) == usual | dict.fromkeys(conducted, "0 1 * * 1-5")
+    assert {*exporters_schedules("prefect.enabled=true", "prefect.schedule=")} == {*usual} - conducted
+    assert exporters_schedules("prefect.enabled=true", "prefect.cronJobs=scheduled") == usual
 
 
 def test_prometheus_accepts_every_rule(tmp_path):

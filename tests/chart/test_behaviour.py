@@ -1,9 +1,11 @@
 """Properties of the rendered chart on which an installation depends."""
 
+import base64
 import csv
 import json
 import re
 from statistics import median
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -13,6 +15,7 @@ from render import (
     EXISTING,
     FACTS,
     ROOT,
+    RefusedError,
     configuration,
     containers,
     pick,
@@ -27,14 +30,24 @@ def predict(objects):
 
 
 def test_two_renders_are_equal_with_an_existing_secret():
-    first = render_text(*EXISTING)
-    render_text.cache_clear()
-    assert render_text(*EXISTING) == first
+    assert render_text.__wrapped__(*EXISTING) == render_text(*EXISTING)
 
 
 def test_replicas_are_never_rendered_under_an_autoscaler():
     assert "replicas" not in predict(render())
     assert predict(render("predict.autoscaling.enabled=false"))["replicas"] == 2
+
+
+def test_replicas_are_left_to_an_autoscaler_that_the_chart_does_not_install():
+    none = ("predict.autoscaling.enabled=false", "predict.replicaCount=null")
+    objects = render(*none, "predict.pdb.minAvailable=1", "predict.pdb.maxUnavailable=null")
+    assert "replicas" not in predict(objects)
+    assert not [o for o in objects if o["kind"] == "HorizontalPodAutoscaler"]
+    # It may start as many pods as the chart's own.
+    with pytest.raises(RefusedError, match="80 %"):
+        render(*none, "predict.autoscaling.maxReplicas=60")
+    with pytest.raises(RefusedError, match=r"predict\.pdb\.minAvailable=2 of 2 pods"):
+        render(*none, "predict.pdb.minAvailable=2", "predict.pdb.maxUnavailable=null")
 
 
 def test_a_rollout_stops_no_pod_before_its_replacement_is_ready():
@@ -49,6 +62,19 @@ def test_liveness_checks_the_process_and_readiness_checks_for_a_model():
     assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
     assert container["startupProbe"]["httpGet"]["path"] == "/livez"
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_liveness_of_feasts_server_checks_the_process_and_readiness_reads_the_store():
+    container = pod_specs(render())["Deployment streamflow-feast"]["spec"]["containers"][0]
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/docs", "port": "http"}
+        assert "exec" not in container[probe]
+    assert container["readinessProbe"]["exec"]["command"][2:] == [
+        "/app/probe_feast.py",
+        "churn_v1",
+        "user_id",
+    ]
+    assert "httpGet" not in container["readinessProbe"]
 
 
 def test_probe_timings_can_be_set():
@@ -270,7 +296,7 @@ def test_postgresql_parameters_are_rendered_as_written():
     assert {"work_mem=1000000", "jit=false", "seq_page_cost=1.5", "shared_buffers=128MB"} <= set(args)
 
 
-def test_no_log_of_a_server_quotes_rows_wherever_it_runs():
+def test_no_log_of_the_server_quotes_rows():
     wanted = {
         "log_error_verbosity": "terse",
         "log_min_error_statement": "panic",
@@ -278,12 +304,6 @@ def test_no_log_of_a_server_quotes_rows_wherever_it_runs():
     }
     args = pick(render(), "StatefulSet")["spec"]["template"]["spec"]["containers"][0]["args"]
     assert {f"{name}={value}" for name, value in wanted.items()} <= set(args)
-    example = (CHART / "examples" / "cloudnative-pg.yaml").read_text(encoding="utf-8")
-    block = "\n".join(
-        line.removeprefix("#     ") for line in example.splitlines() if line.startswith("#     ")
-    )
-    cluster = yaml.safe_load(block.partition("kubectl")[0])
-    assert wanted.items() <= cluster["spec"]["postgresql"]["parameters"].items()
 
 
 def test_predict_can_be_recreated_instead_of_rolled():
@@ -314,20 +334,36 @@ def test_every_server_keeps_the_configured_number_of_revisions():
 def test_the_charts_description_lists_the_images_that_it_installs():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     listed = {item["image"] for item in yaml.safe_load(chart["annotations"]["artifacthub.io/images"])}
-    installed = pod_specs(configuration("prefect")).values()
-    assert listed == {c["image"] for template in installed for c in containers(template)}
+    assert listed == images(configuration("prefect"))
 
 
-def test_images_come_from_the_configured_registry():
-    images = ("global.imageRegistry=r.example.com", "images.platform.digest=sha256:" + "a" * 64)
-    objects = render(*images, "prefect.enabled=true")
-    images = {c["image"] for template in pod_specs(objects).values() for c in containers(template)}
-    assert images == {
+def test_the_charts_description_has_an_icon_maintainers_and_changes():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    kind, _, data = chart["icon"].partition(";base64,")
+    assert kind == "data:image/svg+xml"
+    assert ElementTree.fromstring(base64.b64decode(data)).tag == "{http://www.w3.org/2000/svg}svg"
+    assert all(item["name"] for item in chart["maintainers"])
+    changes = yaml.safe_load(chart["annotations"]["artifacthub.io/changes"])
+    kinds = {"added", "changed", "deprecated", "removed", "fixed", "security"}
+    assert {item["kind"] for item in changes} <= kinds
+    assert [item for item in changes if not item["description"].endswith(".")] == []
+
+
+def images(objects):
+    return {c["image"] for template in pod_specs(objects).values() for c in containers(template)}
+
+
+def test_the_projects_images_come_from_the_configured_registry_and_postgresqls_from_its_own():
+    digest = "sha256:" + "a" * 64
+    sets = ("prefect.enabled=true", "global.imageRegistry=r.example.com", f"images.platform.digest={digest}")
+    ours = {
         "r.example.com/streamflow/predict:0.1.0",
-        "r.example.com/streamflow/platform@sha256:" + "a" * 64,
+        f"r.example.com/streamflow/platform@{digest}",
         "r.example.com/streamflow/prefect:0.1.0",
-        "r.example.com/postgres:17",
     }
+    assert images(render(*sets)) == ours | {"postgres:17"}
+    mirrored = render(*sets, "images.postgresql.registry=mirror.example.com")
+    assert images(mirrored) == ours | {"mirror.example.com/postgres:17"}
 
 
 def test_the_migration_job_has_another_name_in_each_revision():

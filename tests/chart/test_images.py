@@ -3,12 +3,14 @@
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
-from render import ROOT, program
+from render import ROOT, containers, pod_specs, program, render
 
 IMAGES = ("predict", "platform", "prefect")
+INSTALLED = ["postgres:17", *(f"streamflow/{name}:0.1.0" for name in sorted(IMAGES))]
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -69,24 +71,59 @@ def test_a_cluster_gets_the_image_of_prefect_only_if_it_was_built(built, tmp_pat
 def test_the_packaged_chart_contains_real_files_and_renders_the_same(tmp_path):
     import tarfile
 
-    from render import CHART, EXISTING, NAMESPACE, RELEASE, render_text
+    from render import CHART, EXISTING, JOBS, render_text
 
-    helm = program("helm")
-    subprocess.run(
-        [helm, "package", str(CHART), "--destination", str(tmp_path)], check=True, capture_output=True
-    )
+    package = [program("helm"), "package", str(CHART), "--destination", str(tmp_path)]
+    subprocess.run(package, check=True, capture_output=True)
     package = next(tmp_path.glob("*.tgz"))
     with tarfile.open(package) as archive:
         members = archive.getmembers()
     assert all(member.isfile() for member in members)
-    assert "streamflow/jobs/train.yaml" in {member.name for member in members}
-    done = subprocess.run(
-        [helm, "template", RELEASE, str(package), "--namespace", NAMESPACE, "--set", ",".join(EXISTING)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == render_text(*EXISTING)
+    assert {f"streamflow/jobs/{name}.yaml" for name in JOBS} <= {member.name for member in members}
+    assert render_text(*EXISTING, chart=package) == render_text(*EXISTING)
+
+
+def test_the_chart_contains_no_link():
+    """Some tools leave links out of what they copy, such as Flux."""
+    from render import CHART
+
+    assert [path for path in CHART.rglob("*") if path.is_symlink()] == []
+
+
+@pytest.fixture
+def commands(tmp_path):
+    """Run a block of commands about images from the page about Kubernetes, some of its programs replaced by echo."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    section = page.split("\n## Images\n")[1].split("\n## ")[0]
+    found = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+
+    def run(index, stubs):
+        for name in stubs:
+            (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+            (tmp_path / name).chmod(0o755)
+        (tmp_path / "my-values.yaml").write_text("prefect: {enabled: true}\n")
+        (tmp_path / "charts").symlink_to(ROOT / "charts")
+        path = f"{tmp_path}:{Path(program('helm')).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", found[index]],
+            cwd=tmp_path, env={**os.environ, "PATH": path}, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return done.stdout.splitlines()
+
+    return run
+
+
+def test_the_page_lists_the_images_of_an_install(commands):
+    assert commands(0, ()) == INSTALLED
+
+
+def test_the_page_pushes_every_image_to_where_the_install_pulls_it_from(commands):
+    said = commands(1, ("docker", "helm"))
+    pushed = {line.split()[-1] for line in said if line.startswith("docker push ")}
+    sets = [item.removeprefix("--set ") for item in re.findall(r"--set \S+", said[-1])]
+    objects = render(*sets, "prefect.enabled=true")
+    assert pushed == {c["image"] for template in pod_specs(objects).values() for c in containers(template)}
+    assert {f"registry.example.com/{image}" for image in INSTALLED} == pushed
 
 
 def test_helm_lint_is_clean():

@@ -188,15 +188,21 @@ def test_volumes_are_retained_by_default():
     assert kept("postgresql.persistence.retain=false") == claims - {"streamflow-postgresql"}
 
 
+LONG = "a-release-name-that-is-as-long-as-helm-allows-it-be"
+
+
 def test_names_fit_a_long_release_name():
-    long = "a-release-name-that-is-as-long-as-helm-allows-it-be"
-    names = [o["metadata"]["name"] for o in render(f"fullnameOverride={long}")]
-    assert max(map(len, names)) <= 63
+    objects = render(f"fullnameOverride={LONG}")
+    assert max(len(o["metadata"]["name"]) for o in objects) <= 63
     # Kubernetes appends 11 characters to a CronJob's name for its Jobs.
-    assert (
-        max(len(o["metadata"]["name"]) for o in render(f"fullnameOverride={long}") if o["kind"] == "CronJob")
-        <= 52
-    )
+    assert max(len(o["metadata"]["name"]) for o in objects if o["kind"] == "CronJob") <= 52
+
+
+def test_long_release_names_that_differ_at_the_end_only_give_different_names():
+    names = [{o["metadata"]["name"] for o in render(f"fullnameOverride={LONG}{end}")} for end in ("-a", "-b")]
+    assert names[0].isdisjoint(names[1])
+    # 40 characters need no hash.
+    assert pick(render(f"fullnameOverride={LONG[:40]}"), "Deployment", f"{LONG[:40]}-predict")
 
 
 def test_a_first_install_mounts_every_claim_in_a_pod():

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import zoneinfo
 
 import pytest
@@ -55,6 +56,15 @@ MISTAKES = {
     "the bundled server without roles": (
         ["database.createRoles=false"],
         ["database.createRoles", "postgresql.enabled"],
+    ),
+    "a certificate that is checked against nothing": (
+        [
+            "postgresql.enabled=false",
+            "externalDatabase.host=db",
+            "externalDatabase.existingSecret=root",
+            "externalDatabase.sslmode=verify-full",
+        ],
+        ["externalDatabase.sslmode=verify-full", "externalDatabase.caSecret"],
     ),
     "TLS without a certificate": (
         ["postgresql.tls.enabled=true"],
@@ -221,6 +231,17 @@ def test_all_mistakes_are_reported_at_once():
             *EXISTING, "mlflow.replicaCount=2", "jobs.trian.suspend=true", "images.platform.tag=latest"
         )
     assert str(refused.value).count("\n  - ") == 3
+
+
+def test_a_chart_whose_jobs_were_left_out_is_refused(tmp_path):
+    """A copy without them would install no CronJob, and say nothing."""
+    chart = shutil.copytree(CHART, tmp_path / "streamflow", ignore=shutil.ignore_patterns("jobs", "ci"))
+    shutil.copytree(CHART / "templates" / "jobs", chart / "templates" / "jobs")
+    with pytest.raises(RefusedError) as refused:
+        render_text(*EXISTING, "jobs.train.retries=0", chart=chart)
+    assert "jobs/*.yaml" in str(refused.value)
+    assert "make chart-docs" in str(refused.value)
+    assert str(refused.value).count("\n  - ") == 1
 
 
 def matching(pattern, texts):

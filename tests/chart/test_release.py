@@ -14,7 +14,7 @@ import pytest
 from render import ROOT, program
 
 KEY = "releases@example.com"
-COPIED = ("charts/streamflow", "k8s-jobs", "scripts/release", "pyproject.toml", "CHANGELOG.md", ".gitignore")
+COPIED = ("charts/streamflow", "scripts/release", "pyproject.toml", "CHANGELOG.md", ".gitignore")
 VERSION = re.search(
     r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
 )[1]

@@ -103,6 +103,7 @@ def nodes(schema, path=""):
 def test_generated_files_are_current():
     for path, text in document.wanted().items():
         assert path.read_text(encoding="utf-8") == text, f"{path} is not current: run 'make chart-docs'"
+    assert document.surplus() == []
 
 
 def test_the_schema_is_closed():

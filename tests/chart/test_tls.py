@@ -86,3 +86,19 @@ def test_an_external_server_is_checked_against_the_authority_that_is_named():
     assert settings(objects)["PGSSLROOTCERT"] == f"{AUTHORITY}/ca.crt"
     for where, template in pod_specs(objects).items():
         assert secrets(template)["postgres-authority"] == [{"key": "ca.crt", "path": "ca.crt"}], where
+
+
+def test_an_external_server_may_be_checked_against_a_certificate_that_the_user_mounts():
+    objects = render(
+        "postgresql.enabled=false",
+        "externalDatabase.host=db",
+        "externalDatabase.existingSecret=root",
+        "externalDatabase.maxConnections=200",
+        "externalDatabase.sslmode=verify-full",
+        "pods.extraEnv[0].name=PGSSLROOTCERT",
+        "pods.extraEnv[0].value=/mine/ca.crt",
+    )
+    assert "PGSSLROOTCERT" not in settings(objects)
+    for where, template in pod_specs(objects).items():
+        for container in containers(template):
+            assert {"name": "PGSSLROOTCERT", "value": "/mine/ca.crt"} in container["env"], where

@@ -1,19 +1,61 @@
 """Every object is valid against Kubernetes' own schemas; a misspelt key is an error."""
 
+import subprocess
+
+import kubernetes_schemas
 import pytest
-from render import CONFIGURATIONS, configuration
+import yaml
+from render import CONFIGURATIONS, configuration, found, parsed, render_text
 
-# kubernetes-validate contains the schemas of built-in kinds only.
-OTHERS = {"Certificate", "ServiceMonitor", "PrometheusRule", "HTTPRoute"}
+VERSIONS = ("1.30", "1.37")
 
 
-@pytest.mark.parametrize("version", ["1.30", "1.37"])
-@pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_every_object_is_valid(name, version):
-    validate = pytest.importorskip("kubernetes_validate").validate
-    for item in configuration(name):
-        if item["kind"] not in OTHERS:
-            validate(item, version, strict=True)
+def invalid(texts, version, folder):
+    """What kubeconform says against manifests; without it, a slower check that overlooks a key that is there twice."""
+    objects = [item for text in texts.values() for item in parsed(text)]
+    if not found("kubeconform"):
+        validate = pytest.importorskip("kubernetes_validate").validate
+        for item in objects:
+            if item["kind"] not in kubernetes_schemas.OTHERS:
+                validate(item, version, strict=True)
+        return ""
+    pytest.importorskip("kubernetes_validate")
+    for name, text in texts.items():
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    location = kubernetes_schemas.write(folder, version, objects)
+    skipped = ",".join(sorted(kubernetes_schemas.OTHERS))
+    command = [found("kubeconform"), "-strict", "-skip", skipped, "-schema-location", location]
+    manifests = sorted(map(str, folder.glob("*.yaml")))
+    done = subprocess.run([*command, *manifests], capture_output=True, text=True, check=False)
+    assert bool(done.returncode) == bool(done.stdout + done.stderr)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_valid(version, tmp_path):
+    texts = {name: render_text(**options) for name, options in CONFIGURATIONS.items()}
+    assert invalid(texts, version, tmp_path) == ""
+
+
+WRONG = {
+    "a misspelt key": "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {prots: []}}",
+    "a key twice": "{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {type: ClusterIP, type: NodePort}}",
+    "a wrong type, deep down": yaml.dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "a"},
+            "spec": {"containers": [{"name": "a", "ports": [{"containerPort": "http"}]}]},
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_an_invalid_object_is_noticed(mistake, tmp_path):
+    if not found("kubeconform"):
+        pytest.skip("kubeconform is not on PATH.")
+    assert invalid({"wrong": WRONG[mistake]}, VERSIONS[-1], tmp_path)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

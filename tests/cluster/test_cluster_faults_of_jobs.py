@@ -1,10 +1,11 @@
 """Faults of jobs and of upgrades in a cluster; tests/faults.yaml says what must be seen."""
 
 import json
+import subprocess
 import time
 
 import pytest
-from kubernetes_cli import wait_for
+from kubernetes_cli import STREAMFLOW, wait_for
 from open_loop_pod import load, told
 
 
@@ -70,6 +71,8 @@ def test_f23_a_training_whose_memory_ends_leaves_production_and_the_lock(demo, v
         reasons = {
             s["state"].get("terminated", s["lastState"].get("terminated", {}))["reason"] for s in found
         }
+        knob = "train: killed (OOMKilled). Raise jobs.train.resources.limits.memory"
+        wait_for(lambda: knob in listed(demo), "the command line names it", timeout=180)
     finally:
         demo.kubectl("delete", "job", "train-without-memory", "--ignore-not-found")
         memory(held)
@@ -79,6 +82,12 @@ def test_f23_a_training_whose_memory_ends_leaves_production_and_the_lock(demo, v
     facts = demo.job("train")
     assert killed_says_the_exporter(demo, "train") == "0.0"
     verdict(reasons=sorted(reasons), next_run=facts["why"])
+
+
+def listed(demo):
+    """What the command line says of the jobs."""
+    command = [STREAMFLOW, "jobs", "list", "-n", demo.namespace]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def killed_says_the_exporter(demo, job):

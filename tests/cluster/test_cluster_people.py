@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -31,12 +32,13 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def page(heading):
-    """Run the commands below a heading of the page, with free ports instead of the page's; return what they say."""
+def page(heading, file="docs/kubernetes.md", then=()):
+    """Run the commands below a heading of a page, with free ports instead of its own; return what they say."""
     ports = {5000: free_port(), 5432: free_port()}
-    script = "\n".join(["set -euo pipefail", *block("docs/kubernetes.md", heading)])
+    script = "\n".join(["set -euo pipefail", *block(file, heading), *then])
+    script = script.replace("15432", str(free_port()))
     for given, free in ports.items():
-        script = script.replace(f"{given}:{given}", f"{free}:{given}")
+        script = re.sub(rf"\b{given}:{given}\b", f"{free}:{given}", script)
         script = script.replace(f"localhost:{given}", f"localhost:{free}")
     variables = {
         **os.environ,
@@ -82,6 +84,18 @@ def test_people_move_versions_under_their_own_name_in_mlflow_and_by_command(demo
     assert promoted["gate"]["verdict"] == "passed"
     wait_for(lambda: answers(demo), "it is served again", timeout=60)
     registrar(demo, "promotion", "resume", "--why", "the end of a test", "--by", "tests")
+
+
+def test_a_person_who_may_only_read_has_data_frames_through_a_port_forward(demo):
+    said = page(
+        "Where the data comes from",
+        "docs/notebook.md",
+        then=[
+            "until python -c 'import streamflow; streamflow.history()'; do sleep 1; done",
+            "python -c 'import streamflow; print(len(streamflow.training_set()))'",
+        ],
+    )
+    assert int(said.split()[-1]) > 0
 
 
 def test_the_newest_row_is_signed_and_the_signature_is_in_a_config_map(demo):

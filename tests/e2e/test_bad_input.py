@@ -112,9 +112,16 @@ WITHOUT_A_STACK = [
     Case("jobs logs train", *CLUSTER),
     Case("jobs exec train", "PostgreSQL at 127.0.0.1:9", "Check that the server is up", 4),
 ]
-NEEDS_NO_STACK = {"down", "demo", "simulate", "keys new", "db roles", "settings show"} | {
-    f"serve {server}" for server in ("predict", "mlflow", "feast", "registrar", "exporter")
-}
+NEEDS_NO_STACK = {
+    "down",
+    "demo",
+    "simulate",
+    "features check",
+    "init",
+    "keys new",
+    "db roles",
+    "settings show",
+} | {f"serve {server}" for server in ("predict", "mlflow", "feast", "registrar", "exporter")}
 
 WRONG_ARGUMENTS = [
     Case("nonsense", "nonsense", TRY, 2),
@@ -132,6 +139,11 @@ WRONG_ARGUMENTS = [
     Case("drops check DROP", "the date of the drop", "--as-of 2024-01-31", 2),
     Case("drops quarantine --most 0", "--most", TRY, 2),
     Case("drops show", "'drop'", TRY, 2),
+    Case("init", "NAME", TRY, 2),
+    Case("init wind --from /nowhere", "/nowhere", "CSV files", 2),
+    Case("init wind --from EMPTY", "has no CSV files", "2025-05-31", 2),
+    Case("init EMPTY --from DROP", "empty", "does not exist", 2),
+    Case("init wind --from DROP --label users.age", "users.age", "labels.churn_label", 2),
     Case("simulate", "OUT", TRY, 2),
     Case("simulate FILE", "FILE", "Name one that you may write to", 2),
     Case("simulate /proc/nowhere", "/proc/nowhere", "Name one that you may write to", 2),
@@ -165,9 +177,11 @@ WRONG_ARGUMENTS = [
     Case("db wait --until never", "--until", "migrated", 2),
     Case("jobs run", "NAME", TRY, 2),
     Case("jobs exec nonsense", "nonsense", "materialize", 3),
+    Case("serve exporter --schedules daily", "--schedules", "write it like", 2),
     Case("demo --once --data /nowhere", "/nowhere", "Name the folder", 2),
     Case("demo --once --data EMPTY", "EMPTY", "2024-01-31/users.csv", 2),
     Case("status", "STREAMFLOW_PREDICT__PORT", "Correct", 2, ("STREAMFLOW_PREDICT__PORT=many",)),
+    Case("status", "IMPROVEMENT", "not_worse", 2, ("STREAMFLOW_PROMOTION__IMPROVEMENT=fresher",)),
     Case("status", "training", "written as JSON", 2, ("STREAMFLOW_TRAINING__ESTIMATORS=random_forest",)),
     Case("drops list", "/nowhere", "PASSWORD_FILE", 2, ("STREAMFLOW_DATABASE__PASSWORD_FILE=/nowhere",)),
     Case(
@@ -189,6 +203,8 @@ WRONG_ARGUMENTS = [
         ("STREAMFLOW_FEAST__REPO=EMPTY",),
     ),
     Case("features apply", "tables.py", "line", 2, ("STREAMFLOW_FEAST__REPO=BROKEN",)),
+    Case("features check", "tables.py", "line", 2, ("STREAMFLOW_FEAST__REPO=BROKEN",)),
+    Case("features check", "entity's join key", "make them equal", 2, ("STREAMFLOW_PREDICT__JOIN_KEY=id",)),
 ]
 
 ON_A_STACK = [
@@ -210,8 +226,8 @@ ON_A_STACK = [
         ("STREAMFLOW_PREDICT__PORT=MLFLOW",),
     ),
     Case("materialize --as-of 2020-01-01", "2020-01-01", "2024-01-31", 3),
-    Case("train --as-of 2020-01-01", "2020-01-01", "2024-01-31", 3),
-    Case("train --known-at 2999-01-01", "2999-01-01", "Leave --known-at out", 2),
+    Case("train --as-of 2020-01-01", "no drop as of 2020-01-01", "the date of a drop: 2024-0", 2),
+    Case("train --known-at 2999-01-01", "2999-01-01", "Leave the known-at out", 2),
     Case("train --horizon 7", "horizon 7", "Ingest the later drop", 3),
     Case("train --estimator nonsense", "'nonsense'", "logistic_regression", 2),
     Case("score --as-of 2020-01-01", "2020-01-01", "2024-01-31", 3),

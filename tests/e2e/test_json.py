@@ -10,6 +10,8 @@ from streamflow.cli import main as command_line
 
 CALLS = {
     "features apply": "features apply",
+    "features check": "features check",
+    "init": "init NEW --from DROP",
     "drops show": "drops show 2024-01-31",
     "drops quarantine": "drops quarantine",
     "drops check": "drops check DROP --as-of 2024-01-31",
@@ -76,9 +78,14 @@ def second_version(world):
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_stdout_is_one_document(world, second_version, call):
+def test_stdout_is_one_document(world, second_version, call, tmp_path):
     user = (world.drops[1].folder / "users.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[0]
-    words = {"DROP": str(world.drops[0].folder), "USER": user, "NOW": "2999-01-01"}
+    words = {
+        "DROP": str(world.drops[0].folder),
+        "USER": user,
+        "NOW": "2999-01-01",
+        "NEW": str(tmp_path / "first"),
+    }
     done = world.program.run(*(words.get(word, word) for word in call.split()), "--json")
     assert "Traceback" not in done.stderr
     # Exit code 3: the gate may reject the version, and still prints its report.

@@ -46,8 +46,7 @@ def variables(inbox):
         "STREAMFLOW_INGEST__INBOX": str(inbox),
         "STREAMFLOW_TRAINING__ESTIMATORS": '["logistic_regression"]',
         # So few users vary: the gate lets each version pass, so that there is one to approve.
-        "STREAMFLOW_PROMOTION__IMPROVEMENT": "fresher",
-        "STREAMFLOW_PROMOTION__MIN_IMPROVEMENT": "1",
+        "STREAMFLOW_PROMOTION__NOT_WORSE_MARGIN": "1",
         "STREAMFLOW_PROMOTION__CALIBRATION_TOLERANCE": "1",
         "STREAMFLOW_PROMOTION__SLICE_FLOOR": "0",
         "STREAMFLOW_PROMOTION__SLICE_TOLERANCE": "1",

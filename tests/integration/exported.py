@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Sample
@@ -10,8 +11,10 @@ from prometheus_client.samples import Sample
 from streamflow.monitoring.exporter import PlatformCollector
 from streamflow.settings import Settings
 
+NOTHING = MappingProxyType(dict[str, str]())
 
-def samples(settings: Settings, scheduled: Sequence[str] = ()) -> list[Sample]:
+
+def samples(settings: Settings, scheduled: Mapping[str, str] = NOTHING) -> list[Sample]:
     """All samples of one scrape."""
     registry = CollectorRegistry()
     registry.register(PlatformCollector(settings.database, settings.mlflow.registered_model, scheduled))

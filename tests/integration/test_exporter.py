@@ -1,8 +1,10 @@
 """The exporter's metrics, read from a real PostgreSQL."""
 
+from datetime import UTC, datetime
+
 import pytest
 import sqlalchemy as sa
-from exported import samples
+from exported import NOTHING, samples
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 
@@ -12,12 +14,12 @@ from streamflow.http.metrics_server import application
 from streamflow.jobs import run
 from streamflow.monitoring.exporter import PlatformCollector, metrics
 from streamflow.postgres.engine import transaction
-from streamflow.postgres.job_results import Idle
+from streamflow.postgres.job_results import Idle, Judged, TrainResult
 
 pytestmark = pytest.mark.postgres
 
 
-def values(settings, scheduled=()):
+def values(settings, scheduled=NOTHING):
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for sample in samples(settings, scheduled)
@@ -74,12 +76,45 @@ def test_the_last_run_of_each_job_is_exported_beside_its_last_success(settings):
     assert bad[("streamflow_job_runs_total", "failed", "ingest")] == 1
 
 
+def trained(settings, judged):
+    result = TrainResult(judged.version, False, "refused", ("d1",), judged.auc, "failed", judged)
+    assert run.run(settings, "train", lambda s: result) == 0
+
+
+def test_the_gates_verdict_and_both_models_on_the_newest_labels_are_exported(settings):
+    at = datetime(2024, 3, 1, 12, tzinfo=UTC)
+    trained(settings, Judged(4, 3, False, at, 0.61, 0.57, 0.5065, 0.48))
+    found, model = values(settings), settings.mlflow.registered_model
+
+    def of(name, *labels):
+        return found[(name, *sorted([model, *labels]))]
+
+    assert of("streamflow_gate_passed", "4") == 0
+    assert of("streamflow_gate_judged_timestamp_seconds", "4") == at.timestamp()
+    assert of("streamflow_model_auc", "4", "challenger") == 0.61
+    assert of("streamflow_model_auc_low", "4", "challenger") == 0.57
+    assert of("streamflow_model_auc", "3", "champion") == 0.5065
+    assert of("streamflow_model_auc_low", "3", "champion") == 0.48
+
+
+def test_models_without_figures_have_a_verdict_alone(settings):
+    trained(settings, Judged(4, 3, False, datetime(2024, 3, 1, tzinfo=UTC)))
+    found = {name for name, *_ in values(settings)}
+    assert "streamflow_gate_passed" in found
+    assert not {"streamflow_model_auc", "streamflow_model_auc_low"} & found
+
+
 def test_a_scheduled_job_that_has_not_run_is_exported_only_when_the_database_answers(settings):
-    found = values(settings, ["backup"])
+    schedules = {"backup": "0 0 * * *", "parity": "45 * * * *", "odd": "@every 5m"}
+    found = values(settings, schedules)
     assert found[("streamflow_job_scheduled", "backup")] == 1
+    assert found[("streamflow_job_interval_seconds", "backup")] == 86400
+    assert found[("streamflow_job_interval_seconds", "parity")] == 3600
+    # What cannot be read is taken for a daily job; the log says so.
+    assert found[("streamflow_job_interval_seconds", "odd")] == 86400
     assert ("streamflow_job_last_success_timestamp_seconds", "backup") not in found
     away = settings_module.load(database={"port": 1, "connect_timeout_seconds": 1})
-    assert values(away, ["backup"]) == {("streamflow_database_up",): 0.0}
+    assert values(away, schedules) == {("streamflow_database_up",): 0.0}
 
 
 def test_a_job_with_nothing_to_do_yet_succeeded(settings):

@@ -69,21 +69,36 @@ def test_waiting_for_a_drop_is_no_foreign_lock(server):
         assert reported(server) == [ForeignLock(locks.LOADING, predict.user)]
 
 
-def test_a_person_who_promotes_may_hold_the_promotion_lock_and_no_other(server):
-    group, person = (quote(server.database.role_prefix + name) for name in ("promote", "ada"))
+@contextlib.contextmanager
+def member_of(server, role):
+    """The login of a person in a group."""
+    group, person = (quote(server.database.role_prefix + name) for name in (role, "ada"))
     with prepare.autocommit(server.database, "postgres") as connection:
         connection.exec_driver_sql(f"CREATE ROLE {person} LOGIN PASSWORD 'hers' IN ROLE {group}")
-    login = server.database.model_copy(
-        update={"user": server.database.role_prefix + "ada", "password": SecretStr("hers")}
-    )
     try:
+        yield server.database.model_copy(
+            update={"user": server.database.role_prefix + "ada", "password": SecretStr("hers")}
+        )
+    finally:
+        with prepare.autocommit(server.database, "postgres") as connection:
+            connection.exec_driver_sql(f"DROP ROLE {person}")
+
+
+def test_a_person_who_promotes_may_hold_the_promotion_lock_and_no_other(server):
+    with member_of(server, "promote") as login:
         with holding(login, locks.of_promotions(MODEL)):
             assert reported(server) == []
         with holding(login, locks.of_job("train")):
             assert reported(server) == [ForeignLock(locks.of_job("train"), login.user)]
-    finally:
-        with prepare.autocommit(server.database, "postgres") as connection:
-            connection.exec_driver_sql(f"DROP ROLE {person}")
+
+
+def test_a_person_who_reads_may_wait_for_a_drop_and_no_more(server):
+    with member_of(server, "read") as login:
+        with holding(login, locks.LOADING, "pg_advisory_lock_shared"):
+            assert reported(server) == []
+        for name in (locks.LOADING, locks.of_promotions(MODEL)):
+            with holding(login, name):
+                assert reported(server) == [ForeignLock(name, login.user)]
 
 
 def test_an_administrator_may_hold_every_lock(server):

@@ -25,6 +25,7 @@ MATRIX = {
     "train":        ("r", "r", "rw", "rw", "rw", "r", "", "r"),
     "registrar":    ("", "r", "rw", "", "", "r", "", "r"),
     "promote":      ("", "r", "", "", "", "r", "", "r"),
+    "read":         ("r", "", "", "", "", "r", "r", "r"),
     "score":        ("r", "r", "", "rw", "rw", "r", "r", "r"),
     "monitor":      ("r", "r", "r", "rw", "rw", "r", "r", "r"),
     "exporter":     ("r", "r", "r", "r", "r", "r", "r", ""),

@@ -77,7 +77,7 @@ def windpark(settings, mlflow_server, monkeypatch):
         "FEAST__REPO": str(HERE),
         "PREDICT__JOIN_KEY": "turbine_id",
         "MLFLOW__REGISTERED_MODEL": "turbine_failures",
-        "TRAINING__ESTIMATORS": '["small_forest"]',
+        "TRAINING__ESTIMATORS": '["small_forest", "both", "nearest"]',
         "PREDICT__POLL_SECONDS": "0.2",
         "PREDICT__DRAIN_SECONDS": "0",
     }.items():
@@ -148,6 +148,7 @@ def test_another_feature_repo_goes_from_drops_to_predictions(windpark, tmp_path)
     assert trained.incomplete == {"vibration_mm_s": 1}
     assert trained.label_as_of.date() == MONTHS[1]
     assert trained.metrics["auc"] > 0.8
+    assert (trained.estimator, set(trained.left_out)) == ("both", {"nearest"})
     assert (
         reproduce(windpark.backends, windpark.training, windpark.build, trained.run_id).verdict
         == "reproduced"

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes import client
 
-from streamflow.cluster import Cluster, as_job, became, job_object_name, manual_job, outcome
-from streamflow.errors import NotFound, UsageError
+from streamflow.cluster.jobs import Cluster, as_job, job_object_name, manual_job
+from streamflow.cluster.outcomes import advice, became, outcome
+from streamflow.errors import NotFound, StreamFlowError, UsageError
 
 
 def cron_job(**status):
@@ -133,16 +134,19 @@ def test_the_outcome_follows_from_the_conditions(conditions, expected):
     assert outcome(SimpleNamespace(status=SimpleNamespace(conditions=listed))) == expected
 
 
-def run_of(*conditions):
+def run_of(*conditions, reason="BackoffLimitExceeded"):
     return client.V1Job(
-        metadata=client.V1ObjectMeta(name="train-1"),
+        metadata=client.V1ObjectMeta(name="train-1", labels={"streamflow.io/job": "train"}),
         status=client.V1JobStatus(
-            conditions=[client.V1JobCondition(type=kind, status="True", reason="r") for kind in conditions]
+            conditions=[
+                client.V1JobCondition(type=kind, status="True", reason=reason, message="It ended.")
+                for kind in conditions
+            ]
         ),
     )
 
 
-def pod_of(job, *, day=1, exit_code=None, reason=None, phase="Failed", evicted=None):
+def pod_of(job, *, day=1, exit_code=None, reason=None, phase="Failed", evicted=None, waits=None):
     ended = None
     if exit_code is not None:
         ended = client.V1ContainerStateTerminated(exit_code=exit_code, reason=reason)
@@ -152,10 +156,13 @@ def pod_of(job, *, day=1, exit_code=None, reason=None, phase="Failed", evicted=N
         name="job",
         ready=False,
         restart_count=0,
-        state=client.V1ContainerState(terminated=ended),
+        state=client.V1ContainerState(
+            terminated=ended, waiting=waits and client.V1ContainerStateWaiting(reason=waits)
+        ),
     )
     return client.V1Pod(
         metadata=client.V1ObjectMeta(
+            name=f"{job}-{day}",
             labels={"batch.kubernetes.io/job-name": job},
             creation_timestamp=datetime(2024, 1, day, tzinfo=UTC),
         ),
@@ -179,3 +186,78 @@ def pod_of(job, *, day=1, exit_code=None, reason=None, phase="Failed", evicted=N
 )
 def test_what_became_of_a_run_says_whether_it_was_killed(conditions, pods, said):
     assert became(run_of(*conditions), pods) == said
+
+
+def test_a_run_that_took_too_long_was_killed_although_its_pod_is_gone():
+    assert became(run_of("Failed", reason="DeadlineExceeded"), []) == "killed (DeadlineExceeded)"
+
+
+def unschedulable():
+    condition = client.V1PodCondition(type="PodScheduled", status="False", reason="Unschedulable")
+    pod = pod_of("train-1", phase="Pending")
+    pod.status.conditions, pod.status.container_statuses = [condition], None
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("pod", "said"),
+    [
+        (unschedulable(), "waiting (Unschedulable)"),
+        (pod_of("train-1", phase="Pending", waits="ImagePullBackOff"), "waiting (ImagePullBackOff)"),
+        (pod_of("train-1", phase="Pending", waits="ContainerCreating"), "running"),
+        (pod_of("score-1", phase="Pending", waits="ImagePullBackOff"), "running"),
+    ],
+)
+def test_a_run_whose_pod_cannot_start_waits(pod, said):
+    assert became(run_of(), [pod]) == said
+    # Once the Job has failed, it waits for nothing.
+    assert became(run_of("Failed"), [pod]) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("killed (OOMKilled)", "Raise jobs.score.resources.limits.memory in the chart's values."),
+        ("killed (DeadlineExceeded)", "Raise jobs.score.deadlineSeconds in the chart's values."),
+        ("failed", ""),
+        ("running", ""),
+        ("killed (Error)", ""),
+    ],
+)
+def test_the_knob_to_raise_is_named(said, expected):
+    assert advice("score", said) == expected
+
+
+def followed(job, pod):
+    """What a user who follows a Job sees, and the error at its end."""
+    made = object.__new__(Cluster)
+    made.namespace = "churn"
+    made._batch = SimpleNamespace(read_namespaced_job=lambda name, namespace: job)
+    made._core = SimpleNamespace(
+        list_namespaced_pod=lambda namespace, label_selector: SimpleNamespace(items=[pod]),
+        read_namespaced_pod_log=lambda name, namespace, **options: [b"a line of the log"],
+    )
+    lines = []
+    with pytest.raises(StreamFlowError) as failure:
+        lines += made.follow("train-1", timeout_seconds=-1)
+    return lines, failure.value
+
+
+def test_whoever_follows_a_killed_run_learns_why_and_what_to_raise():
+    lines, failure = followed(run_of("Failed"), pod_of("train-1", exit_code=137, reason="OOMKilled"))
+    assert lines == ["a line of the log"]
+    assert failure.what == "Job train-1 was killed (OOMKilled): BackoffLimitExceeded: It ended."
+    assert failure.hint == "Raise jobs.train.resources.limits.memory in the chart's values."
+
+
+def test_whoever_follows_a_run_that_cannot_start_learns_what_it_waits_for():
+    lines, failure = followed(run_of(), pod_of("train-1", phase="Pending", waits="ImagePullBackOff"))
+    assert [line.partition(". ")[0] for line in lines] == ["Job train-1 is waiting (ImagePullBackOff)"]
+    assert "images.platform" in lines[0]
+    assert "has not ended" in failure.what
+
+
+def test_the_log_says_why_any_other_run_failed():
+    _, failure = followed(run_of("Failed"), pod_of("train-1", exit_code=1, reason="Error"))
+    assert failure.what == "Job train-1 failed: BackoffLimitExceeded: It ended."
+    assert failure.hint == "See its log above."

@@ -94,7 +94,7 @@ that Prefect starts by its schedule.
 {{- $values := include "streamflow.valuesOf" (dict "root" $ "component" $name) | fromYaml }}
 {{- with (get $facts $name).connections }}
 {{- $pods := $values.replicaCount | default 1 }}
-{{- if dig "autoscaling" "enabled" false $values }}{{ $pods = $values.autoscaling.maxReplicas }}{{ end }}
+{{- if and $values.autoscaling (or $values.autoscaling.enabled (kindIs "invalid" $values.replicaCount)) }}{{ $pods = $values.autoscaling.maxReplicas }}{{ end }}
 {{- $size := .poolSize }}
 {{- if kindIs "string" $size }}{{ $size = include "streamflow.knob" (dict "root" $ "path" $size) }}{{ end }}
 {{ $name }}: {{ mul (add $pods .surge) ($values.workers | default 1) (add (mul .pools $size) (.besides | default 0)) }}

@@ -1,7 +1,10 @@
-{{- /* Full name of an image. Arguments: root, image. */ -}}
+{{- /*
+Full name of an image. global.imageRegistry has the project's own images, and PostgreSQL's comes from elsewhere. Arguments:
+root, image.
+*/ -}}
 {{- define "streamflow.image" -}}
 {{- $image := get .root.Values.images .image -}}
-{{- $registry := $image.registry | default .root.Values.global.imageRegistry -}}
+{{- $registry := $image.registry | default (ternary "" .root.Values.global.imageRegistry (eq .image "postgresql")) -}}
 {{- with $registry }}{{ . }}/{{ end -}}
 {{- $image.repository -}}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .root.Chart.AppVersion }}{{ end -}}
@@ -96,8 +99,8 @@ duplicates. Arguments: context (see _pod.tpl), extra.
 {{- end -}}
 
 {{- /*
-Startup, liveness and readiness probe, all with the same check. `timings` overrides the defaults of a probe, and the
-values override both. Arguments: values, probe; optionally timings.
+Startup, liveness and readiness probe, all with the check `probe`, unless `readiness` is another one for the last. `timings`
+overrides the defaults of a probe, and the values override both. Arguments: values, probe; optionally readiness, timings.
 */ -}}
 {{- define "streamflow.probes" -}}
 {{- $timings := dict
@@ -105,7 +108,8 @@ values override both. Arguments: values, probe; optionally timings.
       "liveness" (dict "periodSeconds" 15 "timeoutSeconds" 5 "failureThreshold" 8)
       "readiness" (dict "periodSeconds" 5 "timeoutSeconds" 5 "failureThreshold" 3) -}}
 {{- range $kind, $timing := $timings }}
+{{- $check := ternary ($.readiness | default $.probe) $.probe (eq $kind "readiness") }}
 {{ $kind }}Probe:
-  {{- toYaml (mergeOverwrite (deepCopy $.probe) $timing (get ($.timings | default dict) $kind | default dict) (get $.values.probes $kind)) | nindent 2 }}
+  {{- toYaml (mergeOverwrite (deepCopy $check) $timing (get ($.timings | default dict) $kind | default dict) (get $.values.probes $kind)) | nindent 2 }}
 {{- end }}
 {{- end -}}

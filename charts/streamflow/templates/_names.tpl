@@ -5,17 +5,20 @@
 {{- end -}}
 
 {{- /*
-Prefix of all object names: the release's name, then the chart's name unless the release's contains it. Cut at 40
-characters, because Kubernetes limits a CronJob's name to 52.
+Prefix of all object names: the release's name, then the chart's name unless the release's contains it. It has at most 40
+characters, because Kubernetes limits a CronJob's name to 52. A longer one ends with a hash of all of it instead, so that
+two releases whose names differ at the end only have different objects.
 */ -}}
 {{- define "streamflow.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else if contains (include "streamflow.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name (include "streamflow.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- $name := .Values.fullnameOverride -}}
+{{- if not $name -}}
+{{-   $own := include "streamflow.name" . -}}
+{{-   $name = ternary .Release.Name (printf "%s-%s" .Release.Name $own) (contains $own .Release.Name) -}}
 {{- end -}}
+{{- if gt (len $name) 40 -}}
+{{-   $name = printf "%s-%s" (trunc 31 $name | trimSuffix "-") (sha256sum $name | trunc 8) -}}
+{{- end -}}
+{{- trimSuffix "-" $name -}}
 {{- end -}}
 
 {{- /* Name of a component's objects. Arguments: root, component. */ -}}

@@ -14,8 +14,9 @@ checked here: values.schema.json checks the knobs one by one.
 
 {{- define "streamflow.refusePredict" -}}
 {{- with .Values.predict -}}
-{{- $fewest := ternary .autoscaling.minReplicas .replicaCount .autoscaling.enabled -}}
-{{- if and .autoscaling.enabled (gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) }}
+{{- $autoscaled := or .autoscaling.enabled (kindIs "invalid" .replicaCount) -}}
+{{- $fewest := ternary .autoscaling.minReplicas .replicaCount $autoscaled -}}
+{{- if and $autoscaled (gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) }}
 - "predict.autoscaling.minReplicas={{ .autoscaling.minReplicas }} is greater than predict.autoscaling.maxReplicas={{ .autoscaling.maxReplicas }}: lower the first or raise the second."
 {{- end }}
 {{- if and .pdb.enabled (not (kindIs "invalid" .pdb.minAvailable)) (not (kindIs "invalid" .pdb.maxUnavailable)) }}
@@ -97,8 +98,11 @@ checked here: values.schema.json checks the knobs one by one.
 {{- define "streamflow.refuseJobs" -}}
 {{- $known := list -}}
 {{- range $path, $_ := .Files.Glob "jobs/*.yaml" }}{{ $known = append $known (base $path | trimSuffix ".yaml") }}{{ end -}}
+{{- if not $known }}
+- "The chart has no file jobs/*.yaml, so no job would be installed: drops would not be ingested, and nothing would be backed up. Something left them out when it copied the chart: install the packaged chart, or run `make chart-docs` in the source tree, which writes them."
+{{- end }}
 {{- range $name, $_ := .Values.jobs }}
-{{- if not (has $name $known) }}
+{{- if and $known (not (has $name $known)) }}
 - "jobs.{{ $name }}: no such job. The jobs are {{ join ", " $known }}."
 {{- end }}
 {{- end }}

@@ -19,6 +19,10 @@
 {{- if and (not .Values.postgresql.enabled) .Values.database.createRoles (not $external.existingSecret) }}
 - "externalDatabase.existingSecret is empty, but database.createRoles is true: name a Secret with the login of a role that may create roles, or create the roles yourself and set database.createRoles=false."
 {{- end }}
+{{- $named := false }}{{ range .Values.pods.extraEnv }}{{ if eq .name "PGSSLROOTCERT" }}{{ $named = true }}{{ end }}{{ end -}}
+{{- if and (not .Values.postgresql.enabled) (hasPrefix "verify-" $external.sslmode) (not $external.caSecret) (not $named) }}
+- "externalDatabase.sslmode={{ $external.sslmode }} checks the server's certificate, but no authority is named: put its certificate as ca.crt into a Secret, and name that in externalDatabase.caSecret."
+{{- end }}
 {{- $sum := 0 }}{{ $parts := list -}}
 {{- range $component, $count := fromYaml (include "streamflow.connections" .) -}}
 {{-   $sum = add $sum $count }}{{ $parts = append $parts (printf "%s %v" $component $count) -}}

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from streamflow.errors import UsageError
+from streamflow.times import parse_day
+
 
 def day(text: str) -> date:
     """A date from what a user typed.
@@ -15,8 +18,8 @@ def day(text: str) -> date:
         typer.BadParameter: The text is not a date.
     """
     try:
-        return date.fromisoformat(text)
-    except ValueError:
+        return parse_day(text)
+    except UsageError:
         raise typer.BadParameter(f"'{text}' is not a date; write it like 2024-01-31.") from None
 
 
@@ -26,5 +29,14 @@ AsOf = Annotated[
         metavar="DATE",
         parser=day,
         help="As-of date, after which no data is used; default: that of the newest drop.",
+    ),
+]
+
+DropDate = Annotated[
+    date | None,
+    typer.Option(
+        metavar="DATE",
+        parser=day,
+        help="As-of date of the drop to use, after which no data is used; default: the newest drop's.",
     ),
 ]

@@ -34,6 +34,32 @@ def apply(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def check(as_json: AsJson = False) -> None:
+    """Check the feature repo, without a database, and list every problem with its file and line.
+
+    Example: streamflow features check
+    """
+    from streamflow import settings as settings_module
+    from streamflow.errors import UsageError
+    from streamflow.repo import check
+
+    settings = settings_module.load()
+    path = settings.feast.repo.resolve()
+    problems = check.check(path, settings.training.estimators, settings.predict.join_key)
+    if as_json:
+        print_json({"repo": path, "problems": problems})
+        raise typer.Exit(UsageError.exit_code if problems else 0)
+    if problems:
+        raise UsageError(
+            f"The feature repo {path} has {len(problems)} problem{'s' if len(problems) > 1 else ''}.",
+            details=tuple(str(problem) for problem in problems),
+            hint="Correct it there; see docs/feature-repo.md.",
+        )
+    typer.echo(f"The feature repo {path} is in order.")
+    typer.echo("Next: streamflow features apply")
+
+
+@app.command()
 def get(
     entity: Annotated[str, typer.Argument(metavar="USER_ID", help="Key of one entity.")],
     as_json: AsJson = False,

@@ -31,8 +31,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 def list_jobs(
     namespace: Namespace = None, context: Context = None, release: Release = None, as_json: AsJson = False
 ) -> None:
-    """List the jobs, their schedules, when they last succeeded, and whether the last run was killed."""
-    from streamflow.cluster import Cluster
+    """List the jobs, their schedules, when they last succeeded, and what to do if the last run was killed or waits."""
+    from streamflow.cluster.jobs import Cluster
+    from streamflow.cluster.outcomes import advice
 
     jobs = Cluster(namespace, context, release).jobs()
     if as_json:
@@ -52,6 +53,9 @@ def list_jobs(
             job.release, job.name, job.schedule, state, running, job.last_run or "-", when, job.summary
         )
     Console().print(table)
+    for job in jobs:
+        if help_ := advice(job.name, job.last_run):
+            typer.echo(f"{job.name}: {job.last_run}. {help_}")
 
 
 @app.command("run")
@@ -66,7 +70,7 @@ def run_on_cluster(
     as_json: AsJson = False,
 ) -> None:
     """Start a job on the cluster now, from its CronJob, and follow it; exit 1 when it fails."""
-    from streamflow.cluster import Cluster
+    from streamflow.cluster.jobs import Cluster
 
     cluster = Cluster(namespace, context, release)
     job_name = cluster.start(name, getpass.getuser())
@@ -88,7 +92,7 @@ def logs(
     timeout: Annotated[float, typer.Option(help="Longest time to follow, in seconds.")] = 3600.0,
 ) -> None:
     """Show the log of a job's newest run, and follow it while it runs."""
-    from streamflow.cluster import Cluster
+    from streamflow.cluster.jobs import Cluster
 
     cluster = Cluster(namespace, context, release)
     for line in cluster.follow(cluster.newest(name), timeout):

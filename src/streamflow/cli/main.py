@@ -51,6 +51,7 @@ COMMANDS = {
     "down": Command("local:down", "Stop the local stack.", LAPTOP),
     "status": Command("local:status", "List the services of the local stack, and where they are.", LAPTOP),
     "doctor": Command("local:doctor", "Check everything, and say what to do about what is wrong.", LAPTOP),
+    "init": Command("init:init", "Write a first feature repo from CSV files.", DATA),
     "simulate": Command("drops:simulate_command", "Write invented drops in the form of the real ones.", DATA),
     "ingest": Command("drops:ingest_command", "Check a drop and store its good rows.", DATA),
     "drops": Command("drops:app", "The ledger of drops, and what was rejected.", DATA),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from streamflow.cli import promotions
-from streamflow.cli.dates import AsOf
+from streamflow.cli.dates import DropDate
 from streamflow.cli.output import AsJson, print_json, print_table, working
 from streamflow.model_version import tags as version_tags
 
@@ -25,7 +25,7 @@ _SHOWN = ("auc", "f1", "accuracy", "average_precision", "log_loss", "calibration
 
 
 def train(
-    as_of: AsOf = None,
+    as_of: DropDate = None,
     known_at: Annotated[
         str | None,
         typer.Option(
@@ -35,7 +35,7 @@ def train(
     ] = None,
     estimator: Annotated[
         str | None,
-        typer.Option(help="random_forest, logistic_regression or gradient_boosting; default: the best."),
+        typer.Option(help="Name in the feature repo's estimator.py; default: the best of the candidates."),
     ] = None,
     horizon: Annotated[
         int | None,
@@ -68,6 +68,8 @@ def train(
     typer.echo(
         f"{trained.rows:,} rows, {trained.positives:,} of them positive, fingerprint {trained.fingerprint}"
     )
+    for name, why in trained.left_out.items():
+        typer.echo(f"Left out: {name}, because {why}.")
     print_table(("metric", "holdout"), [(k, trained.metrics[k]) for k in _SHOWN if k in trained.metrics])
     typer.echo(f'Next: streamflow models promote {trained.version} --to staging --why "…"')
 

@@ -81,7 +81,7 @@ def _repeat(
     )
     if in_image:
         from streamflow.audit.reproduce.in_image import recorded_image, reproduce_in_image
-        from streamflow.cluster import Cluster
+        from streamflow.cluster.jobs import Cluster
 
         cluster = Cluster(namespace, release=release)
         wanted = image or recorded_image(settings.mlflow, run_id)

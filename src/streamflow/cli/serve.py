@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,16 @@ app = typer.Typer(no_args_is_help=True, help="Run one of the platform's servers 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Workers = Annotated[int, typer.Option(help="Worker processes.", min=1)]
 Metrics = Annotated[bool, typer.Option("--metrics", help="Serve Prometheus metrics too.")]
+
+
+def _schedules(text: str) -> dict[str, str]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise typer.BadParameter('write it like \'{"backup": "0 0 * * *"}\'.')
+    return found
 
 
 @app.command()
@@ -99,11 +110,16 @@ def registrar(
 def exporter(
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(help="TCP port to listen on.")] = 9100,
-    jobs: Annotated[str, typer.Option(help="Names of the scheduled jobs, separated by commas.")] = "",
+    schedules: Annotated[
+        dict[str, str] | None,
+        typer.Option(
+            metavar="JSON", parser=_schedules, help="Cron schedules of the scheduled jobs, by name."
+        ),
+    ] = None,
 ) -> None:
     """Serve metrics of job runs, freshness and the production model, read from PostgreSQL at each scrape.
 
-    Example: streamflow serve exporter --jobs ingest,backup
+    Example: streamflow serve exporter --schedules '{"backup": "0 0 * * *"}'
     """
     from streamflow.monitoring import exporter as server
 
@@ -114,5 +130,5 @@ def exporter(
         settings.mlflow.registered_model,
         host,
         port,
-        [job for job in jobs.split(",") if job],
+        schedules or {},
     )

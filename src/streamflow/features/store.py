@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from feast import FeatureStore
+from feast.errors import FeatureViewNotFoundException
 
+from streamflow.errors import UsageError
 from streamflow.repo import feast_config
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import DatabaseSettings
@@ -41,6 +45,22 @@ def open_store(
         db_schema: Schema of the snapshots that the offline store reads; None keeps the configured one.
     """
     return FeatureStore(config=feast_config.read(repo_folder, database, db_schema=db_schema))
+
+
+@contextlib.contextmanager
+def applied() -> Iterator[None]:
+    """Translate what Feast raises if its registry does not contain the features of the repo.
+
+    Raises:
+        UsageError: The registry does not contain them.
+    """
+    try:
+        yield
+    except (KeyError, FeatureViewNotFoundException) as error:
+        raise UsageError(
+            f"The feature repo has not been applied as it is now: {error}",
+            hint="Run 'streamflow features apply', then this again.",
+        ) from error
 
 
 def apply(database: DatabaseSettings, repo: FeatureRepo) -> Applied:

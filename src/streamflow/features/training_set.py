@@ -10,12 +10,11 @@ from typing import Any, cast
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
-from feast.errors import FeatureViewNotFoundException
 
 from streamflow import types
 from streamflow.eligibility import Rules
-from streamflow.errors import NotFound, UsageError
-from streamflow.features.store import open_store
+from streamflow.errors import NotFound
+from streamflow.features.store import applied, open_store
 from streamflow.model_version.contract import Feature, View
 from streamflow.model_version.fingerprint import fingerprint
 from streamflow.model_version.training_set import LABEL, TrainingSet
@@ -33,8 +32,7 @@ def feature_schema(repo: FeatureRepo) -> tuple[tuple[Feature, ...], tuple[View, 
     """Features of the feature service, in order, and their views, as a model's contract lists them.
 
     Raises:
-        UsageError: Two views have a feature of the same name, a feature's type cannot be used by a model, or
-            a string feature may be null.
+        UsageError: The parts of the feature repo do not fit together.
     """
     features: list[Feature] = []
     views: list[View] = []
@@ -43,28 +41,13 @@ def feature_schema(repo: FeatureRepo) -> tuple[tuple[Feature, ...], tuple[View, 
         table = repo.table_of_view(view)
         views.append(View(view.name, view.ttl.total_seconds() if view.ttl else None))
         for field in projection.features:
-            found = types.of_feast(str(field.dtype))
-            if found is None:
-                raise UsageError(
-                    f"Feature {view.name}:{field.name} has the type {field.dtype}, which no model takes."
-                )
-            kind = cast("FeatureType", found.name)
+            # The repo's own rules hold here: the type is one that a model takes, and no string may be absent.
+            kind = cast("FeatureType", types.name_of_feast(str(field.dtype)))
             column = table.column(field.name)
             nullable = column.null == "not_applicable"
-            if nullable and kind == "string":
-                raise UsageError(
-                    f"Feature {view.name}:{field.name} is a string that may be absent.",
-                    hint="Give absence a category of its own in the source table.",
-                )
             features.append(
                 Feature(field.name, view.name, kind, nullable, column.categories if kind == "string" else ())
             )
-    names = [feature.name for feature in features]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(
-            f"Feature service {repo.feature_service_name} has two features named {', '.join(twice)}."
-        )
     return tuple(features), tuple(views)
 
 
@@ -167,13 +150,8 @@ def _joined(
     with warnings.catch_warnings():
         # Feast hands pandas a psycopg connection, and pandas warns that it supports SQLAlchemy only.
         warnings.filterwarnings("ignore", message="pandas only supports SQLAlchemy")
-        try:
+        with applied():
             return store.get_historical_features(features=references, entity_df=entities).to_arrow()
-        except (KeyError, FeatureViewNotFoundException) as error:
-            raise UsageError(
-                f"The feature repo has not been applied as it is now: {error}",
-                hint="Run 'streamflow features apply', then this again.",
-            ) from error
 
 
 def complete_rows(

@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping
 
 from streamflow import log
-from streamflow.cluster import Cluster, manual_job, outcome
+from streamflow.cluster.jobs import Cluster, manual_job
+from streamflow.cluster.outcomes import outcome
 from streamflow.errors import DependencyDown
 from streamflow.flows.order import Declared
 from streamflow.flows.places import Tell

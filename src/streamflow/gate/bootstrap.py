@@ -27,6 +27,21 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True)
+class Paired:
+    """The AUCs of two models on the same rows.
+
+    Attributes:
+        challenger: The challenger's.
+        champion: The champion's.
+        difference: The challenger's minus the champion's.
+    """
+
+    challenger: Interval
+    champion: Interval
+    difference: Interval
+
+
 def auc_interval(
     labels: npt.NDArray[np.bool_],
     scores: Floats,
@@ -40,7 +55,7 @@ def auc_interval(
     return _interval(_auc(labels, scores, np.ones((1, len(labels))))[0], drawn, level)
 
 
-def auc_difference(
+def paired_aucs(
     labels: npt.NDArray[np.bool_],
     challenger: Floats,
     champion: Floats,
@@ -48,8 +63,8 @@ def auc_difference(
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-) -> Interval:
-    """The challenger's AUC minus the champion's, with its interval.
+) -> Paired:
+    """The AUCs of both models and the challenger's minus the champion's, each with its interval.
 
     Both models are judged on the same resampled rows (Efron and Tibshirani 1993, chapter 13), so what they have in
     common cancels out. Resamples keep the number of each class, so that every one of them has an AUC.
@@ -64,8 +79,8 @@ def auc_difference(
     """
     ones = np.ones((1, len(labels)))
     a, b = _drawn(labels, [challenger, champion], resamples, seed)
-    estimate = _auc(labels, challenger, ones)[0] - _auc(labels, champion, ones)[0]
-    return _interval(estimate, a - b, level)
+    own, other = _auc(labels, challenger, ones)[0], _auc(labels, champion, ones)[0]
+    return Paired(_interval(own, a, level), _interval(other, b, level), _interval(own - other, a - b, level))
 
 
 def _interval(estimate: float, drawn: Floats, level: float) -> Interval:

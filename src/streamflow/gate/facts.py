@@ -19,10 +19,12 @@ class Figures:
     Attributes:
         auc: Area under the ROC curve.
         calibration_error: Expected calibration error.
+        auc_low: Lower end of the AUC's 95 % interval.
     """
 
     auc: float
     calibration_error: float
+    auc_low: float
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class Facts:
         online: Type of each column of each online table, as the contract names the views.
         contract: The challenger's contract; None when it cannot be read.
         latency_p99_ms: Processor time of one answer of the model alone, 99th percentile.
+        new_drops: Drops that the challenger's training could see and the champion's could not.
+        same_data: Whether both training sets have the same fingerprint.
     """
 
     version: int
@@ -108,3 +112,10 @@ class Facts:
     online: Mapping[str, Mapping[str, str]]
     contract: Contract | None
     latency_p99_ms: float | None
+    new_drops: tuple[str, ...] = ()
+    same_data: bool = False
+
+    @property
+    def newer_data(self) -> bool:
+        """Whether the challenger was trained on a drop that the champion had not seen, and so on other rows."""
+        return bool(self.new_drops) and not self.same_data

@@ -44,14 +44,14 @@ def compare(scored: pd.DataFrame, trained_on: set[str]) -> tuple[Compared | None
     if counts["positives"] in (0, len(both)):
         return None, f"the {len(both)} rows that both may be judged on have labels of one class only"
     a, b = both["challenger"].to_numpy(), both["champion"].to_numpy()
-    interval = bootstrap.auc_difference(labels, a, b)
+    paired = bootstrap.paired_aucs(labels, a, b)
     compared = Compared(
         **counts,
-        challenger=Figures(float(roc_auc_score(labels, a)), calibration_error(labels, a)),
-        champion=Figures(float(roc_auc_score(labels, b)), calibration_error(labels, b)),
-        difference=interval.estimate,
-        low=interval.low,
-        high=interval.high,
+        challenger=Figures(paired.challenger.estimate, calibration_error(labels, a), paired.challenger.low),
+        champion=Figures(paired.champion.estimate, calibration_error(labels, b), paired.champion.low),
+        difference=paired.difference.estimate,
+        low=paired.difference.low,
+        high=paired.difference.high,
     )
     return compared, ""
 

@@ -67,15 +67,20 @@ class _Champion:
 
     Attributes:
         judged: The version; None when it cannot be compared.
-        as_of: Date of its training set; None when that is not known.
+        contract: Its contract; None when that is not known.
         trained_on: Keys of the holdout whose label it has learnt.
         why: Why it cannot be compared; "" when it can, or nothing is in production.
     """
 
     judged: _Judged | None = None
-    as_of: datetime | None = None
+    contract: Contract | None = None
     trained_on: set[str] = field(default_factory=set)
     why: str = ""
+
+    @property
+    def as_of(self) -> datetime | None:
+        """Date of its training set; None when that is not known."""
+        return datetime.fromisoformat(self.contract.as_of) if self.contract else None
 
 
 @dataclass(frozen=True)
@@ -142,12 +147,11 @@ class _Archive:
             judged = self.load(versions.get(self.mlflow, number))
         except (ReleaseRefused, NotFound) as error:
             return _Champion(why=error.what)
-        as_of = datetime.fromisoformat(judged.contract.as_of)
         try:
-            return _Champion(judged, as_of, self.trained_on(judged, challenger))
+            return _Champion(judged, judged.contract, self.trained_on(judged, challenger))
         except NotStoredError as error:
             unknown = f"which of its rows version {number} was trained on is not known"
-            return _Champion(as_of=as_of, why=f"{unknown}: {error.what}")
+            return _Champion(contract=judged.contract, why=f"{unknown}: {error.what}")
 
 
 @contextlib.contextmanager
@@ -211,7 +215,15 @@ def gather(backends: Backends, target: Version, champion_number: int | None) -> 
         online=online_schema.columns(backends.database, contract),
         contract=contract,
         latency_p99_ms=_latency(challenger, holdout),
+        new_drops=_new_drops(contract, champion.contract),
+        same_data=champion.contract is not None and champion.contract.fingerprint == contract.fingerprint,
     )
+
+
+def _new_drops(challenger: Contract, champion: Contract | None) -> tuple[str, ...]:
+    """Drops that the challenger's training could see and the champion's could not, in the challenger's order."""
+    seen = set(champion.drops) if champion else set(challenger.drops)
+    return tuple(drop for drop in challenger.drops if drop not in seen)
 
 
 def _refused(target: Version, champion: int | None, why: str) -> Facts:

@@ -93,7 +93,7 @@ def not_older(as_of: datetime, champion_as_of: datetime) -> Rule:
 
 
 def improvement(facts: Facts, limits: PromotionSettings) -> Rule:
-    """Whether the challenger is better by enough, or not worse and fresher when the settings accept that."""
+    """Whether the challenger is better by enough, or not worse and trained on a newer drop when that is enough."""
     both = facts.compared
     if both is None:
         return Rule(
@@ -108,21 +108,37 @@ def improvement(facts: Facts, limits: PromotionSettings) -> Rule:
         return Rule("improvement", False, f"{measured}; too few rows of one class to judge")
     if both.difference >= margin and both.low > 0:
         return Rule("improvement", True, f"{measured}; at least {margin:+g} was asked for")
-    fresher = (
-        facts.as_of is not None and facts.champion_as_of is not None and facts.as_of > facts.champion_as_of
-    )
-    if limits.improvement == "fresher":
-        not_worse = both.low > -margin
-        if not_worse and fresher:
-            return Rule("improvement", True, f"{measured}; not worse, and trained on newer data")
-        missing = "worse" if not not_worse else "not trained on newer data"
-        return Rule(
-            "improvement",
-            False,
-            f"{measured}; it is neither better by {margin:g} nor not worse and fresher ({missing})",
-        )
+    if limits.improvement == "not_worse":
+        return not_worse(facts, both, limits, measured)
     why = f"at least {margin:+g} was asked for" if both.difference < margin else "the gain may be chance"
     return Rule("improvement", False, f"{measured}; {why}")
+
+
+def not_worse(facts: Facts, both: Compared, limits: PromotionSettings, measured: str) -> Rule:
+    """Whether a challenger that is not better by enough is not worse, and was trained on a newer drop.
+
+    Args:
+        facts: The facts about the challenger.
+        both: The comparison on the same rows.
+        limits: The margin, and the gain that would be enough by itself.
+        measured: The comparison in words.
+    """
+    margin, gain = limits.not_worse_margin, limits.min_improvement
+    # Not the other way round: a comparison with a figure that is no number is False.
+    if not both.low > -margin:
+        why = f"it may be worse by more than {margin:g}: the interval must lie above {-margin:+g}"
+        return Rule("improvement", False, f"{measured}; {why}")
+    if facts.newer_data:
+        drops = f"trained on {len(facts.new_drops)} drop(s) that the champion has not seen"
+        return Rule("improvement", True, f"{measured}; not worse by more than {margin:g}, and {drops}")
+    seen = (
+        "its training set equals the champion's" if facts.same_data else "the champion has seen all its drops"
+    )
+    return Rule(
+        "improvement",
+        False,
+        f"{measured}; not worse, but not trained on newer data ({seen}), so at least {gain:+g} was asked for",
+    )
 
 
 def calibration(both: Compared, limits: PromotionSettings) -> Rule:

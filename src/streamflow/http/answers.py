@@ -38,6 +38,8 @@ def headers_of(problem: Problem) -> dict[str, str]:
     if problem.code == "request_timeout":
         # The rest of the body may still arrive, and would be read as the next request.
         headers["connection"] = "close"
+    if problem.code == "unsupported_encoding":
+        headers["accept-encoding"] = "identity"
     if problem.retry_after:
         headers["retry-after"] = str(problem.retry_after)
     return headers

@@ -17,6 +17,7 @@ CODES: dict[str, tuple[int, str]] = {
     "method_not_allowed": (405, "This method is not allowed here"),
     "request_timeout": (408, "The request did not arrive in time"),
     "request_too_large": (413, "The request is too large"),
+    "unsupported_encoding": (415, "Compressed bodies are not taken"),
     "missing_features": (422, "Features are missing"),
     "stale_features": (422, "Features are too old"),
     "schema_mismatch": (422, "Features do not fit the model"),

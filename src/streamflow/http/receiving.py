@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from streamflow.http.problems import Problem, ProblemError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+def refuse_compressed(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse a request whose body is compressed: its size says nothing about what it unpacks to.
+
+    Args:
+        headers: Names, in lower case, and values.
+
+    Raises:
+        ProblemError: `unsupported_encoding`.
+    """
+    for name, value in headers:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            encoding = value[:40].decode("ascii", "replace")
+            detail = (
+                f"The body has the Content-Encoding '{encoding}'. Send it uncompressed, without that header."
+            )
+            raise ProblemError(Problem("unsupported_encoding", detail))
 
 
 class ClientGoneError(Exception):

@@ -6,6 +6,7 @@ from streamflow import challenger, log
 from streamflow.drops import ledger
 from streamflow.errors import NotYet
 from streamflow.gate import decision, policy
+from streamflow.gate.judged import judged
 from streamflow.model_version.aliases import PRODUCTION, STAGING
 from streamflow.postgres import clock, job_results
 from streamflow.postgres.engine import transaction
@@ -33,7 +34,8 @@ def train(settings: Settings) -> TrainResult:
     if not drops:
         raise NotYet("There is no drop to train on.", hint="Put one into the inbox and run the job 'ingest'.")
     if last is not None and set(drops) <= set(last.drops):
-        return TrainResult(None, promoted=False, why="no drop is new since the last training", drops=drops)
+        why = "no drop is new since the last training"
+        return TrainResult(None, promoted=False, why=why, drops=drops, judged=last.judged)
     trained = challenger.train(settings)
     version = trained.version
     promote(backends, version, STAGING, why=f"trained as of {trained.as_of:%Y-%m-%d}", by=_BY)
@@ -46,15 +48,7 @@ def train(settings: Settings) -> TrainResult:
     if promoted:
         # The promotion fails if the gate's champion is no longer the version in production.
         expected, gate = report.champion, report.summary()
-        promote(
-            backends,
-            version,
-            PRODUCTION,
-            why=why,
-            by=_BY,
-            expected=expected,
-            gate=gate,
-        )
+        promote(backends, version, PRODUCTION, why=why, by=_BY, expected=expected, gate=gate)
     else:
         log.get(__name__).warning("a version waits at staging", version=version, why=why)
-    return TrainResult(version, promoted, why, drops, trained.metrics["auc"], report.verdict)
+    return TrainResult(version, promoted, why, drops, trained.metrics["auc"], report.verdict, judged(report))

@@ -122,6 +122,60 @@ def log_figures(
     )
 
 
+def page_tags(*, user: str, source: str, is_job: bool, commit: str, description: str) -> dict[str, str]:
+    """Return the tags from which MLflow's pages show who made a run, from where, and its description.
+
+    Args:
+        user: Who made it; "" if nobody knows.
+        source: Name of the program.
+        is_job: Whether it ran as a job, and not by hand.
+        commit: Git commit of the code; "" if nobody knows.
+        description: Text of the description, in Markdown.
+    """
+    shown = {
+        "mlflow.user": user,
+        "mlflow.source.name": source,
+        "mlflow.source.type": "JOB" if is_job else "LOCAL",
+        "mlflow.source.git.commit": commit,
+        "mlflow.note.content": description,
+    }
+    return {name: value for name, value in shown.items() if value}
+
+
+def log_data_set(
+    mlflow_client: Any,
+    run_id: str,
+    frame: Any,
+    *,
+    label: str,
+    name: str,
+    digest: str,
+    facts: Mapping[str, str],
+) -> None:
+    """Log which data a run was trained on: name, digest, columns and number of rows, and no value.
+
+    Args:
+        mlflow_client: Client from `client`.
+        run_id: Run to log to.
+        frame: The data.
+        label: Column of the label.
+        name: Name of the data set.
+        digest: Its digest, of at most 36 characters.
+        facts: What it is made of.
+    """
+    with warnings.catch_warnings():
+        # MLflow warns about its own type hints, and that integer columns cannot be null. These never are.
+        warnings.simplefilter("ignore")
+        from mlflow.data.code_dataset_source import CodeDatasetSource
+        from mlflow.data.pandas_dataset import from_pandas
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        source = CodeDatasetSource(dict(facts))
+        made = from_pandas(frame, source=source, targets=label, name=name, digest=digest).to_dict()
+    tags = [InputTag("mlflow.data.context", "training")]
+    mlflow_client.log_inputs(run_id, datasets=[DatasetInput(Dataset(**made), tags)])
+
+
 def save_classifier(
     classifier: Any, folder: Path, sample: Any, *, trusted_types: Sequence[str], requirements: Sequence[str]
 ) -> None:

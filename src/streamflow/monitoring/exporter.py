@@ -1,8 +1,8 @@
 """Prometheus metrics of job outcomes, freshness and the production model, read from PostgreSQL.
 
 A job ends before Prometheus could scrape it, so it writes its outcome to a table, which this stateless server
-reads at each scrape. The server is started with the names of the scheduled jobs, so that an alert can
-distinguish a job that never succeeded from one that is not scheduled. The label is `job_name`, because
+reads at each scrape. The server is started with the schedules of the jobs, so that an alert can tell when a job is
+late, and distinguish one that never succeeded from one that is not scheduled. The label is `job_name`, because
 Prometheus sets `job` itself.
 """
 
@@ -11,9 +11,10 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
@@ -24,22 +25,26 @@ from streamflow import log
 from streamflow.errors import StreamFlowError
 from streamflow.http import metrics_server
 from streamflow.model_version.aliases import PRODUCTION
-from streamflow.monitoring import foreign_locks, freshness, killed_jobs
+from streamflow.monitoring import foreign_locks, freshness, killed_jobs, schedules
 from streamflow.postgres import job_results, statements
 from streamflow.postgres.engine import transaction
-from streamflow.postgres.job_results import AuditResult, ParityResult
+from streamflow.postgres.job_results import AuditResult, ParityResult, TrainResult
 from streamflow.settings import DatabaseSettings
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
+_NOT_SCHEDULED = MappingProxyType(dict[str, str]())
+_DAY_SECONDS = 86400.0
 
 
 class PlatformCollector(Collector):
     """Reads all metrics in one transaction per scrape; `streamflow_database_up` is 0 if that fails."""
 
-    def __init__(self, database: DatabaseSettings, model: str, scheduled: Sequence[str] = ()) -> None:
+    def __init__(
+        self, database: DatabaseSettings, model: str, scheduled: Mapping[str, str] = _NOT_SCHEDULED
+    ) -> None:
         self._database = database
         self._model = model
-        self._scheduled = tuple(scheduled)
+        self._intervals = {job: _interval(job, schedule) for job, schedule in scheduled.items()}
         self._lock = threading.Lock()
 
     def describe(self) -> list[Metric]:
@@ -59,6 +64,7 @@ class PlatformCollector(Collector):
                     *_parity(connection),
                     *_audit(connection, self._model),
                     *_model(connection, self._model, PRODUCTION),
+                    *_gate(connection, self._model),
                     *_locks(connection, self._database.role_prefix, self._model),
                 ]
         except (StreamFlowError, sa.exc.SQLAlchemyError) as error:
@@ -69,11 +75,19 @@ class PlatformCollector(Collector):
             return
         up.add_metric([], 1)
         yield up
-        yield _scheduled(self._scheduled)
+        yield from _scheduled(self._intervals)
         yield from metrics
 
 
-def _scheduled(jobs: Sequence[str]) -> Metric:
+def _interval(job: str, schedule: str) -> float:
+    try:
+        return schedules.longest_pause(schedule)
+    except ValueError as error:
+        log.get("streamflow.exporter").warning("taken for a daily job", job=job, why=str(error))
+        return _DAY_SECONDS
+
+
+def _scheduled(intervals: Mapping[str, float]) -> list[Metric]:
     """Export the scheduled jobs.
 
     Only while the database answers: without the jobs' outcomes, all would seem never to have succeeded.
@@ -81,9 +95,15 @@ def _scheduled(jobs: Sequence[str]) -> Metric:
     scheduled = GaugeMetricFamily(
         "streamflow_job_scheduled", "Jobs that run by schedule, each 1.", labels=["job_name"]
     )
-    for job in jobs:
+    interval = GaugeMetricFamily(
+        "streamflow_job_interval_seconds",
+        "Longest time between two runs of the job by its schedule.",
+        labels=["job_name"],
+    )
+    for job, seconds in intervals.items():
         scheduled.add_metric([job], 1)
-    return scheduled
+        interval.add_metric([job], seconds)
+    return [scheduled, interval]
 
 
 def _jobs(connection: sa.Connection) -> list[Metric]:
@@ -235,19 +255,57 @@ def _model(connection: sa.Connection, model: str, alias: str) -> list[Metric]:
     return [promoted, age]
 
 
+def _gate(connection: sa.Connection, model: str) -> list[Metric]:
+    passed = GaugeMetricFamily(
+        "streamflow_gate_passed",
+        "Whether the gate passed the version that the job `train` trained last.",
+        labels=["name", "version"],
+    )
+    judged_at = GaugeMetricFamily(
+        "streamflow_gate_judged_timestamp_seconds",
+        "When the gate judged the version that the job `train` trained last.",
+        labels=["name", "version"],
+    )
+    auc = GaugeMetricFamily(
+        "streamflow_model_auc",
+        "AUC on the newest labels, when the gate judged: of the challenger, and of the champion on the same rows.",
+        labels=["name", "version", "role"],
+    )
+    low = GaugeMetricFamily(
+        "streamflow_model_auc_low",
+        "Lower end of the 95 % interval of `streamflow_model_auc`.",
+        labels=["name", "version", "role"],
+    )
+    last = job_results.newest(connection, TrainResult)
+    found = last.judged if last is not None else None
+    if found is not None:
+        passed.add_metric([model, str(found.version)], float(found.passed))
+        judged_at.add_metric([model, str(found.version)], found.judged_at.timestamp())
+        for role, version, estimate, least in (
+            ("challenger", found.version, found.auc, found.auc_low),
+            ("champion", found.champion, found.champion_auc, found.champion_auc_low),
+        ):
+            if estimate is not None and least is not None:
+                auc.add_metric([model, str(version), role], estimate)
+                low.add_metric([model, str(version), role], least)
+    return [passed, judged_at, auc, low]
+
+
 def _add_time(metric: GaugeMetricFamily, labels: list[str], moment: datetime | None) -> None:
     if moment is not None:
         metric.add_metric(labels, moment.timestamp())
 
 
-def metrics(database: DatabaseSettings, model: str, scheduled: Sequence[str] = ()) -> CollectorRegistry:
+def metrics(
+    database: DatabaseSettings, model: str, scheduled: Mapping[str, str] = _NOT_SCHEDULED
+) -> CollectorRegistry:
     """The registry of the exporter's metrics, which are read from the database at each scrape."""
     registry = CollectorRegistry()
     registry.register(PlatformCollector(database, model, scheduled))
     return registry
 
 
-def serve(database: DatabaseSettings, model: str, host: str, port: int, scheduled: Sequence[str]) -> None:
+def serve(database: DatabaseSettings, model: str, host: str, port: int, scheduled: Mapping[str, str]) -> None:
     """Serve the metrics until a signal ends the process.
 
     Args:
@@ -255,7 +313,7 @@ def serve(database: DatabaseSettings, model: str, host: str, port: int, schedule
         model: Name of the registered model.
         host: Address to listen on.
         port: TCP port to listen on.
-        scheduled: Names of the scheduled jobs.
+        scheduled: Schedules of the scheduled jobs, by name.
     """
     # As the first process of a container, Python would ignore SIGTERM.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))

@@ -62,7 +62,7 @@ def is_foreign(name: str, mode: str, roles: Collection[str], model: str) -> bool
         model: Registered model.
     """
     # Whoever takes a known-at waits for drops that are being loaded, in shared mode.
-    if name == locks.LOADING and mode == _SHARED and set(roles) & {*JOBS, "promote", "registrar"}:
+    if name == locks.LOADING and mode == _SHARED and set(roles) & {*JOBS, "promote", "registrar", "read"}:
         return False
     return not set(roles) & holders(model)[name]
 

@@ -139,12 +139,29 @@ def known_until(connection: sa.Connection, known_at: datetime | None) -> datetim
         Refused: The stamp of the present is refused; see `stamp`.
     """
     present = known_now(connection)
+    return _until(known_at, present) or present
+
+
+def known_without_stamp(connection: sa.Connection, known_at: datetime | None) -> datetime:
+    """Return the known-at of somebody who may not take a stamp: the given time, or by default the newest stamp.
+
+    Whatever is loaded later has a later stamp, so the default can be repeated, too.
+
+    Raises:
+        UsageError: The time is in the future.
+    """
+    locks.wait_shared(connection, locks.LOADING)
+    reading = read(connection)
+    return _until(known_at, reading.next) or reading.newest
+
+
+def _until(known_at: datetime | None, present: datetime) -> datetime | None:
     if known_at is not None and known_at > present:
         raise UsageError(
             f"{known_at.isoformat(timespec='seconds')} is in the future: nobody knows yet what will be known then.",
-            hint="Leave --known-at out to take what is known now.",
+            hint="Leave the known-at out to take what is known now.",
         )
-    return known_at or present
+    return known_at
 
 
 def refusal(reading: Reading) -> Refused:

@@ -139,6 +139,32 @@ class MaterializeResult(JobResult):
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What the gate measured when it judged the newest version that the job `train` trained.
+
+    Attributes:
+        version: The challenger.
+        champion: The version in production then; None when there was none.
+        passed: Whether the gate passed the challenger.
+        judged_at: When.
+        auc: The challenger's AUC on the newest labels: on the rows that the champion was judged on, too, or else on its
+            whole holdout; None when it could not be loaded.
+        auc_low: Lower end of the 95 % interval of this AUC.
+        champion_auc: The champion's AUC on the same rows; None when both could not be compared.
+        champion_auc_low: Lower end of the 95 % interval of the champion's AUC.
+    """
+
+    version: int
+    champion: int | None
+    passed: bool
+    judged_at: datetime
+    auc: float | None = None
+    auc_low: float | None = None
+    champion_auc: float | None = None
+    champion_auc_low: float | None = None
+
+
+@dataclass(frozen=True)
 class TrainResult(JobResult):
     """Result of the job `train`.
 
@@ -149,9 +175,12 @@ class TrainResult(JobResult):
         drops: Ids of the drops known to this run; the next run trains only if it knows others.
         auc: AUC of the new version on its holdout.
         gate: `passed` or `failed`; empty if no version was trained.
+        judged: The newest judgement of the gate, of this run or, if it trained no version, of an earlier one; None before
+            the first, and after one that was recorded up to version 2.
     """
 
     JOB: ClassVar[str] = "train"
+    VERSION: ClassVar[int] = 3
 
     version: int | None
     promoted: bool
@@ -159,6 +188,7 @@ class TrainResult(JobResult):
     drops: tuple[str, ...]
     auc: float | None = None
     gate: str = ""
+    judged: Judged | None = None
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,14 @@ _ABOUT: dict[str, Any] = {
     "title": "StreamFlow predict",
     "version": streamflow.__version__,
     "description": "Churn probabilities from online features, by the model version behind the alias `production`.",
+    "contact": {"name": "The team that runs this service"},
+    "servers": [{"url": "/", "description": "Where this document comes from"}],
+    "openapi_tags": [
+        {"name": "predictions", "description": "Probabilities for entities, by their keys."},
+        {"name": "features", "description": "The feature values that predictions are made from."},
+        {"name": "v2", "description": "The same predictions in the Open Inference Protocol, version 2."},
+        {"name": "status", "description": "Probes, the served version, metrics."},
+    ],
 }
 
 

@@ -17,7 +17,7 @@ from streamflow.http import json_body
 from streamflow.http.answers import Receive, Scope, Send, encoded, render, request_id, send_whole
 from streamflow.http.api_keys import KeyFile
 from streamflow.http.problems import FAILED, Problem, ProblemError, bad_request
-from streamflow.http.receiving import BodyReader, ClientGoneError
+from streamflow.http.receiving import BodyReader, ClientGoneError, refuse_compressed
 from streamflow.postgres.engine import transaction
 from streamflow.registry import requests
 from streamflow.registry.requests import NewRequest, PromotionRequest
@@ -113,6 +113,7 @@ class Api:
         if item is not None:
             found = await self._read(lambda connection: requests.find(connection, self._model, item[1]))
             return 200, document_of(found), {}
+        refuse_compressed(scope["headers"])
         key = idempotency_key(scope["headers"])
         asked = read(await self._bodies.read(receive), by, key)
         made = await self._read(lambda connection: requests.ask(connection, self._model, asked))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from streamflow.cluster import Cluster
+from streamflow.cluster.jobs import Cluster
 from streamflow.errors import NotFound, StreamFlowError
 from streamflow.registry import heads
 from streamflow.registry.heads import Head

@@ -1,6 +1,8 @@
 """The feature repo. Only this package reads `feature_repo/`.
 
 definitions   load a repo and check that its parts are consistent
+problems      the rules that the parts must satisfy, with file and line
+check         check a whole repo, and the settings that must fit it
 declarations  source tables, label and slices as plain values
 feast_config  Feast's configuration, with variables filled in
 folder        recognize a feature repo and compute its digest

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamflow.errors import UsageError
+from streamflow.repo import problems
 from streamflow.repo.declarations import Label, Slice, SourceTable, source_table
 from streamflow.repo.modules import DECLARATIONS, DEFINITIONS, check_files, modules_of
+from streamflow.repo.problems import Problem
 
 if TYPE_CHECKING:
     from feast import Entity, FeatureService, FeatureView
@@ -125,6 +127,25 @@ class FeatureRepo:
         return replace(self, label=replace(self.label, horizon=horizon))
 
 
+class UnfitRepoError(UsageError):
+    """The parts of a feature repo do not fit together.
+
+    Args:
+        path: Folder of the repo.
+        found: What does not fit.
+        repo: The repo, if its declarations could be read.
+    """
+
+    def __init__(self, path: Path, found: list[Problem], repo: FeatureRepo | None = None) -> None:
+        super().__init__(
+            f"The parts of the feature repo {path} do not fit together.",
+            details=tuple(str(problem) for problem in found),
+            hint="Correct it there; 'streamflow features check' checks it without a database.",
+        )
+        self.problems = found
+        self.repo = repo
+
+
 def load(folder: Path) -> FeatureRepo:
     """Load the feature repo in a folder.
 
@@ -139,6 +160,8 @@ def _load(path: Path) -> FeatureRepo:
     check_files(path)
     with modules_of(path, DECLARATIONS) as modules:
         label = modules["label"]
+        if found := problems.of_modules(path, modules["tables"], label):
+            raise UnfitRepoError(path, found)
         repo = FeatureRepo(
             path=path,
             tables=tuple(source_table(schema) for schema in modules["tables"].TABLES),
@@ -149,12 +172,13 @@ def _load(path: Path) -> FeatureRepo:
                 for name, item in getattr(modules.get("slices"), "SLICES", {}).items()
             ),
         )
-    _refuse(path, _declaration_problems(repo))
+    if found := problems.of_declarations(repo):
+        raise UnfitRepoError(path, found, repo)
     return repo
 
 
 @dataclass(frozen=True)
-class _FeastObjects:
+class FeastObjects:
     """The Feast objects that the files of a feature repo define."""
 
     entities: tuple[Entity, ...]
@@ -163,8 +187,25 @@ class _FeastObjects:
     feature_services: tuple[FeatureService, ...]
 
 
+def feast_problems(repo: FeatureRepo) -> list[Problem]:
+    """What does not fit between Feast's definitions and the declarations of a repo.
+
+    Raises:
+        UsageError: A file cannot be imported.
+    """
+    return problems.of_feast(repo, _defined(repo.path))
+
+
 @lru_cache(maxsize=4)
-def _feast_objects(path: Path) -> _FeastObjects:
+def _feast_objects(path: Path) -> FeastObjects:
+    defined = _defined(path)
+    if found := problems.of_feast(_load(path), defined):
+        raise UnfitRepoError(path, found)
+    return defined
+
+
+@lru_cache(maxsize=4)
+def _defined(path: Path) -> FeastObjects:
     from streamflow.repo.quick_feast import feast
 
     with modules_of(path, DEFINITIONS) as modules:
@@ -174,57 +215,9 @@ def _feast_objects(path: Path) -> _FeastObjects:
     def of(kind: type) -> tuple[Any, ...]:
         return tuple(value for value in objects.values() if isinstance(value, kind))
 
-    defined = _FeastObjects(
+    return FeastObjects(
         entities=of(feast.Entity),
         data_sources=of(feast.data_source.DataSource),
         feature_views=of(feast.FeatureView),
         feature_services=of(feast.FeatureService),
     )
-    _refuse(path, _feast_problems(_load(path), defined))
-    return defined
-
-
-def _declaration_problems(repo: FeatureRepo) -> list[str]:
-    problems = []
-    if sum(table.entities for table in repo.tables) != 1:
-        problems.append("exactly one source table must be declared with entities=True")
-    tables = {table.name: table for table in repo.tables}
-    if repo.label.table not in tables:
-        problems.append(f"label.py names the table '{repo.label.table}', which does not exist")
-    problems += [
-        f"slices.py names '{item.table}.{item.column}', which does not exist"
-        for item in repo.slices
-        if item.table not in tables or item.column not in tables[item.table].column_names
-    ]
-    return problems
-
-
-def _feast_problems(repo: FeatureRepo, defined: _FeastObjects) -> list[str]:
-    problems = []
-    if len(defined.entities) != 1:
-        problems.append(f"it defines {len(defined.entities)} entities; exactly one is supported")
-    if repo.feature_service_name not in {item.name for item in defined.feature_services}:
-        problems.append(
-            f"label.py names the feature service '{repo.feature_service_name}', which does not exist"
-        )
-    snapshots = {table.snapshots for table in repo.tables}
-    for view in defined.feature_views:
-        if view.batch_source.name not in snapshots:
-            problems.append(
-                f"feature view '{view.name}' reads '{view.batch_source.name}', which no table declares"
-            )
-            continue
-        columns = {column.name for column in repo.table_of_view(view).columns}
-        problems += [
-            f"feature view '{view.name}' has the feature '{feature.name}', which its table lacks"
-            for feature in view.features
-            if feature.name not in columns
-        ]
-    return problems
-
-
-def _refuse(path: Path, problems: list[str]) -> None:
-    if problems:
-        raise UsageError(
-            f"The parts of the feature repo {path} do not fit together.", details=tuple(problems)
-        )

@@ -22,7 +22,7 @@ JOBS: Mapping[str, tuple[str, ...]] = {
 
 EVERYBODY = ("PUBLIC",)
 _PROMOTERS = ("train", "registrar", "promote")
-_READERS_OF_THE_PAST = (*_PROMOTERS, "score")
+_READERS_OF_THE_PAST = (*_PROMOTERS, "score", "read")
 _APPLIERS = ("feast_apply",)
 _ERASERS = ("erase",)
 

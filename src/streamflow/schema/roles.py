@@ -170,6 +170,16 @@ ROLES: Mapping[str, Role] = {
         database=("TEMPORARY",),
         login=False,
     ),
+    "read": Role(
+        "group of the personal logins of people who read features, scores and history in notebooks",
+        (
+            *_use(PLATFORM),
+            *_DROPS,
+            *_read(SOURCE, FEATURES, ONLINE, FEAST),
+            ("SELECT", PLATFORM, ("scorings", "scores", "scoring_refusals")),
+        ),
+        login=False,
+    ),
     MLFLOW: Role("the MLflow server, in a database of its own"),
 }
 LOGINS = tuple(name for name, role in ROLES.items() if role.login)

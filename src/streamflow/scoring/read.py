@@ -1,12 +1,7 @@
-"""Read every entity's newest feature values as of a date, in chunks of columns ordered by descending key.
-
-PostgreSQL writes CSV and Arrow parses it, so no value becomes a Python object; fetching rows from a cursor
-takes ten times as long. PostgreSQL prints floats with enough digits for Arrow to restore every bit.
-"""
+"""Read every entity's newest feature values as of a date, in chunks of columns ordered by descending key."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import sqlalchemy as sa
-from pyarrow import csv
 
 from streamflow import types as value_types
 from streamflow.errors import Refused
 from streamflow.model_version.contract import Contract, Feature
+from streamflow.postgres import copied
 from streamflow.postgres.names import quote
 from streamflow.postgres.newest import per_entity
 from streamflow.repo.definitions import FeatureRepo
@@ -142,20 +137,7 @@ def _parsed(contract: Contract, content: bytes) -> Chunk:
         for i, feature in enumerate(contract.features)
     }
     types |= {f"s{i}": pa.float64() for i in range(len(contract.views))}
-    table = csv.read_csv(
-        io.BytesIO(content),
-        csv.ReadOptions(column_names=list(types), use_threads=False, block_size=len(content)),
-        csv.ParseOptions(newlines_in_values=True),
-        csv.ConvertOptions(
-            column_types=types,
-            # In PostgreSQL's CSV an empty field is null, and a quoted empty field is the empty string.
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            true_values=["t"],
-            false_values=["f"],
-        ),
-    ).combine_chunks()
+    table = copied.parse(content, types)
     columns = [table.column(f"f{i}").combine_chunks() for i in range(len(contract.features))]
     return Chunk(
         keys=table.column(_KEY).combine_chunks(),

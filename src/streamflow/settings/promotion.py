@@ -35,10 +35,14 @@ class PromotionSettings(Section):
     """ConfigMap of the registrar's namespace in which it keeps that copy."""
     keep_releases: int = Field(10, ge=2)
     """Number of former production releases whose files stay in PostgreSQL, for rollbacks."""
-    improvement: Literal["minimum", "fresher"] = "minimum"
-    """Whether a challenger must be better by `min_improvement`, or may be equal if trained on newer data."""
+    improvement: Literal["not_worse", "minimum"] = "not_worse"
+    """Whether a challenger passes that is not worse than the champion (`not_worse_margin`) and was trained on a newer
+    drop, or only one that is better by `min_improvement`. One that is better by that passes in either case."""
+    not_worse_margin: float = Field(0.02, ge=0, le=1)
+    """Largest AUC loss that counts as not worse: the 95 % interval of the difference on the same rows must lie above
+    minus this."""
     min_improvement: float = Field(0.01, ge=0, le=1)
-    """Minimum AUC gain over the champion on the same rows; with `fresher`, the tolerated AUC loss."""
+    """Minimum AUC gain over the champion on the same rows; the 95 % interval of the difference must lie above 0, too."""
     calibration_tolerance: float = Field(0.02, ge=0, le=1)
     """Largest amount by which the calibration error may exceed the champion's."""
     slice_floor: float = Field(0.5, ge=0, le=1)

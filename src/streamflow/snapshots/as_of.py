@@ -5,8 +5,38 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, datetime
 
-from streamflow.errors import NotFound, NotYet
+from streamflow.errors import NotFound, NotYet, UsageError
 from streamflow.times import midnight
+
+_NAMED_DATES = 12
+"""Dates that an error names at most."""
+
+
+def of_a_drop(dates: Collection[date], as_of: date | None = None) -> datetime:
+    """The drop date to train as of: `as_of` itself, or the newest.
+
+    A model as of a date without a drop would be one of the drop before it under a newer name.
+
+    Args:
+        dates: Dates of the loaded drops.
+        as_of: The date that was asked for; None selects the newest.
+
+    Raises:
+        UsageError: No loaded drop has this date.
+        NotYet: No drop has been loaded yet.
+    """
+    newest = newest_as_of(dates)
+    if as_of is None:
+        return newest
+    if as_of in dates:
+        return midnight(as_of)
+    known = sorted(set(dates), reverse=True)
+    named = ", ".join(str(day) for day in known[:_NAMED_DATES])
+    older = f" and {len(known) - _NAMED_DATES} older ones" if len(known) > _NAMED_DATES else ""
+    raise UsageError(
+        f"There is no drop as of {as_of}, so there is nothing of that date to train on.",
+        hint=f"Name the date of a drop: {named}{older}; or load the drop of {as_of} first.",
+    )
 
 
 def newest_as_of(dates: Collection[date], as_of: date | None = None) -> datetime:

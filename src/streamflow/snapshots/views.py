@@ -30,18 +30,19 @@ def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
 
 def _create(connection: sa.Connection, table: SourceTable) -> None:
     name = quote(FEATURES, table.snapshots)
-    columns = _columns(table)
+    wanted = column_names(table)
     existing = list(catalog.columns(connection, FEATURES, [table.snapshots]).get(table.snapshots, ()))
-    if existing == columns:
+    if existing == wanted:
         return
     if existing:
         # CREATE OR REPLACE VIEW can only append columns. Readers wait until this transaction commits.
         connection.exec_driver_sql(f"DROP VIEW {name}")
-    selected = ", ".join(quote(column) for column in columns)
+    selected = ", ".join(quote(column) for column in wanted)
     connection.exec_driver_sql(f"CREATE VIEW {name} AS SELECT {selected} FROM {quote(SOURCE, table.name)}")
 
 
-def _columns(table: SourceTable) -> list[str]:
+def column_names(table: SourceTable) -> list[str]:
+    """Names of the columns of a table's views, in order."""
     return [*table.column_names, "as_of", "loaded_at", "drop_id"]
 
 
@@ -63,7 +64,8 @@ def frozen(database: DatabaseSettings, repo: FeatureRepo, known_at: datetime) ->
         Name of the schema.
     """
     views = [
-        {"view": table.snapshots, "table": table.name, "columns": _columns(table)} for table in repo.tables
+        {"view": table.snapshots, "table": table.name, "columns": column_names(table)}
+        for table in repo.tables
     ]
     with transaction(database) as connection:
         _drop_leftovers(connection)

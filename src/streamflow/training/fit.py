@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,22 +13,30 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.base import ClassifierMixin
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import BaggingClassifier, GradientBoostingClassifier
 from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 from streamflow import encoding
-from streamflow.errors import UsageError
+from streamflow.errors import Refused, UsageError
 from streamflow.model_version.contract import Feature
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import TrainingSettings
+from streamflow.training import forest_onnx, servable
 from streamflow.training.evaluate import evaluate
+from streamflow.training.runtime import NotServableError
 from streamflow.training.split import Split, split
 
 ENCODE, CLASSIFY = "encode", "classify"
+
+_TREES = (DecisionTreeClassifier, GradientBoostingClassifier, BaggingClassifier)
+_LINEAR = (LogisticRegression, SGDClassifier)
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,7 @@ class Fitted:
         train_seconds: Duration of the final fit, in seconds.
         cross_validated: Mean AUC over the folds of the training rows, by candidate; empty if the caller named the
             estimator.
+        left_out: Why a candidate cannot be served, by candidate; these were not fitted.
         holdout_probabilities: Probabilities of the holdout rows, in the order of `split.holdout`.
     """
 
@@ -52,6 +61,7 @@ class Fitted:
     metrics: dict[str, float]
     train_seconds: float
     cross_validated: dict[str, float]
+    left_out: dict[str, str]
     holdout_probabilities: npt.NDArray[np.float64]
 
 
@@ -75,7 +85,22 @@ def build_pipeline(features: Sequence[Feature], classifier: ClassifierMixin) -> 
             sparse_output=False,
         )
         steps.append(("categories", one_hot, [feature.name for feature in categories]))
-    return Pipeline([(ENCODE, ColumnTransformer(steps)), (CLASSIFY, classifier)])
+    return Pipeline([(ENCODE, ColumnTransformer(steps)), *_rounding(classifier), (CLASSIFY, classifier)])
+
+
+def _rounding(classifier: ClassifierMixin) -> list[tuple[str, Any]]:
+    """The steps that round what a classifier learns from to single precision, in which it is served.
+
+    Between two values that are equal in single precision, histogram boosting may place a threshold. Trees round their
+    input themselves, and a linear model gives nearly the same for both, so neither needs these steps.
+    """
+    parts = [step for _, step in classifier.steps] if isinstance(classifier, Pipeline) else [classifier]
+    *before, last = parts
+    if not before and (forest_onnx.takes(last) or isinstance(last, _TREES)):
+        return []
+    if isinstance(last, _LINEAR) and all(isinstance(step, StandardScaler) for step in before):
+        return []
+    return [("round", FunctionTransformer(np.float32)), ("widen", FunctionTransformer(np.float64))]
 
 
 def fit(
@@ -105,17 +130,28 @@ def fit(
 
     Raises:
         UsageError: The feature repo does not define the estimator.
-        Refused: One class has too few rows.
+        Refused: One class has too few rows, or the named estimator or all candidates cannot be served.
     """
     parts = split(keys, y, holdout_share=settings.holdout_share, seed=settings.seed)
     x_train, y_train = x.iloc[parts.train], y[parts.train]
     with deterministic():
+        left_out = {
+            name: error
+            for name in (settings.estimators if estimator is None else (estimator,))
+            if (
+                error := servable.why_not(
+                    build_pipeline(features, _classifier(repo, name, settings)), features, x_train, y_train
+                )
+            )
+        }
         if estimator is None:
             scores = {
                 name: cross_validate(features, _classifier(repo, name, settings), x_train, y_train, settings)
-                for name in settings.estimators
+                for name in _servable(settings.estimators, left_out)
             }
             estimator = max(scores, key=lambda name: scores[name])
+        elif estimator in left_out:
+            raise left_out[estimator].of(estimator)
         else:
             scores = {}
         started = time.perf_counter()
@@ -125,7 +161,26 @@ def fit(
         single_threaded(pipeline)
         probabilities = pipeline.predict_proba(x.iloc[parts.holdout])[:, 1]
     figures = evaluate(y[parts.holdout], probabilities, settings.threshold)
-    return Fitted(pipeline, estimator, parts, figures, seconds, scores, probabilities)
+    reasons = {name: error.why for name, error in left_out.items()}
+    return Fitted(pipeline, estimator, parts, figures, seconds, scores, reasons, probabilities)
+
+
+def _servable(candidates: Sequence[str], left_out: Mapping[str, NotServableError]) -> list[str]:
+    """The candidates that can be served.
+
+    Raises:
+        Refused: There is none.
+    """
+    if left := [name for name in candidates if name not in left_out]:
+        return left
+    if len(left_out) == 1:
+        ((name, error),) = left_out.items()
+        raise error.of(name)
+    raise Refused(
+        "None of the candidate estimators can be served.",
+        details=tuple(f"{name}: {error.why}" for name, error in left_out.items()),
+        hint="Change them in estimator.py of the feature repo.",
+    )
 
 
 def cross_validate(
@@ -160,8 +215,16 @@ def _classifier(repo: FeatureRepo, name: str, settings: TrainingSettings) -> Cla
             hint=f"feature_repo/estimator.py has: {', '.join(sorted(repo.estimators))}.",
         )
     classifier = repo.estimators[name](settings.seed)
-    if "n_jobs" in classifier.get_params():
-        classifier.set_params(n_jobs=settings.threads)
+    parameters = classifier.get_params()
+    # One thread inside: their order would change the last digits.
+    several = [
+        key for key, value in parameters.items() if key.endswith("__n_jobs") and value not in (None, 1)
+    ]
+    classifier.set_params(**dict.fromkeys(several, 1))
+    if "n_jobs" in parameters:
+        # What is made of other classifiers would start processes.
+        made_of_others = "estimator" in parameters or "estimators" in parameters
+        classifier.set_params(n_jobs=1 if made_of_others else settings.threads)
     return classifier
 
 
@@ -199,8 +262,11 @@ def importances(pipeline: Pipeline, features: Sequence[Feature]) -> dict[str, fl
         coefficients = getattr(last, "coef_", None)
         if coefficients is None:
             return {}
-        raw = np.abs(coefficients[0])
+        raw = np.abs(np.atleast_2d(coefficients)[0])
     owners = _owners(features)
+    # A step before the classifier may make columns of its own, such as powers of a feature.
+    if len(raw) != len(owners):
+        return {}
     sums: dict[str, float] = dict.fromkeys((feature.name for feature in features), 0.0)
     for name, value in zip(owners, raw, strict=True):
         sums[name] += float(value)

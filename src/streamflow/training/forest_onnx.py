@@ -30,6 +30,11 @@ _TREES_TOGETHER = 50
 """Trees in one ensemble."""
 
 
+def takes(classifier: Any) -> bool:
+    """Whether a classifier, fitted or not, is a forest."""
+    return isinstance(classifier, RandomForestClassifier | ExtraTreesClassifier)
+
+
 def convert(classifier: Any, opset: int, *, together: int = _TREES_TOGETHER) -> bytes | None:
     """Convert a fitted binary forest to ONNX.
 
@@ -42,9 +47,7 @@ def convert(classifier: Any, opset: int, *, together: int = _TREES_TOGETHER) -> 
         The serialised model, or None if the classifier is not a binary forest. The model takes `X`, float32 of
         shape (n, width), and returns `label` of shape (n,) and `probabilities`, float32 of shape (n, 2).
     """
-    if not isinstance(classifier, RandomForestClassifier | ExtraTreesClassifier):
-        return None
-    if classifier.n_outputs_ != 1 or len(classifier.classes_) != 2:
+    if not takes(classifier) or classifier.n_outputs_ != 1 or len(classifier.classes_) != 2:
         return None
     from onnx import TensorProto, helper, numpy_helper
 

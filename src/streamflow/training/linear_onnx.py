@@ -17,6 +17,17 @@ from sklearn.preprocessing import StandardScaler
 _IR_VERSION = 9
 
 
+def takes(classifier: Any) -> bool:
+    """Whether a classifier, fitted or not, is a logistic regression, with or without a StandardScaler before it."""
+    *scalers, last = _steps(classifier)
+    scaled = len(scalers) <= 1 and all(isinstance(step, StandardScaler) for step in scalers)
+    return scaled and isinstance(last, LogisticRegression)
+
+
+def _steps(classifier: Any) -> list[Any]:
+    return [step for _, step in classifier.steps] if isinstance(classifier, Pipeline) else [classifier]
+
+
 def convert(classifier: Any, opset: int) -> bytes | None:
     """Convert a fitted binary logistic regression, with or without a StandardScaler before it, to ONNX.
 
@@ -28,11 +39,8 @@ def convert(classifier: Any, opset: int) -> bytes | None:
         The serialised model, or None if the classifier is not such a regression. The model takes `X`, float32 of
         shape (n, width), and returns `label` of shape (n,) and `probabilities`, float32 of shape (n, 2).
     """
-    steps = [step for _, step in classifier.steps] if isinstance(classifier, Pipeline) else [classifier]
-    *scalers, last = steps
-    if not isinstance(last, LogisticRegression) or len(last.classes_) != 2:
-        return None
-    if len(scalers) > 1 or not all(isinstance(step, StandardScaler) for step in scalers):
+    *scalers, last = _steps(classifier)
+    if not takes(classifier) or len(last.classes_) != 2:
         return None
     weights = last.coef_[0].astype(np.float64)
     width = len(weights)

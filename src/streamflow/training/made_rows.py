@@ -120,9 +120,10 @@ def _thresholds(pipeline: Pipeline, features: Sequence[Feature]) -> dict[str, li
     """Thresholds of the trees by feature, sorted; empty if the classifier has no trees."""
     # The first columns are numbers as they are; the others are indicators, whose values are all corners.
     names = [*encoding.numbers(features), *encoding.nullables(features)]
-    trees = [
-        tree.tree_ for tree in np.ravel(getattr(pipeline[-1], "estimators_", [])) if hasattr(tree, "tree_")
-    ]
+    members = getattr(pipeline[-1], "estimators_", [])
+    # A list of pipelines or forests would become an array of their parts.
+    members = members.ravel() if isinstance(members, np.ndarray) else members
+    trees = [tree.tree_ for tree in members if hasattr(tree, "tree_")]
     if not trees:
         return {}
     columns: npt.NDArray[np.int64] = np.concatenate([tree.feature for tree in trees])

@@ -11,17 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from streamflow.errors import Refused
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import files as version_files
 from streamflow.model_version.contract import Contract
 from streamflow.model_version.training_set import TrainingSet
-from streamflow.training import kept_rows, made_rows
+from streamflow.training import made_rows
 from streamflow.training.fit import Fitted, deterministic
-from streamflow.training.runtime import compile_classifier
-
-TRUSTED_TYPES = ["numpy.dtype", "sklearn.tree._tree.Tree"]
-"""Types that a stored estimator may contain beyond those that skops trusts by default; both are plain data."""
+from streamflow.training.runtime import NotServableError, compile_classifier
+from streamflow.training.servable import TRUSTED_TYPES, check_kept_rows
 
 
 def write(
@@ -40,13 +37,17 @@ def write(
         The contract, completed with the runtime and the largest difference from the estimator.
 
     Raises:
-        Refused: The estimator keeps rows of customers.
-        StreamFlowError: The compiled classifier does not reproduce the estimator's probabilities.
+        NotServableError: The estimator keeps rows of customers, or no compiled classifier reproduces its probabilities.
     """
-    _refuse_kept_rows(fitted, data)
     golden = made_rows.make(data.features, contract.statistics, fitted.pipeline, golden_rows)
     made = made_rows.frame(data.features, golden, data.x)
-    runtime = compile_classifier(fitted.pipeline, data.features, pd.concat([data.x, made], ignore_index=True))
+    try:
+        check_kept_rows(fitted.pipeline, data.x.iloc[fitted.split.train])
+        runtime = compile_classifier(
+            fitted.pipeline, data.features, pd.concat([data.x, made], ignore_index=True)
+        )
+    except NotServableError as error:
+        raise error.of(fitted.estimator) from error
     contract = replace(
         contract,
         runtime={
@@ -69,16 +70,6 @@ def write(
     # Last, because it lists the digests of all other files.
     write_manifest(folder)
     return contract
-
-
-def _refuse_kept_rows(fitted: Fitted, data: TrainingSet) -> None:
-    """Refuse an estimator from whose file a customer's row could be read, as long as the version exists."""
-    if kept := kept_rows.count(fitted.pipeline, data.x.iloc[fitted.split.train]):
-        raise Refused(
-            f"The estimator '{fitted.estimator}' keeps {kept} rows of its training set, so its versions would hold"
-            " customers.",
-            hint="Choose an estimator that does not, such as a forest or a linear model, in feature_repo/estimator.py.",
-        )
 
 
 def write_manifest(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from streamflow.model_version import files, run_record
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract, drops_digest
 from streamflow.model_version.run_record import RunRecord
-from streamflow.model_version.training_set import TrainingSet
+from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import BuildSettings, MlflowSettings, TrainingSettings
-from streamflow.training import package, plots
+from streamflow.training import package, plots, run_page
 from streamflow.training.fit import Fitted, importances
 from streamflow.training.lineage import lineage, packages, sources
 from streamflow.training.statistics import describe
@@ -53,6 +54,7 @@ def record(
     data: TrainingSet,
     fitted: Fitted,
     drops: list[dict[str, str]],
+    began: datetime,
 ) -> Recorded:
     """Record a training as a new MLflow run and end the run, as failed if recording fails.
 
@@ -64,11 +66,12 @@ def record(
         data: Training set.
         fitted: Pipeline fitted on the training set.
         drops: Id (`drop_id`) and `digest` of each drop that the training could see.
+        began: When the training began, by the clock of this machine.
 
     Raises:
         DependencyDown: MLflow does not answer.
-        Refused: The model is too large to be served.
-        StreamFlowError: The compiled classifier does not reproduce the estimator, or MLflow refuses a request.
+        Refused: The estimator cannot be served, or the model is too large for it.
+        StreamFlowError: MLflow refuses a request.
     """
     with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, sdk.client(mlflow) as client:
         folder = Path(name)
@@ -82,14 +85,15 @@ def record(
         _check_size(folder / files.MODEL)
         _write_artifacts(folder, training.threshold, repo, data, fitted, contract, drops)
         made_by = lineage(repo.path, build)
-        experiment = sdk.experiment_id(client, mlflow.experiment)
         run = client.create_run(
-            experiment,
+            sdk.experiment_id(client, mlflow.experiment),
+            start_time=int(began.timestamp() * 1000),
             run_name=f"{fitted.estimator} as of {data.as_of.date()}",
-            tags={**made_by, version_tags.FINGERPRINT: data.fingerprint},
+            tags=_tags(mlflow.username, build, made_by, data, fitted),
         )
         try:
             _log_figures(client, run.info.run_id, training, repo, data, fitted, contract, drops)
+            _log_data_set(client, run.info.run_id, data, drops_digest(drops))
             client.log_artifacts(run.info.run_id, str(folder))
             client.set_terminated(run.info.run_id, "FINISHED")
         except BaseException:
@@ -103,6 +107,31 @@ def record(
             manifest_sha256=package.manifest_sha256(folder / files.MODEL),
             lineage=made_by,
         )
+
+
+def _tags(
+    account: str, build: BuildSettings, made_by: dict[str, str], data: TrainingSet, fitted: Fitted
+) -> dict[str, str]:
+    shown = sdk.page_tags(
+        user=run_page.user(account),
+        source=run_page.SOURCE,
+        is_job=bool(build.image),
+        commit=made_by[version_tags.CODE_COMMIT],
+        description=run_page.description(data, fitted),
+    )
+    return {**made_by, version_tags.FINGERPRINT: data.fingerprint, **shown}
+
+
+def _log_data_set(client: Any, run_id: str, data: TrainingSet, digest_of_drops: str) -> None:
+    sdk.log_data_set(
+        client,
+        run_id,
+        data.frame,
+        label=LABEL,
+        name=run_page.data_set_name(data),
+        digest=run_page.data_set_digest(data),
+        facts=run_page.data_set_facts(data, digest_of_drops),
+    )
 
 
 def _check_size(folder: Path) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 
 from streamflow import types
 from streamflow.encoding import Encoder
-from streamflow.errors import StreamFlowError
+from streamflow.errors import Refused
 from streamflow.model_version.contract import Feature
-from streamflow.training import forest_onnx, linear_onnx
+from streamflow.training import composed_onnx, forest_onnx, linear_onnx, onnx_graph
 
 TOLERANCE = 1e-6
 """Maximum difference between the estimator's probability and the served one."""
@@ -23,6 +24,33 @@ TOLERANCE = 1e-6
 OPSET = 18
 _ROWS_ALONE = 256
 """Number of rows that are scored both alone and in a batch."""
+
+_CALIBRATE = "Put it into a CalibratedClassifierCV, which gives probabilities."
+_INSTEAD = (
+    "Use a forest, boosting, a neural network or a linear model, alone or in a VotingClassifier, instead."
+)
+
+
+class NotServableError(Refused):
+    """An estimator cannot be served.
+
+    Args:
+        why: The reason, as a clause about the estimator.
+        instead: What to use instead, in one sentence.
+
+    Attributes:
+        why: The reason.
+    """
+
+    def __init__(self, why: str, instead: str = _INSTEAD) -> None:
+        super().__init__(f"The estimator cannot be served: {why}.", hint=instead)
+        self.why = why
+
+    def of(self, estimator: str) -> NotServableError:
+        """The same error about an estimator by its name."""
+        named = NotServableError(self.why, self.hint)
+        named.what = f"The estimator '{estimator}' cannot be served: {self.why}."
+        return named
 
 
 @dataclass(frozen=True)
@@ -51,48 +79,95 @@ def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.Da
     Only the classifier is compiled. The predict service encodes features with `streamflow.encoding`, because
     converting the whole pipeline handles nulls wrongly: probabilities were off by up to 0.017.
 
+    Several ways of converting are tried in turn; the first model that agrees with the estimator is taken.
+
     Args:
         pipeline: Fitted pipeline of encoder and classifier.
         features: Schema of the features.
         x: Raw features of the whole training set.
 
     Raises:
-        StreamFlowError: The model's probabilities differ from the estimator's by more than `TOLERANCE`, or depend
-            on the other rows of a batch.
+        NotServableError: The classifier cannot be converted, or every model's probabilities differ from the
+            estimator's by more than `TOLERANCE`, or depend on the other rows of a batch.
     """
-    import onnxruntime
+    if not hasattr(pipeline, "predict_proba"):
+        raise NotServableError("it gives no probabilities (predict_proba)", _CALIBRATE)
+    matrix = Encoder(features).encode(raw_rows(features, x))
+    expected = pipeline.predict_proba(x)[:, 1]
+    differs: NotServableError | None = None
+    for convert in _WAYS:
+        model = convert(pipeline[-1], OPSET)
+        if model is None:
+            continue
+        try:
+            return _checked(model, matrix, expected)
+        except NotServableError as error:
+            differs = differs or error
+    raise differs or NotServableError("there is no conversion of it, or of a part of it, to ONNX")
+
+
+def _boosting(classifier: Any, opset: int) -> bytes | None:
+    """Convert gradient boosting, of which skl2onnx makes a single node; None if it is another classifier."""
+    return _single(classifier, opset) if isinstance(classifier, GradientBoostingClassifier) else None
+
+
+def _single(classifier: Any, opset: int) -> bytes | None:
+    """Convert with skl2onnx in single precision; None if it cannot."""
+    from skl2onnx.common.data_types import FloatTensorType
+
+    return _by_skl2onnx(classifier, FloatTensorType([None, classifier.n_features_in_]), opset)
+
+
+def _double(classifier: Any, opset: int) -> bytes | None:
+    """Convert with skl2onnx in double precision, rounded at the end; None if it cannot."""
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    model = _by_skl2onnx(classifier, DoubleTensorType([None, classifier.n_features_in_]), opset)
+    return model and onnx_graph.in_single_precision(model)
+
+
+_WAYS = (forest_onnx.convert, linear_onnx.convert, _boosting, composed_onnx.convert, _single, _double)
+"""Ways of converting a classifier; each takes a fitted classifier and the operator set, and returns a model or None."""
+
+
+def _by_skl2onnx(classifier: Any, rows: Any, opset: int) -> bytes | None:
     from skl2onnx import to_onnx
 
-    rows = raw_rows(features, x)
-    matrix = Encoder(features).encode(rows)
-    model = linear_onnx.convert(pipeline[-1], OPSET) or forest_onnx.convert(pipeline[-1], OPSET)
-    if model is None:
-        # With zipmap, the probabilities would be a list of dictionaries instead of an array.
-        options: dict[str, Any] = {"zipmap": False}
-        model = to_onnx(pipeline[-1], matrix[:1], options=options, target_opset=OPSET).SerializeToString()
-    session = onnxruntime.InferenceSession(model, single_thread())
-    served = probabilities(session, matrix)
-    _check_alone(session, matrix[:_ROWS_ALONE], served[:_ROWS_ALONE])
-    expected = pipeline.predict_proba(x)[:, 1]
+    # With zipmap, the probabilities would be a list of dictionaries instead of an array.
+    options: dict[str, Any] = {"zipmap": False}
+    try:
+        model: bytes = to_onnx(
+            classifier, initial_types=[("X", rows)], options=options, target_opset=opset
+        ).SerializeToString()
+    # A converter may raise anything for a classifier that it does not know.
+    except Exception:
+        return None
+    return model
+
+
+def _checked(model: bytes, matrix: npt.NDArray[np.float32], expected: npt.NDArray[np.float64]) -> Runtime:
+    """Compare a model with the estimator's probabilities of the encoded rows."""
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(model, single_thread())
+        served = probabilities(session, matrix)
+    # ONNX Runtime derives its errors from Exception alone, and a wrong output has any shape.
+    except Exception as error:
+        raise NotServableError("its conversion to ONNX does not run") from error
+    some = matrix[:_ROWS_ALONE]
+    alone = np.concatenate([probabilities(session, row) for row in np.split(some, len(some))])
+    # The same bits, so that online and batch scores agree.
+    if not np.array_equal(alone, served[: len(some)]):
+        raise NotServableError("its compiled model gives a row another probability alone than among others")
     difference = float(np.abs(served - expected).max())
     # Not `difference > TOLERANCE`, which is false for NaN.
     if not difference <= TOLERANCE:
-        raise StreamFlowError(
-            f"The compiled model differs from the estimator by up to {difference:.2g} on {len(x)} rows; "
-            f"at most {TOLERANCE:g} is allowed, so it is not registered.",
-            hint="Choose another estimator with --estimator, or report the estimator that does this.",
+        raise NotServableError(
+            f"its compiled model differs from it by up to {difference:.2g} on {len(matrix)} rows, where at most"
+            f" {TOLERANCE:g} is allowed"
         )
-    return Runtime(model, "onnxruntime", onnxruntime.__version__, len(x), difference)
-
-
-def _check_alone(session: Any, matrix: npt.NDArray[np.float32], together: npt.NDArray[np.float64]) -> None:
-    """Check that a row scored alone has the same bits as in a batch, so that online and batch scores agree."""
-    alone = np.concatenate([probabilities(session, row) for row in np.split(matrix, len(matrix))])
-    if not np.array_equal(alone, together):
-        raise StreamFlowError(
-            "The compiled model gives a row another probability alone than among others, so it is not registered.",
-            hint="Choose another estimator with --estimator, or report the estimator that does this.",
-        )
+    return Runtime(model, "onnxruntime", onnxruntime.__version__, len(matrix), difference)
 
 
 def single_thread() -> Any:

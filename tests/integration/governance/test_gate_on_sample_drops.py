@@ -17,9 +17,12 @@ from streamflow.apply import apply
 from streamflow.challenger import train
 from streamflow.errors import PromotionConflict, Refused, UsageError
 from streamflow.gate.decision import decide, promote_through_gate
+from streamflow.jobs import run
 from streamflow.jobs import train as train_job
 from streamflow.mlflow_api import sdk
+from streamflow.postgres import job_results
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.job_results import TrainResult
 from streamflow.registry import chain, trail, versions
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
@@ -174,7 +177,7 @@ def test_a_champion_whose_rows_are_missing_is_not_compared_and_is_replaced_only_
 
 
 def test_what_the_gate_refuses_is_not_promoted_and_the_reasons_are_given(small, second):
-    strict = with_promotion(small, min_improvement=0.5)
+    strict = with_promotion(small, improvement="minimum", min_improvement=0.5)
     with pytest.raises(Refused, match=f"The gate refuses version {second}") as refusal:
         promote_through_gate(strict.backends, strict.promotion, second, "production", **WHO)
     assert any(line.startswith("improvement: AUC") for line in refusal.value.details)
@@ -182,11 +185,28 @@ def test_what_the_gate_refuses_is_not_promoted_and_the_reasons_are_given(small, 
     assert versions.by_alias(small.mlflow, "production") != second
 
 
-def test_not_worse_and_fresher_passes_when_the_settings_say_so(small, second):
-    fresher = with_promotion(small, improvement="fresher", min_improvement=0.5)
-    report = decide(fresher.backends, fresher.promotion, second)
+def test_not_worse_on_a_newer_drop_passes_by_default(small, second):
+    wide = with_promotion(small, not_worse_margin=0.5, min_improvement=1)
+    report = decide(wide.backends, wide.promotion, second)
     assert outcome(report)["improvement"]
-    assert "not worse, and trained on newer data" in reason(report, "improvement")
+    assert "trained on 1 drop(s) that the champion has not seen" in reason(report, "improvement")
+    assert report.facts["new_drops"][0].startswith("2024-02-29")
+
+
+def test_the_champions_own_data_are_not_newer(small, first):
+    """Another estimator of January; the champion has learnt the same rows."""
+    version = train(small, JANUARY, estimator="random_forest").version
+    lenient = with_promotion(small, not_worse_margin=1, min_improvement=1)
+    report = decide(lenient.backends, lenient.promotion, version)
+    assert (report.facts["new_drops"], report.facts["same_data"]) == ([], True)
+    assert not outcome(report)["improvement"]
+    assert "its training set equals the champion's" in reason(report, "improvement")
+
+
+def test_a_date_without_a_drop_is_not_trained_on(small):
+    with pytest.raises(UsageError, match="no drop as of 2024-03-31") as refusal:
+        train(small, date(2024, 3, 31), estimator="logistic_regression")
+    assert "2024-02-29, 2024-01-31" in refusal.value.hint
 
 
 def test_rows_that_the_champion_was_trained_on_are_left_out(small, first):
@@ -265,7 +285,7 @@ def test_a_champion_that_changed_since_it_was_judged_is_a_conflict(small, second
 
 
 def test_the_gate_is_overruled_only_explicitly(small, first, second):
-    strict = with_promotion(small, min_improvement=0.5)
+    strict = with_promotion(small, improvement="minimum", min_improvement=0.5)
     move = promote_through_gate(
         strict.backends, strict.promotion, second, "production", despite_gate=True, **WHO
     )
@@ -288,12 +308,31 @@ def test_a_version_in_production_is_not_judged_against_itself(small, second):
 
 
 def test_a_scheduled_training_waits_at_staging_or_is_promoted_as_the_policy_says(small, second):
-    lenient = {"improvement": "fresher", "min_improvement": 0.2}
-    manual = train_job.train(with_promotion(small, policy="manual", min_improvement=0.5))
+    strict = {"improvement": "minimum", "min_improvement": 0.5}
+    manual = train_job.train(with_promotion(small, policy="manual", **strict))
     assert (manual.promoted, manual.gate) == (False, "failed")
     assert versions.by_alias(small.mlflow, "staging") == manual.version
-    refused = train_job.train(with_promotion(small, policy="automatic", **lenient))
-    # As fresh as the champion: not fresher.
+    lenient = with_promotion(small, policy="automatic", not_worse_margin=0.2)
+    assert run.run(lenient, "train", train_job.train) == 0
+    refused = last_training(small)
+    # On the champion's own data.
     assert (refused.promoted, refused.gate) == (False, "failed")
     assert "not trained on newer data" in refused.why
     assert versions.by_alias(small.mlflow, "production") == second
+
+
+def test_what_the_gate_measured_stays_until_it_judges_again(small, second):
+    """The exporter reads it from the newest run, and most runs have no new drop to train on."""
+    refused = last_training(small)
+    found = refused.judged
+    assert (found.version, found.champion, found.passed) == (refused.version, second, False)
+    assert 0.55 < found.auc_low < found.auc < 0.7
+    assert 0.55 < found.champion_auc_low < found.champion_auc < 0.7
+    assert run.run(small, "train", train_job.train) == 0
+    idle = last_training(small)
+    assert (idle.version, idle.judged) == (None, found)
+
+
+def last_training(settings):
+    with transaction(settings.database) as connection:
+        return job_results.newest(connection, TrainResult)

@@ -3,6 +3,7 @@
 The tests run in this order: each moves the data of `world` a bit further.
 """
 
+import getpass
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from mlflow.data import get_source
 
 from streamflow.audit.reproduce.rerun import reproduce
 from streamflow.challenger import train
@@ -61,6 +63,32 @@ def test_a_run_is_reproduced_to_the_last_bit(small, january):
     assert (done.verdict, done.exit_code, done.trained_on) == ("reproduced", 0, "rebuilt")
     assert done.fingerprint == january.fingerprint
     assert "figures and" in lines(done, "result")[0]
+
+
+def test_the_page_of_a_run_shows_who_trained_it_for_how_long_and_on_which_data(small, january):
+    with sdk.client(small.mlflow) as client:
+        run = client.get_run(january.run_id)
+    tags = run.data.tags
+    assert (tags["mlflow.user"], tags["mlflow.source.name"]) == (getpass.getuser(), "streamflow train")
+    assert tags["mlflow.source.type"] == "LOCAL"
+    assert tags.get("mlflow.source.git.commit", "") == tags["streamflow.code.commit"]
+    said = tags["mlflow.note.content"]
+    known = f"as known at {january.known_at:%Y-%m-%d %H:%M:%S} UTC"
+    assert f"logistic_regression as of 2024-01-31, on the labels of 2024-01-31, {known}" in said
+    assert f"{january.rows:,} rows, {january.positives:,} positive, AUC {january.metrics['auc']:.4f}" in said
+    # A training takes its known-at first: reading and cross-validation count, too.
+    assert run.info.start_time <= january.known_at.timestamp() * 1000 < run.info.end_time
+    (used,) = run.inputs.dataset_inputs
+    assert {tag.key: tag.value for tag in used.tags} == {"mlflow.data.context": "training"}
+    assert (used.dataset.name, used.dataset.digest) == (
+        "training set as of 2024-01-31",
+        january.fingerprint[8:],
+    )
+    facts = get_source(used).to_dict()["tags"]
+    assert (facts["known_at"], facts["fingerprint"]) == (january.known_at.isoformat(), january.fingerprint)
+    assert json.loads(used.dataset.profile)["num_rows"] == january.rows
+    columns = {item["name"] for item in json.loads(used.dataset.schema)["mlflow_colspec"]}
+    assert {"user_id", "months_active", "label"} <= columns
 
 
 def test_a_forest_is_reproduced_on_another_number_of_threads(world):

@@ -40,10 +40,18 @@ class OwnPostgres:
             port=port, user=ROLE, password="secret", name="copied", sslmode="disable"
         )
 
-    def restart(self) -> None:
-        """Restart it as `pg_ctl -m immediate` does: without a word to the sessions, and with recovery at the start."""
+    def stop(self) -> None:
+        """Stop it as `pg_ctl -m immediate` does: without a word to the sessions."""
         processes.stop(self.process, first=signal.SIGQUIT, grace_seconds=30.0)
+
+    def start(self) -> None:
+        """Start it again after `stop`, with recovery."""
         self.process = postgres.start(self.server)
+
+    def restart(self) -> None:
+        """Stop it, and start it again."""
+        self.stop()
+        self.start()
 
     def end(self) -> None:
         """Shut it down."""

@@ -1,4 +1,4 @@
-"""PostgreSQL has no connection left: registrar, exporter and Feast's server say so, and go on when one is free."""
+"""PostgreSQL has no connection left, or is away: registrar, exporter and Feast's server say so, and go on afterwards."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -17,12 +18,14 @@ from streamflow.local import home, processes
 pytestmark = [pytest.mark.postgres, pytest.mark.stack, pytest.mark.load]
 
 NAMES = ("registrar", "exporter", "feast")
+PROBE = Path(__file__).parents[3] / "images" / "platform" / "probe_feast.py"
 PATIENCE_SECONDS = 90
 
 
-@pytest.fixture
-def servers(elsewhere, tmp_path):
+@pytest.fixture(scope="module")
+def servers(elsewhere, tmp_path_factory):
     """Ports and logs of the three servers, which run on the copied database."""
+    logs = tmp_path_factory.mktemp("servers")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PROMETHEUS_MULTIPROC")}
     with home.choosing_ports(), contextlib.ExitStack() as stack:
         ports: dict[str, int] = {}
@@ -35,12 +38,12 @@ def servers(elsewhere, tmp_path):
         for name in NAMES:
             process = processes.launch(
                 (sys.executable, "-m", "streamflow", "serve", name, "--port", str(ports[name])),
-                log=tmp_path / f"{name}.log",
+                log=logs / f"{name}.log",
                 port=ports[name],
                 environment=environment,
             )
             stack.callback(processes.stop, process, first=signal.SIGTERM, grace_seconds=10)
-        yield ports, {name: tmp_path / f"{name}.log" for name in NAMES}, environment
+        yield ports, {name: logs / f"{name}.log" for name in NAMES}, environment
 
 
 def until(condition):
@@ -99,3 +102,23 @@ def test_servers_say_that_no_connection_is_left_and_go_on_with_the_next(servers,
         assert "Traceback" not in text, name
         assert "no connection left" in text, name
     verdict(servers_that_went_on=len(NAMES))
+
+
+def test_without_postgresql_feasts_server_is_not_ready_and_yet_alive(servers, own):
+    """The probes of its Deployment in the chart: a restart could not help, and would lose the cached registry."""
+    url = f"http://127.0.0.1:{servers[0]['feast']}"
+
+    def ready():
+        command = [sys.executable, "-I", PROBE, "churn_v1", "user_id", url]
+        return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
+
+    def alive():
+        return httpx2.get(f"{url}/docs", timeout=5).status_code == 200
+
+    until(ready)
+    own.stop()
+    try:
+        assert (ready(), alive()) == (False, True)
+    finally:
+        own.start()
+    until(ready)

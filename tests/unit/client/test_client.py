@@ -170,6 +170,7 @@ def test_api_key_join_key_and_request_id_are_sent(prepared):
         (404, UnknownEntity, NotFound, 3),
         (422, RequestRefused, Refused, 3),
         (413, RequestRefused, Refused, 3),
+        (415, RequestRefused, Refused, 3),
         (500, ServiceFailed, StreamFlowError, 1),
         (503, Unavailable, DependencyDown, 4),
     ],

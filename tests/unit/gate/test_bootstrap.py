@@ -40,20 +40,28 @@ def test_the_interval_holds_the_estimate_and_is_the_same_each_time():
 
 def test_what_two_models_have_in_common_cancels_out():
     labels, score, nearly = sample()
-    difference = bootstrap.auc_difference(labels, score, nearly)
+    difference = bootstrap.paired_aucs(labels, score, nearly).difference
     alone = bootstrap.auc_interval(labels, score)
     assert difference.high - difference.low < (alone.high - alone.low) / 5
 
 
+def test_each_model_has_its_own_interval_beside_the_difference():
+    labels, score, nearly = sample()
+    paired = bootstrap.paired_aucs(labels, score, nearly)
+    assert paired.challenger == bootstrap.auc_interval(labels, score)
+    assert paired.champion.estimate == pytest.approx(roc_auc_score(labels, nearly))
+    assert paired.champion.low < paired.champion.estimate < paired.champion.high
+
+
 def test_a_model_against_itself_differs_by_nothing():
     labels, score, _ = sample()
-    assert bootstrap.auc_difference(labels, score, score) == bootstrap.Interval(0.0, 0.0, 0.0)
+    assert bootstrap.paired_aucs(labels, score, score).difference == bootstrap.Interval(0.0, 0.0, 0.0)
 
 
 def test_resampling_in_chunks_gives_the_same_kind_of_interval(monkeypatch):
     labels, score, nearly = sample()
-    whole = bootstrap.auc_difference(labels, score, nearly, resamples=400)
+    whole = bootstrap.paired_aucs(labels, score, nearly, resamples=400).difference
     monkeypatch.setattr(bootstrap, "_CELLS", 6000)
-    chunked = bootstrap.auc_difference(labels, score, nearly, resamples=400)
+    chunked = bootstrap.paired_aucs(labels, score, nearly, resamples=400).difference
     assert chunked.estimate == whole.estimate
     assert chunked.low == pytest.approx(whole.low, abs=0.002)

@@ -12,7 +12,7 @@ from streamflow.model_version.contract import Contract, Feature, View
 from streamflow.settings import PromotionSettings
 
 LIMITS = PromotionSettings()
-FRESHER = PromotionSettings(improvement="fresher")
+BETTER = PromotionSettings(improvement="minimum")
 CONTRACT = Contract(
     model="m",
     feature_service="s",
@@ -28,7 +28,7 @@ CONTRACT = Contract(
     drops=(),
     statistics={},
 )
-COMPARED = Compared(1000, 300, 0, 0, Figures(0.82, 0.03), Figures(0.80, 0.03), 0.02, 0.01, 0.03)
+COMPARED = Compared(1000, 300, 0, 0, Figures(0.82, 0.03, 0.80), Figures(0.80, 0.03, 0.78), 0.02, 0.01, 0.03)
 GOOD = Facts(
     version=4,
     champion=3,
@@ -42,6 +42,7 @@ GOOD = Facts(
     online={"profile_fv": {"id": "text", "fee": "double precision", "plan": "text"}},
     contract=CONTRACT,
     latency_p99_ms=0.5,
+    new_drops=("2024-02-29.1",),
 )
 
 
@@ -176,7 +177,7 @@ def test_what_cannot_be_compared_does_not_pass_and_says_why():
 )
 def test_a_challenger_has_to_be_better_by_enough_and_not_by_chance(difference, low, passes, why):
     figures = f"{difference:+.4f} (95 % interval {low:+.4f} to +0.0300)"
-    assert verdict(compared(difference, low, 0.03), "improvement") == (
+    assert verdict(compared(difference, low, 0.03), "improvement", BETTER) == (
         passes,
         IMPROVED.format(f"{figures}; {why}"),
     )
@@ -193,56 +194,74 @@ def test_too_few_rows_of_a_class_decide_nothing(rows, positives, judged):
     assert (reason == few) is not judged
 
 
-def test_better_by_enough_is_enough_when_fresher_is_asked_for():
-    stale = replace(compared(0.01, 0.001, 0.02), as_of=GOOD.champion_as_of)
-    assert verdict(stale, "improvement", FRESHER) == (
-        True,
-        IMPROVED.format("+0.0100 (95 % interval +0.0010 to +0.0200); at least +0.01 was asked for"),
-    )
+def test_better_by_enough_is_enough_without_newer_data():
+    again = replace(compared(0.01, 0.001, 0.02), new_drops=(), same_data=True)
+    for limits in (LIMITS, BETTER):
+        assert verdict(again, "improvement", limits) == (
+            True,
+            IMPROVED.format("+0.0100 (95 % interval +0.0010 to +0.0200); at least +0.01 was asked for"),
+        )
 
 
-def test_not_worse_and_fresher_is_enough_only_when_the_settings_say_so():
-    equal = compared(0.0, -0.0099, 0.005)
-    figures = "+0.0000 (95 % interval -0.0099 to +0.0050)"
-    assert verdict(equal, "improvement", FRESHER) == (
-        True,
-        IMPROVED.format(f"{figures}; not worse, and trained on newer data"),
-    )
+def test_not_worse_and_a_newer_drop_are_enough_unless_an_improvement_is_asked_for():
+    equal = compared(0.0, -0.0199, 0.005)
+    figures = "+0.0000 (95 % interval -0.0199 to +0.0050)"
     assert verdict(equal, "improvement") == (
+        True,
+        IMPROVED.format(
+            f"{figures}; not worse by more than 0.02, and trained on 1 drop(s) that the champion has not seen"
+        ),
+    )
+    assert verdict(equal, "improvement", BETTER) == (
         False,
         IMPROVED.format(f"{figures}; at least +0.01 was asked for"),
     )
 
 
 @pytest.mark.parametrize(
-    ("low", "changes", "missing"),
+    ("low", "margin", "passes"),
+    [(-0.02, 0.02, False), (-0.03, 0.02, False), (-0.03, 0.031, True), (0.0, 0.0, False), (0.001, 0.0, True)],
+)
+def test_what_may_be_worse_than_the_margin_does_not_pass(low, margin, passes):
+    limits = PromotionSettings(not_worse_margin=margin)
+    judged, reason = verdict(compared(0.0, low, 0.005), "improvement", limits)
+    assert judged is passes
+    assert (f"it may be worse by more than {margin:g}: the interval must lie above" in reason) is not passes
+
+
+AGAIN = "not worse, but not trained on newer data ({}), so at least +0.01 was asked for"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
     [
-        (-0.01, {}, "worse"),
-        (-0.03, {}, "worse"),
-        (-0.03, {"as_of": GOOD.champion_as_of}, "worse"),
-        (-0.005, {"as_of": GOOD.champion_as_of}, "not trained on newer data"),
-        (-0.005, {"as_of": None}, "not trained on newer data"),
-        (-0.005, {"champion_as_of": None}, "not trained on newer data"),
+        # As of March, without a drop of March.
+        ({"new_drops": ()}, "the champion has seen all its drops"),
+        # Another drop with the same rows, such as a correction that was taken back.
+        ({"same_data": True}, "its training set equals the champion's"),
+        ({"new_drops": (), "same_data": True}, "its training set equals the champion's"),
     ],
 )
-def test_worse_or_not_fresher_is_not_enough(low, changes, missing):
-    facts = replace(compared(0.0, low, 0.005), **changes)
-    assert verdict(facts, "improvement", FRESHER) == (
-        False,
-        IMPROVED.format(
-            f"+0.0000 (95 % interval {low:+.4f} to +0.0050); it is neither better by 0.01 nor not worse and"
-            f" fresher ({missing})"
-        ),
-    )
+def test_equal_data_is_never_newer_whatever_its_date(changes, why):
+    facts = replace(compared(0.0, -0.005, 0.005), as_of=datetime(2024, 3, 31, tzinfo=UTC), **changes)
+    figures = "+0.0000 (95 % interval -0.0050 to +0.0050)"
+    assert verdict(facts, "improvement") == (False, IMPROVED.format(f"{figures}; {AGAIN.format(why)}"))
+
+
+def test_a_corrected_drop_of_the_champions_date_is_newer():
+    corrected = replace(compared(0.0, -0.005, 0.005), as_of=GOOD.champion_as_of)
+    assert failed(corrected) == []
 
 
 def test_a_figure_that_is_no_number_never_passes():
     nan = math.nan
     assert "improvement" in failed(compared(nan, nan, nan))
-    assert "improvement" in failed(compared(nan, nan, nan), FRESHER)
+    assert "improvement" in failed(compared(nan, nan, nan), BETTER)
     assert failed(replace(GOOD, holdout_auc=(nan, nan, nan))) == ["better than chance"]
     assert failed(replace(GOOD, latency_p99_ms=nan)) == ["latency"]
-    assert failed(replace(GOOD, compared=replace(COMPARED, challenger=Figures(0.82, nan)))) == ["calibration"]
+    assert failed(replace(GOOD, compared=replace(COMPARED, challenger=Figures(0.82, nan, 0.80)))) == [
+        "calibration"
+    ]
 
 
 # Calibration.
@@ -250,7 +269,7 @@ def test_a_figure_that_is_no_number_never_passes():
 
 @pytest.mark.parametrize(("error", "passes"), [(0.0, True), (0.05, True), (0.0501, False)])
 def test_the_calibration_error_may_exceed_the_champions_by_the_tolerance(error, passes):
-    facts = replace(GOOD, compared=replace(COMPARED, challenger=Figures(0.82, error)))
+    facts = replace(GOOD, compared=replace(COMPARED, challenger=Figures(0.82, error, 0.80)))
     assert verdict(facts, "calibration") == (
         passes,
         f"calibration error {error:.4f} against 0.0300 of the champion; 0.02 more is allowed",

@@ -12,6 +12,7 @@ from streamflow.postgres.job_results import (
     IngestedDrop,
     IngestResult,
     JobResult,
+    Judged,
     MaterializedView,
     MaterializeResult,
     MonitorResult,
@@ -197,6 +198,13 @@ def test_a_result_is_written_with_its_version_and_read_back(result):
 def test_the_oldest_trainings_had_neither_figures_nor_a_gate():
     facts = {"version": None, "promoted": False, "why": "no drop is new", "drops": ["a"]}
     assert from_facts(TrainResult, facts) == TrainResult(None, False, "no drop is new", ("a",))
+
+
+def test_a_training_keeps_what_the_gate_measured():
+    judged = Judged(4, 3, False, LOADED, 0.61, 0.57, 0.5065, 0.48)
+    for kept in (judged, Judged(4, None, True, LOADED)):
+        result = TrainResult(None, False, "no drop is new", ("a",), judged=kept)
+        assert from_facts(TrainResult, to_facts(result)) == result
 
 
 def test_a_newer_row_is_read_as_far_as_its_fields_are_known():

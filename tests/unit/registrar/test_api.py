@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 
 import httpx2
@@ -129,6 +130,13 @@ def test_a_large_body_is_refused(keys):
     file, by_name = keys
     answer = ask(file, headers=bearer(by_name["promote"]), content=b" " * 16_385)
     assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")
+
+
+def test_a_compressed_body_is_refused(keys):
+    file, by_name = keys
+    headers = bearer(by_name["promote"]) | {"content-encoding": "gzip"}
+    answer = ask(file, headers=headers, content=gzip.compress(json.dumps(GOOD).encode()))
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_encoding")
 
 
 WRONG = {

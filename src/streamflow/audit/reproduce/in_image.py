@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from streamflow.cluster import JOB_LABEL, Cluster, manual_job
+from streamflow.cluster.jobs import JOB_LABEL, Cluster, manual_job
 from streamflow.errors import NotFound, StreamFlowError, UsageError
 from streamflow.mlflow_api.transport import registry, tags_of
 from streamflow.model_version import tags as version_tags

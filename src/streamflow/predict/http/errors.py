@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -23,12 +24,8 @@ def add_error_handlers(app: FastAPI) -> None:
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101
-        problems: list[dict[str, Any]] = [
-            {"at": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
-            for item in error.errors()
-        ]
-        detail = "; ".join(f"{item['at']}: {item['message']}" for item in problems[:3])
-        return _response(Problem("bad_request", detail, members={"errors": problems[:20]}), request)
+        members = {"errors": _places(error.errors()[:20])}
+        return _response(Problem("bad_request", located(error.errors()), members=members), request)
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
@@ -47,6 +44,17 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(Exception, on_failure)
+
+
+def located(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Say what pydantic found, and where, of the first three errors."""
+    return "; ".join(f"{item['at']}: {item['message']}" for item in _places(errors[:3]))
+
+
+def _places(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    return [
+        {"at": ".".join(str(part)[:60] for part in item["loc"]), "message": item["msg"]} for item in errors
+    ]
 
 
 def _response(problem: Problem, request: Request) -> Response:

@@ -7,92 +7,43 @@ one entity without a prediction refuses the whole request. Errors are answered a
 import json
 import re
 import struct
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Path, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import ValidationError
 
 import streamflow
 from streamflow.http import json_body
 from streamflow.http.problems import Problem, ProblemError, bad_request
 from streamflow.predict.http import requests
+from streamflow.predict.http.errors import located
+from streamflow.predict.http.inference_schema import (
+    OUTPUTS,
+    PLATFORM,
+    InferenceError,
+    InferenceRequest,
+    InferenceResponse,
+    ModelMetadata,
+    ModelReady,
+    RequestedOutput,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+)
 from streamflow.predict.http.openapi import request_body
-from streamflow.predict.http.schema import example
-from streamflow.predict.models.live_model import Served
+from streamflow.predict.models.live_model import LiveModel, Served
 from streamflow.predict.observe import metrics
 from streamflow.predict.outcome import Outcome
 from streamflow.predict.service import Service
 
-_TENSOR = {"name": "user_id", "shape": [2], "datatype": "BYTES", "data": ["7590-VHVEG", "5575-GNVDE"]}
-_OUTPUT = {"name": "probability", "shape": [2], "datatype": "FP64", "data": [0.6321, 0.0417]}
-_PLATFORM = "streamflow_onnx"
 _HEADER_LENGTH = "inference-header-content-length"
 _NUMBER = re.compile(r"[0-9]{1,12}")
 
-
-class RequestedOutput(BaseModel):
-    """An output that the client asks for."""
-
-    model_config = example({"name": "probability"})
-
-    name: str = Field(examples=["probability"])
-    parameters: dict[str, Any] | None = None
-
-
-class InputTensor(BaseModel):
-    """The input: the entities' keys."""
-
-    model_config = example(_TENSOR)
-
-    name: str = Field(examples=["user_id"])
-    shape: list[int] = Field(examples=[[2]])
-    datatype: str = Field(examples=["BYTES"])
-    parameters: dict[str, Any] | None = None
-    data: list[Any] | None = Field(None, examples=[["7590-VHVEG", "5575-GNVDE"]])
-
-
-class InferenceRequest(BaseModel):
-    """A request for predictions."""
-
-    model_config = example({"id": "r-1", "inputs": [_TENSOR]})
-
-    id: str | None = Field(None, max_length=64)
-    parameters: dict[str, Any] | None = None
-    inputs: list[InputTensor]
-    outputs: list[RequestedOutput] | None = None
-
-
-class OutputTensor(BaseModel):
-    """One output."""
-
-    model_config = example(_OUTPUT)
-
-    name: str
-    shape: list[int]
-    datatype: str
-    data: list[Any]
-
-
-class InferenceResponse(BaseModel):
-    """Predictions."""
-
-    model_config = example(
-        {"model_name": "streamflow_churn", "model_version": "3", "id": "r-1", "outputs": [_OUTPUT]}
-    )
-
-    model_name: str
-    model_version: str
-    id: str | None = None
-    outputs: list[OutputTensor]
-
-
-class InferenceError(BaseModel):
-    """The protocol's answer to a request that failed."""
-
-    model_config = example({"error": "not_found: The served model is version 3 of streamflow_churn."})
-
-    error: str
+ModelName = Annotated[str, Path(description="Name of the registered model that is served.")]
+ModelVersion = Annotated[str, Path(description="The version that is served; any other is not found.")]
+Answer = Callable[[Request, str, str | None], Awaitable[Response]]
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -100,65 +51,104 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _MODEL_ERRORS = _errors(400, 404, 500, 503)
-_INFER_ERRORS = _errors(400, 401, 403, 404, 408, 413, 422, 429, 500, 503)
+_INFER_ERRORS = _errors(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503)
 
 
 def add_inference_routes(app: FastAPI, service: Service) -> None:
     """Add the protocol's routes."""
-    _add_status(app, service)
+    _add_server(app, service.live)
+    _add_model(app, service)
     _add_infer(app, service)
 
 
-def _add_status(app: FastAPI, service: Service) -> None:
-    live = service.live
+def _both(answer: Answer) -> list[tuple[str, str, Callable[..., Awaitable[Response]]]]:
+    """Part of the path, suffix of the operation's id and handler, of the route without a version and of that with one.
 
+    Two handlers, because generated clients leave out an operation whose path parameter may be absent.
+    """
+
+    async def served(request: Request, model_name: ModelName) -> Response:
+        return await answer(request, model_name, None)
+
+    async def versioned(request: Request, model_name: ModelName, model_version: ModelVersion) -> Response:
+        return await answer(request, model_name, model_version)
+
+    return [("", "", served), ("/versions/{model_version}", "_version", versioned)]
+
+
+def _add_server(app: FastAPI, live: LiveModel) -> None:
     @app.get("/v2", operation_id="v2_server_metadata", tags=["v2"])
-    async def server_metadata() -> dict[str, Any]:
-        return {"name": "streamflow", "version": streamflow.__version__, "extensions": ["binary_tensor_data"]}
+    async def server_metadata() -> ServerMetadata:
+        """Name the server, and the protocol's extensions that it has."""
+        extensions = ["binary_tensor_data"]
+        return ServerMetadata(name="streamflow", version=streamflow.__version__, extensions=extensions)
 
     @app.get("/v2/health/live", operation_id="v2_live", tags=["v2"])
-    async def alive() -> dict[str, bool]:
-        return {"live": True}
+    async def server_live() -> ServerLive:
+        """Answer as long as the process works, whatever it depends on."""
+        return ServerLive(live=True)
 
-    @app.get("/v2/health/ready", operation_id="v2_ready", tags=["v2"], responses={503: {}})
-    async def ready() -> Response:
+    @app.get(
+        "/v2/health/ready",
+        operation_id="v2_ready",
+        tags=["v2"],
+        response_model=ServerReady,
+        responses={503: {"model": ServerReady}},
+    )
+    async def server_ready() -> Response:
+        """Answer 503 until a version is loaded, and while the replica shuts down."""
         return JSONResponse({"ready": live.ready}, 200 if live.ready else 503)
 
-    async def model_ready(model_name: str, model_version: str | None = None) -> Response:
-        _check_name(service.serving(), model_name, model_version)
-        return JSONResponse({"name": model_name, "ready": live.ready}, 200 if live.ready else 503)
 
-    async def model_metadata(model_name: str, model_version: str | None = None) -> Response:
-        label = _check_name(service.serving(), model_name, model_version)
+def _add_model(app: FastAPI, service: Service) -> None:
+    async def ready(request: Request, name: str, version: str | None) -> Response:
+        _check_name(service.serving(), name, version)
+        live = service.live.ready
+        return JSONResponse({"name": name, "ready": live}, 200 if live else 503)
+
+    async def metadata(request: Request, name: str, version: str | None) -> Response:
+        label = _check_name(service.serving(), name, version)
+        inputs = {service.settings.join_key: "BYTES"}
         return JSONResponse(
             {
                 "name": label["name"],
                 "versions": [str(label["version"])],
-                "platform": _PLATFORM,
-                "inputs": [{"name": service.settings.join_key, "datatype": "BYTES", "shape": [-1]}],
-                "outputs": [
-                    {"name": "probability", "datatype": "FP64", "shape": [-1]},
-                    {"name": "prediction", "datatype": "BOOL", "shape": [-1]},
-                ],
+                "platform": PLATFORM,
+                "inputs": _tensors(inputs),
+                "outputs": _tensors(OUTPUTS),
             }
         )
 
-    for suffix, handler, name in (
-        ("/ready", model_ready, "model_ready"),
-        ("", model_metadata, "model_metadata"),
-    ):
-        for version, label in (("", ""), ("/versions/{model_version}", "_version")):
-            app.add_api_route(
-                f"/v2/models/{{model_name}}{version}{suffix}",
-                handler,
-                operation_id=f"v2_{name}{label}",
-                tags=["v2"],
-                responses=_MODEL_ERRORS,
-            )
+    for path, suffix, handler in _both(ready):
+        app.add_api_route(
+            f"/v2/models/{{model_name}}{path}/ready",
+            handler,
+            operation_id=f"v2_model_ready{suffix}",
+            summary="Model Ready",
+            description="Answer 404 for a model or version that is not served.",
+            tags=["v2"],
+            response_model=ModelReady,
+            responses={**_MODEL_ERRORS, 503: {"model": ModelReady | InferenceError}},
+        )
+    for path, suffix, handler in _both(metadata):
+        app.add_api_route(
+            f"/v2/models/{{model_name}}{path}",
+            handler,
+            operation_id=f"v2_model_metadata{suffix}",
+            summary="Model Metadata",
+            description="Name the served version, its input and its outputs.",
+            tags=["v2"],
+            response_model=ModelMetadata,
+            responses=_MODEL_ERRORS,
+        )
+
+
+def _tensors(datatypes: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in datatypes.items()]
 
 
 def _add_infer(app: FastAPI, service: Service) -> None:
-    async def infer(request: Request, model_name: str, model_version: str | None = None) -> Response:
+    async def infer(request: Request, model_name: str, model_version: str | None) -> Response:
         _check_name(service.serving(), model_name, model_version)
         wanted = _parse(await request.body(), request.headers.get(_HEADER_LENGTH))
         outcomes = await service.many(_keys(wanted, service))
@@ -170,12 +160,14 @@ def _add_infer(app: FastAPI, service: Service) -> None:
         with metrics.postprocessing(model_name):
             return _answer(wanted, outcomes)
 
-    for version, label in (("", ""), ("/versions/{model_version}", "_version")):
+    for path, suffix, handler in _both(infer):
         app.add_api_route(
-            f"/v2/models/{{model_name}}{version}/infer",
-            infer,
+            f"/v2/models/{{model_name}}{path}/infer",
+            handler,
             methods=["POST"],
-            operation_id=f"v2_infer{label}",
+            operation_id=f"v2_infer{suffix}",
+            summary="Infer",
+            description="Predict for the entities whose keys are the input; one without a prediction refuses all.",
             tags=["v2"],
             responses={**_INFER_ERRORS, 200: {"model": InferenceResponse}},
             openapi_extra={"requestBody": request_body(InferenceRequest)},
@@ -199,9 +191,10 @@ def _parse(body: bytes, header_length: str | None) -> InferenceRequest:
         length = int(header_length)
     try:
         wanted = InferenceRequest.model_validate(json_body.parse(body[:length]))
-    except (ValueError, RecursionError) as error:
-        lines = str(error).splitlines()
-        raise bad_request(f"The body is not an inference request: {' '.join(lines[1:3])}") from None
+    except ValidationError as error:
+        raise bad_request(f"The body is not an inference request. {located(error.errors())}") from None
+    except (ValueError, RecursionError):
+        raise bad_request("The body is not JSON.") from None
     if header_length is not None and len(wanted.inputs) == 1 and wanted.inputs[0].data is None:
         wanted.inputs[0].data = list(_binary(body[length:]))
     return wanted
@@ -239,7 +232,7 @@ def _keys(wanted: InferenceRequest, service: Service) -> list[str]:
         detail = f"{len(flat)} entities were requested; one request may have at most {most}. Send several requests."
         raise ProblemError(Problem("request_too_large", detail))
     names = [output.name for output in wanted.outputs or ()]
-    unknown = set(names) - {"probability", "prediction"}
+    unknown = set(names) - set(OUTPUTS)
     if unknown:
         raise bad_request(f"Unknown output(s): {', '.join(sorted(unknown))[:200]}.")
     # Each name repeats the output in the answer, and one body has room for thousands of names.
@@ -257,15 +250,15 @@ def _check_all(outcomes: list[Outcome]) -> None:
 
 def _answer(wanted: InferenceRequest, outcomes: list[Outcome]) -> Response:
     """Answer in JSON, followed by binary tensors for the outputs requested that way (as Triton's clients do)."""
-    values: dict[str, tuple[str, list[Any]]] = {
-        "probability": ("FP64", [outcome.probability for outcome in outcomes]),
-        "prediction": ("BOOL", [outcome.prediction for outcome in outcomes]),
+    values: dict[str, list[Any]] = {
+        "probability": [outcome.probability for outcome in outcomes],
+        "prediction": [outcome.prediction for outcome in outcomes],
     }
     everything = bool((wanted.parameters or {}).get("binary_data_output"))
     asked = wanted.outputs or [RequestedOutput(name=name) for name in values]
     outputs, tail = [], b""
     for output in asked:
-        datatype, data = values[output.name]
+        datatype, data = OUTPUTS[output.name], values[output.name]
         made: dict[str, Any] = {"name": output.name, "shape": [len(data)], "datatype": datatype}
         if (output.parameters or {}).get("binary_data", everything):
             packed = struct.pack(f"<{len(data)}{'d' if datatype == 'FP64' else '?'}", *data)

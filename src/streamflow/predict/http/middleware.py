@@ -14,7 +14,7 @@ from streamflow.http.answers import CLIENT_GONE, App, Message, Receive, Scope, S
 from streamflow.http.answers import request_id as request_id_of
 from streamflow.http.probes import Probes
 from streamflow.http.problems import FAILED, Problem, ProblemError
-from streamflow.http.receiving import BodyReader, ClientGoneError
+from streamflow.http.receiving import BodyReader, ClientGoneError, refuse_compressed
 from streamflow.predict.http import answers, requests
 from streamflow.predict.http.access import PREDICT, Access
 from streamflow.predict.http.errors import render
@@ -96,6 +96,7 @@ class RequestMiddleware:
             self._access.admit(scope, PREDICT)
         else:
             self._access.check(scope)
+        refuse_compressed(scope["headers"])
         body = await self._bodies.read(receive)
         scope["body_bytes"] = len(body)
         if lean:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from streamflow.http.problems import CODES, MEDIA_TYPE
 from streamflow.predict.http.access import Needs
+from streamflow.predict.http.schema import KEY_PATTERN, MAX_KEY_LENGTH
 
 _SCHEMAS = "#/components/schemas/"
 _UNUSED = ("HTTPValidationError", "ValidationError")
@@ -20,6 +21,7 @@ UNABLE = (
     "rate_limited",
     "request_timeout",
     "request_too_large",
+    "unsupported_encoding",
     "model_unavailable",
     "feature_store_unavailable",
     "overloaded",
@@ -55,8 +57,9 @@ def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 def key_parameter(join_key: str) -> dict[str, Any]:
     """The entity's key as a path parameter."""
-    schema = {"type": "string", "minLength": 1, "maxLength": 256}
-    return {"name": join_key, "in": "path", "required": True, "schema": schema, "example": "7590-VHVEG"}
+    schema = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": KEY_PATTERN}
+    key = {"name": join_key, "in": "path", "required": True, "description": "The entity's key."}
+    return {**key, "schema": schema, "example": "7590-VHVEG"}
 
 
 def complete_document(app: FastAPI, needed: Needs) -> None:

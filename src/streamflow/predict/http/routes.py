@@ -13,7 +13,7 @@ from streamflow.predict.service import Service
 
 def add_routes(app: FastAPI, service: Service) -> None:
     """Add the routes of predictions and features."""
-    schemas = Schemas(service.settings.join_key)
+    schemas = Schemas(service.settings.join_key, service.settings.max_request_entities)
     _add_predictions(app, service, schemas)
     _add_features(app, service, schemas)
 
@@ -38,6 +38,7 @@ def _add_predictions(app: FastAPI, service: Service, schemas: Schemas) -> None:
             False, description="Add what each feature contributes; needs the scope `features` too."
         ),
     ) -> Response:
+        """Answer with the probability by the version in production, or with the reason why there is none."""
         outcome = await service.one(requests.read_key(await request.body(), join_key))
         if outcome.problem is not None:
             raise ProblemError(outcome.problem)
@@ -60,6 +61,7 @@ def _add_predictions(app: FastAPI, service: Service, schemas: Schemas) -> None:
         openapi_extra={"requestBody": request_body(schemas.batch_request)},
     )
     async def predict_batch(request: Request) -> Response:
+        """Answer in the order of the keys; an entity without a prediction has a `problem` in its place."""
         keys = requests.read_keys(await request.body(), join_key, service.settings.max_request_entities)
         outcomes = await service.many(keys)
         for outcome in outcomes:
@@ -80,6 +82,7 @@ def _add_features(app: FastAPI, service: Service, schemas: Schemas) -> None:
         openapi_extra={"parameters": [key_parameter(join_key)]},
     )
     async def get_features(request: Request) -> Response:
+        """Answer with each value, its as-of and its age, and with the `problem` that `/predict` would answer with."""
         outcome = await service.one(requests.check_key(request.path_params[join_key], join_key))
         problem = outcome.problem
         if problem is not None and problem.members.get("reason") in ("unknown_entity", "not_materialized"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -99,12 +99,20 @@ class FeatureContributions(BaseModel):
     )
 
 
+class Alive(BaseModel):
+    """The answer of a probe."""
+
+    model_config = example({"status": "ok"})
+
+    status: Literal["ok"]
+
+
 class Health(BaseModel):
     """Whether the service can answer."""
 
     model_config = example(_HEALTH)
 
-    status: str = Field(
+    status: Literal["ok", "degraded", "unavailable"] = Field(
         description="`ok`, `degraded` (it answers, but a dependency is down) or `unavailable`."
     )
     model: ModelLabel | None
@@ -116,11 +124,11 @@ class Health(BaseModel):
 class Schemas:
     """Schemas with fields that are named after the join key."""
 
-    def __init__(self, join_key: str) -> None:
-        key: Any = (
-            str,
-            Field(min_length=1, max_length=MAX_KEY_LENGTH, pattern=KEY_PATTERN, examples=["7590-VHVEG"]),
+    def __init__(self, join_key: str, most_keys: int) -> None:
+        limits: Any = Field(
+            min_length=1, max_length=MAX_KEY_LENGTH, pattern=KEY_PATTERN, examples=["7590-VHVEG"]
         )
+        key: Any = (str, limits)
         one, other = {join_key: "7590-VHVEG"}, {join_key: "5575-GNVDE"}
         request_id = {"request_id": "8c1f0a52c2b7e6d4"}
         verdict = {"probability": 0.6321, "prediction": True}
@@ -141,7 +149,10 @@ class Schemas:
             **answered,
         )
         keys = [one[join_key], other[join_key]]
-        batch_keys: Any = (list[str], Field(min_length=1, examples=[keys]))
+        batch_keys: Any = (
+            list[Annotated[str, limits]],
+            Field(min_length=1, max_length=most_keys, examples=[keys]),
+        )
         self.batch_request = create_model(
             "PredictBatchRequest",
             __config__=example({f"{join_key}s": keys}, _STRICT),

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from streamflow.http.problems import Problem, ProblemError
 from streamflow.predict.http import answers
 from streamflow.predict.http.openapi import documented
-from streamflow.predict.http.schema import Health
+from streamflow.predict.http.schema import Alive, Health
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.predict.observe import metrics
 
@@ -25,10 +25,12 @@ def _add_health(app: FastAPI, live: LiveModel) -> None:
         "/health",
         operation_id="health",
         tags=["status"],
+        summary="Whether the service can predict, and what it depends on",
         response_model=Health,
         responses={503: {"model": Health}},
     )
     async def health() -> Response:
+        """Say whether the service can predict, what it serves, and which dependencies answer."""
         store_up = bool(metrics.STORE_UP._value.get())
         served = live.served
         able = served is not None and not live.draining
@@ -47,35 +49,42 @@ def add_probes(app: FastAPI, live: LiveModel) -> None:
     """Add `/livez` and `/readyz`."""
 
     @app.get("/livez", operation_id="livez", tags=["status"], summary="Whether the process works")
-    async def livez() -> dict[str, str]:
-        return {"status": "ok"}
+    async def livez() -> Alive:
+        """Answer as long as the process works, whatever it depends on."""
+        return Alive(status="ok")
 
     @app.get(
         "/readyz",
         operation_id="readyz",
         tags=["status"],
-        summary="Whether requests should be sent here; independent of shared dependencies",
+        summary="Whether requests should be sent here",
         responses=documented("model_unavailable"),
     )
-    async def readyz() -> dict[str, str]:
+    async def readyz() -> Alive:
+        """Answer 503 until a version is loaded, and while the replica shuts down."""
         if not live.ready:
             detail = "This replica is shutting down." if live.draining else "No model is loaded yet."
             raise ProblemError(Problem("model_unavailable", detail, retry_after=2))
-        return {"status": "ok"}
+        return Alive(status="ok")
 
     # Some load balancers send HEAD.
-    @app.head("/livez", operation_id="livez_head", tags=["status"], response_class=Response)
+    @app.head(
+        "/livez", operation_id="livez_head", tags=["status"], summary="As GET /livez", response_class=Response
+    )
     async def livez_head() -> Response:
+        """Answer as GET does, without a body."""
         return Response()
 
     @app.head(
         "/readyz",
         operation_id="readyz_head",
+        summary="As GET /readyz",
         tags=["status"],
         response_class=Response,
         responses=documented("model_unavailable"),
     )
     async def readyz_head() -> Response:
+        """Answer as GET does, without a body."""
         await readyz()
         return Response()
 
@@ -90,6 +99,7 @@ def add_report_routes(app: FastAPI, live: LiveModel) -> None:
         summary="What is served, and which version was refused",
     )
     async def model() -> dict[str, Any]:
+        """Describe the version that is served, since when, and the last one that failed its checks."""
         return answers.model(live)
 
     @app.get(
@@ -100,4 +110,5 @@ def add_report_routes(app: FastAPI, live: LiveModel) -> None:
         response_class=PlainTextResponse,
     )
     async def exposition() -> Response:
+        """Write all metrics in Prometheus' text format."""
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -140,3 +141,28 @@ def test_probes_answer_head(ask, live):
 def test_a_member_that_is_given_twice_is_found_in_every_encoding_of_json(ask, encoding):
     body = '{"user_id":"a","user_id":"b"}'.encode(encoding)
     assert "is given twice" in ask("POST", "/predict", content=body).text
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict?features=true", "/predict/batch", INFER])
+def test_a_compressed_body_is_refused_unread(ask, path):
+    body = gzip.compress(b'{"user_id": "a"}')
+    for encoding in ("gzip", "br", "x" * 200):
+        answer = ask("POST", path, content=body, headers={"content-encoding": encoding})
+        assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+        assert encoding[:40] in answer.text
+        assert "uncompressed" in answer.text
+    plain = ask("POST", path, content=b"{", headers={"content-encoding": "identity"})
+    assert plain.status_code in (400, 422)
+
+
+def test_no_error_shows_what_a_library_says_about_itself(ask):
+    for body in (
+        b"{}",
+        b'{"inputs": 5}',
+        b'{"inputs": [{"name": 5, "shape": "x", "datatype": null}]}',
+        b"\xff",
+    ):
+        said = ask("POST", INFER, content=body).json()["error"]
+        assert "The body is not" in said
+        for internal in ("pydantic", "type=", "input_value", "validation error", "https://"):
+            assert internal not in said, said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jsonschema
@@ -68,3 +69,48 @@ def test_every_possible_answer_is_documented(document):
     ):
         assert statuses <= set(paths[path]["post"]["responses"]), path
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def operations(document):
+    return [
+        (f"{method} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def test_every_operation_is_described_and_named_once(document):
+    """With the next test, what Spectral's default rules ask for."""
+    assert document["info"]["contact"]
+    assert document["servers"] == [{"url": "/", "description": "Where this document comes from"}]
+    tags = {tag["name"] for tag in document["tags"] if tag["description"]}
+    found = operations(document)
+    for name, operation in found:
+        assert operation.get("description"), name
+        assert operation.get("summary"), name
+        assert operation["tags"], name
+        assert set(operation["tags"]) <= tags, name
+    assert len({operation["operationId"] for _, operation in found}) == len(found)
+
+
+def test_generated_clients_keep_every_operation(document):
+    """They leave out one whose path parameter is not simply a string, or whose answer has no schema."""
+    for name, operation in operations(document):
+        in_path = [item for item in operation.get("parameters", []) if item["in"] == "path"]
+        assert {item["name"] for item in in_path} == set(re.findall(r"{(.*?)}", name)), name
+        for item in in_path:
+            assert (item["required"], item["schema"].get("type")) == (True, "string"), (name, item)
+            assert item["description"], (name, item)
+        if name.startswith("get ") and "application/json" in operation["responses"]["200"]["content"]:
+            assert operation["responses"]["200"]["content"]["application/json"]["schema"], name
+
+
+def test_the_bounds_of_requests_are_those_of_the_service(ask):
+    schemas = ask("GET", "/openapi.json", {"max_request_entities": 7}).json()["components"]["schemas"]
+    keys = schemas["PredictBatchRequest"]["properties"]["user_ids"]
+    assert (keys["minItems"], keys["maxItems"]) == (1, 7)
+    one = schemas["PredictRequest"]["properties"]["user_id"]
+    for schema in (one, keys["items"]):
+        assert (schema["minLength"], schema["maxLength"]) == (1, 256)
+        assert schema["pattern"]
+    assert schemas["InferenceRequest"]["properties"]["inputs"]["maxItems"] == 1

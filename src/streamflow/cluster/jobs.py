@@ -14,16 +14,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from streamflow.cluster.outcomes import POD_OF, advice, became, outcome
 from streamflow.errors import DependencyDown, NotFound, StreamFlowError, UsageError
 
 JOB_LABEL = "streamflow.io/job"
 RELEASE_LABEL = "app.kubernetes.io/instance"
 SUMMARY = "streamflow.io/summary"
 AFTER = "streamflow.io/after"
-_POD_OF = "batch.kubernetes.io/job-name"
 _NAME_LENGTH = 63
-_KILLED = 137
-"""Exit code of a container that was ended by SIGKILL."""
 _POLL_SECONDS = 1.0
 _TIMEOUT_SECONDS = 5.0
 _NONE = MappingProxyType(dict[str, str]())
@@ -107,7 +105,7 @@ class Cluster:
             self.namespace,
             label_selector=selector(JOB_LABEL, self.release),
         ).items
-        pods = _ask(self._core.list_namespaced_pod, self.namespace, label_selector=_POD_OF).items
+        pods = _ask(self._core.list_namespaced_pod, self.namespace, label_selector=POD_OF).items
         newest = {
             (_release(run), run.metadata.labels[JOB_LABEL]): run
             for run in sorted(runs, key=lambda run: run.metadata.creation_timestamp)
@@ -208,11 +206,18 @@ class Cluster:
                 if pod.metadata.name not in seen and pod.status.phase in _STARTED:
                     seen.add(pod.metadata.name)
                     yield from self._log(pod.metadata.name)
-            verdict = outcome(_ask(self._batch.read_namespaced_job, job_name, self.namespace))
+            job = _ask(self._batch.read_namespaced_job, job_name, self.namespace)
+            verdict = outcome(job)
             if verdict == "done":
                 return
+            said = became(job, self._pods(job_name))
+            help_ = advice((job.metadata.labels or {}).get(JOB_LABEL, "NAME"), said)
             if verdict:
-                raise StreamFlowError(f"Job {job_name} failed: {verdict}", hint="See its log above.")
+                how = f"was {said}" if said.startswith("killed") else "failed"
+                raise StreamFlowError(f"Job {job_name} {how}: {verdict}", hint=help_ or "See its log above.")
+            if help_ and said not in seen:
+                seen.add(said)
+                yield f"Job {job_name} is {said}. {help_}"
             if time.monotonic() > deadline:
                 raise StreamFlowError(
                     f"Job {job_name} has not ended after {timeout_seconds:.0f} s.",
@@ -248,7 +253,7 @@ class Cluster:
         )
 
     def _pods(self, job_name: str) -> list[Any]:
-        selector = f"{_POD_OF}={job_name}"
+        selector = f"{POD_OF}={job_name}"
         pods = _ask(self._core.list_namespaced_pod, self.namespace, label_selector=selector).items
         return sorted(pods, key=lambda pod: pod.metadata.creation_timestamp)
 
@@ -338,40 +343,6 @@ def job_object_name(cron_job: str, by: str, suffix: str) -> str:
     who = re.sub(r"[^a-z0-9]+", "-", by.lower()).strip("-")[:12].strip("-") or "manual"
     tail = f"-{who}-{suffix}"
     return cron_job[: _NAME_LENGTH - len(tail)].rstrip("-") + tail
-
-
-def outcome(job: Any) -> str:
-    """Return "done", the reason why the Job failed, or "" while it is running. Pure."""
-    for condition in (job.status and job.status.conditions) or []:
-        if condition.status != "True":
-            continue
-        if condition.type == "Complete":
-            return "done"
-        if condition.type == "Failed":
-            return f"{condition.reason}: {condition.message}"
-    return ""
-
-
-def became(job: Any, pods: Sequence[Any]) -> str:
-    """Return what became of a Job: `done`, `running`, `failed`, or `killed` with Kubernetes' reason. Pure.
-
-    Args:
-        job: The Job.
-        pods: Pods of this and other Jobs.
-    """
-    verdict = outcome(job)
-    if verdict == "done":
-        return verdict
-    own = [pod for pod in pods if (pod.metadata.labels or {}).get(_POD_OF) == job.metadata.name]
-    for pod in sorted(own, key=lambda pod: pod.metadata.creation_timestamp)[-1:]:
-        for container in pod.status.container_statuses or []:
-            ended = container.state.terminated
-            if ended is not None and ended.exit_code == _KILLED:
-                return f"killed ({ended.reason})"
-        if pod.status.phase == "Failed" and pod.status.reason:
-            # The pod and not its container: evicted, or its node is lost.
-            return f"killed ({pod.status.reason})"
-    return "failed" if verdict else "running"
 
 
 def _ask(call: Any, *arguments: Any, **options: Any) -> Any:

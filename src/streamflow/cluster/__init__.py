@@ -1,0 +1,1 @@
+"""The door to Kubernetes: lists, starts and follows jobs, and reads and writes ConfigMaps."""
