@@ -31,7 +31,7 @@ def test_a_job_has_one_name_as_recipe_command_cron_job_values_key_and_metric_lab
     }
     assert recipes == set(catalog.JOBS) == set(JOBS) == overridden
     exporter = pod_specs(objects)["Deployment streamflow-exporter"]["spec"]["containers"][0]
-    assert set(exporter["args"][-1].split(",")) <= set(catalog.JOBS)
+    assert set(json.loads(exporter["args"][-1])) <= set(catalog.JOBS)
 
 
 @pytest.mark.parametrize("name", catalog.JOBS)

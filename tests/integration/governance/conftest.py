@@ -15,6 +15,7 @@ import pytest
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Feature, View
 from streamflow.model_version.training_set import LABEL, TrainingSet
+from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.registry import releases, versions
 from streamflow.repo import definitions
@@ -59,7 +60,7 @@ def register_small(settings: Settings) -> int:
         settings.training,
         estimator="logistic_regression",
     )
-    run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, [])
+    run = record(settings.mlflow, settings.training, settings.build, repo, data, fitted, [], clock.machine())
     with transaction(settings.database) as connection:
         releases.record_trained(
             connection,
