@@ -157,7 +157,10 @@ def _keys(user_ids: str | Iterable[str]) -> list[str]:
 
 
 def _day(as_of: date | str | None) -> date | None:
-    return parse_day(as_of) if isinstance(as_of, str) else as_of
+    if isinstance(as_of, str):
+        return parse_day(as_of)
+    # A datetime, and so a pandas Timestamp, is a date too, but equals none.
+    return as_of.date() if isinstance(as_of, datetime) else as_of
 
 
 def _moment(known_at: datetime | str | None) -> datetime | None:
