@@ -297,13 +297,13 @@ def test_a_backfill_runs_the_months_of_its_range_in_order_and_asks_nobody(conduc
             "SELECT job FROM streamflow.job_runs WHERE outcome = 'done' ORDER BY run_id DESC LIMIT 10"
         ).fetchall()
         ingested = connected.execute(
-            "SELECT as_of::text FROM streamflow.drops ORDER BY loaded_at DESC LIMIT 2"
+            "SELECT as_of::date::text FROM streamflow.drops ORDER BY loaded_at DESC LIMIT 2"
         ).fetchall()
     assert [job for (job,) in reversed(done)] == [*JOBS, *JOBS]
     assert ingested == [("2024-06-30",), ("2024-05-31",)]
     # By the policy `manual`, both versions wait at staging.
     moves = conducted.program.json("models", "history")["moves"][before:]
-    assert [move["action"] for move in moves] == ["staging", "staging"]
+    assert [move["alias"] for move in moves] == ["staging", "staging"]
 
 
 def heard(bodies):
