@@ -248,7 +248,7 @@ def wanted() -> dict[Path, str]:
 
 
 def surplus() -> list[Path]:
-    """Copies of files that are no longer in k8s-jobs."""
+    """Files of the chart that have no original in k8s-jobs."""
     return sorted(set((CHART / "jobs").glob("*")) - wanted().keys())
 
 
