@@ -31,6 +31,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from streamflow.training import forest_onnx
 from streamflow.training.onnx_graph import Graph
 
 _SCALERS = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler)
@@ -68,8 +69,7 @@ def _probability(graph: Graph, classifier: Any, x: str) -> str:
         case DecisionTreeClassifier():
             positive = graph.trees(graph.in_single(x), [_votes(classifier.tree_)])
         case RandomForestClassifier() | ExtraTreesClassifier():
-            votes = graph.trees(graph.in_single(x), [_votes(tree.tree_) for tree in classifier.estimators_])
-            positive = graph.add("Div", votes, graph.constant(float(len(classifier.estimators_))))
+            positive = _forest(graph, classifier, x)
         case MLPClassifier():
             positive = _network(graph, classifier, x)
         case GaussianNB():
@@ -93,6 +93,13 @@ def _probability(graph: Graph, classifier: Any, x: str) -> str:
         case _:
             positive = graph.add("Sigmoid", _decision(graph, classifier, x))
     return positive
+
+
+def _forest(graph: Graph, forest: Any, x: str) -> str:
+    if x == graph.rows:
+        return forest_onnx.votes(graph, forest)
+    votes = graph.trees(graph.in_single(x), [_votes(tree.tree_) for tree in forest.estimators_])
+    return graph.add("Div", votes, graph.constant(float(len(forest.estimators_))))
 
 
 def _decision(graph: Graph, classifier: Any, x: str) -> str:

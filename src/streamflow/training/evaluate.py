@@ -56,3 +56,24 @@ def calibration_error(
         if inside.any():
             error += inside.mean() * abs(float(probabilities[inside].mean()) - float(labels[inside].mean()))
     return float(error)
+
+
+def decile_error(
+    labels: npt.NDArray[np.bool_], probabilities: npt.NDArray[np.float64], parts: int = 10
+) -> float:
+    """Compute the expected calibration error over parts of equal size (Nguyen and O'Connor 2015).
+
+    The rows are sorted by probability and cut into parts. The error is the mean of
+    |mean probability - share of positives| over the parts, weighted by their number of rows. Unlike bins of equal width,
+    no part is nearly empty.
+
+    Args:
+        labels: True labels, one per row.
+        probabilities: Predicted probabilities of the positive class, one per row.
+        parts: Number of parts.
+    """
+    order = np.argsort(probabilities, kind="stable")
+    error = 0.0
+    for inside in np.array_split(order, min(parts, len(order))):
+        error += len(inside) * abs(float(probabilities[inside].mean()) - float(labels[inside].mean()))
+    return error / len(order)

@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
-_IR_VERSION = 9
-_ML_OPSET = 3
+from streamflow.training.onnx_graph import INPUT, Ensemble, Graph
+
 _TREES_TOGETHER = 50
 """Trees in one ensemble."""
 
@@ -49,65 +49,37 @@ def convert(classifier: Any, opset: int, *, together: int = _TREES_TOGETHER) -> 
     """
     if not takes(classifier) or classifier.n_outputs_ != 1 or len(classifier.classes_) != 2:
         return None
-    from onnx import TensorProto, helper, numpy_helper
-
-    trees = [estimator.tree_ for estimator in classifier.estimators_]
-    nodes = [
-        helper.make_node("Neg", ["X"], ["negated"]),
-        helper.make_node("Concat", ["X", "negated"], ["columns"], axis=1),
-    ]
-    sums = []
-    for number, start in enumerate(range(0, len(trees), together)):
-        group = _ensemble(trees[start : start + together], classifier.n_features_in_)
-        nodes.append(
-            helper.make_node(
-                "TreeEnsembleRegressor",
-                ["columns"],
-                [f"votes_{number}"],
-                domain="ai.onnx.ml",
-                n_targets=1,
-                aggregate_function="SUM",
-                post_transform="NONE",
-                **group,
-            )
-        )
-        # TreeEnsembleRegressor adds up in single precision; the ensembles are added up in double precision.
-        nodes.append(helper.make_node("Cast", [f"votes_{number}"], [f"sum_{number}"], to=TensorProto.DOUBLE))
-        sums.append(f"sum_{number}")
-    nodes += [
-        helper.make_node("Sum", sums, ["sum"]),
-        helper.make_node("Div", ["sum", "trees"], ["positive"]),
-        helper.make_node("Sub", ["one", "positive"], ["negative"]),
-        helper.make_node("Concat", ["negative", "positive"], ["both"], axis=1),
-        helper.make_node("Cast", ["both"], ["probabilities"], to=TensorProto.FLOAT),
-        helper.make_node("ArgMax", ["both"], ["label"], axis=1, keepdims=0),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "forest",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, classifier.n_features_in_])],
-        [
-            helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2]),
-        ],
-        [
-            numpy_helper.from_array(np.array(float(len(trees))), "trees"),
-            numpy_helper.from_array(np.array(1.0), "one"),
-        ],
-    )
-    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", _ML_OPSET)]
-    model: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION).SerializeToString()
-    return model
+    graph = Graph()
+    positive = votes(graph, classifier, together=together, exact=False)
+    return graph.finish(positive, classifier.n_features_in_, opset)
 
 
-def _ensemble(trees: Sequence[Any], width: int) -> dict[str, list[Any]]:
-    """Return the attributes of a TreeEnsembleRegressor that adds up the trees' positive-class probabilities.
+def votes(graph: Graph, forest: Any, *, together: int = _TREES_TOGETHER, exact: bool = True) -> str:
+    """Add a fitted binary forest to a graph; the probability of the positive class, of shape (n, 1).
+
+    Args:
+        graph: Graph whose input are the rows of the forest.
+        forest: Fitted forest.
+        together: Number of trees in one ensemble.
+        exact: Whether votes of leaves that are not pure are added up exactly, which a curve behind the forest needs.
+    """
+    trees = [estimator.tree_ for estimator in forest.estimators_]
+    columns = graph.add("Concat", INPUT, graph.add("Neg", INPUT), axis=1)
+    groups = [trees[start : start + together] for start in range(0, len(trees), together)]
+    ensembles = [_ensemble(group, forest.n_features_in_) for group in groups]
+    sums = graph.sum_of_ensembles(columns, ensembles, exact=exact)
+    return graph.add("Div", sums, graph.constant(float(len(trees))))
+
+
+def _ensemble(trees: Sequence[Any], width: int) -> Ensemble:
+    """Lay out trees; the value of a leaf is the probability of the positive class.
 
     Args:
         trees: Scikit-learn trees of the ensemble.
         width: Number of encoded columns. The regressor's input has twice as many: the columns, then their negatives.
     """
     parts: dict[str, list[npt.NDArray[Any]]] = {}
+    numbers, leaves, values = [], [], []
     for number, tree in enumerate(trees):
         leaf = tree.children_left < 0
         at = np.arange(tree.node_count)
@@ -127,14 +99,15 @@ def _ensemble(trees: Sequence[Any], width: int) -> dict[str, list[Any]]:
             "nodes_truenodeids": np.where(leaf, 0, np.where(turned, right, left)),
             "nodes_falsenodeids": np.where(leaf, 0, np.where(turned, left, right)),
             "nodes_missing_value_tracks_true": np.where(leaf, 0, tree.missing_go_to_left ^ turned),
-            "target_treeids": np.full(int(leaf.sum()), number),
-            "target_nodeids": at[leaf],
-            "target_ids": np.zeros(int(leaf.sum()), dtype=int),
-            "target_weights": (votes[:, 1] / votes.sum(axis=1))[leaf],
         }
-        for name, values in columns.items():
-            parts.setdefault(name, []).append(values)
-    return {name: np.concatenate(values).tolist() for name, values in parts.items()}
+        for name, column in columns.items():
+            parts.setdefault(name, []).append(column)
+        numbers.append(np.full(int(leaf.sum()), number))
+        leaves.append(at[leaf])
+        values.append((votes[:, 1] / votes.sum(axis=1))[leaf])
+    nodes = {name: np.concatenate(columns).tolist() for name, columns in parts.items()}
+    joined = (np.concatenate(of_trees) for of_trees in (numbers, leaves, values))
+    return Ensemble(nodes, *joined, double=False)
 
 
 def _rounded_down(thresholds: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

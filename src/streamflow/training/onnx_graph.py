@@ -6,23 +6,44 @@ bits from the same row in a batch. A graph computes in double precision and roun
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+INPUT = "X"
+"""Name of the encoded rows, in single precision."""
+
 _IR_VERSION = 9
 _ML_OPSET = 3
 _TREES_TOGETHER = 50
-"""Trees in one ensemble, whose sum is rounded to single precision."""
+"""Trees in one ensemble; at most 64."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A few trees together.
+
+    Attributes:
+        nodes: Attributes of the nodes, as TreeEnsembleRegressor takes them.
+        trees: Number of the tree of each leaf.
+        leaves: Number of the node of each leaf.
+        values: Value of each leaf.
+        double: Whether the trees take rows in double precision.
+    """
+
+    nodes: Mapping[str, Any]
+    trees: npt.NDArray[Any]
+    leaves: npt.NDArray[Any]
+    values: npt.NDArray[np.float64]
+    double: bool
 
 
 class Graph:
-    """The nodes of a graph. Values are named by strings; each is a matrix with one row for each row of the input.
-
-    Attributes:
-        rows: Name of the encoded rows, in double precision.
-    """
+    """The nodes of a graph. Values are named by strings; each is a matrix with one row for each row of the input."""
 
     def __init__(self) -> None:
         from onnx import TensorProto
@@ -30,7 +51,11 @@ class Graph:
         self._nodes: list[Any] = []
         self._constants: list[Any] = []
         self._double, self._float = TensorProto.DOUBLE, TensorProto.FLOAT
-        self.rows = self.add("Cast", "X", to=self._double)
+
+    @cached_property
+    def rows(self) -> str:
+        """Name of the encoded rows, in double precision."""
+        return self.add("Cast", INPUT, to=self._double)
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output, and return the name of the output."""
@@ -70,12 +95,48 @@ class Graph:
             trees: For each tree, arrays with one element a node: `feature`, `threshold`, `left`, `right` (numbers of
                 nodes), `leaf` and `value`. A row goes left if its feature is at most the threshold.
         """
+        parts = (trees[start : start + _TREES_TOGETHER] for start in range(0, len(trees), _TREES_TOGETHER))
+        return self.sum_of_ensembles(matrix, [self._ensemble(part) for part in parts])
+
+    def sum_of_ensembles(self, matrix: str, ensembles: Iterable[Ensemble], *, exact: bool = True) -> str:
+        """Add up the leaves that a row reaches in ensembles of trees, and the ensembles in double precision.
+
+        Args:
+            matrix: Rows to walk the trees with.
+            ensembles: The ensembles.
+            exact: Whether the sum of an ensemble is exact. Otherwise it is rounded to single precision, which is faster.
+        """
         sums = []
-        for start in range(0, len(trees), _TREES_TOGETHER):
-            attributes = self._ensemble(trees[start : start + _TREES_TOGETHER])
-            votes = self.add("TreeEnsembleRegressor", matrix, domain="ai.onnx.ml", **attributes)
-            sums.append(self.add("Cast", votes, to=self._double))
+        for ensemble in ensembles:
+            parts = _exact_parts(ensemble.values) if exact else [ensemble.values]
+            targets = len(parts)
+            votes = self.add(
+                "TreeEnsembleRegressor",
+                matrix,
+                domain="ai.onnx.ml",
+                n_targets=targets,
+                aggregate_function="SUM",
+                post_transform="NONE",
+                target_treeids=np.repeat(ensemble.trees, targets).tolist(),
+                target_nodeids=np.repeat(ensemble.leaves, targets).tolist(),
+                target_ids=np.tile(np.arange(targets), len(ensemble.values)).tolist(),
+                **self._weights(np.stack(parts, axis=1).ravel(), ensemble.double),
+                **ensemble.nodes,
+            )
+            whole = self.add("Cast", votes, to=self._double)
+            sums.append(whole if targets == 1 else self.affine(whole, np.ones((targets, 1)), 0.0))
         return self.add("Sum", *sums)
+
+    def _weights(self, values: npt.NDArray[np.float64], double: bool) -> dict[str, Any]:
+        from onnx import helper
+
+        if not double:
+            return {"target_weights": values.tolist()}
+        return {
+            "target_weights_as_tensor": helper.make_tensor(
+                "target_weights", self._double, [len(values)], values.tolist()
+            )
+        }
 
     def finish(self, positive: str, width: int, opset: int) -> bytes:
         """Serialise the model.
@@ -99,7 +160,7 @@ class Graph:
         graph = helper.make_graph(
             self._nodes,
             "classifier",
-            [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, width])],
+            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, width])],
             [
                 helper.make_tensor_value_info("label", TensorProto.INT64, [None]),
                 helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2]),
@@ -119,7 +180,7 @@ class Graph:
         self._constants.append(numpy_helper.from_array(values, name))
         return name
 
-    def _ensemble(self, trees: list[dict[str, npt.NDArray[Any]]]) -> dict[str, Any]:
+    def _ensemble(self, trees: list[dict[str, npt.NDArray[Any]]]) -> Ensemble:
         from onnx import helper
 
         def joined(name: str, default: Any = None) -> npt.NDArray[Any]:
@@ -132,26 +193,35 @@ class Graph:
         leaf = joined("leaf").astype(bool)
         tree_ids = np.repeat(np.arange(len(trees)), [len(tree["leaf"]) for tree in trees])
         node_ids = np.concatenate([np.arange(len(tree["leaf"])) for tree in trees])
-
-        def doubles(name: str, values: npt.NDArray[Any]) -> Any:
-            return helper.make_tensor(name, self._double, [len(values)], values.astype(np.float64).tolist())
-
-        return {
-            "n_targets": 1,
-            "aggregate_function": "SUM",
-            "post_transform": "NONE",
+        thresholds = joined("threshold", 0.0).astype(np.float64)
+        nodes = {
             "nodes_treeids": tree_ids.tolist(),
             "nodes_nodeids": node_ids.tolist(),
             "nodes_featureids": joined("feature", 0).astype(int).tolist(),
-            "nodes_values_as_tensor": doubles("nodes_values", joined("threshold", 0.0)),
+            "nodes_values_as_tensor": helper.make_tensor(
+                "nodes_values", self._double, [len(thresholds)], thresholds.tolist()
+            ),
             "nodes_modes": np.where(leaf, "LEAF", "BRANCH_LEQ").tolist(),
             "nodes_truenodeids": joined("left", 0).astype(int).tolist(),
             "nodes_falsenodeids": joined("right", 0).astype(int).tolist(),
-            "target_treeids": tree_ids[leaf].tolist(),
-            "target_nodeids": node_ids[leaf].tolist(),
-            "target_ids": [0] * int(leaf.sum()),
-            "target_weights_as_tensor": doubles("target_weights", joined("value")[leaf]),
         }
+        values = joined("value")[leaf].astype(np.float64)
+        return Ensemble(nodes, tree_ids[leaf], node_ids[leaf], values, double=True)
+
+
+def _exact_parts(values: npt.NDArray[np.float64]) -> list[npt.NDArray[np.float64]]:
+    """Parts of the values whose sums over the trees of an ensemble single precision holds with hardly an error.
+
+    The first part has so few bits that all of its sums are exact; what is left is so small that its error is, too.
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest == 0.0:
+        return [values]
+    # Single precision has 24 bits, and a sum of 64 values takes six more than a value.
+    unit = 2.0 ** (np.ceil(np.log2(largest)) - 17)
+    first = np.round(values / unit) * unit
+    rest = values - first
+    return [first, rest] if rest.any() else [first]
 
 
 def in_single_precision(model: bytes) -> bytes:

@@ -1,0 +1,148 @@
+"""Choose the threshold of a model from cross-validated probabilities of its training rows. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+_RULES = "f1, fbeta:B (B > 0), precision:P, recall:R, top:SHARE (each between 0 and 1), or a number between 0 and 1"
+_CURVE_POINTS = 99
+"""Points of the curve that is kept."""
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a threshold is chosen.
+
+    Attributes:
+        kind: `fbeta`, `precision`, `recall`, `top` or `fixed`.
+        value: Beta, the precision or recall to reach, the share of rows, or the threshold itself.
+    """
+
+    kind: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a threshold gives on the cross-validated rows.
+
+    Attributes:
+        threshold: Lowest probability that counts as a positive prediction.
+        precision: Share of positives among the rows that it selects; 0 if it selects none.
+        recall: Share of the positives that it selects.
+        share: Share of the rows that it selects.
+    """
+
+    threshold: float
+    precision: float
+    recall: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A chosen threshold.
+
+    Attributes:
+        rule: The rule as it was written.
+        value: The threshold.
+        curve: What other thresholds would have given, lowest first; empty without cross-validated probabilities.
+    """
+
+    rule: str
+    value: float
+    curve: tuple[Point, ...]
+
+
+def parse(text: str) -> Rule:
+    """Read a rule.
+
+    Raises:
+        ValueError: The text is not a rule.
+    """
+    kind, colon, number = text.strip().partition(":")
+    if kind == "f1" and not colon:
+        return Rule("fbeta", 1.0)
+    if not colon:
+        kind, number = "fixed", kind
+    try:
+        value = float(number) if re.fullmatch(r"[0-9.eE+-]+", number) else float("nan")
+    except ValueError:
+        value = float("nan")
+    below = float("inf") if kind == "fbeta" else 1.0
+    if kind not in ("fbeta", "precision", "recall", "top", "fixed") or not 0 < value < below:
+        raise ValueError(f"'{text}' is not a rule for a threshold; a rule is {_RULES}")
+    return Rule(kind, value)
+
+
+def choose(text: str, labels: Labels, probabilities: Floats) -> Threshold:
+    """Choose the threshold by a rule.
+
+    A threshold lies halfway between two neighbouring probabilities, so that a last digit decides nothing. Of several that
+    are equally good, the one that selects fewest rows is taken.
+
+    Args:
+        text: `f1`, `fbeta:B`, `precision:P` (the most recall with at least this precision), `recall:R` (the most
+            precision with at least this recall), `top:SHARE` (this share of the rows), or a number.
+        labels: Labels of the training rows.
+        probabilities: Their probabilities, each by a fit that has not seen the row.
+
+    Raises:
+        ValueError: The text is not a rule, or no threshold reaches the precision.
+    """
+    rule = parse(text)
+    at, selected, hits = _cuts(labels, probabilities)
+    precision, recall = hits / selected, hits / max(int(labels.sum()), 1)
+    match rule.kind:
+        case "fixed":
+            value = rule.value
+        case "top":
+            value = float(at[np.argmin(np.abs(selected / len(labels) - rule.value))])
+        case "precision":
+            enough = precision >= rule.value
+            if not enough.any():
+                raise ValueError(
+                    f"no threshold gives a precision of {rule.value:g} in cross-validation;"
+                    f" the highest is {precision.max():.3f}"
+                )
+            value = float(at[np.argmax(np.where(enough, recall, -1.0))])
+        case "recall":
+            value = float(at[np.argmax(np.where(recall >= rule.value, precision, -1.0))])
+        case _:
+            value = float(at[np.argmax(_fbeta(precision, recall, rule.value))])
+    return Threshold(text, value, _curve(at, precision, recall, selected / len(labels)))
+
+
+def _cuts(labels: Labels, probabilities: Floats) -> tuple[Floats, Floats, Floats]:
+    """Every threshold that selects other rows, highest first: thresholds, rows selected, positives among these."""
+    order = np.argsort(-probabilities, kind="stable")
+    ordered = probabilities[order]
+    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
+    selected = (last + 1).astype(np.float64)
+    hits = np.cumsum(labels[order])[last].astype(np.float64)
+    values = ordered[last]
+    between = np.append((values[:-1] + values[1:]) / 2, values[-1] / 2)
+    # A threshold lies between 0 and 1; a probability may be 0.
+    return np.clip(between, 1e-9, 1 - 1e-9), selected, hits
+
+
+def _fbeta(precision: Floats, recall: Floats, beta: float) -> Floats:
+    """The F measure (van Rijsbergen 1979), 0 where nothing is found."""
+    square = beta * beta
+    below = square * precision + recall
+    measure: Floats = np.divide(
+        (1 + square) * precision * recall, below, out=np.zeros_like(below), where=below > 0
+    )
+    return measure
+
+
+def _curve(at: Floats, precision: Floats, recall: Floats, share: Floats) -> tuple[Point, ...]:
+    some = np.unique(np.linspace(0, len(at) - 1, min(len(at), _CURVE_POINTS)).round().astype(int))[::-1]
+    return tuple(Point(float(at[i]), float(precision[i]), float(recall[i]), float(share[i])) for i in some)
