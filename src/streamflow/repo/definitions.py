@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamflow.errors import UsageError
-from streamflow.repo import problems
-from streamflow.repo.declarations import Label, Slice, SourceTable, source_table
+from streamflow.repo import problems, words
+from streamflow.repo.declarations import Label, Slice, SourceTable, slices_of, source_table
 from streamflow.repo.modules import DECLARATIONS, DEFINITIONS, check_files, modules_of
 from streamflow.repo.problems import Problem
+from streamflow.repo.words import Words
 
 if TYPE_CHECKING:
     from feast import Entity, FeatureService, FeatureView
@@ -82,6 +83,11 @@ class FeatureRepo:
     def entity_table(self) -> SourceTable:
         """The table that defines which entities exist."""
         return next(table for table in self.tables if table.entities)
+
+    @property
+    def words(self) -> Words:
+        """What one entity is called, and several."""
+        return self.entity_table.words or words.of_key(self.entity_table.key)
 
     @property
     def label_table(self) -> SourceTable:
@@ -160,17 +166,14 @@ def _load(path: Path) -> FeatureRepo:
     check_files(path)
     with modules_of(path, DECLARATIONS) as modules:
         label = modules["label"]
-        if found := problems.of_modules(path, modules["tables"], label):
+        if found := problems.of_modules(path, modules["tables"], label, modules.get("slices")):
             raise UnfitRepoError(path, found)
         repo = FeatureRepo(
             path=path,
             tables=tuple(source_table(schema) for schema in modules["tables"].TABLES),
             label=Label(table=label.TABLE, column=label.COLUMN, horizon=label.HORIZON),
             feature_service_name=label.FEATURE_SERVICE,
-            slices=tuple(
-                Slice(name, item["table"], item["column"], tuple(item.get("bands", ())))
-                for name, item in getattr(modules.get("slices"), "SLICES", {}).items()
-            ),
+            slices=slices_of(getattr(modules.get("slices"), "SLICES", ())),
         )
     if found := problems.of_declarations(repo):
         raise UnfitRepoError(path, found, repo)

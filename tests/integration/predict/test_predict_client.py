@@ -78,7 +78,9 @@ def operation(document, command):
     """The operation of the OpenAPI document that a command calls."""
     words = shlex.split(command)
     method = "head" if "--head" in words else "post" if "-d" in words else "get"
-    (path,) = re.findall(r"http://127\.0\.0\.1:8000(/[^? ]*)", words[-1] if method == "head" else " ".join(words))
+    (path,) = re.findall(
+        r"http://127\.0\.0\.1:8000(/[^? ]*)", words[-1] if method == "head" else " ".join(words)
+    )
     for template in sorted(document["paths"], key=lambda item: item.count("{")):
         if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path) and method in document["paths"][template]:
             return method, template
