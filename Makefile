@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup prefect demo test test-rows coverage mutants faults fuzz lint findings figures format reference licences lock bench bench-curve clean
+.PHONY: help setup prefect demo test test-rows coverage mutants faults fuzz feast-tests lint findings figures format reference licences lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ faults: $(READY) ## The fault matrix on a cluster and a laptop, a verdict a faul
 
 fuzz: $(READY) ## 500 generated requests to each operation of the predict service
 	@FUZZ_EXAMPLES=500 exec $(BIN)/python -m pytest tests/integration/predict/test_predict_protocols.py -k openapi
+
+feast-tests: $(READY) ## Feast's own tests of online stores against ours (FEAST=DIR takes a clone of Feast; a few minutes)
+	@exec $(BIN)/python scripts/feast_conformance $(FEAST) $(ARGS)
 
 lint: $(READY) ## Style, types, import layers, bandit, secrets, workflows
 	$(BIN)/ruff check

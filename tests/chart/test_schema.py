@@ -47,6 +47,7 @@ DERIVED = {
     "erasure.key_file",
     "erasure.request_file",
     "feast.repo",
+    "feast.api_keys_file",
     "feast.server_url",
     "ingest.inbox",
     "ingest.until",

@@ -49,3 +49,10 @@ def test_feast_materialize_leaves_the_online_store_as_streamflow_fills_it(feast,
     status, after = http(f"{world.predict}/features/{user}")
     assert status == 200
     assert after["features"] == before
+
+
+@pytest.mark.parametrize("path", ["push", "write-to-online-store", "materialize", "materialize-incremental"])
+def test_the_server_without_keys_takes_no_writes_and_says_how_it_would(world, path):
+    status, document = http(f"{world.stack.url('feast')}/{path}", {"end_ts": "2024-03-01T00:00:00"})
+    assert (status, document["code"]) == (403, "forbidden")
+    assert "STREAMFLOW_FEAST__API_KEYS_FILE" in document["detail"]

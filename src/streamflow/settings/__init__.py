@@ -119,6 +119,9 @@ class FeastSettings(Section):
     """Folder with the feature definitions."""
     server_url: str = "http://127.0.0.1:6566"
     """URL of Feast's feature server."""
+    api_keys_file: Path | None = None
+    """File of API keys of scope `write`, with lines made by `streamflow keys new`; empty lets nobody write to Feast's
+    feature server."""
 
 
 class BackupSettings(Section):
