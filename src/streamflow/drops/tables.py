@@ -45,6 +45,18 @@ def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
         connection.exec_driver_sql(f"CREATE TRIGGER {trigger} {definition}")
 
 
+def contradictions(connection: sa.Connection, repo: FeatureRepo) -> list[str]:
+    """Describe columns of source tables that were created with another type than the one declared now."""
+    existing = catalog.columns(connection, SCHEMA)
+    return [
+        f"{SCHEMA}.{table.name}.{column.name} is {held}, and tables.py declares {types.of(column.type).postgres[0]}"
+        for table in repo.tables
+        for column in table.columns
+        if (held := existing.get(table.name, {}).get(column.name))
+        and held not in types.of(column.type).postgres
+    ]
+
+
 def unguarded(connection: sa.Connection) -> tuple[str, ...]:
     """Describe source tables whose rows could be changed unnoticed, because a trigger is missing or disabled."""
     missing = catalog.missing_triggers(connection, SCHEMA, list(_TRIGGERS), everybodys=True)

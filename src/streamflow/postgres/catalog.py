@@ -58,6 +58,12 @@ def columns(
     return found
 
 
+def type_name(connection: sa.Connection, kind: str) -> str:
+    """Return a type's name as `columns` gives it: "timestamp with time zone" for "timestamptz"."""
+    name: str = _ask(connection, "type_name", type=kind).scalar_one()
+    return name
+
+
 def every_table(connection: sa.Connection) -> list[tuple[str, str]]:
     """List schema and name of all permanent tables except system tables, sorted."""
     return [(schema, name) for schema, name in _ask(connection, "every_table")]

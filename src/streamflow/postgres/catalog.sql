@@ -21,6 +21,10 @@ WHERE n.nspname = :schema
   AND (CAST(:relations AS text[]) IS NULL OR c.relname = ANY(:relations))
 ORDER BY c.relname, a.attnum;
 
+-- name: type_name
+-- The name by which PostgreSQL shows a type.
+SELECT CAST(CAST(:type AS text) AS regtype)::text;
+
 -- name: every_table
 -- All permanent tables of the database except system tables.
 SELECT nspname, relname
