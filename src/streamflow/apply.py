@@ -6,8 +6,11 @@ import sqlalchemy as sa
 
 from streamflow.drops import tables
 from streamflow.errors import UsageError
+from streamflow.features import comments as features_comments
 from streamflow.features import store
+from streamflow.postgres import comments
 from streamflow.postgres.engine import transaction
+from streamflow.postgres.names import FEATURES, SOURCE
 from streamflow.repo import definitions
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Settings
@@ -25,7 +28,19 @@ def apply(settings: Settings) -> store.Applied:
         _refuse_other_types(connection, repo)
         tables.ensure(connection, repo)
         views.ensure(connection, repo)
-    return store.apply(settings.database, repo)
+    applied = store.apply(settings.database, repo)
+    with transaction(settings.database) as connection:
+        _comment(connection, repo)
+    return applied
+
+
+def _comment(connection: sa.Connection, repo: FeatureRepo) -> None:
+    """Describe in PostgreSQL what the repo declares, for whoever looks with psql."""
+    described = {table.name: tables.described(table) for table in repo.tables}
+    views_of = {table.snapshots: described[table.name] for table in repo.tables}
+    comments.ensure(connection, SOURCE, described)
+    comments.ensure(connection, FEATURES, views_of)
+    features_comments.ensure(connection, repo)
 
 
 def _refuse_other_types(connection: sa.Connection, repo: FeatureRepo) -> None:

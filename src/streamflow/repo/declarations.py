@@ -23,12 +23,14 @@ class Column:
         null: Meaning of an empty cell: "" is an error, "missing" an unknown value, "not_applicable" a value
             in its own right.
         categories: Allowed values of a string column, sorted; empty if its checks do not list them.
+        description: What a value says; empty if the repo does not describe it.
     """
 
     name: str
     type: ColumnType
     null: NullMeaning = ""
     categories: tuple[str, ...] = ()
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class SourceTable:
         snapshots: Name of the view that Feast reads.
         entities: Whether this table defines which entities exist.
         schema: pandera schema that validates a chunk of rows.
+        description: What a row says; empty if the repo does not describe it.
     """
 
     name: str
@@ -50,6 +53,7 @@ class SourceTable:
     snapshots: str
     entities: bool
     schema: pa.DataFrameSchema
+    description: str = ""
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -104,6 +108,7 @@ def source_table(schema: pa.DataFrameSchema) -> SourceTable:
         snapshots=str(metadata["snapshots"]),
         entities=bool(metadata.get("entities")),
         schema=schema,
+        description=schema.description or "",
     )
 
 
@@ -117,4 +122,5 @@ def _column(name: str, column: pa.Column) -> Column:
         type=types.of_pandas(str(column.dtype)).name,
         null=(column.metadata or {}).get("null", "missing" if column.nullable else ""),
         categories=tuple(sorted(allowed)),
+        description=column.description or "",
     )
