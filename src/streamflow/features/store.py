@@ -86,7 +86,9 @@ def apply(database: DatabaseSettings, repo: FeatureRepo) -> Applied:
         feature_services=tuple(service.name for service in repo.feature_services),
         removed=tuple(item.name for item in gone),
         moved=tuple(
-            view.name for view in repo.feature_views if before.get(view.name, now := snapshots_of(view)) != now
+            view.name
+            for view in repo.feature_views
+            if before.get(view.name, now := snapshots_of(view)) != now
         ),
     )
 
