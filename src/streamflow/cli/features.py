@@ -31,6 +31,9 @@ def apply(as_json: AsJson = False) -> None:
     typer.echo(f"feature services {', '.join(applied.feature_services)}.")
     if applied.removed:
         typer.echo(f"Removed: {', '.join(applied.removed)}.")
+    if applied.moved:
+        typer.echo(f"Read other snapshots than before: {', '.join(applied.moved)}.")
+        typer.echo("Next: streamflow materialize")
 
 
 @app.command()

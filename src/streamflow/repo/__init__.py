@@ -8,6 +8,7 @@ words         what one entity is called, and several
 declarations  source tables, label and slices as plain values
 feast_config  Feast's configuration, with variables filled in
 folder        recognize a feature repo and compute its digest
+snapshots     name the snapshots that a feature view reads
 modules       import its Python files
 quick_feast   import Feast without its run-time type checks
 """

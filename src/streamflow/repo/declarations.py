@@ -31,12 +31,14 @@ class Column:
         null: Meaning of an empty cell: "" is an error, "missing" an unknown value, "not_applicable" a value
             in its own right.
         categories: Allowed values of a string column, sorted; empty if its checks do not list them.
+        description: What a value says; empty if the repo does not describe it.
     """
 
     name: str
     type: ColumnType
     null: NullMeaning = ""
     categories: tuple[str, ...] = ()
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class SourceTable:
         entities: Whether this table defines which entities exist.
         schema: pandera schema that validates a chunk of rows.
         words: What its entities are called; None if that is not declared.
+        description: What a row says; empty if the repo does not describe it.
     """
 
     name: str
@@ -60,6 +63,7 @@ class SourceTable:
     entities: bool
     schema: pa.DataFrameSchema
     words: Words | None = None
+    description: str = ""
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -126,6 +130,7 @@ def source_table(schema: pa.DataFrameSchema) -> SourceTable:
         entities=bool(entities),
         schema=schema,
         words=entities if isinstance(entities, Words) else None,
+        description=schema.description or "",
     )
 
 
@@ -139,4 +144,5 @@ def _column(name: str, column: pa.Column) -> Column:
         type=types.of_pandas(str(column.dtype)).name,
         null=(column.metadata or {}).get(NULL, "missing" if column.nullable else ""),
         categories=tuple(sorted(allowed)),
+        description=column.description or "",
     )

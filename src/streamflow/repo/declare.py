@@ -21,7 +21,11 @@ Dtype = Literal["Int64", "Float64", "boolean", "string", "datetime64[ns]"]
 
 
 def column(
-    dtype: Dtype, *checks: pa.Check, null: NullMeaning = "", not_after_as_of: bool = False
+    dtype: Dtype,
+    *checks: pa.Check,
+    null: NullMeaning = "",
+    not_after_as_of: bool = False,
+    description: str = "",
 ) -> pa.Column:
     """A column of a source table.
 
@@ -31,9 +35,12 @@ def column(
         null: Meaning of an empty cell: "" is an error, "missing" an unknown value, for which no prediction is made,
             "not_applicable" a value of its own, that models are trained on.
         not_after_as_of: Whether a date may not be later than the as-of date of its drop.
+        description: What a value says, in one sentence; Feast and PostgreSQL show it.
     """
     metadata = {NULL: null, NOT_AFTER_AS_OF: not_after_as_of}
-    return pa.Column(dtype, list(checks), nullable=bool(null), metadata=metadata)
+    return pa.Column(
+        dtype, list(checks), nullable=bool(null), metadata=metadata, description=description or None
+    )
 
 
 def key(name: str, *checks: pa.Check) -> pa.Column:
@@ -48,6 +55,7 @@ def table(
     *,
     snapshots: str | None = None,
     entities: bool | Words = False,
+    description: str = "",
 ) -> pa.DataFrameSchema:
     """A source table, which is one CSV file of each drop.
 
@@ -58,10 +66,12 @@ def table(
         snapshots: Name of the view that Feast reads; by default that of the table followed by `_snapshots`.
         entities: Whether the table has every entity, as exactly one table has; `Words` to say so and what one entity
             is called, such as `Words("customer")`.
+        description: What a row says, in one sentence; PostgreSQL shows it.
     """
     return pa.DataFrameSchema(
         {str(key.name): key, **columns},
         name=name,
+        description=description or None,
         unique=[str(key.name)],
         strict=True,
         metadata={SNAPSHOTS: f"{name}_snapshots" if snapshots is None else snapshots, ENTITIES: entities},

@@ -17,6 +17,7 @@ from streamflow.repo import problems, words
 from streamflow.repo.declarations import Label, Slice, SourceTable, slices_of, source_table
 from streamflow.repo.modules import DECLARATIONS, DEFINITIONS, check_files, modules_of
 from streamflow.repo.problems import Problem
+from streamflow.repo.snapshots import snapshots_of
 from streamflow.repo.words import Words
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class FeatureRepo:
 
     def table_of_view(self, view: FeatureView) -> SourceTable:
         """Return the source table whose snapshots a feature view reads."""
-        return next(table for table in self.tables if table.snapshots == view.batch_source.name)
+        return next(table for table in self.tables if table.snapshots == snapshots_of(view))
 
     def with_horizon(self, horizon: int | None) -> FeatureRepo:
         """Return a copy of the repo with another label horizon; None keeps the declared one.

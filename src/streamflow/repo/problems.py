@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamflow import types
 from streamflow.repo.declarations import ENTITIES, NULL, SNAPSHOTS, Slice, SourceTable
+from streamflow.repo.snapshots import snapshots_of
 from streamflow.repo.words import Words
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def of_feast(repo: FeatureRepo, defined: FeastObjects) -> list[Problem]:
         found.append(_at(path, "entities.py", what, key))
     tables = {table.snapshots: table for table in repo.tables}
     for view in defined.feature_views:
-        source = str(view.batch_source.name)
+        source = snapshots_of(view)
         if source not in tables:
             what = f"'{view.name}' reads '{source}', which no table has as snapshots; there are: {', '.join(tables)}"
             found.append(_at(path, "feature_views.py", what, view.name))
