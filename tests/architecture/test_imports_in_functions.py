@@ -30,6 +30,7 @@ ALLOWED_PACKAGES = {
     "psycopg",
     "skl2onnx",
     "sqlalchemy",
+    "streamflow.predict.observe.otlp",
     "streamflow.repo.quick_feast",
     "threadpoolctl",
     "urllib3",

@@ -111,6 +111,23 @@ def test_every_pod_is_under_the_default_deny():
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [("http://otel.tracing:4318/v1/traces", 4318), ("https://otel.example.com/v1/traces", 443), ("", None)],
+)
+def test_only_predict_reaches_the_collector_of_traces_if_there_is_one(endpoint, port):
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tracing"}}}
+    name = "networkPolicy.collectorPeers[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=tracing"
+    objects = render(f"settings.tracing.endpoint={endpoint}", name)
+    found = {
+        item["podSelector"]["matchLabels"].get("app.kubernetes.io/component"): rule["ports"]
+        for item in policies(objects)
+        for rule in item.get("egress", [])
+        if peer in rule.get("to", [])
+    }
+    assert found == ({"predict": [{"port": port}]} if port else {})
+
+
+@pytest.mark.parametrize(
     ("target", "reachable"),
     [
         *[("predict", True), ("mlflow", False), ("postgresql", False), ("feast", False), ("exporter", False)],

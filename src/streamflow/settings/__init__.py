@@ -26,6 +26,7 @@ from streamflow.settings.prefect import PrefectSettings as PrefectSettings
 from streamflow.settings.promotion import PromotionSettings as PromotionSettings
 from streamflow.settings.request import RequestSettings as RequestSettings
 from streamflow.settings.section import Section, text_of
+from streamflow.settings.tracing import TracingSettings as TracingSettings
 
 HOME_DEFAULT = Path(".streamflow")
 STACK_FILE = "stack.env"
@@ -328,6 +329,7 @@ class Settings(BaseSettings):
     request: RequestSettings = RequestSettings()
     predict: PredictSettings = PredictSettings()
     parity: ParitySettings = ParitySettings()
+    tracing: TracingSettings = TracingSettings()
     erasure: ErasureSettings = ErasureSettings()
     retention: RetentionSettings = RetentionSettings()
     prefect: PrefectSettings = PrefectSettings()
