@@ -24,8 +24,8 @@ FIGURES = ("auc", "accuracy", "f1", "average_precision", "log_loss", "calibratio
 
 
 @pytest.fixture(scope="module")
-def laptop(cluster, module_settings, mlflow_server, realdata):
-    """Run the same recipes in this process; by month, the trained version and its scores."""
+def laptop(way_starts, module_settings, mlflow_server, realdata):
+    """Run the same recipes in this process while the pods start; by month, the trained version and its scores."""
     address = {"tracking_uri": mlflow_server, "experiment": "way", "registered_model": "way"}
     here = module_settings.model_copy(update={"mlflow": module_settings.mlflow.model_copy(update=address)})
     apply(here)
@@ -53,7 +53,7 @@ def laptop(cluster, module_settings, mlflow_server, realdata):
 
 
 @pytest.fixture(scope="module")
-def months(way, realdata, laptop, figures):
+def months(laptop, way, realdata, figures):
     """By month, the version that the cluster trained and serves, and its predictions."""
     done = {}
     for as_of, folder in MONTHS.items():
