@@ -36,14 +36,14 @@ class Recorded:
         source: URI of the model folder among the run's artifacts.
         contract: Contract of the model.
         manifest_sha256: SHA-256 of the manifest, which pins every file of the model folder.
-        lineage: Tags that identify the code and the environment of the run.
+        model_id: MLflow's id of the model among the run's outputs.
     """
 
     run_id: str
     source: str
     contract: Contract
     manifest_sha256: str
-    lineage: dict[str, str]
+    model_id: str
 
 
 def record(
@@ -75,26 +75,38 @@ def record(
     """
     with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, sdk.client(mlflow) as client:
         folder = Path(name)
+        made_by = lineage(repo.path, build)
         contract = package.write(
             folder / files.MODEL,
             fitted,
             data,
             make_contract(mlflow.registered_model, training.threshold, repo, data, fitted, drops),
+            made_by,
             golden_rows=training.golden_rows,
         )
         _check_size(folder / files.MODEL)
         _write_artifacts(folder, training.threshold, repo, data, fitted, contract, drops)
-        made_by = lineage(repo.path, build)
+        experiment = sdk.experiment_id(client, mlflow.experiment)
         run = client.create_run(
-            sdk.experiment_id(client, mlflow.experiment),
+            experiment,
             start_time=int(began.timestamp() * 1000),
-            run_name=f"{fitted.estimator} as of {data.as_of.date()}",
+            run_name=run_page.name(data, fitted.estimator),
             tags=_tags(mlflow.username, build, made_by, data, fitted),
         )
         try:
-            _log_figures(client, run.info.run_id, training, repo, data, fitted, contract, drops)
+            logged = _run_record(training, repo, data, fitted, contract, drops).parameters()
+            model_id = sdk.log_model(
+                client,
+                experiment,
+                run.info.run_id,
+                name=run_page.name(data, fitted.estimator),
+                params=logged,
+            )
+            figures = _figures(fitted, contract)
+            sdk.log_figures(client, run.info.run_id, metrics=figures, params=logged, model_id=model_id)
             _log_data_set(client, run.info.run_id, data, drops_digest(drops))
             client.log_artifacts(run.info.run_id, str(folder))
+            client.finalize_logged_model(model_id, "READY")
             client.set_terminated(run.info.run_id, "FINISHED")
         except BaseException:
             # KeyboardInterrupt included: MLflow would show the run as running forever.
@@ -105,7 +117,7 @@ def record(
             source=f"{run.info.artifact_uri}/{files.MODEL}",
             contract=contract,
             manifest_sha256=package.manifest_sha256(folder / files.MODEL),
-            lineage=made_by,
+            model_id=model_id,
         )
 
 
@@ -216,17 +228,15 @@ def _write_artifacts(
     )
 
 
-def _log_figures(
-    client: Any,
-    run_id: str,
+def _run_record(
     training: TrainingSettings,
     repo: FeatureRepo,
     data: TrainingSet,
     fitted: Fitted,
     contract: Contract,
     drops: list[dict[str, str]],
-) -> None:
-    logged = RunRecord(
+) -> RunRecord:
+    return RunRecord(
         as_of=data.as_of,
         known_at=data.known_at,
         label_as_of=data.label_as_of,
@@ -246,10 +256,12 @@ def _log_figures(
         split_digest=fitted.split.digest,
         hyperparameters=run_record.hyperparameters(fitted.pipeline[-1]),
     )
-    figures = {
+
+
+def _figures(fitted: Fitted, contract: Contract) -> dict[str, float]:
+    return {
         **fitted.metrics,
         "train_seconds": fitted.train_seconds,
         "runtime_largest_difference": float(contract.runtime["largest_difference"]),
         **{f"cv_auc_{name}": value for name, value in fitted.cross_validated.items()},
     }
-    sdk.log_figures(client, run_id, metrics=figures, params=logged.parameters())
