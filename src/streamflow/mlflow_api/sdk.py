@@ -28,6 +28,8 @@ _LONGEST_PARAMETER = 6000
 
 _EXAMPLE_ROWS = 5
 
+_PARENT = "mlflow.parentRunId"
+
 # MLflow refuses these in the name of a run's model.
 _NOT_IN_A_NAME = str.maketrans(dict.fromkeys("/:.%\"'", "-"))
 
@@ -123,6 +125,7 @@ def log_figures(
     *,
     metrics: Mapping[str, float],
     params: Mapping[str, object],
+    series: Mapping[str, Sequence[float]] | None = None,
     model_id: str | None = None,
 ) -> None:
     """Log metrics and parameters of a run in one request.
@@ -132,14 +135,20 @@ def log_figures(
         run_id: Run to log to.
         metrics: Values of the metrics, by name.
         params: Values of the parameters, by name. A value longer than MLflow stores is truncated.
+        series: Metrics with a value for each step, by name.
         model_id: Model among the run's outputs that the metrics are of, too.
     """
     from mlflow.entities import Metric, Param
 
     now = int(datetime.now(UTC).timestamp() * 1000)
+    values = {key: (value,) for key, value in metrics.items()} | {**(series or {})}
     mlflow_client.log_batch(
         run_id,
-        metrics=[Metric(key, value, now, 0, model_id=model_id) for key, value in metrics.items()],
+        metrics=[
+            Metric(key, value, now, step, model_id=model_id)
+            for key, steps in values.items()
+            for step, value in enumerate(steps)
+        ],
         params=[Param(key, value) for key, value in _stored(params).items()],
     )
 
@@ -181,7 +190,9 @@ def name_version(mlflow_client: Any, model_id: str, name: str, version: int) -> 
     mlflow_client.set_logged_model_tags(model_id, {"mlflow.modelVersions": versions})
 
 
-def page_tags(*, user: str, source: str, is_job: bool, commit: str, description: str) -> dict[str, str]:
+def page_tags(
+    *, user: str, source: str, is_job: bool, commit: str, description: str, parent: str = ""
+) -> dict[str, str]:
     """Return the tags from which MLflow's pages show who made a run, from where, and its description.
 
     Args:
@@ -190,6 +201,7 @@ def page_tags(*, user: str, source: str, is_job: bool, commit: str, description:
         is_job: Whether it ran as a job, and not by hand.
         commit: Git commit of the code; "" if nobody knows.
         description: Text of the description, in Markdown.
+        parent: Run that the pages show it below; "" for none.
     """
     shown = {
         "mlflow.user": user,
@@ -197,8 +209,14 @@ def page_tags(*, user: str, source: str, is_job: bool, commit: str, description:
         "mlflow.source.type": "JOB" if is_job else "LOCAL",
         "mlflow.source.git.commit": commit,
         "mlflow.note.content": description,
+        _PARENT: parent,
     }
     return {name: value for name, value in shown.items() if value}
+
+
+def parent_of(run_tags: Mapping[str, str]) -> str:
+    """The run that MLflow's pages show a run below; "" if there is none. Pure."""
+    return run_tags.get(_PARENT, "")
 
 
 def log_data_set(

@@ -21,7 +21,7 @@ from streamflow.model_version.run_record import RunRecord
 from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import BuildSettings, MlflowSettings, TrainingSettings
-from streamflow.training import package, plots, run_page
+from streamflow.training import candidates, package, plots, run_page
 from streamflow.training.fit import Fitted, importances
 from streamflow.training.lineage import lineage, packages, sources
 from streamflow.training.statistics import describe
@@ -87,11 +87,12 @@ def record(
         _check_size(folder / files.MODEL)
         _write_artifacts(folder, training.threshold, repo, data, fitted, contract, drops)
         experiment = sdk.experiment_id(client, mlflow.experiment)
+        shown = _shown(mlflow.username, build, made_by, data, fitted)
         run = client.create_run(
             experiment,
             start_time=int(began.timestamp() * 1000),
             run_name=run_page.name(data, fitted.estimator),
-            tags=_tags(mlflow.username, build, made_by, data, fitted),
+            tags={**made_by, version_tags.FINGERPRINT: data.fingerprint, **sdk.page_tags(**shown)},
         )
         try:
             logged = _run_record(training, repo, data, fitted, contract, drops).parameters()
@@ -104,6 +105,7 @@ def record(
             )
             figures = _figures(fitted, contract)
             sdk.log_figures(client, run.info.run_id, metrics=figures, params=logged, model_id=model_id)
+            candidates.record(client, experiment, run.info.run_id, training, fitted, shown, began)
             _log_data_set(client, run.info.run_id, data, drops_digest(drops))
             client.log_artifacts(run.info.run_id, str(folder))
             client.finalize_logged_model(model_id, "READY")
@@ -121,17 +123,17 @@ def record(
         )
 
 
-def _tags(
+def _shown(
     account: str, build: BuildSettings, made_by: dict[str, str], data: TrainingSet, fitted: Fitted
-) -> dict[str, str]:
-    shown = sdk.page_tags(
-        user=run_page.user(account),
-        source=run_page.SOURCE,
-        is_job=bool(build.image),
-        commit=made_by[version_tags.CODE_COMMIT],
-        description=run_page.description(data, fitted),
-    )
-    return {**made_by, version_tags.FINGERPRINT: data.fingerprint, **shown}
+) -> dict[str, Any]:
+    """What MLflow's page shows of who made a run, and from where."""
+    return {
+        "user": run_page.user(account),
+        "source": run_page.SOURCE,
+        "is_job": bool(build.image),
+        "commit": made_by[version_tags.CODE_COMMIT],
+        "description": run_page.description(data, fitted),
+    }
 
 
 def _log_data_set(client: Any, run_id: str, data: TrainingSet, digest_of_drops: str) -> None:
