@@ -105,6 +105,11 @@ def may_create_databases(connection: sa.Connection) -> bool:
     return bool(_ask(connection, "may_create_databases").scalar())
 
 
+def sessions(connection: sa.Connection, database: str) -> list[str]:
+    """Return the login of every other session in a database of the server."""
+    return list(_ask(connection, "sessions", database=database).scalars())
+
+
 def schema_comment(connection: sa.Connection, schema: str) -> str | None:
     """Return the comment on a schema, or None."""
     comment: str | None = _ask(connection, "schema_comment", schema=schema).scalar()
