@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup prefect demo test test-rows coverage mutants faults fuzz feast-tests lint findings figures format reference licences lock bench bench-curve clean
+.PHONY: help setup prefect demo test test-rows test-upgrade coverage mutants faults fuzz feast-tests lint findings figures format reference licences lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: $(READY) ## The whole suite that needs no cluster (ARGS=… goes to pytest
 
 test-rows: $(READY) ## Ingest a file of five million rows: under 600 MiB, and time in proportion (a few minutes)
 	@TEST_ROWS=1 exec $(BIN)/python -m pytest -p no:cacheprovider -s tests/integration/test_ingest_of_many_rows.py $(ARGS)
+
+test-upgrade: $(READY) ## Upgrade a stack of an earlier version while it serves (a few minutes; needs the whole history)
+	@exec $(BIN)/python -m pytest -p no:cacheprovider tests/e2e/test_upgrade_from_an_earlier_version.py $(ARGS)
 
 coverage: $(READY) ## Branch coverage of unit, integration and end-to-end tests and of the processes they start (ARGS=… picks tests)
 	@rm -f .coverage .coverage.*

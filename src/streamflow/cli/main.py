@@ -72,6 +72,9 @@ COMMANDS = {
     "db": Command("db:app", "The database: migrations, roles, readiness.", PLATFORM),
     "backup": Command("backups:backup", "Dump databases and model versions into a folder.", PLATFORM),
     "restore": Command("backups:restore", "Bring a backup back.", PLATFORM),
+    "upgrade": Command(
+        "upgrades:upgrade", "Migrate the databases, after a rehearsal on a copy of them.", PLATFORM
+    ),
     "erase": Command(
         "erasures:erase", "Remove everything about a user, and refuse the user later.", PLATFORM
     ),

@@ -141,6 +141,11 @@ def table_comment(connection: sa.Connection, table: str) -> str | None:
     return comment
 
 
+def sessions(connection: sa.Connection, database: str) -> list[str]:
+    """Return the login of every other session in a database of the server."""
+    return list(_ask(connection, "sessions", database=database).scalars())
+
+
 def schema_comment(connection: sa.Connection, schema: str) -> str | None:
     """Return the comment on a schema, or None."""
     comment: str | None = _ask(connection, "schema_comment", schema=schema).scalar()

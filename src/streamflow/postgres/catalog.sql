@@ -84,6 +84,12 @@ SELECT datname FROM pg_database;
 -- name: roles
 SELECT rolname FROM pg_roles;
 
+-- name: sessions
+-- Logins of the other sessions in a database.
+SELECT usename
+FROM pg_stat_activity
+WHERE datname = :database AND backend_type = 'client backend' AND pid <> pg_backend_pid();
+
 -- name: may_create_databases
 SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user;
 
