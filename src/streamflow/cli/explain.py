@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def explain(
-    entity: Annotated[str, typer.Argument(metavar="USER_ID", help="Key of a user.")],
+    entity: Annotated[str, typer.Argument(metavar="KEY", help="Key of an entity.")],
     at: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="ISO 8601, in UTC unless an offset is given; default: now."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was answered for a user at a time, by which version and from which values, and compute it again.
+    """Show what was answered for an entity at a time, by which version and from which values, and compute it again.
 
     Example: streamflow explain 7590-VHVEG --at 2024-03-01T12:00
     """
