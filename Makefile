@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup prefect demo test test-rows test-upgrade coverage mutants faults fuzz feast-tests lint findings figures format reference licences lock bench bench-curve clean
+.PHONY: help setup prefect demo test test-rows test-upgrade coverage mutants faults fuzz api-cases feast-tests lint findings figures format reference licences lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,8 +48,9 @@ faults: $(READY) ## The fault matrix on a cluster and a laptop, a verdict a faul
 	TEST_CLUSTER=required TEST_ROWS=1 $(BIN)/python -m pytest -p no:cacheprovider -m fault $(ARGS); \
 	code=$$?; [ ! -f build/verdicts.jsonl ] || $(BIN)/python scripts/faults build/verdicts.jsonl; exit $$code
 
-fuzz: $(READY) ## 500 generated requests to each operation of the predict service
-	@FUZZ_EXAMPLES=500 exec $(BIN)/python -m pytest tests/integration/predict/test_predict_protocols.py -k openapi
+api-cases: $(READY) ## 10,000 generated requests to predict, with every check of schemathesis (API_CASES=… for another number; half an hour)
+	@API_CASES=$(or $(API_CASES),10000) exec $(BIN)/python -m pytest -p no:cacheprovider -s --timeout 7200 \
+	tests/integration/predict/test_predict_protocols.py -k generated
 
 feast-tests: $(READY) ## Feast's own tests of online stores against ours (FEAST=DIR takes a clone of Feast; a few minutes)
 	@exec $(BIN)/python scripts/feast_conformance $(FEAST) $(ARGS)

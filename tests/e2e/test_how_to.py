@@ -80,7 +80,7 @@ def test_every_block_of_the_page_does_what_the_page_says(shell, small):
 
     before = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     said = shell.run(train, **{"2024-02-03T12:00": before})
-    assert said.count("rows,") == 4
+    assert said.count("customers,") == 4
     for alias in ("staging", "production"):
         program.ok("models", "promote", 4, "--to", alias, "--why", "a test")
 

@@ -173,7 +173,7 @@ def test_a_canary_of_that_time_is_shown_with_its_answer(world, past, monkeypatch
     monkeypatch.setenv("STREAMFLOW_PREDICT__CANARY_SHARE", "0")
     output = " ".join(output_of(world, monkeypatch, UNASKED, "--at", during.isoformat()).split())
     assert f"Version {second} was on trial as canary" in output
-    assert "This user does not belong to its share as set now (0%)" in output
+    assert "This customer does not belong to its share as set now (0%)" in output
 
 
 def test_a_logged_answer_is_shown_even_if_nothing_is_in_production(world, past, monkeypatch):
