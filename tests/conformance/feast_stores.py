@@ -26,10 +26,12 @@ NOT_ABOUT_OURS = {
 class _Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Stands in for what Feast's tests import for stores in Docker and in clouds, and then do not use here."""
 
-    packages = ("testcontainers", "keycloak", "minio", "docker", "botocore", "aiobotocore", "boto3")
+    packages = frozenset(
+        ("testcontainers", "keycloak", "minio", "docker", "google.cloud", "botocore", "aiobotocore", "boto3")
+    )
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name.partition(".")[0] in self.packages:
+        if self.packages & {name.partition(".")[0], ".".join(name.split(".")[:2])}:
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 

@@ -16,7 +16,7 @@ from feast.repo_config import RepoConfig
 from feast.types import Array, Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
 
 from streamflow.apply import apply
-from streamflow.features.online_store import WideOnlineStore
+from streamflow.features.online_store import MayNotWriteError, WideOnlineStore, database_settings
 from streamflow.local import home, postgres, processes
 from streamflow.postgres import catalog
 from streamflow.postgres.engine import engine, transaction
@@ -168,6 +168,26 @@ def test_asynchronous_reads_and_writes_are_those_of_feasts_other_callers(ours):
     found = asyncio.run(all_at_once())
     assert found == [store.online_read(setup, view(), [row[0]]) for row in rows]
     assert [values["int64"].int64_val for ((_, values),) in found] == list(range(20))
+
+
+def test_a_login_that_may_only_read_is_told_so(settings, ours):
+    store, setup = ours
+    reader = f"{settings.database.name}_reader"
+    with transaction(settings.database) as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {reader} LOGIN PASSWORD 'p'")
+        connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA online TO {reader}")
+        connection.exec_driver_sql(f"GRANT SELECT ON online.things_fv TO {reader}")
+    setup.online_store.user, setup.online_store.password = reader, "p"
+    try:
+        with pytest.raises(MayNotWriteError, match="things_fv") as error:
+            store.online_write_batch(setup, view(), [(key("u"), VALUES, DAY, DAY)], progress=None)
+        assert error.value.http_status_code() == 403
+        assert store.online_read(setup, view(), [key("u")]) == [(None, None)]
+    finally:
+        engine(database_settings(setup.online_store)).dispose()
+        with transaction(settings.database) as connection:
+            connection.exec_driver_sql(f"DROP OWNED BY {reader}")
+            connection.exec_driver_sql(f"DROP ROLE {reader}")
 
 
 def test_a_stream_view_that_lists_its_key_is_pushed_to_and_read(settings, tmp_path, monkeypatch):

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from datetime import datetime
 from typing import Any, Literal
 
-import psycopg
 import sqlalchemy as sa
 from feast import Entity, FeatureView, Field, RepoConfig
 from feast.errors import FeastError
@@ -25,13 +24,12 @@ from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from psycopg.errors import InsufficientPrivilege
 from pydantic import SecretStr
 
 from streamflow.errors import DependencyDown
 from streamflow.features.online_values import UnstorableValueError, column_type, native, proto, selected
 from streamflow.postgres import catalog
-from streamflow.postgres.engine import engine, translated
+from streamflow.postgres.engine import ColumnRefusesError, denied, engine, translated, why_refused
 from streamflow.postgres.names import quote
 from streamflow.postgres.newest import per_entity
 from streamflow.settings import DatabaseSettings
@@ -264,14 +262,12 @@ def _answering(config: RepoConfig) -> Iterator[DatabaseSettings]:
     except DependencyDown as error:
         raise OnlineStoreDownError(str(error)) from error
     except sa.exc.ProgrammingError as error:
-        if isinstance(error.orig, InsufficientPrivilege):
+        if denied(error):
             what = f"PostgreSQL's login '{database.user}' may not do this in the online store: {error.orig}"
             raise MayNotWriteError(what) from None
         raise
-    except psycopg.DataError as error:
-        # Without its context, which quotes the row.
-        why = error.diag.message_primary or str(error)
-        raise UnstorableValueError(f"PostgreSQL cannot hold a value as it is: {why}") from None
+    except ColumnRefusesError as error:
+        raise UnstorableValueError(f"PostgreSQL cannot hold a value as it is: {why_refused(error)}") from None
 
 
 def _by_key(entity_key: EntityKey) -> dict[str, Any]:
