@@ -14,7 +14,7 @@ from feast.errors import FeatureViewNotFoundException
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 
 from streamflow.errors import UsageError
-from streamflow.features.online_store import sql_type
+from streamflow.features.online_values import column_type
 from streamflow.postgres import catalog
 from streamflow.postgres.names import ONLINE
 from streamflow.repo import feast_config
@@ -101,7 +101,7 @@ def contradictions(connection: sa.Connection, repo: FeatureRepo) -> list[str]:
         for view in repo.feature_views
         for feature in view.features
         if (held := existing.get(view.name, {}).get(feature.name))
-        and held != (wanted := catalog.type_name(connection, sql_type(feature.dtype)))
+        and held != (wanted := catalog.type_name(connection, column_type(feature.dtype)))
     ]
 
 
