@@ -32,9 +32,7 @@ _EVENT_TIMESTAMP = "event_timestamp"
 _TYPES = {
     "null": "text",
     "int8": "smallint",
-    "float": "real",
     "binary": "bytea",
-    "string": "text",
     "large_string": "text",
     "date32[day]": "date",
 }
