@@ -54,6 +54,7 @@ class Batcher(Generic[K, R]):
         self._queue: deque[tuple[K, asyncio.Future[R], float, Trace | None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._traced = False
 
     def __len__(self) -> int:
         """Number of waiting requests."""
@@ -72,6 +73,7 @@ class Batcher(Generic[K, R]):
         future: asyncio.Future[R] = loop.create_future()
         trace = stages.of_request()
         if trace is not None:
+            self._traced = True
             trace.enqueue()
         self._queue.append((key, future, time.monotonic(), trace))
         if self._idle and not self._scheduled:
@@ -111,8 +113,9 @@ class Batcher(Generic[K, R]):
         return batch
 
     async def _run(self, batch: list[tuple[K, asyncio.Future[R], Trace | None]]) -> None:
-        # This task starts with the context of whatever started it: one of the requests, or the batch before.
-        stages.enter_batch([trace for _, _, trace in batch if trace is not None])
+        if self._traced:
+            # This task starts with the context of whatever started it: one of the requests, or the batch before.
+            stages.enter_batch([trace for _, _, trace in batch if trace is not None])
         try:
             results = await self._work([key for key, _, _ in batch])
         except Exception as error:

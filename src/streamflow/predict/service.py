@@ -23,7 +23,7 @@ from streamflow.predict.features.read_plan import schema_mismatch
 from streamflow.predict.models.explain import explain
 from streamflow.predict.models.live_model import LiveModel, Served
 from streamflow.predict.observe import metrics, stages
-from streamflow.predict.observe.stages import BatchTimer, Stage
+from streamflow.predict.observe.stages import Stage
 from streamflow.predict.outcome import Outcome
 from streamflow.predict.prediction_log import PredictionLog
 from streamflow.predict.shadow import count_differences
@@ -205,7 +205,7 @@ class Service:
 
     async def _read_and_infer(self, served: Served, keys: Sequence[str], alias: str) -> list[Outcome]:
         name = served.release.pointer.name
-        timer = BatchTimer(alias, served.release.pointer.version, len(keys))
+        started = time.perf_counter()
         try:
             # Taken before the read: a materialization in between must not make fresh features look old.
             online = self.live.online or await self._learn()
@@ -216,9 +216,10 @@ class Service:
                 served.plan.statement, list(keys), timeout=self.settings.deadline_seconds / 2
             )
         except ProblemError as error:
-            timer.lap(stages.FEATURES, error.problem.code)
+            _trace(stages.FEATURES, started, served, alias, len(keys), error.problem.code)
             raise
-        read_seconds = timer.lap(stages.FEATURES)
+        read = time.perf_counter()
+        exemplar = _trace(stages.FEATURES, started, served, alias, len(keys)) if stages.of_batch() else None
         rows = [served.plan.row(record) for record in records]
         policy = self._policy if self.settings.age_clock != "wall" else replace(self._policy, now=time.time())
         try:
@@ -231,11 +232,12 @@ class Service:
         except (TypeError, ValueError):
             # A column changed its type since the last poll. The error may contain a value, so it is not shown.
             self.live.online = None
-            timer.lap(stages.MODEL, "schema_mismatch")
+            _trace(stages.MODEL, read, served, alias, len(keys), "schema_mismatch")
             raise ProblemError(schema_mismatch("a column was changed to another type")) from None
-        infer_seconds = timer.lap(stages.MODEL)
-        metrics.PREPROCESS_SECONDS.labels(name).observe(read_seconds, timer.exemplar)
-        metrics.PREDICT_SECONDS.labels(name).observe(infer_seconds, timer.exemplar)
+        if stages.of_batch():
+            _trace(stages.MODEL, read, served, alias, len(keys))
+        metrics.PREPROCESS_SECONDS.labels(name).observe(read - started, exemplar)
+        metrics.PREDICT_SECONDS.labels(name).observe(time.perf_counter() - read, exemplar)
         metrics.BATCH_ENTITIES.observe(len(keys))
         outcomes = [
             Outcome(key, served, row, None, problem, alias)
@@ -262,6 +264,15 @@ async def _infer(served: Served, rows: list[tuple[Any, ...]]) -> list[float | Pr
     many = len(rows) >= _THREAD_FROM_ROWS
     probabilities = await asyncio.to_thread(release.infer, matrix) if many else release.infer(matrix)
     return [p if math.isfinite(p) else _not_finite(served) for p in probabilities.tolist()]
+
+
+def _trace(
+    name: str, began: float, served: Served, alias: str, entities: int, error: str = ""
+) -> dict[str, str] | None:
+    """Add a stage that ends now to the traces of this batch; return the labels of its exemplar."""
+    version = served.release.pointer.version
+    stage = Stage(name, began, time.perf_counter(), error, alias, version, entities)
+    return stages.note(stages.of_batch(), stage)
 
 
 def _count(served: Served, outcomes: Sequence[Outcome], alias: str) -> None:

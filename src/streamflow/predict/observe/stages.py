@@ -1,6 +1,6 @@
 """Where the time of a traced request goes: its stages, some of which it shares with the requests of its batch.
 
-Nothing here depends on how traces are sent. Without tracing no request has a trace, and a stage costs one look-up.
+Nothing here depends on how traces are sent. Without tracing no request has a trace, and a batch costs one look-up.
 """
 
 from __future__ import annotations
@@ -108,9 +108,8 @@ def enter_request(trace: Trace | None) -> None:
     _REQUEST.set(trace)
 
 
-def of_request() -> Trace | None:
-    """Return the trace of the current task's request."""
-    return _REQUEST.get()
+of_request = _REQUEST.get
+"""Returns the trace of the current task's request; None without tracing."""
 
 
 def enter_batch(traces: Sequence[Trace]) -> None:
@@ -118,46 +117,24 @@ def enter_batch(traces: Sequence[Trace]) -> None:
     _BATCH.set(traces)
 
 
+of_batch = _BATCH.get
+"""Returns the traces of the requests that the current task answers; empty without tracing."""
+
+
 def exemplar(trace: Trace | None) -> str:
     """Return the id of a trace that is sent; empty if there is none."""
     return trace.trace_id if trace is not None and trace.sampled else ""
 
 
-class BatchTimer:
-    """Times the stages of a batch one after the other, for metrics and for the traces of its requests.
+def note(traces: Sequence[Trace], stage: Stage) -> dict[str, str] | None:
+    """Add a stage to the traces of a batch.
 
-    Args:
-        alias: Alias of the version that answers.
-        version: Number of that version.
-        entities: Number of entities in the batch.
+    Returns:
+        Labels of an exemplar for the stage's histogram: the first trace that is sent; None if there is none.
     """
-
-    __slots__ = ("_about", "_since", "_traces")
-
-    def __init__(self, alias: str, version: int, entities: int) -> None:
-        self._about = alias, version, entities
-        self._traces = _BATCH.get()
-        self._since = time.perf_counter()
-
-    def lap(self, name: str, error: str = "") -> float:
-        """End a stage and begin the next.
-
-        Args:
-            name: Name of the stage that ends.
-            error: Code of the problem that it ended with; empty if it succeeded.
-
-        Returns:
-            How long it took, in seconds.
-        """
-        began, self._since = self._since, time.perf_counter()
-        for trace in self._traces:
-            trace.stages.append(Stage(name, began, self._since, error, *self._about))
-        return self._since - began
-
-    @property
-    def exemplar(self) -> dict[str, str] | None:
-        """Labels of the exemplar of a histogram: the first trace of the batch that is sent."""
-        for trace in self._traces:
-            if trace.sampled:
-                return {"trace_id": trace.trace_id}
-        return None
+    sent = None
+    for trace in traces:
+        trace.stages.append(stage)
+        if sent is None and trace.sampled:
+            sent = {"trace_id": trace.trace_id}
+    return sent
