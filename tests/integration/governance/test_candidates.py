@@ -17,12 +17,11 @@ from streamflow.training import fit
 from streamflow.training.record import record
 
 ESTIMATORS = """
-from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 ESTIMATORS = {
-    "line": lambda seed: LogisticRegression(),
+    "stump": lambda seed: DecisionTreeClassifier(max_depth=1, random_state=seed),
     "tree": lambda seed: DecisionTreeClassifier(max_depth=2, random_state=seed),
     "neighbours": lambda seed: KNeighborsClassifier(),
 }
@@ -37,7 +36,7 @@ def trained(settings, mlflow_server, tmp_path):
     repo = definitions.load(folder)
     data, training = (
         small_training_set(),
-        settings.training.model_copy(update={"estimators": ("line", "tree", "neighbours")}),
+        settings.training.model_copy(update={"estimators": ("stump", "tree", "neighbours")}),
     )
     keys = data.frame[data.key].tolist()
     fitted = fit.fit(repo, data.features, data.x, data.y.to_numpy(), keys, training)
@@ -51,11 +50,11 @@ def trained(settings, mlflow_server, tmp_path):
 def test_each_candidate_has_a_run_with_its_figures_and_one_left_out_says_why(settings, trained):
     _, fitted, below = trained
     assert {name: run.info.status for name, run in below.items()} == {
-        "line": "FINISHED",
+        "stump": "FINISHED",
         "tree": "FINISHED",
         "neighbours": "FAILED",
     }
-    assert {name: below[name].data.metrics["cv_auc"] for name in ("line", "tree")} == fitted.cross_validated
+    assert {name: below[name].data.metrics["cv_auc"] for name in ("stump", "tree")} == fitted.cross_validated
     assert below["tree"].data.params["estimator.max_depth"] == "2"
     with sdk.client(settings.mlflow) as client:
         folds = client.get_metric_history(below["tree"].info.run_id, "auc_of_fold")
@@ -69,7 +68,7 @@ def test_each_candidate_has_a_run_with_its_figures_and_one_left_out_says_why(set
 def test_a_candidate_is_not_reproduced_and_the_answer_names_the_training(settings, trained):
     run, _, below = trained
     with pytest.raises(NotFound) as refused:
-        recorded_run.read(settings.mlflow, below["line"].info.run_id)
+        recorded_run.read(settings.mlflow, below["stump"].info.run_id)
     assert f"whose run is {run.run_id}" in refused.value.hint
 
 
