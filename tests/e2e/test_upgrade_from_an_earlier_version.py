@@ -135,14 +135,14 @@ def test_predict_answers_throughout_an_upgrade_and_a_failed_one_changes_nothing(
         with connect(old) as connection:
             names = databases(connection)
             # In the way of a table that one of the pending migrations creates.
-            connection.execute("CREATE TABLE streamflow.releases (somebody text)")
+            connection.execute("CREATE TABLE streamflow.trained_models (somebody text)")
         failed = new.run("upgrade", **folder)
         assert failed.returncode == 1, failed.stderr
         assert "at this step: migrate the copy. The real databases are unchanged." in failed.stderr
-        assert 'relation "releases" already exists' in failed.stderr
+        assert 'relation "trained_models" already exists' in failed.stderr
         with connect(old) as connection:
             assert (revision(connection), databases(connection)) == ("0006", names)
-            connection.execute("DROP TABLE streamflow.releases")
+            connection.execute("DROP TABLE streamflow.trained_models")
         done = new.json("upgrade", **folder)
         with connect(old) as connection:
             assert (revision(connection), databases(connection)) == (migrate.newest(), names)
