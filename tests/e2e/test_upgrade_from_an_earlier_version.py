@@ -20,7 +20,7 @@ from streamflow.schema import migrate
 
 pytestmark = [pytest.mark.stack, pytest.mark.load]
 # The last commit before the ledger held the files of releases. Its packages are among those that are pinned today.
-EARLIER = "22f4c9a9e6295774b16b503ffdba2927276ee21a"
+EARLIER = "22f4c9a"
 _MAIN = "import sys; sys.argv[0] = 'streamflow'; from streamflow.cli.main import main; main()"
 
 
@@ -86,7 +86,7 @@ def earlier(tmp_path_factory):
     """A stack of the earlier version with a drop and a version in production; its home and the drop's folder."""
     archived = subprocess.run(["git", "archive", EARLIER], cwd=ROOT, capture_output=True, check=False)
     if archived.returncode:
-        pytest.skip(f"this checkout lacks the commit {EARLIER[:7]}: git fetch --unshallow")
+        pytest.skip(f"this checkout lacks the commit {EARLIER}: git fetch --unshallow")
     folder = tmp_path_factory.mktemp("earlier")
     with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as tree:
         tree.extractall(folder / "tree", filter="data")
