@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from render import FACTS, JOBS, NAMESPACE, RELEASE, ROOT, configuration, render
+from render import CONFIGURATIONS, FACTS, JOBS, NAMESPACE, RELEASE, ROOT, configuration, render
 
 PORTS = {name: own.get("port", own.get("metricsPort")) for name, own in FACTS.items()}
 PORTS = {name: port for name, port in PORTS.items() if port}
@@ -20,6 +20,7 @@ MAY_CONNECT = {
     "conductor": {"prefect"},
     "exporter": {"postgresql"},
     "migrate": {"postgresql"},
+    "upgrade": {"postgresql", "mlflow", "predict"},
     "test": {"postgresql", "predict"},
     "demo": {"postgresql", "mlflow"},
     "ingest": {"postgresql"},
@@ -87,7 +88,7 @@ def policies(objects):
 
 
 def test_the_policies_allow_exactly_the_intended_connections():
-    found = policies(configuration("prefect"))
+    found = policies(render("upgrade.hook.enabled=true", **CONFIGURATIONS["prefect"]))
     allowed = {
         source: {
             target
@@ -214,6 +215,7 @@ def test_every_component_accepts_extra_ingress_and_egress_rules(component):
     objects = render(
         "demo.enabled=true",
         "prefect.enabled=true",
+        "upgrade.hook.enabled=true",
         "predict.networkPolicy.allowExternal=false",
         f"{knob}.extraEgress[0].ports[0].port=9000",
         f"{knob}.extraIngress[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=mesh",

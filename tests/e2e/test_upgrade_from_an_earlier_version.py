@@ -20,7 +20,7 @@ from streamflow.schema import migrate
 
 pytestmark = [pytest.mark.stack, pytest.mark.load]
 # The last commit before the ledger held the files of releases. Its packages are among those that are pinned today.
-EARLIER = "22f4c9a9e6295774b16b503ffdba2927276ee21a"
+EARLIER = "22f4c9a"
 _MAIN = "import sys; sys.argv[0] = 'streamflow'; from streamflow.cli.main import main; main()"
 
 
@@ -86,7 +86,7 @@ def earlier(tmp_path_factory):
     """A stack of the earlier version with a drop and a version in production; its home and the drop's folder."""
     archived = subprocess.run(["git", "archive", EARLIER], cwd=ROOT, capture_output=True, check=False)
     if archived.returncode:
-        pytest.skip(f"this checkout lacks the commit {EARLIER[:7]}: git fetch --unshallow")
+        pytest.skip(f"this checkout lacks the commit {EARLIER}: git fetch --unshallow")
     folder = tmp_path_factory.mktemp("earlier")
     with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as tree:
         tree.extractall(folder / "tree", filter="data")
@@ -135,14 +135,14 @@ def test_predict_answers_throughout_an_upgrade_and_a_failed_one_changes_nothing(
         with connect(old) as connection:
             names = databases(connection)
             # In the way of a table that one of the pending migrations creates.
-            connection.execute("CREATE TABLE streamflow.releases (somebody text)")
+            connection.execute("CREATE TABLE streamflow.trained_models (somebody text)")
         failed = new.run("upgrade", **folder)
         assert failed.returncode == 1, failed.stderr
         assert "at this step: migrate the copy. The real databases are unchanged." in failed.stderr
-        assert 'relation "releases" already exists' in failed.stderr
+        assert 'relation "trained_models" already exists' in failed.stderr
         with connect(old) as connection:
             assert (revision(connection), databases(connection)) == ("0006", names)
-            connection.execute("DROP TABLE streamflow.releases")
+            connection.execute("DROP TABLE streamflow.trained_models")
         done = new.json("upgrade", **folder)
         with connect(old) as connection:
             assert (revision(connection), databases(connection)) == (migrate.newest(), names)

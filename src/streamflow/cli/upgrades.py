@@ -72,7 +72,6 @@ def upgrade(
 
 def _real(settings: Settings, passwords: Path | None, *, leave_mlflow: bool) -> Real:
     from streamflow import servers
-    from streamflow.local import stack
     from streamflow.schema import migrate, prepare
     from streamflow.upgrade.steps import Real
 
@@ -90,6 +89,9 @@ def _real(settings: Settings, passwords: Path | None, *, leave_mlflow: bool) -> 
         servers.upgrade_mlflow(settings.model_copy(update={"database": database}))
 
     def stopped() -> AbstractContextManager[None]:
+        # The image of the platform has no local stack to stop.
+        from streamflow.local import stack
+
         return stack.without_mlflow(settings, partial(typer.echo, err=True))
 
     return Real(tables, mlflow, None if leave_mlflow else stopped)
