@@ -105,7 +105,9 @@ def test_the_spans_of_a_request_continue_the_callers_trace(traced, collector, us
 def test_the_trace_is_named_in_the_log_and_by_an_exemplar(traced, users):
     other = "0af7651916cd43dd8448eb211c80319c"
     assert ask(traced, "POST", "/predict", other, json={"user_id": users[1]}).status_code == 200
-    lines = [json.loads(line) for line in traced.log.read_text("utf-8").splitlines() if other in line]
+    # Written once the answer is sent.
+    written = traced.until(lambda: [x for x in traced.log.read_text("utf-8").splitlines() if other in x])
+    lines = [json.loads(line) for line in written]
     assert [(line["msg"], line["handler"], line["trace_id"]) for line in lines] == [
         ("request", "/predict", other)
     ]
