@@ -73,8 +73,8 @@ def record(
         Refused: The estimator cannot be served, or the model is too large for it.
         StreamFlowError: MLflow refuses a request.
     """
-    with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, sdk.client(mlflow) as client:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="streamflow-train-") as path, sdk.client(mlflow) as client:
+        folder = Path(path)
         made_by = lineage(repo.path, build)
         contract = package.write(
             folder / files.MODEL,
@@ -96,17 +96,11 @@ def record(
         )
         try:
             logged = _run_record(training, repo, data, fitted, contract, drops).parameters()
-            model_id = sdk.log_model(
-                client,
-                experiment,
-                run.info.run_id,
-                name=run_page.name(data, fitted.estimator),
-                params=logged,
-            )
             figures = _figures(fitted, contract)
-            sdk.log_figures(client, run.info.run_id, metrics=figures, params=logged, model_id=model_id)
-            candidates.record(client, experiment, run.info.run_id, training, fitted, shown, began)
+            name = run_page.name(data, fitted.estimator)
+            model_id = _log_model(client, experiment, run.info.run_id, name, logged, figures)
             _log_data_set(client, run.info.run_id, data, drops_digest(drops))
+            candidates.record(client, experiment, run.info.run_id, training, fitted, shown, began)
             client.log_artifacts(run.info.run_id, str(folder))
             client.finalize_logged_model(model_id, "READY")
             client.set_terminated(run.info.run_id, "FINISHED")
@@ -134,6 +128,20 @@ def _shown(
         "commit": made_by[version_tags.CODE_COMMIT],
         "description": run_page.description(data, fitted),
     }
+
+
+def _log_model(
+    client: Any,
+    experiment: str,
+    run_id: str,
+    name: str,
+    parameters: dict[str, str],
+    figures: dict[str, float],
+) -> str:
+    """Make the model that MLflow shows as the run's output, and log parameters and figures of both; return its id."""
+    model_id = sdk.log_model(client, experiment, run_id, name=name, params=parameters)
+    sdk.log_figures(client, run_id, metrics=figures, params=parameters, model_id=model_id)
+    return model_id
 
 
 def _log_data_set(client: Any, run_id: str, data: TrainingSet, digest_of_drops: str) -> None:
