@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup prefect demo test test-rows coverage mutants faults fuzz lint findings figures format reference licences lock bench bench-curve clean
+.PHONY: help setup prefect demo test test-rows test-upgrade coverage mutants faults fuzz api-cases feast-tests lint findings figures format reference licences lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: $(READY) ## The whole suite that needs no cluster (ARGS=… goes to pytest
 test-rows: $(READY) ## Ingest a file of five million rows: under 600 MiB, and time in proportion (a few minutes)
 	@TEST_ROWS=1 exec $(BIN)/python -m pytest -p no:cacheprovider -s tests/integration/test_ingest_of_many_rows.py $(ARGS)
 
+test-upgrade: $(READY) ## Upgrade a stack of an earlier version while it serves (a few minutes; needs the whole history)
+	@exec $(BIN)/python -m pytest -p no:cacheprovider tests/e2e/test_upgrade_from_an_earlier_version.py $(ARGS)
+
 coverage: $(READY) ## Branch coverage of unit, integration and end-to-end tests and of the processes they start (ARGS=… picks tests)
 	@rm -f .coverage .coverage.*
 	@exec $(BIN)/python -m pytest -p no:cacheprovider --cov --cov-report=term $(or $(ARGS),tests/unit tests/integration tests/e2e) $(if $(ARGS),--cov-fail-under=0)
@@ -45,8 +48,12 @@ faults: $(READY) ## The fault matrix on a cluster and a laptop, a verdict a faul
 	TEST_CLUSTER=required TEST_ROWS=1 $(BIN)/python -m pytest -p no:cacheprovider -m fault $(ARGS); \
 	code=$$?; [ ! -f build/verdicts.jsonl ] || $(BIN)/python scripts/faults build/verdicts.jsonl; exit $$code
 
-fuzz: $(READY) ## 500 generated requests to each operation of the predict service
-	@FUZZ_EXAMPLES=500 exec $(BIN)/python -m pytest tests/integration/predict/test_predict_protocols.py -k openapi
+api-cases: $(READY) ## 10,000 generated requests to predict, with every check of schemathesis (API_CASES=… for another number; half an hour)
+	@API_CASES=$(or $(API_CASES),10000) exec $(BIN)/python -m pytest -p no:cacheprovider -s --timeout 7200 \
+	tests/integration/predict/test_predict_protocols.py -k generated
+
+feast-tests: $(READY) ## Feast's own tests of online stores against ours (FEAST=DIR takes a clone of Feast; a few minutes)
+	@exec $(BIN)/python scripts/feast_conformance $(FEAST) $(ARGS)
 
 lint: $(READY) ## Style, types, import layers, bandit, secrets, workflows
 	$(BIN)/ruff check

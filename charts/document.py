@@ -32,6 +32,7 @@ JOBS = Path(__file__).parents[1] / "k8s-jobs"
 TAKES_POD_KEYS = (
     "postgresql",
     "migrate",
+    "upgrade.hook",
     "mlflow",
     "feast",
     "predict",

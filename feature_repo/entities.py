@@ -6,5 +6,6 @@ user = Entity(
     name="user",
     join_keys=["user_id"],
     value_type=ValueType.STRING,
+    tags={"domain": "customers"},
     description="A customer of the streaming service.",
 )

@@ -1,5 +1,7 @@
 """Candidate estimators, by name: functions that take a seed and return an unfitted scikit-learn classifier.
 
+Training chooses the best of those that STREAMFLOW_TRAINING__ESTIMATORS names.
+
 Their input is numeric: categories are one-hot encoded, and a nullable feature becomes its value and an
 indicator of null. No candidate sets `n_jobs`: training sets it for the fit, and to 1 for predictions, because
 several threads would sum a forest's trees in varying order and so change the last bits of a probability.

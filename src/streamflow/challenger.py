@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from streamflow import log, point_in_time
+from streamflow.errors import StreamFlowError
+from streamflow.mlflow_api import sdk
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.training_set import TrainingSet
 from streamflow.postgres import clock
@@ -127,12 +129,20 @@ def _register(
         releases.record_trained(
             connection, mlflow.registered_model, run.manifest_sha256, run.run_id, fitted.split.digest
         )
+    # Whatever else is known of a version is in its files: MLflow's pages show all tags of all versions in one table.
     tags = {
-        **run.lineage,
         version_tags.MANIFEST_SHA256: run.manifest_sha256,
-        version_tags.FINGERPRINT: data.fingerprint,
         version_tags.ESTIMATOR: fitted.estimator,
         version_tags.AS_OF: data.as_of.date().isoformat(),
         version_tags.AUC: f"{fitted.metrics['auc']:.6f}",
     }
-    return versions.register(mlflow, run_id=run.run_id, source=run.source, tags=tags)
+    version = versions.register(mlflow, run_id=run.run_id, source=run.source, tags=tags)
+    try:
+        with sdk.client(mlflow) as client:
+            sdk.name_version(client, run.model_id, mlflow.registered_model, version)
+    except StreamFlowError as error:
+        # The version is registered. A caller who took this for a failure would train again.
+        log.get(__name__).warning(
+            "MLflow's page of the model does not name its version", **log.describe(error)
+        )
+    return version

@@ -12,12 +12,14 @@ scikit-learn's ColumnTransformer in `training/fit.py`:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from streamflow.model_version.contract import Feature
+if TYPE_CHECKING:
+    # At run time it needs nothing of StreamFlow: each model version has a copy of it for MLflow's clients.
+    from streamflow.model_version.contract import Feature
 
 LARGEST = float(np.finfo(np.float32).max)
 """Largest absolute value that a model takes; a larger one would become infinite in float32."""

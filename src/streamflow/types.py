@@ -98,7 +98,15 @@ TYPES = (
 
 _BY_NAME = {item.name: item for item in TYPES}
 
-COLUMNS_ONLY = {"Bytes": "bytea", "UnixTimestamp": "timestamptz"}
+COLUMNS_ONLY = {
+    "Bytes": "bytea",
+    "UnixTimestamp": "timestamptz",
+    "Uuid": "uuid",
+    "TimeUuid": "uuid",
+    "Decimal": "numeric",
+    "Map": "jsonb",
+    "Json": "jsonb",
+}
 """Feast's types that the online store can store and no model takes, with their column types."""
 
 FEAST_COLUMNS = {name: column for item in TYPES for name, column in item.feast.items()} | COLUMNS_ONLY

@@ -8,8 +8,8 @@ import pytest
 from streamflow.model_version import files, run_record, tags
 
 SRC = Path(__file__).resolve().parents[2] / "src" / "streamflow"
-# "model" and "plots" are ordinary words; a backup's manifest has the same name as a version's.
-AMBIGUOUS = {files.MODEL, files.TRAINING_SET, files.PLOTS}
+# "model", "code" and "plots" are ordinary words; a backup's manifest has the same name as a version's.
+AMBIGUOUS = {files.MODEL, files.CODE, files.TRAINING_SET, files.PLOTS}
 NAMES = {
     value
     for module in (files, tags)
@@ -18,7 +18,8 @@ NAMES = {
 }
 # The other parameters are ordinary words, and names of settings.
 NAMES |= {run_record.SPLIT_DIGEST, run_record.LABEL_HORIZON, run_record.DROPS_DIGEST, run_record.DROP_IDS}
-ELSEWHERE = {"backup/dump.py": {files.MANIFEST}}
+# A copy of the loader stands alone in each version, so it spells what it reads.
+ELSEWHERE = {"backup/dump.py": {files.MANIFEST}, "onnx_model.py": {files.CONTRACT, files.ONNX}}
 MODULES = sorted(
     path for path in SRC.rglob("*.py") if path.name not in ("files.py", "tags.py", "run_record.py")
 )

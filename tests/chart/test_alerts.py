@@ -172,14 +172,3 @@ def test_an_alert_fires_only_when_it_should(name, tmp_path):
     )
     done = promtool("test", "rules", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_dashboard_is_json_and_shows_the_metrics_of_the_alerts_and_more():
-    board = json.loads((CHART / "dashboards" / "streamflow.json").read_text(encoding="utf-8"))
-    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
-    assert all(target["expr"] for panel in board["panels"] for target in panel["targets"])
-    config = next(
-        o for o in render("metrics.dashboard.enabled=true") if o["metadata"]["name"] == "streamflow-dashboard"
-    )
-    assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert json.loads(config["data"]["streamflow.json"]) == board

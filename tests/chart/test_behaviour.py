@@ -160,7 +160,7 @@ POD_KEYS = {
 }
 PODS = {
     "postgresql": "StatefulSet", "mlflow": "Deployment", "feast": "Deployment", "predict": "Deployment",
-    "registrar": "Deployment", "exporter": "Deployment", "migrate": "Job", "demo": "Job", "test": "Pod",
+    "registrar": "Deployment", "exporter": "Deployment", "migrate": "Job", "demo": "Job", "test": "Pod", "upgrade": "Job",
     "prefect": "Deployment", "conductor": "Deployment", "train": "CronJob",
 }  # fmt: skip
 
@@ -171,13 +171,14 @@ def test_every_key_of_pods_has_an_effect_on_every_component(component):
     knob = FACTS[component].get("values", component) if component in FACTS else f"jobs.{component}"
     for key in reversed(knob.split(".")):
         values = {key: values}
-    objects = render("demo.enabled=true", "prefect.enabled=true", given=json.dumps(values))
+    installed = ("demo.enabled=true", "prefect.enabled=true", "upgrade.hook.enabled=true")
+    objects = render(*installed, given=json.dumps(values))
     ours = {"app.kubernetes.io/component": component}.items()
     [item] = [o for o in objects if o["kind"] == PODS[component] and ours <= o["metadata"]["labels"].items()]
     [template] = pod_specs([item]).values()
-    [policy] = [
+    policy = next(
         o for o in objects if o["kind"] == "NetworkPolicy" and ours <= o["metadata"]["labels"].items()
-    ]
+    )
     meta, spec = template["metadata"], template["spec"]
     main = next(c for c in spec["containers"] if c["name"] != "x-beside")
     found = {

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
+import signal
+import subprocess
+import time
 
 import yaml
 from render import CHART, ROOT, parsed, pick, pod_specs, render, render_text
@@ -38,6 +44,37 @@ def manifest(name, kind):
 
 def test_every_example_is_tested():
     assert {path.name for path in (CHART / "examples").iterdir()} == set(EXAMPLES)
+
+
+def test_the_pod_for_drops_ends_at_once_when_it_is_deleted():
+    """Process 1 of a pod hears of SIGTERM only if it handles it; otherwise a delete takes 30 seconds."""
+    [pod] = manifests("drops-pod.yaml")
+    [container] = pod["spec"]["containers"]
+    with subprocess.Popen(container["command"], start_new_session=True) as process:
+        time.sleep(0.5)
+        process.terminate()
+        try:
+            assert process.wait(5) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_the_pod_for_drops_has_the_image_of_the_jobs_in_the_commands_of_the_page():
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    block = page.split("\n## Bring drops\n")[1].split("```bash\n")[1].split("```")[0]
+    [jsonpath] = re.findall(r"jsonpath='\{(.*?)\}'", block)
+    image = pick(render("global.imageRegistry=registry.example.com"), "CronJob", "streamflow-ingest")
+    for key in re.findall(r"\w+", jsonpath):
+        image = image[int(key) if key.isdigit() else key]
+    assert image.startswith("registry.example.com/streamflow/platform:")
+    line = next(line for line in block.splitlines() if line.startswith("sed "))
+    filled = subprocess.run(
+        ["bash", "-c", line.split(" | ")[0]], cwd=ROOT, env={**os.environ, "image": image},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    [container] = yaml.safe_load(filled)["spec"]["containers"]
+    assert container["image"] == image
 
 
 def test_cloudnative_pgs_server_is_checked_against_the_operators_authority():

@@ -39,7 +39,7 @@ def test_every_pod_that_talks_to_mlflow_logs_in_with_the_role_that_it_needs():
     wanted["demo"] = wanted["train"]
     talking = {name for name, facts in (FACTS | JOBS).items() if "mlflow" in facts["talksTo"]}
     assert {name for name, role in wanted.items() if role} == talking
-    assert logins(render("demo.enabled=true")) == {
+    assert logins(render("demo.enabled=true", "upgrade.hook.enabled=true")) == {
         name: (accounts.account_of(role), f"{role}-password") for name, role in wanted.items() if role
     }
 

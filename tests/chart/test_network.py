@@ -4,7 +4,7 @@ import re
 
 import pytest
 import yaml
-from render import FACTS, JOBS, NAMESPACE, RELEASE, ROOT, configuration, render
+from render import CONFIGURATIONS, FACTS, JOBS, NAMESPACE, RELEASE, ROOT, configuration, render
 
 PORTS = {name: own.get("port", own.get("metricsPort")) for name, own in FACTS.items()}
 PORTS = {name: port for name, port in PORTS.items() if port}
@@ -20,6 +20,7 @@ MAY_CONNECT = {
     "conductor": {"prefect"},
     "exporter": {"postgresql"},
     "migrate": {"postgresql"},
+    "upgrade": {"postgresql", "mlflow", "predict"},
     "test": {"postgresql", "predict"},
     "demo": {"postgresql", "mlflow"},
     "ingest": {"postgresql"},
@@ -87,7 +88,7 @@ def policies(objects):
 
 
 def test_the_policies_allow_exactly_the_intended_connections():
-    found = policies(configuration("prefect"))
+    found = policies(render("upgrade.hook.enabled=true", **CONFIGURATIONS["prefect"]))
     allowed = {
         source: {
             target
@@ -108,6 +109,23 @@ def test_every_pod_is_under_the_default_deny():
     ]
     assert len(deny) == 1
     assert deny[0]["policyTypes"] == ["Ingress", "Egress"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [("http://otel.tracing:4318/v1/traces", 4318), ("https://otel.example.com/v1/traces", 443), ("", None)],
+)
+def test_only_predict_reaches_the_collector_of_traces_if_there_is_one(endpoint, port):
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tracing"}}}
+    name = "networkPolicy.collectorPeers[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=tracing"
+    objects = render(f"settings.tracing.endpoint={endpoint}", name)
+    found = {
+        item["podSelector"]["matchLabels"].get("app.kubernetes.io/component"): rule["ports"]
+        for item in policies(objects)
+        for rule in item.get("egress", [])
+        if peer in rule.get("to", [])
+    }
+    assert found == ({"predict": [{"port": port}]} if port else {})
 
 
 @pytest.mark.parametrize(
@@ -197,6 +215,7 @@ def test_every_component_accepts_extra_ingress_and_egress_rules(component):
     objects = render(
         "demo.enabled=true",
         "prefect.enabled=true",
+        "upgrade.hook.enabled=true",
         "predict.networkPolicy.allowExternal=false",
         f"{knob}.extraEgress[0].ports[0].port=9000",
         f"{knob}.extraIngress[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=mesh",

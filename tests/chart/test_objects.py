@@ -54,10 +54,14 @@ CONDUCTOR = {
     *("Deployment conductor", "Service conductor", "ServiceAccount conductor", "NetworkPolicy conductor"),
     *("Role conductor", "RoleBinding conductor"),
 }
+UPGRADE = {
+    *("Job upgrade", "ServiceAccount upgrade", "ConfigMap upgrade-settings"),
+    *("NetworkPolicy upgrade", "NetworkPolicy upgrade-targets"),
+}
 POLICY = {"ValidatingAdmissionPolicy conductor.churn", "ValidatingAdmissionPolicyBinding conductor.churn"}
 PREFECT = {f"{kind} prefect" for kind in ("Deployment", "Service", "ServiceAccount", "NetworkPolicy")}
 EVERY_KNOB = (
-    (DEFAULT | DEMO | CONDUCTOR | POLICY | PREFECT)
+    (DEFAULT | DEMO | CONDUCTOR | POLICY | PREFECT | UPGRADE)
     - {f"{kind} parity" for kind in ("CronJob", "ServiceAccount", "NetworkPolicy")}
     - {"PersistentVolumeClaim mlflow", "PersistentVolumeClaim drops", "ServiceAccount predict"}
     | every("ServiceMonitor", ("mlflow", "feast", "predict", "registrar", "conductor", "exporter"))

@@ -53,6 +53,17 @@ MISTAKES = {
         ["postgresql.enabled=false", "externalDatabase.host=db"],
         ["externalDatabase.existingSecret", "database.createRoles=false"],
     ),
+    "a hook that may create no database": (
+        [
+            *("postgresql.enabled=false", "externalDatabase.host=db", "database.createRoles=false"),
+            "upgrade.hook.enabled=true",
+        ],
+        ["upgrade.hook.enabled=false", "database.createRoles", "streamflow upgrade"],
+    ),
+    "a hook whose backup is lost with its pod": (
+        ["upgrade.hook.enabled=true", "backups.persistence.enabled=false"],
+        ["upgrade.hook.enabled", "backups.persistence.enabled=true", "backups.url"],
+    ),
     "the bundled server without roles": (
         ["database.createRoles=false"],
         ["database.createRoles", "postgresql.enabled"],

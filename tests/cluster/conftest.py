@@ -13,13 +13,15 @@ CLUSTER=NAME             name of the cluster
 import csv
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
-from kubernetes_cli import IMPOSSIBLE, ROOT, STREAMFLOW, TEST_LABEL, Release, answers, block, run, wait_for
+from kubernetes_cli import IMPOSSIBLE, TEST_LABEL, Release, answers, block, run, wait_for
 from open_loop_pod import replicas
+from page_shell import ROOT, STREAMFLOW
 
 WANTED = os.environ.get("TEST_CLUSTER", "")
 KEEP = os.environ.get("KEEP", "0") not in ("", "0")
@@ -81,6 +83,11 @@ def cluster(tmp_path_factory, figures):
         figures(f"cluster, images and loading took {time.monotonic() - began:.0f} s.")
         for name, value in environment():
             patch.setenv(name, value)
+        if helm4 := shutil.which("helm4"):
+            # The tests and the pages' commands run Helm 4 as `helm`, where it is there under that name.
+            (log.parent / "helm").symlink_to(helm4)
+            patch.setenv("PATH", f"{log.parent}:{os.environ['PATH']}")
+        figures(f"helm {run('helm', 'version', '--short').strip()}")
         for namespace in NAMESPACES:
             Release(namespace).delete_namespace()
         if os.environ["CLUSTER_HAS_TOOL"] == "yes":
@@ -154,10 +161,17 @@ def demo(cluster, current, figures):
 
 
 @pytest.fixture(scope="module")
-def way(cluster, current):
-    """The chart without drops and with all schedules suspended."""
+def way_starts(cluster, current):
+    """The installation of `way` while its pods start, for what can be prepared meanwhile."""
     release = stand(current, Release("streamflow-way"))
     release.chart("install", "demo.enabled=false", "jobDefaults.suspend=true", wait=False)
+    return release
+
+
+@pytest.fixture(scope="module")
+def way(way_starts):
+    """The chart without drops and with all schedules suspended."""
+    release = way_starts
     for name in ("mlflow", "feast", "registrar", "exporter"):
         release.kubectl(
             "rollout", "status", f"deployment/{release.name}-{name}", "--timeout=600s", timeout=660

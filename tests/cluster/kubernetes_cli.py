@@ -5,24 +5,21 @@ import contextlib
 import json
 import re
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import yaml
+from page_shell import ROOT, page_block, shell
 
 from streamflow.monitoring.smoke import entity_queries
 
-ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "streamflow"
 FACTS = yaml.safe_load((CHART / "components.yaml").read_text(encoding="utf-8"))["components"]
 JOBS = {
     path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (CHART / "jobs").glob("*.yaml")
 }
-STREAMFLOW = Path(sys.executable).with_name("streamflow")
 IMPOSSIBLE = "Cannot create a cluster on this machine"
 TEST_LABEL = "streamflow.io/test=yes"
 
@@ -216,11 +213,13 @@ class Release:
         )
 
     def drop(self, folder, as_of):
-        """Copy a folder to the volume for drops, as docs/kubernetes.md describes."""
-        self.kubectl("apply", "--filename", CHART / "examples" / "drops-pod.yaml")
-        self.kubectl("wait", "--for=condition=Ready", "pod/drops", "--timeout=180s")
-        self.kubectl("cp", folder, f"drops:/drops/{as_of}", timeout=300)
-        self.kubectl("delete", "pod", "drops", "--grace-period=1")
+        """Copy a folder to the volume for drops with the page's commands."""
+        given = {
+            "-n streamflow ": f"-n {self.namespace} ",
+            "./2024-01-31 ": f"{folder} ",
+            "drops:/drops/2024-01-31": f"drops:/drops/{as_of}",
+        }
+        shell(page_block("Bring drops", 0), given, timeout=500)
 
     def pods(self):
         """Pods of servers, that is, not of Jobs, that are not being deleted."""

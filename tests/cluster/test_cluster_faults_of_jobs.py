@@ -5,8 +5,9 @@ import subprocess
 import time
 
 import pytest
-from kubernetes_cli import STREAMFLOW, wait_for
+from kubernetes_cli import wait_for
 from open_loop_pod import load, told
+from page_shell import STREAMFLOW
 
 
 @pytest.mark.load

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from kubernetes_cli import answers, is_ready, run, wait_for
 from open_loop_pod import predict_pods
+from page_shell import ROOT, commands, page_block, shell
 from script_pod import script_pod
 
 pytestmark = pytest.mark.load
@@ -134,21 +135,28 @@ def test_predictions_go_on_through_ingest_materialization_and_training(
 def test_an_upgrade_and_the_way_back_keep_secrets_and_rows_and_fail_no_request(
     demo, clients, entities, figures
 ):
+    """The page's commands, with the same images as a newer version's."""
     before = kept(demo)
+    upgrade, back, _ = commands(page_block("Upgrade, roll back, uninstall", 0))
+    for name in ("predict", "platform"):
+        run("docker", "tag", f"streamflow/{name}:0.1.0", f"streamflow/{name}:0.2.0")
+    run(ROOT / "images" / "cluster.sh", "load", "streamflow/predict:0.2.0", "streamflow/platform:0.2.0")
+    predict = f"deployment/{demo.name}-predict"
     with load(clients, demo, entities) as counts:
-        for queue in ("512", "1024"):
-            changed = ["--reuse-values", "--set", f"settings.predict.maxQueue={queue}"]
-            demo.helm("upgrade", "charts/streamflow", *changed, "--wait", "--timeout", "10m")
-            assert setting(demo, "STREAMFLOW_PREDICT__MAX_QUEUE") == queue
+        for command, tag in ((upgrade, "0.2.0"), (back, "0.1.0")):
+            shell(command, timeout=600)
+            demo.kubectl("rollout", "status", predict, "--timeout=300s", timeout=330)
+            [container] = demo.get(predict)["spec"]["template"]["spec"]["containers"]
+            assert container["image"] == f"streamflow/predict:{tag}"
             wait_for(lambda: all_ready(demo), "every pod ready", timeout=180)
-            none_failed(counts, figures, f"upgrade to maxQueue={queue}")
+            none_failed(counts, figures, f"predict at {tag}")
     assert kept(demo) == before
 
 
 @pytest.mark.fault("F28")
 def test_uninstall_and_reinstall_find_the_data(demo, figures):
     before, answer = kept(demo), answers(demo)
-    demo.helm("uninstall", "--wait", "--timeout", "5m")
+    shell(commands(page_block("Upgrade, roll back, uninstall", 0))[2])
     wait_for(lambda: not demo.pods(), "every pod is gone", timeout=180)
     began = time.monotonic()
     demo.helm("install", "charts/streamflow", "--wait", "--timeout", "15m")
@@ -165,10 +173,6 @@ def kept(release):
         " ON n.oid = relnamespace WHERE nspname = 'source' AND relkind IN ('r', 'p') ORDER BY 1")]  # fmt: skip
     rows = {table: release.sql(f"SELECT count(*) FROM {table}")[0][0] for table in tables}
     return release.get("secret", f"{release.name}-database")["data"], rows
-
-
-def setting(release, name):
-    return release.get("configmap", f"{release.name}-settings")["data"][name]
 
 
 def all_ready(release):

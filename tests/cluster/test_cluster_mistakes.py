@@ -27,7 +27,12 @@ def test_a_mistake_is_refused_and_nothing_is_installed(cluster, mistake, knob):
     done = run("helm", "install", *arguments, check=False)
     assert done.returncode != 0
     assert knob in done.stderr
-    assert run("helm", "list", "--all", "--namespace", "default", "--short").split() == []
+    assert (
+        run(
+            "helm", "list", "--deployed", "--failed", "--pending", "--namespace", "default", "--short"
+        ).split()
+        == []
+    )
 
 
 @pytest.mark.parametrize(

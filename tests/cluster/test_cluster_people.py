@@ -1,17 +1,11 @@
 """People move versions in MLflow under their own name, and predict needs no MLflow to start."""
 
-import contextlib
 import json
-import os
-import re
-import signal
-import socket
-import subprocess
-import tempfile
 import time
 
 import pytest
-from kubernetes_cli import ROOT, STREAMFLOW, answers, ask, block, is_ready, wait_for
+from kubernetes_cli import answers, ask, is_ready, wait_for
+from page_shell import page_block, shell
 
 from streamflow.registry import heads
 
@@ -27,49 +21,9 @@ def ledger(release):
     return json.loads(registrar(release, "models", "history", "--json"))["moves"]
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-def page(heading, file="docs/kubernetes.md", then=()):
-    """Run the commands below a heading of a page, with free ports instead of its own; return what they say."""
-    ports = {5000: free_port(), 5432: free_port()}
-    script = "\n".join(["set -euo pipefail", *block(file, heading), *then])
-    script = script.replace("15432", str(free_port()))
-    for given, free in ports.items():
-        script = re.sub(rf"\b{given}:{given}\b", f"{free}:{given}", script)
-        script = script.replace(f"localhost:{given}", f"localhost:{free}")
-    variables = {
-        **os.environ,
-        "PATH": f"{STREAMFLOW.parent}:{os.environ['PATH']}",
-        "STREAMFLOW_MLFLOW__TRACKING_URI": f"http://localhost:{ports[5000]}",
-        "STREAMFLOW_DATABASE__PORT": str(ports[5432]),
-    }
-    # A file and not a pipe, which what runs in the background would keep open.
-    with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen(
-            ["bash", "-c", script],
-            cwd=ROOT,
-            env=variables,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(300)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-        out.seek(0)
-        said = out.read()
-    assert code == 0, said
-    return said
-
-
 def test_people_move_versions_under_their_own_name_in_mlflow_and_by_command(demo):
     before = len(ledger(demo))
-    assert "error_code" not in page("People in MLflow")
+    assert "error_code" not in shell(page_block("People in MLflow", 0))
     wait_for(lambda: len(ledger(demo)) > before, "the registrar answers", timeout=60)
     row = ledger(demo)[-1]
     assert (row["action"], row["moved_by"], row["why"]) == ("demote", "ada", "the campaign is over")
@@ -77,7 +31,7 @@ def test_people_move_versions_under_their_own_name_in_mlflow_and_by_command(demo
         wait_for(
             lambda: ask(f"{url}/predict", {"user_id": "nobody"})[0] == 503, "nothing is served", timeout=60
         )
-    page("Promote by command")
+    shell(page_block("Promote by command", 0))
     staged, promoted = ledger(demo)[-2:]
     assert (staged["alias"], promoted["alias"], promoted["to_version"]) == ("staging", "production", 1)
     assert [row["login"] for row in (staged, promoted)] == ["ada", "ada"]
@@ -87,13 +41,10 @@ def test_people_move_versions_under_their_own_name_in_mlflow_and_by_command(demo
 
 
 def test_a_person_who_may_only_read_has_data_frames_through_a_port_forward(demo):
-    said = page(
-        "Where the data comes from",
-        "docs/notebook.md",
-        then=[
-            "until python -c 'import streamflow; streamflow.history()'; do sleep 1; done",
-            "python -c 'import streamflow; print(len(streamflow.training_set()))'",
-        ],
+    block = page_block("Where the data comes from", 0, "docs/notebook.md")
+    said = shell(
+        f"{block}until python -c 'import streamflow; streamflow.history()'; do sleep 1; done\n"
+        "python -c 'import streamflow; print(len(streamflow.training_set()))'"
     )
     assert int(said.split()[-1]) > 0
 

@@ -4,14 +4,14 @@ import base64
 import copy
 import json
 import re
-import shlex
 import time
 
 import nodes
 import pytest
 from altered_jobs import CHANGES
-from kubernetes_cli import CHART, FACTS, JOBS, STREAMFLOW, Release, ask, block, run, wait_for
+from kubernetes_cli import CHART, FACTS, JOBS, Release, ask, run, wait_for
 from open_loop_pod import node_of_postgresql
+from page_shell import STREAMFLOW, commands, page_block, shell
 from prefect_server import Server, jobs_of_prefect, listen, start_another
 from test_cluster_network import PROBE
 
@@ -21,8 +21,8 @@ PORT = FACTS["prefect"]["port"]
 
 @pytest.fixture(scope="module")
 def conducted(demo):
-    """The README's installation, whose month Prefect conducts."""
-    upgrade(demo, {"prefect.enabled": True})
+    """The README's installation, whose month Prefect conducts since the first of the page's commands."""
+    shell(commands(page_block("Prefect", 0))[0], timeout=660)
     yield demo
     upgrade(demo, {"prefect.enabled": False})
 
@@ -239,8 +239,8 @@ def made_since(release, before):
 
 def test_a_month_by_hand_as_documented_runs_as_jobs_in_their_order(conducted, server):
     before = jobs_of_prefect(conducted)
-    [command] = [line for line in block("docs/kubernetes.md", "Prefect") if "flows run" in line]
-    run(*shlex.split(command))
+    said = shell("\n".join(commands(page_block("Prefect", 0))[1:]), timeout=600)
+    assert ":".join(server.login) in said
     jobs = made_since(conducted, before)
     assert [name(job) for job in jobs] == list(MONTH)
     assert all(job["status"]["succeeded"] == 1 for job in jobs)
@@ -315,7 +315,8 @@ def hook(conducted):
     rules = "prefect.server.networkPolicy.extraEgress"
     upgrade(conducted, {"prefect.webhook.existingSecret": "hook", rules: [rule]})
     yield lambda: [json.loads(line) for line in conducted.kubectl("logs", "hook").splitlines()]
-    upgrade(conducted, {"prefect.webhook.existingSecret": "", rules: []})
+    # The next test's upgrade waits.
+    upgrade(conducted, {"prefect.webhook.existingSecret": "", rules: []}, wait=False)
     conducted.kubectl("delete", "pod/hook", "secret/hook", "--grace-period=1")
 
 
@@ -351,20 +352,20 @@ def test_one_value_puts_the_cron_jobs_to_work_while_prefect_is_down(conducted, s
     own, every_minute = JOBS["monitor"]["schedule"], "* * * * *"
     # A class that there is not: Kubernetes creates no pod of the server.
     down = {"prefect.server.priorityClassName": "absent"}
-    scheduled = {"prefect.cronJobs": "scheduled", "jobs.monitor.schedule": every_minute}
-    upgrade(conducted, {**scheduled, **down}, wait=False)
+    upgrade(conducted, {"jobs.monitor.schedule": every_minute, **down}, wait=False)
     try:
         wait_for(lambda: not server.month(), "Prefect's server is down", timeout=60)
+        shell(page_block("Prefect", 1))
         suspended = {name(job): job["spec"]["suspend"] for job in conducted.get("cronjobs")}
         assert not any(suspended[job] for job in MONTH)
-        wait_for(by_the_clock, "the CronJob starts its job", timeout=180)
         log = run(STREAMFLOW, "jobs", "run", "ingest", "-n", conducted.namespace)
         assert '"outcome": "done"' in log
+        wait_for(by_the_clock, "the CronJob starts its job", timeout=180)
     finally:
         up = {"prefect.server.priorityClassName": ""}
-        upgrade(conducted, {"prefect.cronJobs": "suspended", "jobs.monitor.schedule": own, **up})
-    [schedule] = wait_for(server.month, "the conductor's flow")["schedules"]
-    assert schedule["active"]
+        upgrade(conducted, {"prefect.cronJobs": "suspended", "jobs.monitor.schedule": own, **up}, wait=False)
+    active = lambda: [item["active"] for item in server.month().get("schedules", [])] == [True]  # noqa: E731
+    wait_for(active, "the schedule of the conductor's flow")
 
 
 # Last: the login of the chart's server is another one afterwards.
@@ -385,5 +386,6 @@ def test_a_prefect_that_somebody_else_runs_takes_the_place_of_the_charts_server(
         assert theirs.end(theirs.start()) == "COMPLETED"
         assert [name(job) for job in made_since(conducted, before)] == list(MONTH)
     finally:
-        upgrade(conducted, {"prefect.apiUrl": "", "prefect.auth.existingSecret": ""})
+        # Prefect is removed after this test.
+        upgrade(conducted, {"prefect.apiUrl": "", "prefect.auth.existingSecret": ""}, wait=False)
         conducted.kubectl("delete", "pod/theirs", "service/theirs", "secret/theirs", "--grace-period=1")

@@ -4,10 +4,10 @@ import contextlib
 import json
 import re
 import shlex
-import socket
 import subprocess
 
 from kubernetes_cli import block, run
+from page_shell import free_port
 
 COMMANDS = block("README.md", "On Kubernetes")
 
@@ -40,9 +40,3 @@ def test_every_command_that_follows_the_install_works_as_it_stands(demo, figures
     assert 0 <= json.loads(predicted)["probability"] <= 1
     assert mlflow == "OK"
     assert {status for item in json.loads(feast)["results"] for status in item["statuses"]} == {"PRESENT"}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

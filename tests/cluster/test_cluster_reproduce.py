@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from kubernetes_cli import STREAMFLOW
+from page_shell import STREAMFLOW
 
 
 def test_the_demos_run_is_reproduced_in_its_image(demo, tmp_path):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from kubernetes_cli import CHART, ask, wait_for
+from page_shell import commands, page_block, shell
 
 from streamflow.backup import dump as dumps
 
@@ -51,15 +52,16 @@ def rows(release):
 
 
 @contextlib.contextmanager
-def reading_pod(release):
+def reading_pod(release, claim="streamflow-backups"):
     """A pod with the volume of backups, as docs/kubernetes.md describes; yield its name."""
     pod = (CHART / "examples" / "drops-pod.yaml").read_text(encoding="utf-8").replace("drops", "backups")
+    pod = pod.replace("claimName: streamflow-backups", f"claimName: {claim}")
     release.kubectl("apply", "--filename", "-", stdin=pod)
     release.kubectl("wait", "--for=condition=Ready", "pod/backups", "--timeout=180s")
     try:
         yield "backups"
     finally:
-        release.kubectl("delete", "pod", "backups", "--grace-period=1")
+        release.kubectl("delete", "pod", "backups")
 
 
 @pytest.mark.load
@@ -84,19 +86,37 @@ def test_after_a_total_loss_a_backup_comes_back_within_five_minutes_and_a_flippe
     figures(f"deleting the namespace and installing again took {time.monotonic() - began:.0f} s.")
     assert release.sql("SELECT count(*) FROM streamflow.drops") == [["0"]]
     copied = f"/backups/{kept.rpartition('/')[2]}"
-    with reading_pod(release) as pod:
+    with reading_pod(release, "my-backups") as pod:
         release.kubectl("cp", tmp_path / "backup", f"{pod}:{copied}", timeout=300)
         for name in sorted(path.name for path in (tmp_path / "backup").iterdir()):
             refused_with_a_flipped_byte(release, pod, copied, name)
 
     began = time.monotonic()
-    facts = release.job("restore", timeout=MOST_SECONDS)
+    facts = restored_as_documented(release)
     assert predictions(release, users) == answered
     seconds = time.monotonic() - began
     figures(f"the restore, until predict answered, took {seconds:.0f} s.")
     assert seconds < MOST_SECONDS
     assert rows(release) == before
     restored_row(release, facts, kept)
+
+    # Once more, over what is there now.
+    block = page_block("Back up, restore", 1)
+    shell(block, {"-n streamflow ": f"-n {release.namespace} ", "/backups/2024-03-01T000000.000000Z": copied})
+    ended = wait_for(lambda: condition(release, "restore-now"), "job restore-now", MOST_SECONDS)
+    assert ended == "Complete", release.kubectl("logs", "job/restore-now", "--all-containers")
+    assert rows(release) == before
+
+
+def restored_as_documented(release):
+    """Run the page's command that restores the newest backup; return the facts that the job recorded."""
+    restore = commands(page_block("Back up, restore", 0))[1]
+    log = shell(restore, {"-n streamflow": f"-n {release.namespace}"}, timeout=MOST_SECONDS)
+    [[outcome, facts]] = release.sql(
+        "SELECT outcome, facts FROM streamflow.job_runs WHERE job = 'restore' ORDER BY run_id DESC LIMIT 1"
+    )
+    assert outcome == "done", log
+    return json.loads(facts)
 
 
 def restored_row(release, facts, kept):
@@ -114,7 +134,16 @@ def restored_row(release, facts, kept):
 def lost_and_installed_again(release):
     release.delete_namespace()
     release.create_namespace()
-    release.chart("install", "demo.enabled=false", "jobDefaults.suspend=true", wait=False)
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "my-backups"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    release.kubectl("apply", "--filename=-", stdin=json.dumps(claim))
+    install = commands(page_block("Back up, restore", 0))[0]
+    small = f"--values {CHART}/ci/small.yaml --set demo.enabled=false --set jobDefaults.suspend=true"
+    shell(f"{install} {small}", {"--namespace streamflow ": f"--namespace {release.namespace} "})
     for name in ("mlflow", "feast", "registrar", "exporter"):
         release.kubectl(
             "rollout", "status", f"deployment/{release.name}-{name}", "--timeout=600s", timeout=660

@@ -1,27 +1,15 @@
 """The job `erase`, started as the page says, removes a person; later tests meet the installation without them."""
 
 import json
-import os
-import subprocess
 
-from kubernetes_cli import ROOT, STREAMFLOW, any_entity, ask, block
+from kubernetes_cli import any_entity, ask
+from page_shell import page_block, shell
 
 
 def test_the_pages_commands_erase_a_person_and_no_log_names_them(demo):
     person = any_entity(demo)
-    script = "\n".join(["set -euo pipefail", *block("docs/erasure.md", "On Kubernetes")])
-    assert "7590-VHVEG" in script
-    done = subprocess.run(
-        ["bash", "-c", script.replace("7590-VHVEG", person)],
-        cwd=ROOT,
-        env={**os.environ, "PATH": f"{STREAMFLOW.parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert person not in done.stdout + done.stderr
+    said = shell(page_block("On Kubernetes", 0, "docs/erasure.md"), {"7590-VHVEG": person}, timeout=600)
+    assert person not in said
     [[outcome, facts]] = demo.sql(
         "SELECT outcome, facts FROM streamflow.job_runs WHERE job = 'erase' ORDER BY run_id DESC LIMIT 1"
     )

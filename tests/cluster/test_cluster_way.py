@@ -24,8 +24,8 @@ FIGURES = ("auc", "accuracy", "f1", "average_precision", "log_loss", "calibratio
 
 
 @pytest.fixture(scope="module")
-def laptop(cluster, module_settings, mlflow_server, realdata):
-    """Run the same recipes in this process; by month, the trained version and its scores."""
+def laptop(way_starts, module_settings, mlflow_server, realdata):
+    """Run the same recipes in this process while the pods start; by month, the trained version and its scores."""
     address = {"tracking_uri": mlflow_server, "experiment": "way", "registered_model": "way"}
     here = module_settings.model_copy(update={"mlflow": module_settings.mlflow.model_copy(update=address)})
     apply(here)
@@ -45,7 +45,7 @@ def laptop(cluster, module_settings, mlflow_server, realdata):
             ).all()
         done[as_of] = {
             "trained": (trained.version, trained.promoted),
-            "fingerprint": version.tags["streamflow.fingerprint"],
+            "fingerprint": run.data.tags["streamflow.fingerprint"],
             "figures": {name: run.data.metrics[name] for name in FIGURES},
             "scores": {row.entity: row.probability for row in rows},
         }
@@ -53,7 +53,7 @@ def laptop(cluster, module_settings, mlflow_server, realdata):
 
 
 @pytest.fixture(scope="module")
-def months(way, realdata, laptop, figures):
+def months(laptop, way, realdata, figures):
     """By month, the version that the cluster trained and serves, and its predictions."""
     done = {}
     for as_of, folder in MONTHS.items():
@@ -76,7 +76,7 @@ def month_on_the_cluster(way, users):
     with way.forwarded(f"{way.name}-mlflow", 5000) as url:
         login = way.login("viewer")
         version = version_of(url, trained["version"], login)
-        metrics = metrics_of(url, version["run_id"], login)
+        metrics, tags = figures_and_tags(url, version["run_id"], login)
     scoring = way.job("score")["scoring_id"]
     rows = way.sql(f"SELECT entity, probability FROM streamflow.scores WHERE scoring_id = {scoring}")
     return {
@@ -84,7 +84,7 @@ def month_on_the_cluster(way, users):
         "trained": (trained["version"], trained["promoted"]),
         "why": trained["why"],
         "served": served,
-        "fingerprint": {tag["key"]: tag["value"] for tag in version["tags"]}["streamflow.fingerprint"],
+        "fingerprint": tags["streamflow.fingerprint"],
         "figures": {name: metrics[name] for name in FIGURES},
         "scores": {user: float(probability) for user, probability in rows},
         "online": online,
@@ -113,10 +113,11 @@ def version_of(url, version, login):
     return found["model_version"]
 
 
-def metrics_of(url, run, login):
+def figures_and_tags(url, run, login):
     status, found = ask(f"{url}/api/2.0/mlflow/runs/get?run_id={run}", login=login)
     assert status == 200, found
-    return {item["key"]: item["value"] for item in found["run"]["data"]["metrics"]}
+    data = found["run"]["data"]
+    return tuple({item["key"]: item["value"] for item in data[kind]} for kind in ("metrics", "tags"))
 
 
 @pytest.mark.parametrize("as_of", MONTHS)

@@ -54,8 +54,8 @@ def assert_nothing_runs(program: Program) -> None:
 def test_a_demo_run_once_shows_three_answers_and_exits_with_0(program, first):
     code, said = first
     assert code == 0, said
-    assert "A known user" in said
-    assert "An unknown user" in said
+    assert "A known customer" in said
+    assert "An unknown customer" in said
     assert "A user with a missing value" in said
     assert said.count('"missing_features"') == 2
     assert '"probability"' in said

@@ -64,7 +64,7 @@ class Shell:
 
 
 def test_every_block_of_the_page_does_what_the_page_says(shell, small):
-    ingest, correct, train, score, backup, second, clock = blocks("bash")
+    ingest, correct, train, score, backup, upgrade, second, clock = blocks("bash")
     [notebook] = blocks("python")
     program = shell.program
     shutil.copytree(small / "2024-01-31", shell.user / "DIR")
@@ -80,7 +80,7 @@ def test_every_block_of_the_page_does_what_the_page_says(shell, small):
 
     before = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     said = shell.run(train, **{"2024-02-03T12:00": before})
-    assert said.count("rows,") == 4
+    assert said.count("customers,") == 4
     for alias in ("staging", "production"):
         program.ok("models", "promote", 4, "--to", alias, "--why", "a test")
 
@@ -92,6 +92,9 @@ def test_every_block_of_the_page_does_what_the_page_says(shell, small):
     back_up, restore = backup.rsplit("streamflow restore", 1)
     shell.run(back_up)
     [made] = (shell.user / "streamflow-backups").glob("2*")
+    upgraded = shell.run(upgrade)
+    assert upgraded.count("100 are equal to production's") == 2
+    assert "MLflow's database was migrated while its server was stopped" in upgraded
     assert "running" in shell.run(second)
     name = re.search(r"streamflow-backups/(\S+)", restore)[1]
     restored = shell.run(f"streamflow restore{restore}", home="second", **{name: made.name})

@@ -39,6 +39,7 @@ ELSEWHERE = {
         "score",
         "backup",
         "restore",
+        "upgrade",
         "erase",
     ),
     "promotion resume",

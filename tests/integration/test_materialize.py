@@ -3,14 +3,19 @@
 import threading
 from datetime import UTC, datetime, timedelta
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
-from feast import FeatureStore
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType
+from feast.data_source import DataSource
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
+from feast.types import Int64
 
 from streamflow.apply import apply
 from streamflow.errors import NotFound
 from streamflow.features.store import open_store
 from streamflow.jobs.materialize import materialize
+from streamflow.postgres import catalog
 from streamflow.postgres.engine import engine, transaction
 from streamflow.repo import definitions
 
@@ -89,6 +94,45 @@ def test_feasts_own_command_ends_in_the_same_tables(settings, store, capsys):
     assert answer["plan_stream_tv"] == [None, None]
 
 
+def other_view(name: str, source: DataSource) -> FeatureView:
+    return FeatureView(
+        name=name,
+        entities=[Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)],
+        ttl=timedelta(days=41),
+        schema=[Field(name="skips", dtype=Int64)],
+        source=source,
+    )
+
+
+def test_mapped_columns_and_files_are_materialized_together(settings, store, tmp_path):
+    with transaction(settings.database) as connection:
+        connection.exec_driver_sql(
+            'CREATE TABLE features."odd" ("Who" text, "when" timestamptz, "made" timestamptz, "n" bigint)'
+        )
+        # The newest load of the newest date counts, and a load that is not known yet does not.
+        connection.exec_driver_sql(
+            "INSERT INTO features.odd VALUES ('a', '2024-01-31', '2024-02-01', 1), ('a', '2024-01-31', '2024-02-02', 2),"
+            " ('a', '2024-01-30', '2024-02-03', 3), ('a', '2024-01-31', '9999-01-01', 4)"
+        )
+    mapped = PostgreSQLSource(
+        name="odd",
+        table="odd",
+        timestamp_field="at",
+        created_timestamp_column="known",
+        field_mapping={"Who": "user_id", "when": "at", "made": "known", "n": "skips"},
+    )
+    path = tmp_path / "rows.parquet"
+    pd.DataFrame({"user_id": ["b"], "at": [JANUARY], "skips": [5]}).to_parquet(path)
+    views = [
+        other_view("mapped_fv", mapped),
+        other_view("file_fv", FileSource(name="rows", path=str(path), timestamp_field="at")),
+    ]
+    store.apply(views)
+    store.materialize(JANUARY - timedelta(days=1), JANUARY, feature_views=["file_fv", "mapped_fv"])
+    assert online(settings, "mapped_fv", "skips") == {"a": 2}
+    assert online(settings, "file_fv", "skips") == {"b": 5}
+
+
 def test_without_a_drop_there_is_nothing_to_materialize(settings, store):
     with pytest.raises(NotFound, match="streamflow ingest"):
         materialize(settings)
@@ -112,14 +156,17 @@ def test_no_leftover_tables_and_the_primary_key_stays(settings, store):
         assert keys == len(VIEWS) + 1
 
 
-def test_grants_and_owner_of_the_tables_survive(settings, store):
+def test_grants_owner_and_comments_of_the_tables_survive(settings, store):
     with transaction(settings.database) as connection:
+        described = catalog.comments(connection, "online")
         connection.exec_driver_sql("DROP ROLE IF EXISTS reader_of_online")
         connection.exec_driver_sql("CREATE ROLE reader_of_online")
         connection.exec_driver_sql("GRANT SELECT ON ALL TABLES IN SCHEMA online TO reader_of_online")
     load(settings, JANUARY, ["a"], 1)
     materialize(settings)
     with transaction(settings.database) as connection:
+        assert catalog.comments(connection, "online") == described
+        assert all(item.text for item in described)
         for view in VIEWS:
             may = sa.text(f"SELECT has_table_privilege('reader_of_online', 'online.{view}', 'SELECT')")
             assert connection.execute(may).scalar_one()

@@ -1,11 +1,13 @@
 """The online store returns the same values as Feast's own PostgreSQL store, for every type."""
 
+import asyncio
 import signal
 from datetime import UTC, datetime, timedelta
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
-from feast import Entity, FeatureView, Field, ValueType
+from feast import Entity, FeatureStore, FeatureView, Field, PushSource, StreamFeatureView, ValueType
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 from feast.infra.online_stores.postgres_online_store.postgres import PostgreSQLOnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -14,9 +16,9 @@ from feast.repo_config import RepoConfig
 from feast.types import Array, Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
 
 from streamflow.apply import apply
-from streamflow.errors import UsageError
-from streamflow.features.online_store import WideOnlineStore
+from streamflow.features.online_store import MayNotWriteError, WideOnlineStore, database_settings
 from streamflow.local import home, postgres, processes
+from streamflow.postgres import catalog
 from streamflow.postgres.engine import engine, transaction
 
 DAY = datetime(2024, 1, 31, tzinfo=UTC)
@@ -153,10 +155,67 @@ def test_the_table_of_a_removed_view_is_dropped(settings, ours):
         assert connection.execute(sa.text("SELECT to_regclass('online.things_fv')")).scalar_one() is None
 
 
-def test_a_type_without_a_column_type_is_refused_by_name(settings, ours):
+def test_asynchronous_reads_and_writes_are_those_of_feasts_other_callers(ours):
     store, setup = ours
-    with pytest.raises(UsageError, match="Array"):
-        store.update(setup, [], [view([Field(name="vector", dtype=Array(Float32))])], [], [], partial=False)
+    rows = [(key(f"u{n}"), {**VALUES, "int64": Value(int64_val=n)}, DAY, DAY) for n in range(20)]
+
+    async def all_at_once():
+        await asyncio.gather(
+            *(store.online_write_batch_async(setup, view(), [row], progress=None) for row in rows)
+        )
+        return await asyncio.gather(*(store.online_read_async(setup, view(), [row[0]]) for row in rows))
+
+    found = asyncio.run(all_at_once())
+    assert found == [store.online_read(setup, view(), [row[0]]) for row in rows]
+    assert [values["int64"].int64_val for ((_, values),) in found] == list(range(20))
+
+
+def test_a_login_that_may_only_read_is_told_so(settings, ours):
+    store, setup = ours
+    reader = f"{settings.database.name}_reader"
+    with transaction(settings.database) as connection:
+        connection.exec_driver_sql(f"CREATE ROLE {reader} LOGIN PASSWORD 'p'")
+        connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA online TO {reader}")
+        connection.exec_driver_sql(f"GRANT SELECT ON online.things_fv TO {reader}")
+    setup.online_store.user, setup.online_store.password = reader, "p"
+    try:
+        with pytest.raises(MayNotWriteError, match="things_fv") as error:
+            store.online_write_batch(setup, view(), [(key("u"), VALUES, DAY, DAY)], progress=None)
+        assert error.value.http_status_code() == 403
+        assert store.online_read(setup, view(), [key("u")]) == [(None, None)]
+    finally:
+        engine(database_settings(setup.online_store)).dispose()
+        with transaction(settings.database) as connection:
+            connection.exec_driver_sql(f"DROP OWNED BY {reader}")
+            connection.exec_driver_sql(f"DROP ROLE {reader}")
+
+
+def test_a_stream_view_that_lists_its_key_is_pushed_to_and_read(settings, tmp_path, monkeypatch):
+    # Feast warns of stream feature views, except in its own tests.
+    monkeypatch.setenv("IS_TEST", "True")
+    setup = config(settings, "streamflow.features.online_store.WideOnlineStore")
+    setup.registry_config = {"path": str(tmp_path / "registry.db")}
+    batch = PostgreSQLSource(name="clicks", table="clicks", timestamp_field="as_of")
+    user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
+    clicks = StreamFeatureView(
+        name="clicks_fv",
+        entities=[user],
+        schema=[Field(name="user_id", dtype=Int64), Field(name="pages", dtype=Array(String))],
+        source=PushSource(name="clicks_push", batch_source=batch),
+    )
+    store = FeatureStore(config=setup)
+    store.apply([user, clicks])
+    store.apply([user, clicks])
+    with transaction(settings.database) as connection:
+        found = catalog.columns(connection, "online", ["clicks_fv"])["clicks_fv"]
+    assert (found["user_id"], found["pages"]) == ("bigint", "text[]")
+
+    frame = pd.DataFrame({"user_id": [7, 8], "pages": [["a", "b"], []], "as_of": [DAY, DAY]})
+    store.push("clicks_push", frame)
+    asked = {"features": ["clicks_fv:pages"], "entity_rows": [{"user_id": 7}, {"user_id": 8}, {"user_id": 9}]}
+    answer = store.get_online_features(**asked).to_dict()
+    assert answer == {"user_id": [7, 8, 9], "pages": [["a", "b"], [], None]}
+    assert asyncio.run(store.get_online_features_async(**asked)).to_dict() == answer
 
 
 def test_reads_go_on_through_six_restarts_of_postgresql(tmp_path, settings):

@@ -86,7 +86,11 @@ def test_a_run_keeps_everything_a_person_asks_for_later(world, january, tmp_path
     assert {"training_set/training_set.parquet", "training_set/split.parquet", "feature_schema.json"} <= files
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib"))]
     facts = json.loads((tmp_path / "training_set" / "fingerprint.json").read_text())
-    assert facts["fingerprint"] == january.fingerprint == version.tags["streamflow.fingerprint"]
+    assert facts["fingerprint"] == january.fingerprint == run.data.tags["streamflow.fingerprint"]
+    made_by = json.loads((tmp_path / "model" / "lineage.json").read_text())
+    assert made_by["streamflow.code.digest"] == run.data.tags["streamflow.code.digest"]
+    shown = {name for name in version.tags if name.startswith("streamflow.")}
+    assert shown == {f"streamflow.{name}" for name in ("manifest_sha256", "estimator", "as_of", "auc")}
 
 
 @pytest.mark.parametrize("estimator", ["random_forest", "logistic_regression", "gradient_boosting"])
@@ -132,6 +136,7 @@ def numbers(document):
 
 
 def test_the_registered_model_is_an_ordinary_mlflow_model_on_raw_features(world, january, monkeypatch):
+    import mlflow.pyfunc
     import mlflow.sklearn
     import pandas as pd
 
@@ -143,6 +148,31 @@ def test_the_registered_model_is_an_ordinary_mlflow_model_on_raw_features(world,
     features = list(model.feature_names_in_)
     assert len(features) == 14
     assert model.predict_proba(frame[features].head(3)).shape == (3, 2)
+    loaded = mlflow.pyfunc.load_model(f"models:/{world.mlflow.registered_model}/{january.version}")
+    answered = loaded.predict(frame[features].head(500))
+    assert list(answered.columns) == ["probability"]
+    expected = model.predict_proba(frame[features].head(500))[:, 1]
+    assert answered["probability"].to_numpy() == pytest.approx(expected, abs=1e-6)
+    saved = loaded.metadata
+    assert [(item.name, item.type.name) for item in saved.signature.outputs] == [("probability", "double")]
+    assert set(loaded.input_example.columns) == set(features)
+    assert len(loaded.predict(loaded.input_example)) == 5
+
+
+def test_the_model_of_a_run_names_its_run_its_version_and_its_figures(world, january):
+    with sdk.client(world.mlflow) as client:
+        run = client.get_run(january.run_id)
+        (output,) = run.outputs.model_outputs
+        model = client.get_logged_model(output.model_id)
+        experiment = client.get_experiment(run.info.experiment_id)
+    assert (model.source_run_id, str(model.status)) == (january.run_id, "READY")
+    assert json.loads(model.tags["mlflow.modelVersions"]) == [
+        {"name": world.mlflow.registered_model, "version": str(january.version)}
+    ]
+    figures = {metric.key: metric.value for metric in model.metrics}
+    assert january.metrics.items() <= figures.items()
+    assert model.params["estimator"] == "random_forest"
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
 def test_a_correction_is_seen_from_now_on_and_not_before(world, january, realdata, tmp_path):

@@ -2,43 +2,32 @@
 
 import pandera.pandas as pa
 
-KEY = pa.Column("string", pa.Check.str_matches(r"^T-[0-9]{4}\Z"), nullable=False)
+from streamflow.repo.declare import Words, column, key, table
 
-
-def _table(
-    name: str, snapshots: str, columns: dict[str, pa.Column], *, entities: bool = False
-) -> pa.DataFrameSchema:
-    return pa.DataFrameSchema(
-        {"turbine_id": KEY, **columns},
-        name=name,
-        unique=["turbine_id"],
-        strict=True,
-        metadata={"snapshots": snapshots, "entities": entities},
-    )
-
+TURBINE = key("turbine_id", pa.Check.str_matches(r"^T-[0-9]{4}\Z"))
 
 TABLES = [
-    _table(
+    table(
         "turbines",
-        "turbine_snapshots",
+        TURBINE,
         {
-            "rotor_m": pa.Column("Float64", pa.Check.in_range(1, 300), nullable=False),
-            "foundation": pa.Column(
-                "string", pa.Check.isin(["land", "monopile", "floating"]), nullable=False
-            ),
+            "rotor_m": column("Float64", pa.Check.in_range(1, 300)),
+            "foundation": column("string", pa.Check.isin(["land", "monopile", "floating"])),
             # Only what floats has moorings.
-            "moorings": pa.Column("Int64", nullable=True, metadata={"null": "not_applicable"}),
+            "moorings": column("Int64", null="not_applicable"),
         },
-        entities=True,
+        snapshots="turbine_snapshots",
+        entities=Words("wind turbine"),
     ),
-    _table(
+    table(
         "sensors",
-        "sensor_snapshots",
+        TURBINE,
         {
-            "vibration_mm_s": pa.Column("Float64", pa.Check.ge(0), nullable=True),
-            "hot_starts": pa.Column("Int64", pa.Check.ge(0), nullable=False),
-            "icing": pa.Column("boolean", nullable=False),
+            "vibration_mm_s": column("Float64", pa.Check.ge(0), null="missing"),
+            "hot_starts": column("Int64", pa.Check.ge(0)),
+            "icing": column("boolean"),
         },
+        snapshots="sensor_snapshots",
     ),
-    _table("failures", "failure_snapshots", {"failed": pa.Column("boolean", nullable=False)}),
+    table("failures", TURBINE, {"failed": column("boolean")}, snapshots="failure_snapshots"),
 ]

@@ -76,12 +76,13 @@ def test_the_tutorial_leads_from_csv_files_to_an_answer(settings, mlflow_server,
     assert "M-0001" in said["predict"]
 
 
-def test_the_store_of_a_first_repo_is_that_of_the_project():
+def test_the_store_and_the_estimators_of_a_first_repo_are_those_of_the_project():
     written = write.files(
         Path("/wind"), guess.guess({"t": [{"id": ["a", "b"], "y": ["True", "False"], "x": ["1", "2"]}]})
     )
     theirs = (ROOT / "feature_repo" / "feature_store.yaml").read_text(encoding="utf-8")
     assert written["feature_store.yaml"].split("\n", 2)[2] == theirs[theirs.index("provider:") :]
+    assert written["estimator.py"] == (ROOT / "feature_repo" / "estimator.py").read_text(encoding="utf-8")
 
 
 def columns(rows=40, **cells):

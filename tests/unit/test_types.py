@@ -23,8 +23,14 @@ def test_every_name_is_one_of_its_system_and_leads_back(item):
 
 
 def test_feasts_other_types_are_stored_and_no_model_takes_them():
-    assert types.COLUMNS_ONLY == {"Bytes": "bytea", "UnixTimestamp": "timestamptz"}
-    assert [types.of_feast(name) for name in types.COLUMNS_ONLY] == [None, None]
+    assert {types.COLUMNS_ONLY[name] for name in ("Bytes", "UnixTimestamp", "Json")} == {
+        "bytea",
+        "timestamptz",
+        "jsonb",
+    }
+    for name in types.COLUMNS_ONLY:
+        assert hasattr(feast_types, name)
+        assert types.of_feast(name) is None
 
 
 def test_an_unknown_dtype_is_not_a_type():

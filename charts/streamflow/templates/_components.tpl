@@ -60,7 +60,7 @@ that Prefect starts by its schedule.
 {{- toYaml $jobs -}}
 {{- end -}}
 
-{{- /* Allowed connections: installed component or job -> the components, `objectStore`, `webhook` or `kubernetes`, that it may connect to. */ -}}
+{{- /* Allowed connections: installed component or job -> the components, `objectStore`, `webhook`, `collector` or `kubernetes`, that it may connect to. */ -}}
 {{- define "streamflow.talks" -}}
 {{- $facts := include "streamflow.facts" . | fromYaml -}}
 {{- $talks := dict -}}
@@ -69,6 +69,7 @@ that Prefect starts by its schedule.
 {{-   $store := and $own.objectStore (include "streamflow.knob" (dict "root" $ "path" $own.objectStore)) -}}
 {{-   $targets := ternary (append $own.talksTo "objectStore") $own.talksTo (not (empty $store)) -}}
 {{-   if and $own.webhook (include "streamflow.knob" (dict "root" $ "path" $own.webhook)) }}{{ $targets = append $targets "webhook" }}{{ end -}}
+{{-   if and $own.collector (include "streamflow.knob" (dict "root" $ "path" $own.collector)) }}{{ $targets = append $targets "collector" }}{{ end -}}
 {{-   $api := and $own.kubernetes (eq (include "streamflow.knob" (dict "root" $ "path" $own.kubernetes)) "true") -}}
 {{-   $_ := set $talks $name (ternary (append $targets "kubernetes") $targets (not (empty $api))) -}}
 {{- end -}}

@@ -31,7 +31,7 @@ resources:
 {{- if or (ne .image "postgresql") $pod.extraEnvFrom }}
 envFrom:
   {{- if ne .image "postgresql" }}
-  - configMapRef: {name: {{ include "streamflow.settings" .root }}}
+  - configMapRef: {name: {{ .settings | default (include "streamflow.settings" .root) }}}
   {{- end }}
   {{- with $pod.extraEnvFrom }}
   {{- toYaml . | nindent 2 }}

@@ -58,6 +58,12 @@ component without a port, the rule names no port and allows all. Arguments: root
 {{- range .targets }}
 {{- if has . (list "objectStore" "webhook") }}
 - ports: [{port: 443}]
+{{- else if eq . "collector" }}
+- ports: [{port: {{ include "streamflow.urlPort" $.root.Values.settings.tracing.endpoint }}}]
+  {{- with $.root.Values.networkPolicy.collectorPeers }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- else if eq . "kubernetes" }}
 - ports: [{port: 443}, {port: 6443}]
   {{- with $.root.Values.networkPolicy.kubernetesPeers }}
@@ -87,10 +93,15 @@ component without a port, the rule names no port and allows all. Arguments: root
 {{- end }}
 {{- end -}}
 
+{{- /* Port of an HTTP URL. */ -}}
+{{- define "streamflow.urlPort" -}}
+{{- $url := urlParse . -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- end -}}
+
 {{- /* Egress rule to a server that the chart does not install. Arguments: url, cidrs. */ -}}
 {{- define "streamflow.egressElsewhere" }}
-{{- $url := urlParse .url }}
-- ports: [{port: {{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) }}}]
+- ports: [{port: {{ include "streamflow.urlPort" .url }}}]
   {{- with .cidrs }}
   to:
     {{- range . }}

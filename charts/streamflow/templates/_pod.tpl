@@ -8,6 +8,7 @@ pod's context, a dict of
   readOnly    volumes mounted read-only      metrics     metrics port, if any
   onNode      sizes of large volumes on the node's disk, without /tmp
   once        true for a Job that a changed setting must not start again
+  settings    name of the ConfigMap with the settings, if not the release's
 */ -}}
 
 {{- /* Pod values of a component: its own override `pods`. Maps are merged, other values replaced. */ -}}

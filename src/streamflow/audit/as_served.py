@@ -15,6 +15,7 @@ from streamflow.model_version.contract import Contract
 from streamflow.postgres import statements
 from streamflow.postgres.names import FEATURES, MATERIALIZATIONS, ONLINE, quote
 from streamflow.repo.definitions import FeatureRepo
+from streamflow.repo.snapshots import snapshots_of
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
@@ -82,7 +83,7 @@ def _view(
         sa.text(
             f"SELECT s.as_of, s.loaded_at, s.drop_id, m.materialization_id{', ' if wanted else ''}{listed}"
             f" FROM {ONLINE}.{MATERIALIZATIONS} m CROSS JOIN LATERAL ("
-            f"SELECT * FROM {quote(FEATURES, declared.batch_source.name)}"
+            f"SELECT * FROM {quote(FEATURES, snapshots_of(declared))}"
             f" WHERE {quote(repo.join_key)} = :entity AND as_of BETWEEN m.window_start AND m.window_end"
             " AND loaded_at <= m.materialized_at ORDER BY as_of DESC, loaded_at DESC LIMIT 1) s"
             " WHERE m.feature_view = :view AND m.visible_at <= :moment"

@@ -14,6 +14,7 @@ import typer
 
 from streamflow import settings as settings_module
 from streamflow.cli.dates import day
+from streamflow.cli.entity import words
 from streamflow.cli.output import AsJson, print_json, print_table
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def simulate_command(
         Path, typer.Argument(metavar="OUT", help="Folder to write the drops to, one dated folder each.")
     ],
     *,
-    users: Annotated[int, typer.Option(min=1, help="Customers in each drop.")] = 7000,
+    users: Annotated[int, typer.Option(min=1, help="Entities in each drop.")] = 7000,
     months: Annotated[int, typer.Option(min=1, help="Number of drops.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 1,
     drift: Annotated[
@@ -101,18 +102,21 @@ def simulate_command(
     force: Annotated[bool, typer.Option("--force", help="Replace existing drops.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Generate drops of made-up customers whose churn a model can learn.
+    """Generate drops of made-up entities whose label a model can learn, by the feature repo's simulation.py.
 
     Example: streamflow simulate drops --users 7000 --months 6 --drift watch_hours_30d=-0.2
     """
     from streamflow.local import simulate
 
+    settings = settings_module.load()
     drops = simulate.simulate(
-        settings_module.load().feast.repo,
+        settings.feast.repo,
         out,
         simulate.Simulation(users, months, seed, first_as_of, simulate.parse_drift(drift or [])),
         overwrite=force,
-        written=None if as_json else lambda drop: typer.echo(f"{drop.folder}  {drop.rows} users"),
+        written=None
+        if as_json
+        else lambda drop: typer.echo(f"{drop.folder}  {words(settings).count(drop.rows)}"),
     )
     if as_json:
         print_json({"drops": [dataclasses.asdict(drop) for drop in drops]})

@@ -7,30 +7,34 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamflow.cli.entity import words
 from streamflow.cli.output import AsJson, By, me, print_json, print_table, working
 
 if TYPE_CHECKING:
     from streamflow.erasure.acts import Act
     from streamflow.forget.person import Outcome
+    from streamflow.repo.words import Words
     from streamflow.settings import Settings
 
 
 def erase(
     entity: Annotated[
-        str | None, typer.Argument(metavar="[USER_ID]", help="Key of the user; - reads it from stdin.")
+        str | None, typer.Argument(metavar="[KEY]", help="Key of the entity; - reads it from stdin.")
     ] = None,
     *,
-    why: Annotated[str | None, typer.Option(help="The reason, as recorded; must not name the user.")] = None,
+    why: Annotated[
+        str | None, typer.Option(help="The reason, as recorded; must not name the entity.")
+    ] = None,
     by: By = None,
-    request: Annotated[str, typer.Option(help="Id of the user's request in another system.")] = "",
+    request: Annotated[str, typer.Option(help="Id of the request in another system.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count by place; change nothing.")] = False,
     withdraw: Annotated[
-        bool, typer.Option("--withdraw", help="Let drops bring an erased user again.")
+        bool, typer.Option("--withdraw", help="Let drops bring an erased entity again.")
     ] = False,
     list_acts: Annotated[bool, typer.Option("--list", help="List erasures and withdrawals.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove everything about a user, and refuse the user in later drops; exit 4 if something is left to do.
+    """Remove everything about an entity, and refuse it in later drops; exit 4 if something is left to do.
 
     Example: streamflow erase 7590-VHVEG --why "request of the user" --request DSR-17
     """
@@ -41,7 +45,7 @@ def erase(
         _list(settings, as_json=as_json)
         return
     if entity is None:
-        raise typer.BadParameter("name the user, or give --list", param_hint="USER_ID")
+        raise typer.BadParameter("name the entity, or give --list", param_hint="KEY")
     named = sys.stdin.readline().strip() if entity == "-" else entity
     if dry_run:
         _dry_run(settings, named, as_json=as_json)
@@ -64,7 +68,7 @@ def _act(
         if as_json:
             print_json({"erasure_id": made, "action": "withdraw"})
         else:
-            typer.echo(f"Withdrawn, as {made}: a drop may bring this user again.")
+            typer.echo(f"Withdrawn, as {made}: a drop may bring this {words(settings).one} again.")
         return
     with working("Erasing", quiet=as_json):
         done = person.erase(places(settings), entity, asked)
@@ -73,7 +77,7 @@ def _act(
     else:
         verb = "Continued" if done.continued else "Erased, as"
         typer.echo(f"{verb} {done.erasure_id}.")
-        _show(done)
+        _show(done, words(settings))
         if not done.left:
             typer.echo("Complete. Copies outside of StreamFlow, such as the delivered files, are not erased.")
     if done.left:
@@ -90,22 +94,22 @@ def _dry_run(settings: Settings, entity: str, *, as_json: bool) -> None:
         print_json(found)
         return
     typer.echo("A dry run: nothing was changed.")
-    _show(found)
+    _show(found, words(settings))
 
 
-def _show(done: Outcome) -> None:
+def _show(done: Outcome, named: Words) -> None:
     rows: list[tuple[str, int]] = [*done.rows.items(), *((f"run {run}", n) for run, n in done.runs.items())]
     if rows:
         print_table(("place", "rows"), rows, grouped=True)
     else:
-        typer.echo("There is no row of this user.")
+        typer.echo(f"There is no row of this {named.one}.")
     if done.pinned:
         typer.echo(
-            f"The models of {len(done.pinned)} runs keep values of this user among their golden rows, which their"
+            f"The models of {len(done.pinned)} runs keep values of this {named.one} among their golden rows, which their"
             f" digest pins: {', '.join(done.pinned)}. Promote a newer version, then delete those in MLflow."
         )
     for table, count in (done.mentions or {}).items():
-        typer.echo(f"{count} rows of {table} name this user in a text that cannot be changed.")
+        typer.echo(f"{count} rows of {table} name this {named.one} in a text that cannot be changed.")
     for line in (*done.notes, *(f"LEFT TO DO: {item}" for item in done.left)):
         typer.echo(line)
 

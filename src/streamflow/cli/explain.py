@@ -6,21 +6,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamflow.cli.entity import words
 from streamflow.cli.output import AsJson, print_json, print_table
 
 if TYPE_CHECKING:
     from streamflow.audit.replay import Answer, Canary, Logged
+    from streamflow.repo.words import Words
 
 
 def explain(
-    entity: Annotated[str, typer.Argument(metavar="USER_ID", help="Key of a user.")],
+    entity: Annotated[str, typer.Argument(metavar="KEY", help="Key of an entity.")],
     at: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="ISO 8601, in UTC unless an offset is given; default: now."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was answered for a user at a time, by which version and from which values, and compute it again.
+    """Show what was answered for an entity at a time, by which version and from which values, and compute it again.
 
     Example: streamflow explain 7590-VHVEG --at 2024-03-01T12:00
     """
@@ -37,6 +39,7 @@ def explain(
     if as_json:
         print_json(found)
         return
+    named = words(settings)
     if found.answer is None or found.promoted_at is None:
         typer.echo(f"At {found.at:%Y-%m-%d %H:%M:%S} UTC nothing was in production.")
     else:
@@ -46,9 +49,9 @@ def explain(
         )
         _show_answer(found.answer)
     if found.canary is not None:
-        _show_canary(found.canary)
+        _show_canary(found.canary, named)
     if found.erased_at is not None:
-        typer.echo(f"This user was erased on {found.erased_at:%Y-%m-%d}: nothing about the user is kept.")
+        typer.echo(f"This {named.one} was erased on {found.erased_at:%Y-%m-%d}: nothing about it is kept.")
         return
     if found.dropped:
         typer.echo(f"Values of that time may be gone, so nothing can be compared: {found.dropped}.")
@@ -69,12 +72,12 @@ def _show_answer(answer: Answer) -> None:
         typer.echo(f"Computed again: probability {answer.probability!r}, prediction {answer.prediction}")
 
 
-def _show_canary(canary: Canary) -> None:
+def _show_canary(canary: Canary, named: Words) -> None:
     whose = "belongs" if canary.in_share else "does not belong"
     said = canary.answer.refused or f"probability {canary.answer.probability!r}"
     typer.echo(
-        f"Version {canary.version} was on trial as canary, since {canary.started_at:%Y-%m-%d %H:%M:%S}. This user"
-        f" {whose} to its share as set now ({canary.share:.0%}). It says: {said}"
+        f"Version {canary.version} was on trial as canary, since {canary.started_at:%Y-%m-%d %H:%M:%S}. This"
+        f" {named.one} {whose} to its share as set now ({canary.share:.0%}). It says: {said}"
     )
 
 

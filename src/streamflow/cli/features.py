@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from streamflow.cli.dates import day
+from streamflow.cli.entity import words
 from streamflow.cli.output import AsJson, print_json, print_table, working
 
-app = typer.Typer(no_args_is_help=True, help="Feature definitions, and the features of a user.")
+app = typer.Typer(no_args_is_help=True, help="Feature definitions, and the features of an entity.")
 
 
 @app.command()
@@ -31,6 +32,9 @@ def apply(as_json: AsJson = False) -> None:
     typer.echo(f"feature services {', '.join(applied.feature_services)}.")
     if applied.removed:
         typer.echo(f"Removed: {', '.join(applied.removed)}.")
+    if applied.moved:
+        typer.echo(f"Read other snapshots than before: {', '.join(applied.moved)}.")
+        typer.echo("Next: streamflow materialize")
 
 
 @app.command()
@@ -61,10 +65,10 @@ def check(as_json: AsJson = False) -> None:
 
 @app.command()
 def get(
-    entity: Annotated[str, typer.Argument(metavar="USER_ID", help="Key of one entity.")],
+    entity: Annotated[str, typer.Argument(metavar="KEY", help="Key of one entity.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show the online features of one user, as the predict service reads them.
+    """Show the online features of one entity, as the predict service reads them.
 
     Example: streamflow features get 7590-VHVEG
     """
@@ -108,8 +112,9 @@ def materialize(
     from streamflow import settings as settings_module
     from streamflow.jobs import materialize
 
+    settings = settings_module.load()
     with working("Materializing", quiet=as_json):
-        views = materialize.materialize(settings_module.load(), as_of).views
+        views = materialize.materialize(settings, as_of).views
     if as_json:
         print_json({"views": views})
         return
@@ -117,4 +122,4 @@ def materialize(
         (view.feature_view, view.rows, view.entities, view.newest_as_of and f"{view.newest_as_of:%Y-%m-%d}")
         for view in views
     ]
-    print_table(("feature view", "rows written", "entities", "newest as-of"), rows, grouped=True)
+    print_table(("feature view", "rows written", words(settings).many, "newest as-of"), rows, grouped=True)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import json
+from collections.abc import Sequence
+from datetime import UTC
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streamflow import log
 from streamflow import settings as settings_module
 from streamflow.cli.db import as_admin
+from streamflow.cli.output import print_table
 from streamflow.jobs import catalog
 from streamflow.jobs.run import run as run_job
+
+if TYPE_CHECKING:
+    from streamflow.cluster.jobs import ClusterJob
 
 app = typer.Typer(no_args_is_help=True, help="The scheduled jobs of a cluster.")
 
@@ -39,23 +45,40 @@ def list_jobs(
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(job) for job in jobs], default=str))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(
-        "release", "job", "schedule", "suspended", "running", "last run", "last success", "what it does"
-    )
-    for job in jobs:
-        when = job.last_succeeded.isoformat(timespec="minutes") if job.last_succeeded else "-"
-        state = "yes" if job.suspended else ""
-        running = str(job.running or "")
-        table.add_row(
-            job.release, job.name, job.schedule, state, running, job.last_run or "-", when, job.summary
-        )
-    Console().print(table)
+    show_jobs(jobs)
     for job in jobs:
         if help_ := advice(job.name, job.last_run):
             typer.echo(f"{job.name}: {job.last_run}. {help_}")
+
+
+def show_jobs(jobs: Sequence[ClusterJob]) -> None:
+    """Print the jobs of a cluster."""
+    print_table(
+        (
+            "release",
+            "job",
+            "schedule",
+            "suspended",
+            "running",
+            "last run",
+            "last success (UTC)",
+            "what it does",
+        ),
+        [
+            (
+                job.release,
+                job.name,
+                job.schedule,
+                "yes" if job.suspended else None,
+                str(job.running or ""),
+                job.last_run,
+                f"{job.last_succeeded.astimezone(UTC):%Y-%m-%d %H:%M}" if job.last_succeeded else None,
+                job.summary,
+            )
+            for job in jobs
+        ],
+        below=("release", "last run", "what it does"),
+    )
 
 
 @app.command("run")

@@ -1,4 +1,4 @@
-"""`streamflow keys`: API keys of the predict service and of the registrar."""
+"""`streamflow keys`: API keys of the predict service, of the registrar and of Feast's server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import typer
 from streamflow.cli.output import AsJson, print_json
 from streamflow.times import parse_moment
 
-app = typer.Typer(no_args_is_help=True, help="API keys of the predict service and of the registrar.")
+app = typer.Typer(
+    no_args_is_help=True, help="API keys of the predict service, of the registrar and of Feast's server."
+)
 
 
 @app.command()
@@ -17,7 +19,7 @@ def new(
     name: Annotated[str, typer.Argument(help="Name of the client that the key is for.")],
     scope: Annotated[
         list[str],
-        typer.Option(help="What it may do: predict, features, promote; may be repeated."),
+        typer.Option(help="What it may do: predict, features, promote, write; may be repeated."),
     ],
     expires: Annotated[
         str,
@@ -35,7 +37,8 @@ def new(
 ) -> None:
     """Make a key, and its line for the file that STREAMFLOW_PREDICT__API_KEYS_FILE names.
 
-    A key of scope `promote` is for the registrar: STREAMFLOW_PROMOTION__API_KEYS_FILE.
+    A key of scope `promote` is for the registrar: STREAMFLOW_PROMOTION__API_KEYS_FILE. A key of scope `write` is for
+    Feast's server: STREAMFLOW_FEAST__API_KEYS_FILE.
 
     The key is shown once and stored nowhere; the line holds its digest only.
 

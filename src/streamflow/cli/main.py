@@ -55,7 +55,7 @@ COMMANDS = {
     "simulate": Command("drops:simulate_command", "Write invented drops in the form of the real ones.", DATA),
     "ingest": Command("drops:ingest_command", "Check a drop and store its good rows.", DATA),
     "drops": Command("drops:app", "The ledger of drops, and what was rejected.", DATA),
-    "features": Command("features:app", "Feature definitions, and the features of a user.", DATA),
+    "features": Command("features:app", "Feature definitions, and the features of an entity.", DATA),
     "materialize": Command("features:materialize", "Load the newest drop into the online store.", DATA),
     "train": Command("models:train", "Train a model version as of a date.", MODELS),
     "models": Command("models:app", "Model versions: list, show, promote, roll back, history.", MODELS),
@@ -65,16 +65,17 @@ COMMANDS = {
     "promotion": Command("automation:app", "Automatic promotion: resume it after a rollback.", MODELS),
     "reproduce": Command("reproduce:reproduce", "Train a run again; say whether it is the same.", MODELS),
     "trial": Command("trials:app", "Versions on trial beside production: canary, challenger.", MODELS),
-    "predict": Command("predictions:predict", "Ask the predict service for users.", MODELS),
-    "explain": Command("explain:explain", "The answer for a user at a past time, computed again.", MODELS),
-    "score": Command("predictions:score", "Score every user with the production model.", MODELS),
+    "predict": Command("predictions:predict", "Ask the predict service about entities.", MODELS),
+    "explain": Command("explain:explain", "The answer for an entity at a past time, computed again.", MODELS),
+    "score": Command("predictions:score", "Score every entity with the production model.", MODELS),
     "keys": Command("keys:app", "API keys of the predict service.", PLATFORM),
     "db": Command("db:app", "The database: migrations, roles, readiness.", PLATFORM),
     "backup": Command("backups:backup", "Dump databases and model versions into a folder.", PLATFORM),
     "restore": Command("backups:restore", "Bring a backup back.", PLATFORM),
-    "erase": Command(
-        "erasures:erase", "Remove everything about a user, and refuse the user later.", PLATFORM
+    "upgrade": Command(
+        "upgrades:upgrade", "Migrate the databases, after a rehearsal on a copy of them.", PLATFORM
     ),
+    "erase": Command("erasures:erase", "Remove everything about an entity, and refuse it later.", PLATFORM),
     "jobs": Command("jobs:app", "The scheduled jobs of a cluster.", PLATFORM),
     "flows": Command("flows:app", "The jobs conducted by Prefect.", PLATFORM),
     "serve": Command("serve:app", "Run one of the platform's servers in the foreground.", PLATFORM),

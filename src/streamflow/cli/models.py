@@ -8,6 +8,7 @@ import typer
 
 from streamflow.cli import promotions
 from streamflow.cli.dates import DropDate
+from streamflow.cli.entity import words
 from streamflow.cli.output import AsJson, print_json, print_table, working
 from streamflow.model_version import tags as version_tags
 
@@ -50,12 +51,13 @@ def train(
     from streamflow.settings import load
     from streamflow.times import parse_moment
 
+    settings = load()
     moment = parse_moment(known_at) if known_at is not None else None
     from streamflow import challenger
 
     with working("Training", quiet=as_json):
         trained = challenger.train(
-            load(),
+            settings,
             as_of,
             moment,
             estimator=estimator,
@@ -65,9 +67,8 @@ def train(
         print_json(trained)
         return
     typer.echo(f"Version {trained.version}: {trained.estimator} as of {trained.as_of:%Y-%m-%d},")
-    typer.echo(
-        f"{trained.rows:,} rows, {trained.positives:,} of them positive, fingerprint {trained.fingerprint}"
-    )
+    counted = f"{words(settings).count(trained.rows)}, {trained.positives:,} of them positive"
+    typer.echo(f"{counted}, fingerprint {trained.fingerprint}")
     for name, why in trained.left_out.items():
         typer.echo(f"Left out: {name}, because {why}.")
     print_table(("metric", "holdout"), [(k, trained.metrics[k]) for k in _SHOWN if k in trained.metrics])

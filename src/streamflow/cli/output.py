@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import getpass
 import json
+import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
@@ -36,21 +38,35 @@ def _plain(value: object) -> Any:
 
 
 def print_table(
-    header: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "", grouped: bool = False
+    header: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    title: str = "",
+    grouped: bool = False,
+    below: Sequence[str] = (),
 ) -> None:
     """Print rows under a header; None becomes an empty cell, numbers stand right.
 
+    A table that is wider than the terminal has cells of several lines. A pipe gets each row in one line.
+
     Args:
         grouped: Whole numbers are counts: 7,043 instead of 7043.
+        below: Columns that stand under their row, each with its name, where the table is wider than the terminal.
     """
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
     cells = [[_cell(value, grouped=grouped) for value in row] for row in rows]
-    widths = column_widths([list(column) for column in zip(header, *cells, strict=True)], console.width)
+    columns = [list(column) for column in zip(header, *cells, strict=True)]
+    whole = sum(max(map(len, texts)) + _GAP for texts in columns)
+    watched = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console() if watched else Console(width=max(whole, 80))
+    if below and whole > console.width:
+        typer.echo("\n".join(stacked(header, cells, below, console.width)))
+        return
+    widths = column_widths(columns, console.width)
     # Without lines between the columns, most tables fit into 80 characters.
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
     table.padding = (0, 1, 0, 0)
@@ -62,6 +78,29 @@ def print_table(
     for row in cells:
         table.add_row(*map(escape, row))
     console.print(table)
+
+
+def stacked(
+    header: Sequence[str], cells: Sequence[Sequence[str]], below: Sequence[str], room: int
+) -> list[str]:
+    """Lines of a table whose columns `below` stand under their row, as paragraphs of at most `room` characters.
+
+    A row is one line; columns that are empty in all rows are left out.
+    """
+    shown = [at for at, _ in enumerate(header) if any(row[at] for row in cells)]
+    beside = [at for at in shown if header[at] not in below]
+    widths = {at: max(len(header[at]), *(len(row[at]) for row in cells)) for at in beside}
+
+    def line(row: Sequence[str]) -> str:
+        return (" " * _GAP).join(row[at].ljust(widths[at]) for at in beside).rstrip()
+
+    lines = [line(header), "─" * min(room, sum(widths.values()) + _GAP * (len(beside) - 1))]
+    for row in cells:
+        lines.append(line(row))
+        said = [f"{header[at]}: {row[at]}" for at in shown if header[at] in below and row[at]]
+        for text in said:
+            lines += textwrap.wrap(text, room, initial_indent="    ", subsequent_indent="      ")
+    return lines
 
 
 _GAP = 2

@@ -1,4 +1,4 @@
-"""`streamflow predict` and `streamflow score`: users online, and all users in batch."""
+"""`streamflow predict` and `streamflow score`: entities online, and all of them in batch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from streamflow.cli.dates import AsOf
+from streamflow.cli.entity import words
 from streamflow.cli.output import AsJson, print_json, print_table, working
 
 
 def predict(
-    entities: Annotated[list[str], typer.Argument(metavar="USER_ID…", help="Keys of one or more users.")],
+    entities: Annotated[list[str], typer.Argument(metavar="KEY…", help="Keys of one or more entities.")],
     as_json: AsJson = False,
 ) -> None:
     """Ask the predict service for predictions; exit 3 if it refuses one.
@@ -79,7 +80,7 @@ _REASONS = {
     "null_values": "without a required value",
     "stale": "with features that are too old",
     "unknown_category": "with a category the model does not know",
-    "not_finite": "for whom the model gave no number",
+    "not_finite": "without a number from the model",
 }
 
 
@@ -87,25 +88,27 @@ def score(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score every user with the production model, into the table streamflow.scores.
+    """Score every entity with the production model, into the table streamflow.scores.
 
     Example: streamflow score --as-of 2024-02-29
     """
     from streamflow import settings as settings_module
     from streamflow.jobs.score import score_as_of
 
+    settings = settings_module.load()
     with working("Scoring", quiet=as_json):
-        scored = score_as_of(settings_module.load(), as_of)
+        scored = score_as_of(settings, as_of)
     if as_json:
         print_json(scored)
         return
+    named = words(settings)
     typer.echo(
-        f"Version {scored.version} of {scored.model} scored {scored.scored:,} users as of {scored.as_of:%Y-%m-%d}"
+        f"Version {scored.version} of {scored.model} scored {named.count(scored.scored)} as of {scored.as_of:%Y-%m-%d}"
         f" in {scored.seconds:.1f} s: {scored.positive:,} are predicted positive."
     )
     if scored.refused:
         reasons = ", ".join(f"{count:,} {_REASONS[reason]}" for reason, count in scored.refused.items())
-        typer.echo(f"{sum(scored.refused.values()):,} users have no score: {reasons}.")
+        typer.echo(f"No score for {named.count(sum(scored.refused.values()))}: {reasons}.")
     if scored.features:
-        print_table(("lacking", "users"), list(scored.features.items()), grouped=True)
+        print_table(("lacking", named.many), list(scored.features.items()), grouped=True)
     typer.echo(f"They are in streamflow.scores under scoring_id {scored.scoring_id}.")

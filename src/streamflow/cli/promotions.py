@@ -166,7 +166,7 @@ def history(
         note = f"{error.what} Rows cut off at the end would not be noticed."
     rows = trail.history(settings.database, settings.mlflow.registered_model)
     if not as_json:
-        _show_rows(rows)
+        show_moves(rows)
     newest = chain.verify(settings.database, anchor)
     losses = chain.losses(chain.links(settings.database))
     verdict = heads.verify(settings.database, keys, kept) if keys else None
@@ -184,7 +184,8 @@ def history(
         typer.echo(note)
 
 
-def _show_rows(rows: Sequence[Any]) -> None:
+def show_moves(rows: Sequence[Any]) -> None:
+    """Print rows of the audit trail."""
     print_table(
         ("#", "at (UTC)", "by", "login", "what", "version", "gate", "why"),
         [
@@ -200,6 +201,7 @@ def _show_rows(rows: Sequence[Any]) -> None:
             )
             for move in rows
         ],
+        below=("by", "login", "why"),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from streamflow.cli.entity import words
 from streamflow.cli.output import AsJson, By, Why, me, print_json
 from streamflow.model_version.aliases import CANARY, TrialAlias
 
@@ -13,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Versions on trial beside productio
 _Alias = Annotated[
     TrialAlias,
     typer.Option(
-        "--as", help="canary answers a share of the users; challenger is scored in shadow, never answered."
+        "--as", help="canary answers a share of the entities; challenger is scored in shadow, never answered."
     ),
 ]
 
@@ -39,7 +40,9 @@ def start(
     if as_json:
         print_json(move)
         return
-    share = f" for {settings.predict.canary_share:.0%} of the users" if alias == CANARY else ""
+    share = (
+        f" for {settings.predict.canary_share:.0%} of the {words(settings).many}" if alias == CANARY else ""
+    )
     typer.echo(
         f"Version {version} is on trial as {alias}{share}. End it: streamflow trial stop --as {alias} --why …"
     )

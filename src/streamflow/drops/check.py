@@ -21,7 +21,7 @@ from streamflow.drops import parse
 from streamflow.drops.quoting import shown, shown_names
 from streamflow.drops.raw_file import FileError
 from streamflow.drops.read import Chunk
-from streamflow.repo.declarations import SourceTable
+from streamflow.repo.declarations import NOT_AFTER_AS_OF, SourceTable
 
 LINE = "line"
 """Name of the line number column in `Checked.accepted`."""
@@ -167,7 +167,7 @@ class RowChecker:
             if kind == "date":
                 # Arrow's dates arrive as datetime64[ms]; the declarations say datetime64[ns].
                 frame[name] = frame[name].astype("datetime64[ns]")
-                if (self._schema.columns[name].metadata or {}).get("not_after_as_of"):
+                if (self._schema.columns[name].metadata or {}).get(NOT_AFTER_AS_OF):
                     late = np.flatnonzero(frame[name] > pd.Timestamp(self._as_of))
                     yield from ((int(at), name, f"lies after the drop's as-of, {self._as_of}") for at in late)
         try:

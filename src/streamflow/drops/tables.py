@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from streamflow import types
 from streamflow.postgres import catalog
+from streamflow.postgres.comments import Described
 from streamflow.postgres.names import SOURCE, quote
-from streamflow.repo.declarations import SourceTable
+from streamflow.repo.declarations import Column, SourceTable
 from streamflow.repo.definitions import FeatureRepo
 
 SCHEMA = SOURCE
@@ -21,6 +22,17 @@ _TRIGGERS = {
     " EXECUTE FUNCTION streamflow.refuse_unless_erasing()",
     "rows_checked": "AFTER INSERT ON {table} REFERENCING NEW TABLE AS added FOR EACH STATEMENT"
     " EXECUTE FUNCTION streamflow.check_source_rows()",
+}
+
+_STAMPS = {
+    "as_of": "Date that the row is about: that of its drop.",
+    "loaded_at": "Stamp of the load: when the row was learnt.",
+    "drop_id": "Drop that the row came with.",
+}
+_NULLS = {
+    "": "",
+    "missing": "Null: unknown.",
+    "not_applicable": "Null: does not apply, a value of its own.",
 }
 
 
@@ -43,6 +55,30 @@ def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
     for name, trigger in catalog.missing_triggers(connection, SCHEMA, list(_TRIGGERS)):
         definition = _TRIGGERS[trigger].format(table=quote(SCHEMA, name))
         connection.exec_driver_sql(f"CREATE TRIGGER {trigger} {definition}")
+
+
+def described(table: SourceTable) -> Described:
+    """A source table in the words of its declaration; its snapshot view has the same columns."""
+    columns = {column.name: _described(table, column) for column in table.columns}
+    about = table.description or f"Rows of {table.name}.csv."
+    return Described(f"{about} Append-only.", {table.key: "Key of the entity.", **columns, **_STAMPS})
+
+
+def _described(table: SourceTable, column: Column) -> str:
+    about = column.description or f"Column {column.name} of {table.name}.csv."
+    return f"{about} {_NULLS[column.null]}".rstrip()
+
+
+def contradictions(connection: sa.Connection, repo: FeatureRepo) -> list[str]:
+    """Describe columns of source tables that were created with another type than the one declared now."""
+    existing = catalog.columns(connection, SCHEMA)
+    return [
+        f"{SCHEMA}.{table.name}.{column.name} is {held}, and tables.py declares {types.of(column.type).postgres[0]}"
+        for table in repo.tables
+        for column in table.columns
+        if (held := existing.get(table.name, {}).get(column.name))
+        and held not in types.of(column.type).postgres
+    ]
 
 
 def unguarded(connection: sa.Connection) -> tuple[str, ...]:

@@ -3,6 +3,9 @@
 `feast materialize` and `streamflow materialize` both run it. Rows go from the snapshots to the online tables
 without leaving PostgreSQL. Because one transaction writes all views, a reader sees either the old values of
 every view or the new ones, never a mixture.
+
+Views that PostgreSQL alone cannot compute, those of files and those with a transformation in Python, are left to Feast's
+local engine.
 """
 
 from __future__ import annotations
@@ -13,13 +16,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from feast import Entity, FeatureView
+from feast import Entity, FeatureView, FileSource
 from feast.infra.common.materialization_job import (
     MaterializationJob,
     MaterializationJobStatus,
     MaterializationTask,
 )
 from feast.infra.compute_engines.base import ComputeEngine
+from feast.infra.compute_engines.local.compute import LocalComputeEngine
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import PostgreSQLOfflineStoreConfig
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
+from feast.infra.offline_stores.dask import DaskOfflineStore, DaskOfflineStoreConfig
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
@@ -72,10 +79,10 @@ class DoneJob(MaterializationJob):  # type: ignore[misc]
 
 
 class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
-    """Materializes inside PostgreSQL; requires the offline and the online store to share one database.
+    """Materializes inside PostgreSQL, if the offline and the online store share one database.
 
     Raises:
-        UsageError: The two stores are in different databases.
+        UsageError: Both stores are in PostgreSQL, in different databases.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -83,7 +90,8 @@ class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
         super().__init__(**kwargs)
         offline, online = self.repo_config.offline_store, self.repo_config.online_store
         same = ("host", "port", "database")
-        if any(getattr(offline, name, None) != getattr(online, name, None) for name in same):
+        in_postgres = isinstance(offline, PostgreSQLOfflineStoreConfig)
+        if in_postgres and any(getattr(offline, name) != getattr(online, name, None) for name in same):
             raise UsageError(
                 "The SnapshotEngine needs the offline and the online store in one PostgreSQL database.",
                 hint="Give both the same host, port and database, or set batch_engine to 'local'.",
@@ -113,8 +121,47 @@ class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
         tasks: MaterializationTask | list[MaterializationTask],
         **kwargs: Any,
     ) -> list[MaterializationJob]:
-        """Write each entity's newest row in each task's window, for all views in one transaction."""
+        """Write each entity's newest row in each task's window, for all views of PostgreSQL in one transaction.
+
+        Raises:
+            Exception: What Feast's local engine met with, if a view was left to it.
+        """
         several = [tasks] if isinstance(tasks, MaterializationTask) else tasks
+        here = [task for task in several if self._computes(task.feature_view)]
+        done: dict[int, MaterializationJob] = {}
+        if here:
+            done = {id(task): job for task, job in zip(here, self._write(here), strict=True)}
+        for task in several:
+            if id(task) not in done:
+                done[id(task)] = self._left_to_feast(registry, task, **kwargs)
+        return [done[id(task)] for task in several]
+
+    def _computes(self, view: FeatureView) -> bool:
+        """Whether PostgreSQL alone can compute a view."""
+        return (
+            isinstance(self.repo_config.offline_store, PostgreSQLOfflineStoreConfig)
+            and isinstance(view.batch_source, PostgreSQLSource)
+            and not getattr(view, "feature_transformation", None)
+            and not getattr(view, "aggregations", None)
+        )
+
+    def _left_to_feast(
+        self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any
+    ) -> MaterializationJob:
+        config, offline = self.repo_config, self.offline_store
+        if isinstance(task.feature_view.batch_source, FileSource) and not isinstance(
+            offline, DaskOfflineStore
+        ):
+            # Feast's PostgreSQL store reads no files.
+            config, offline = config.model_copy(), DaskOfflineStore()
+            config._offline_store = DaskOfflineStoreConfig()
+        local = LocalComputeEngine(repo_config=config, offline_store=offline, online_store=self.online_store)
+        (job,) = local.materialize(registry, task, **kwargs)
+        if error := job.error():
+            raise error
+        return job
+
+    def _write(self, tasks: Sequence[MaterializationTask]) -> list[MaterializationJob]:
         config = self.repo_config
         with engine(database_settings(config.online_store)).begin() as connection:
             # `feast materialize` does not take the lock of `streamflow materialize`, so this one orders them.
@@ -129,11 +176,5 @@ class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
             )
             connection.exec_driver_sql("SET LOCAL work_mem = '256MB'")
             connection.exec_driver_sql("SET LOCAL maintenance_work_mem = '256MB'")
-            return [
-                DoneJob(task, rows)
-                for task, rows in zip(
-                    several,
-                    write_views(connection, config.online_store.db_schema, several, known_at),
-                    strict=True,
-                )
-            ]
+            written = write_views(connection, config.online_store.db_schema, tasks, known_at)
+            return [DoneJob(task, rows) for task, rows in zip(tasks, written, strict=True)]

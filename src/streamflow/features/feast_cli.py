@@ -1,4 +1,6 @@
-"""Feast's command line, with logs that name no customer: Feast's server logs exceptions with their messages.
+"""Feast's command line, with logs that name no customer, and a server that takes writes from holders of a key alone.
+
+Feast's server logs exceptions with their messages.
 
 python -m streamflow.features.feast_cli -c feature_repo serve
 """
@@ -10,6 +12,7 @@ import sys
 from streamflow import log
 from streamflow import settings as settings_module
 from streamflow.errors import StreamFlowError
+from streamflow.features.write_guard import guarding
 from streamflow.postgres.engine import translated
 
 
@@ -20,10 +23,13 @@ def main() -> int:
         The exit code, if PostgreSQL cannot be reached; otherwise Feast's command line ends the process.
     """
     log.hide_messages()
+    from feast import feature_server
     from feast.cli.cli import cli
 
     try:
-        with translated(settings_module.load().database):
+        settings = settings_module.load()
+        feature_server.get_app = guarding(feature_server.get_app, settings.feast.api_keys_file)
+        with translated(settings.database):
             cli(prog_name="feast")
     except StreamFlowError as error:
         sys.stderr.write(f"{error}\n")

@@ -11,25 +11,25 @@ predict service share these tables:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
-from datetime import UTC, datetime
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Sequence, Set
+from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from feast import Entity, FeatureView, RepoConfig
+from feast import Entity, FeatureView, Field, RepoConfig
 from feast.errors import FeastError
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import python_values_to_proto_values
-from feast.types import FeastType
 from pydantic import SecretStr
 
-from streamflow import types
-from streamflow.errors import DependencyDown, UsageError
+from streamflow.errors import DependencyDown
+from streamflow.features.online_values import UnstorableValueError, column_type, native, proto, selected
 from streamflow.postgres import catalog
-from streamflow.postgres.engine import engine, translated
+from streamflow.postgres.engine import ColumnRefusesError, denied, engine, translated, why_refused
 from streamflow.postgres.names import quote
 from streamflow.postgres.newest import per_entity
 from streamflow.settings import DatabaseSettings
@@ -48,6 +48,14 @@ class OnlineStoreDownError(FeastError):  # type: ignore[misc]
     def http_status_code(self) -> int:
         """Return 503."""
         return 503
+
+
+class MayNotWriteError(FeastError):  # type: ignore[misc]
+    """The login may not write to the online store; a request to Feast's server is answered with 403."""
+
+    def http_status_code(self) -> int:
+        """Return 403."""
+        return 403
 
 
 class WideOnlineStoreConfig(PostgreSQLConfig):  # type: ignore[misc]
@@ -76,28 +84,24 @@ def key_columns(view: FeatureView) -> list[str]:
     return sorted(column.name for column in view.entity_columns) or list(view.join_keys)
 
 
+def features_of(view: FeatureView) -> list[Field]:
+    """Features of a view, in the order of the feature repo."""
+    # A stream feature view whose schema lists its keys has them as features, too.
+    keys = key_columns(view)
+    return [feature for feature in view.features if feature.name not in keys]
+
+
 def feature_names(view: FeatureView) -> list[str]:
     """Names of a view's features, in the order of the feature repo."""
-    return [feature.name for feature in view.features]
-
-
-def sql_type(dtype: FeastType) -> str:
-    """PostgreSQL type of a Feast type.
-
-    Raises:
-        UsageError: The type is an array, a map or another one that has no column type here.
-    """
-    try:
-        return types.FEAST_COLUMNS[str(dtype)]
-    except (KeyError, TypeError):
-        raise UsageError(
-            f"The online store has no column type for {dtype}.",
-            hint=f"Use one of {', '.join(types.FEAST_COLUMNS)} in the feature view.",
-        ) from None
+    return [feature.name for feature in features_of(view)]
 
 
 class WideOnlineStore(OnlineStore):  # type: ignore[misc]
-    """One wide table per feature view; a read is one primary-key lookup."""
+    """One wide table per feature view; a read is one primary-key lookup.
+
+    The asynchronous methods are for callers of their own. `async_supported` stays False: with True, Feast's server
+    would also read its registry on the event loop, and answer nobody while PostgreSQL is away.
+    """
 
     def online_write_batch(
         self,
@@ -110,7 +114,7 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         keys, features = key_columns(table), feature_names(table)
         columns = [*keys, *features, *STAMPS]
         target = quote(config.online_store.db_schema, table.name)
-        with engine(database_settings(config.online_store)).begin() as connection:
+        with _answering(config) as database, engine(database).begin() as connection:
             # COPY cannot resolve conflicts, so the rows go through a temporary table.
             connection.exec_driver_sql(
                 f"CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT * FROM {target} WITH NO DATA"
@@ -119,9 +123,7 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
             listed = ", ".join(quote(column) for column in columns)
             with cursor.copy(f"COPY incoming ({listed}) FROM STDIN") as copy:
                 for entity_key, values, event_timestamp, created_timestamp in data:
-                    by_key = dict(
-                        zip(entity_key.join_keys, map(native, entity_key.entity_values), strict=True)
-                    )
+                    by_key = _by_key(entity_key)
                     copy.write_row(
                         [
                             *(by_key[key] for key in keys),
@@ -135,6 +137,16 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         if progress:
             progress(len(data))
 
+    async def online_write_batch_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: Sequence[Row],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Write rows as `online_write_batch` does, without blocking the event loop."""
+        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+
     def online_read(
         self,
         config: RepoConfig,
@@ -145,23 +157,27 @@ class WideOnlineStore(OnlineStore):  # type: ignore[misc]
         """Read rows in the order of `entity_keys`; an unknown entity gives (None, None)."""
         keys = key_columns(table)
         wanted = [f for f in table.features if requested_features is None or f.name in requested_features]
-        columns = ", ".join(quote(column) for column in [*keys, *(f.name for f in wanted), "event_timestamp"])
-        values = [
-            tuple(dict(zip(k.join_keys, map(native, k.entity_values), strict=True))[key] for key in keys)
-            for k in entity_keys
-        ]
+        features = [selected(quote(f.name), f.dtype) for f in wanted]
+        columns = ", ".join([*map(quote, keys), *features, "event_timestamp"])
+        values = [tuple(_by_key(entity_key)[key] for key in keys) for entity_key in entity_keys]
         where = f"({', '.join(quote(key) for key in keys)}) IN :entities"
         statement = sa.text(
             f"SELECT {columns} FROM {quote(config.online_store.db_schema, table.name)} WHERE {where}"
         ).bindparams(sa.bindparam("entities", expanding=True))
-        database = database_settings(config.online_store)
-        try:
-            with translated(database), engine(database).connect() as connection:
-                rows = connection.execute(statement, {"entities": list(set(values))}).all()
-        except DependencyDown as error:
-            raise OnlineStoreDownError(str(error)) from error
+        with _answering(config) as database, engine(database).connect() as connection:
+            rows = connection.execute(statement, {"entities": list(set(values))}).all()
         found = {tuple(row[: len(keys)]): tuple(row[len(keys) :]) for row in rows}
         return [_answer(found.get(value), wanted) for value in values]
+
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[tuple[datetime | None, dict[str, Value] | None]]:
+        """Read rows as `online_read` does, without blocking the event loop; Feast reads several views at once."""
+        return await asyncio.to_thread(self.online_read, config, table, entity_keys, requested_features)
 
     def update(
         self,
@@ -197,10 +213,10 @@ def table_statements(schema: str, view: FeatureView, held: Set[str] = frozenset(
             takes a lock that stops predict from reading the table until the transaction ends.
     """
     table = quote(schema, view.name)
-    types = {column.name: sql_type(column.dtype) for column in view.entity_columns}
-    keys = key_columns(view)
+    keys, features = key_columns(view), features_of(view)
+    types = {item.name: column_type(item.dtype) for item in [*view.features, *view.entity_columns]}
     columns = [f"{quote(key)} {types.get(key, 'text')} NOT NULL" for key in keys]
-    columns += [f"{quote(feature.name)} {sql_type(feature.dtype)}" for feature in view.features]
+    columns += [f"{quote(feature.name)} {types[feature.name]}" for feature in features]
     columns += [
         "event_timestamp timestamptz NOT NULL",
         "created_timestamp timestamptz",
@@ -210,8 +226,8 @@ def table_statements(schema: str, view: FeatureView, held: Set[str] = frozenset(
     return [
         f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(columns)}, PRIMARY KEY ({primary})) WITH (fillfactor = 50)",
         *(
-            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quote(feature.name)} {sql_type(feature.dtype)}"
-            for feature in view.features
+            f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quote(feature.name)} {types[feature.name]}"
+            for feature in features
             if feature.name not in held
         ),
     ]
@@ -236,13 +252,26 @@ def upsert(target: str, keys: Sequence[str], features: Sequence[str], select: st
     )
 
 
-def native(value: Value) -> Any:
-    """The Python value inside a Feast value; None if the value is null or empty."""
-    kind = value.WhichOneof("val")
-    if kind in (None, "null_val"):
-        return None
-    inside = getattr(value, kind)
-    return datetime.fromtimestamp(inside, UTC) if kind == "unix_timestamp_val" else inside
+@contextlib.contextmanager
+def _answering(config: RepoConfig) -> Iterator[DatabaseSettings]:
+    """Translate PostgreSQL's errors into Feast's, which its server answers with a status of their own."""
+    database = database_settings(config.online_store)
+    try:
+        with translated(database):
+            yield database
+    except DependencyDown as error:
+        raise OnlineStoreDownError(str(error)) from error
+    except sa.exc.ProgrammingError as error:
+        if denied(error):
+            what = f"PostgreSQL's login '{database.user}' may not do this in the online store: {error.orig}"
+            raise MayNotWriteError(what) from None
+        raise
+    except ColumnRefusesError as error:
+        raise UnstorableValueError(f"PostgreSQL cannot hold a value as it is: {why_refused(error)}") from None
+
+
+def _by_key(entity_key: EntityKey) -> dict[str, Any]:
+    return dict(zip(entity_key.join_keys, map(native, entity_key.entity_values), strict=True))
 
 
 def _answer(
@@ -252,7 +281,6 @@ def _answer(
         return None, None
     values, event_timestamp = row[:-1], row[-1]
     protos = {
-        feature.name: python_values_to_proto_values([value], feature.dtype.to_value_type())[0]
-        for feature, value in zip(features, values, strict=True)
+        feature.name: proto(value, feature.dtype) for feature, value in zip(features, values, strict=True)
     }
     return event_timestamp, protos

@@ -13,12 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from feast import FeatureView
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from feast.infra.common.materialization_job import MaterializationTask
 
 from streamflow.errors import DependencyDown
 from streamflow.features.online_store import STAMPS, feature_names, key_columns
 from streamflow.postgres import catalog
-from streamflow.postgres.names import MATERIALIZATIONS, quote
+from streamflow.postgres.names import MATERIALIZATIONS, literal, quote
 from streamflow.postgres.newest import per_entity
 
 _LOCK_TIMEOUT = "100ms"
@@ -70,7 +71,9 @@ def _build(
     keys = key_columns(view)
     listed = ", ".join(quote(column) for column in [*keys, *feature_names(view), *STAMPS])
     using = ", ".join(quote(key) for key in keys)
-    connection.exec_driver_sql(f"CREATE TABLE {target} (LIKE {held} INCLUDING DEFAULTS INCLUDING STORAGE)")
+    connection.exec_driver_sql(
+        f"CREATE TABLE {target} (LIKE {held} INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMMENTS)"
+    )
     # An entity whose current row is newer keeps it, so materializing an older as-of date replaces nothing.
     rows = connection.execute(
         sa.text(
@@ -123,16 +126,20 @@ def newest_in_window(view: FeatureView, number: int) -> str:
         number: Id of the materialization, written to every row.
     """
     source: Any = view.batch_source
+    # A source maps its columns to the names that Feast knows, those of keys and times among them.
     mapping = {name: column for column, name in (source.field_mapping or {}).items()}
-    keys = [quote(key) for key in key_columns(view)]
-    features = [f"{quote(mapping.get(name, name))} AS {quote(name)}" for name in feature_names(view)]
-    stamp = quote(source.timestamp_field)
+
+    def column(name: str) -> str:
+        # Feast gives a view without an entity one key, of one value.
+        return literal(DUMMY_ENTITY_VAL) if name == DUMMY_ENTITY_ID else quote(mapping.get(name, name))
+
+    keys = [column(key) for key in key_columns(view)]
+    stamp = column(source.timestamp_field)
     created = (
-        quote(source.created_timestamp_column) if source.created_timestamp_column else "NULL::timestamptz"
+        column(source.created_timestamp_column) if source.created_timestamp_column else "NULL::timestamptz"
     )
     columns = [
-        *keys,
-        *features,
+        *(f"{column(name)} AS {quote(name)}" for name in [*key_columns(view), *feature_names(view)]),
         f"{stamp} AS {STAMPS[0]}",
         f"{created} AS {STAMPS[1]}",
         f"{number}::bigint AS {STAMPS[2]}",
@@ -147,7 +154,7 @@ def _same(keys: Sequence[str]) -> str:
 
 
 def _swap(connection: sa.Connection, schema: str, built: Sequence[tuple[str, int]]) -> None:
-    """Give each new table the owner, the grants and the name of the old one, and drop the old one."""
+    """Give each new table the owner, the grants, the comment and the name of the old one, and drop the old one."""
     for name, number in built:
         _take_over(connection, schema, name, _next_name(name, number))
     _lock(connection, [quote(schema, name) for name, _ in built])
@@ -172,6 +179,10 @@ def _take_over(connection: sa.Connection, schema: str, name: str, next_name: str
     target = quote(schema, next_name)
     for privilege, grantee in catalog.grants(connection, quote(schema, name)):
         connection.exec_driver_sql(f"GRANT {privilege} ON {target} TO {grantee}")
+    if comment := catalog.table_comment(connection, quote(schema, name)):
+        connection.exec_driver_sql(
+            f"COMMENT ON TABLE {target} IS {literal(comment)}", execution_options={"no_parameters": True}
+        )
     owner, ours = catalog.owner(connection, quote(schema, name))
     if not ours:
         connection.exec_driver_sql(f"ALTER TABLE {target} OWNER TO {owner}")

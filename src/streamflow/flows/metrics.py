@@ -13,7 +13,7 @@ LAST_LOOK = Gauge(
     registry=REGISTRY,
 )
 TAKEN_OVER = Counter(
-    "streamflow_conductor_interrupted_runs_total",
+    "streamflow_conductor_interrupted_runs",
     "Flow runs that lost their process and were started again or cancelled.",
     registry=REGISTRY,
 )

@@ -24,7 +24,7 @@ from streamflow.http.problems import Problem
 from streamflow.times import parse_moment
 
 _LOG = log.get(__name__)
-SCOPES = ("predict", "features", "promote")
+SCOPES = ("predict", "features", "promote", "write")
 _PREFIX = "sf_"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LINE = re.compile(
@@ -135,7 +135,8 @@ def read(path: Path) -> dict[str, ApiKey]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"The API keys in {path} cannot be read ({error}).",
-            hint="See STREAMFLOW_PREDICT__API_KEYS_FILE, or STREAMFLOW_PROMOTION__API_KEYS_FILE.",
+            hint="See STREAMFLOW_PREDICT__API_KEYS_FILE, STREAMFLOW_PROMOTION__API_KEYS_FILE, or"
+            " STREAMFLOW_FEAST__API_KEYS_FILE.",
         ) from error
 
 

@@ -24,6 +24,7 @@ from streamflow.model_version.aliases import PRODUCTION, STAGING
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import ONLINE
 from streamflow.postgres.names import quote as quoted
+from streamflow.repo import definitions
 from streamflow.settings import Settings
 
 Say = Callable[[str], None]
@@ -163,9 +164,10 @@ def _ingest(settings: Settings, root: Path, say: Say, *, simulated: bool) -> Non
     from streamflow.jobs.ingest import ingest_folder
     from streamflow.local.simulate import Simulation, simulate
 
+    named = definitions.load(settings.feast.repo).words
     # A demo that was interrupted while simulating leaves fewer folders.
     if simulated and not (root.is_dir() and len(dated_folders(root)) == _MONTHS):
-        say(f"\n   No DATA was given: simulating {_MONTHS} months of {_USERS:,} users")
+        say(f"\n   No DATA was given: simulating {_MONTHS} months of {named.count(_USERS)}")
         simulate(settings.feast.repo, root, Simulation(_USERS, _MONTHS, _SEED), overwrite=True)
     say(f"\n2. Ingesting the drops in {root}")
     for as_of, folder in dated_folders(root):
@@ -195,14 +197,15 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
     from streamflow.gate.decision import promote_through_gate
     from streamflow.jobs.materialize import materialize
 
+    named = definitions.load(settings.feast.repo).words
     say("\n3. Materializing the newest features into the online store")
     for view in materialize(settings).views:
-        say(f"   {view.feature_view}: {view.entities:,} entities")
+        say(f"   {view.feature_view}: {named.count(view.entities)}")
     say("\n4. Training the candidates; the best cross-validated AUC is registered in MLflow")
     trained = train(settings)
     say(
         f"   Version {trained.version}: {trained.estimator} as of {trained.as_of:%Y-%m-%d},"
-        f" {trained.rows:,} rows, {trained.positives:,} positive"
+        f" {named.count(trained.rows)}, {trained.positives:,} positive"
     )
     figures = ", ".join(f"{name} {value:.4f}" for name, value in sorted(trained.metrics.items()))
     say(f"   On the holdout: {figures}")
@@ -246,7 +249,7 @@ def _trained_on_all(settings: Settings, version: int) -> bool:
 def _ask(settings: Settings, version: int, say: Say) -> list[Asked]:
     """Request a prediction for a known user, an unknown user, and a user with a missing value."""
     url = f"http://{settings.predict.host}:{settings.predict.port}"
-    key = settings.predict.join_key
+    key, one = settings.predict.join_key, definitions.load(settings.feast.repo).words.one
     with services.predict_client(url, key) as client:
         model = _await_version(client, version)
         known = _known(settings, client, model)
@@ -255,9 +258,9 @@ def _ask(settings: Settings, version: int, say: Say) -> list[Asked]:
             client,
             (
                 (
-                    ("A known user", known, 200),
-                    ("An unknown user", UNKNOWN, 404),
-                    ("A user with a missing value", incomplete, 422),
+                    (f"A known {one}", known, 200),
+                    (f"An unknown {one}", UNKNOWN, 404),
+                    (f"A known {one} with a missing value", incomplete, 422),
                 )
             ),
             key,
@@ -272,7 +275,7 @@ def _ask_for(
     say("\n6. Asking predict")
     for title, entity, expected in questions:
         if entity is None:
-            say(f"\n   {title}: these drops have no such user.")
+            say(f"\n   {title}: the drops have none.")
             continue
         body = json.dumps({key: entity})
         say(f"\n   {title}:\n   curl -s {client.url}/predict -d '{body}'")

@@ -68,13 +68,13 @@ def simulate(
     Raises:
         UsageError: A number is out of range, a column cannot drift, or a folder already exists.
     """
+    repo = definitions.load(feature_repo)
     users, months, seed = simulation.users, simulation.months, simulation.seed
     if users < 1 or months < 1 or seed < 0:
         raise UsageError(
-            f"{users} users, {months} months, seed {seed}: this cannot be simulated.",
-            hint="Give at least 1 user and 1 month, and a seed of 0 or more.",
+            f"{repo.words.count(users)}, {months} months, seed {seed}: this cannot be simulated.",
+            hint=f"Give at least {repo.words.count(1)} and 1 month, and a seed of 0 or more.",
         )
-    repo = definitions.load(feature_repo)
     if repo.simulate is None:
         raise UsageError(f"The feature repo {repo.path} has no simulation.py.", hint="Ingest real drops.")
     folders = [out / month_later(simulation.first_as_of, month).isoformat() for month in range(months)]

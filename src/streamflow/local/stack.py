@@ -317,6 +317,22 @@ def _stop(home: Path, name: str) -> None:
     path.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def without_mlflow(settings: Settings, tell: Callable[[str], None]) -> Iterator[None]:
+    """Keep the stack's MLflow server stopped, and start it again afterwards if it ran."""
+    home = settings.home.expanduser().resolve()
+    with homes.exclusive(home):
+        ran = _running(home, MLFLOW) is not None
+        _stop(home, MLFLOW)
+        try:
+            yield
+        finally:
+            if ran:
+                own = settings.model_copy(update={"home": home})
+                service = _start(own, services.http_services(own)[MLFLOW], tell)
+                _wait(own, [service], tell)
+
+
 def status(settings: Settings) -> list[Status]:
     """Report the state of every service of the stack in `settings.home`."""
     home = settings.home.expanduser().resolve()

@@ -6,6 +6,7 @@ No other module imports MLflow.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,15 @@ _NO_ACCESS = ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED")
 
 # MLflow refuses longer parameter values.
 _LONGEST_PARAMETER = 6000
+
+_EXAMPLE_ROWS = 5
+
+_PARENT = "mlflow.parentRunId"
+
+# MLflow refuses these in the name of a run's model.
+_NOT_IN_A_NAME = str.maketrans(dict.fromkeys("/:.%\"'", "-"))
+
+_KIND, _FOR_TRAINING = "mlflow.experimentKind", "custom_model_development"
 
 
 def _configure(mlflow: MlflowSettings) -> None:
@@ -96,13 +106,27 @@ def client(mlflow: MlflowSettings) -> Iterator[Any]:
 
 
 def experiment_id(mlflow_client: Any, name: str) -> str:
-    """Return the id of an experiment, creating the experiment if it does not exist."""
+    """Return the id of an experiment whose pages are those for training models; create it if it does not exist."""
+    from mlflow.exceptions import MlflowException
+
     found = mlflow_client.get_experiment_by_name(name)
-    return str(found.experiment_id if found else mlflow_client.create_experiment(name))
+    if found is None:
+        return str(mlflow_client.create_experiment(name, tags={_KIND: _FOR_TRAINING}))
+    if _KIND not in found.tags:
+        # Without it, MLflow's pages ask each person what the experiment is for. A person's choice stays.
+        with contextlib.suppress(MlflowException):
+            mlflow_client.set_experiment_tag(found.experiment_id, _KIND, _FOR_TRAINING)
+    return str(found.experiment_id)
 
 
 def log_figures(
-    mlflow_client: Any, run_id: str, *, metrics: Mapping[str, float], params: Mapping[str, object]
+    mlflow_client: Any,
+    run_id: str,
+    *,
+    metrics: Mapping[str, float],
+    params: Mapping[str, object],
+    series: Mapping[str, Sequence[float]] | None = None,
+    model_id: str | None = None,
 ) -> None:
     """Log metrics and parameters of a run in one request.
 
@@ -111,18 +135,64 @@ def log_figures(
         run_id: Run to log to.
         metrics: Values of the metrics, by name.
         params: Values of the parameters, by name. A value longer than MLflow stores is truncated.
+        series: Metrics with a value for each step, by name.
+        model_id: Model among the run's outputs that the metrics are of, too.
     """
     from mlflow.entities import Metric, Param
 
     now = int(datetime.now(UTC).timestamp() * 1000)
+    values = {key: (value,) for key, value in metrics.items()} | {**(series or {})}
     mlflow_client.log_batch(
         run_id,
-        metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
-        params=[Param(key, str(value)[:_LONGEST_PARAMETER]) for key, value in params.items()],
+        metrics=[
+            Metric(key, value, now, step, model_id=model_id)
+            for key, steps in values.items()
+            for step, value in enumerate(steps)
+        ],
+        params=[Param(key, value) for key, value in _stored(params).items()],
     )
 
 
-def page_tags(*, user: str, source: str, is_job: bool, commit: str, description: str) -> dict[str, str]:
+def _stored(params: Mapping[str, object]) -> dict[str, str]:
+    return {key: str(value)[:_LONGEST_PARAMETER] for key, value in params.items()}
+
+
+def log_model(
+    mlflow_client: Any, experiment: str, run_id: str, *, name: str, params: Mapping[str, object]
+) -> str:
+    """Create the model among a run's outputs, for MLflow's pages of models; return its id.
+
+    Its files stay among the run's: MLflow has no other way to keep a version's files beside the rows it was trained on.
+
+    Args:
+        mlflow_client: Client from `client`.
+        experiment: Id of the experiment.
+        run_id: Run that made it.
+        name: What the pages call it.
+        params: Values of its parameters, by name.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    model = mlflow_client.create_logged_model(
+        experiment,
+        name=name.translate(_NOT_IN_A_NAME),
+        source_run_id=run_id,
+        params=_stored(params),
+        model_type="classifier",
+    )
+    mlflow_client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+    return str(model.model_id)
+
+
+def name_version(mlflow_client: Any, model_id: str, name: str, version: int) -> None:
+    """Let MLflow's page of a run's model name the version that it was registered as."""
+    versions = json.dumps([{"name": name, "version": str(version)}])
+    mlflow_client.set_logged_model_tags(model_id, {"mlflow.modelVersions": versions})
+
+
+def page_tags(
+    *, user: str, source: str, is_job: bool, commit: str, description: str, parent: str = ""
+) -> dict[str, str]:
     """Return the tags from which MLflow's pages show who made a run, from where, and its description.
 
     Args:
@@ -131,6 +201,7 @@ def page_tags(*, user: str, source: str, is_job: bool, commit: str, description:
         is_job: Whether it ran as a job, and not by hand.
         commit: Git commit of the code; "" if nobody knows.
         description: Text of the description, in Markdown.
+        parent: Run that the pages show it below; "" for none.
     """
     shown = {
         "mlflow.user": user,
@@ -138,8 +209,14 @@ def page_tags(*, user: str, source: str, is_job: bool, commit: str, description:
         "mlflow.source.type": "JOB" if is_job else "LOCAL",
         "mlflow.source.git.commit": commit,
         "mlflow.note.content": description,
+        _PARENT: parent,
     }
     return {name: value for name, value in shown.items() if value}
+
+
+def parent_of(run_tags: Mapping[str, str]) -> str:
+    """The run that MLflow's pages show a run below; "" if there is none. Pure."""
+    return run_tags.get(_PARENT, "")
 
 
 def log_data_set(
@@ -177,22 +254,33 @@ def log_data_set(
 
 
 def save_classifier(
-    classifier: Any, folder: Path, sample: Any, *, trusted_types: Sequence[str], requirements: Sequence[str]
+    classifier: Any,
+    folder: Path,
+    sample: Any,
+    answers: Any,
+    *,
+    trusted_types: Sequence[str],
+    requirements: Sequence[str],
+    code: str,
+    loader: str,
 ) -> None:
-    """Save a scikit-learn classifier as an ordinary MLflow model in skops format.
+    """Save a scikit-learn classifier as an MLflow model in skops format, which `pyfunc` loads with code of its own.
 
     Args:
         classifier: Fitted estimator or pipeline.
         folder: Folder to write the model to.
-        sample: A few rows of raw features, from which MLflow infers the signature.
+        sample: Rows of raw features, from which MLflow infers the signature; the first few are the input example.
+        answers: What the code answers for these rows.
         trusted_types: Types that the classifier may contain beyond those that skops trusts by default.
         requirements: Packages that are needed to load the classifier, as pip requirements.
+        code: Folder in `folder`, which the caller adds, with the code that `pyfunc` loads the model with.
+        loader: Name of the module in `code` that loads it.
     """
     with warnings.catch_warnings():
         # MLflow warns about its own type hints, and that integer columns cannot be null. These never are.
         warnings.simplefilter("ignore")
         import mlflow.sklearn
-        from mlflow.models import infer_signature
+        from mlflow.models import Model, infer_signature
 
         mlflow.sklearn.save_model(
             classifier,
@@ -200,10 +288,15 @@ def save_classifier(
             serialization_format="skops",
             # MLflow refuses ordinary pipelines in this format unless their types are listed.
             skops_trusted_types=list(trusted_types),
-            signature=infer_signature(sample, classifier.predict_proba(sample)),
-            pyfunc_predict_fn="predict_proba",
+            signature=infer_signature(sample, answers),
+            input_example=sample.head(_EXAMPLE_ROWS),
             pip_requirements=list(requirements),
         )
+        saved = Model.load(str(folder))
+        by_default = saved.flavors["python_function"]
+        kept = {name: by_default[name] for name in ("env", "python_version")}
+        saved.flavors["python_function"] = {"loader_module": loader, "code": code, **kept}
+        saved.save(str(folder / "MLmodel"))
 
 
 def artifact(fetch: Callable[[str], str], path: str) -> bytes | None:

@@ -152,6 +152,15 @@ class RegistryClient:
         data: dict[str, Any] = (found or {})["run"]["data"]
         return data
 
+    def experiment_of(self, run_id: str) -> str:
+        """Return the id of a run's experiment.
+
+        Raises:
+            NotFound: The run does not exist.
+        """
+        found = self._ask("GET", "runs/get", run_id=run_id)
+        return str((found or {})["run"]["info"]["experiment_id"])
+
     def run_folders(self, experiment: str, model: str) -> dict[str, str]:
         """Return the artifact folders, behind the artifact proxy, of an experiment's runs and of a model's versions.
 

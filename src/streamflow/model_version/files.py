@@ -17,6 +17,12 @@ GOLDEN = "golden.json"
 MANIFEST = "manifest.json"
 """SHA-256 of every other file in the folder. Its own SHA-256 is a tag of the model version."""
 
+CODE = "code"
+"""Folder with the Python files with which MLflow's clients load the ONNX model."""
+
+LINEAGE = "lineage.json"
+"""Digests and versions of the code and the environment that made the model version."""
+
 SERVED = (MANIFEST, CONTRACT, GOLDEN, ONNX)
 """Files that the predict service downloads; it never loads the stored estimator."""
 

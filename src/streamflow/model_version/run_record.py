@@ -98,7 +98,7 @@ class RunRecord:
             ROWS: self.rows,
             POSITIVES: self.positives,
             SPLIT_DIGEST: self.split_digest,
-            **{f"{_OF_ESTIMATOR}{name}": value for name, value in self.hyperparameters.items()},
+            **of_estimator(self.hyperparameters),
         }
         return {name: str(value) for name, value in written.items() if value is not None}
 
@@ -136,6 +136,11 @@ class RunRecord:
             )
         except KeyError as error:
             raise ValueError(f"the run has no parameter {error}") from error
+
+
+def of_estimator(values: Mapping[str, str]) -> dict[str, str]:
+    """The MLflow parameters that hold the parameters of an estimator. Pure."""
+    return {f"{_OF_ESTIMATOR}{name}": value for name, value in values.items()}
 
 
 def hyperparameters(estimator: Any) -> dict[str, str]:

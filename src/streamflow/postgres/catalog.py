@@ -31,6 +31,25 @@ class Relation:
     ours: bool
 
 
+@dataclass(frozen=True)
+class Comment:
+    """The comment on a table or view, or on one of its columns.
+
+    Attributes:
+        relation: Name of the table or view within its schema.
+        kind: "TABLE" or "VIEW".
+        column: Name of the column; None for the comment on the relation itself.
+        text: The comment; None if there is none.
+        ours: Whether the current login has the privileges of the relation's owner.
+    """
+
+    relation: str
+    kind: str
+    column: str | None
+    text: str | None
+    ours: bool
+
+
 def tables(connection: sa.Connection, schema: str) -> list[str]:
     """List the ordinary tables of a schema by name."""
     return list(_ask(connection, "tables", schema=schema).scalars())
@@ -56,6 +75,17 @@ def columns(
     for relation, column, kind in _ask(connection, "columns", schema=schema, relations=wanted):
         found.setdefault(relation, {})[column] = kind
     return found
+
+
+def type_name(connection: sa.Connection, kind: str) -> str:
+    """Return a type's name as `columns` gives it: "timestamp with time zone" for "timestamptz"."""
+    name: str = _ask(connection, "type_name", type=kind).scalar_one()
+    return name
+
+
+def comments(connection: sa.Connection, schema: str) -> list[Comment]:
+    """List the comments on the tables and views of a schema and on their columns, also those that are missing."""
+    return [Comment(*row) for row in _ask(connection, "comments", schema=schema)]
 
 
 def every_table(connection: sa.Connection) -> list[tuple[str, str]]:
@@ -103,6 +133,17 @@ def roles(connection: sa.Connection) -> set[str]:
 def may_create_databases(connection: sa.Connection) -> bool:
     """Whether the current login may create databases."""
     return bool(_ask(connection, "may_create_databases").scalar())
+
+
+def table_comment(connection: sa.Connection, table: str) -> str | None:
+    """Return the comment on a table, or None. `table` is a dotted, quoted name."""
+    comment: str | None = _ask(connection, "table_comment", table=table).scalar()
+    return comment
+
+
+def sessions(connection: sa.Connection, database: str) -> list[str]:
+    """Return the login of every other session in a database of the server."""
+    return list(_ask(connection, "sessions", database=database).scalars())
 
 
 def schema_comment(connection: sa.Connection, schema: str) -> str | None:

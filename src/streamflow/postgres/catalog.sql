@@ -21,6 +21,25 @@ WHERE n.nspname = :schema
   AND (CAST(:relations AS text[]) IS NULL OR c.relname = ANY(:relations))
 ORDER BY c.relname, a.attnum;
 
+-- name: type_name
+-- The name by which PostgreSQL shows a type.
+SELECT CAST(CAST(:type AS text) AS regtype)::text;
+
+-- name: comments
+-- Comments on the tables and views of a schema and on their columns. A partition has those of its table.
+SELECT c.relname, CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind, a.attname,
+  CASE a.attnum WHEN 0 THEN obj_description(c.oid, 'pg_class') ELSE col_description(c.oid, a.attnum) END AS text,
+  pg_has_role(c.relowner, 'USAGE') AS ours
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (
+  SELECT 0 AS attnum, NULL AS attname
+  UNION ALL
+  SELECT attnum, attname FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+) a
+WHERE n.nspname = :schema AND c.relkind IN ('r', 'v', 'p') AND NOT c.relispartition
+ORDER BY c.relname, a.attnum;
+
 -- name: every_table
 -- All permanent tables of the database except system tables.
 SELECT nspname, relname
@@ -65,11 +84,21 @@ SELECT datname FROM pg_database;
 -- name: roles
 SELECT rolname FROM pg_roles;
 
+-- name: sessions
+-- Logins of the other sessions in a database.
+SELECT usename
+FROM pg_stat_activity
+WHERE datname = :database AND backend_type = 'client backend' AND pid <> pg_backend_pid();
+
 -- name: may_create_databases
 SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user;
 
 -- name: owns_database
 SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database();
+
+-- name: table_comment
+-- The comment on a table, or null.
+SELECT obj_description(to_regclass(:table), 'pg_class');
 
 -- name: schema_comment
 SELECT obj_description(to_regnamespace(:schema), 'pg_namespace');

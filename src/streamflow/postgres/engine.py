@@ -10,11 +10,13 @@ from functools import lru_cache
 import psycopg
 import sqlalchemy as sa
 from psycopg.errors import DiskFull as DiskFullError
-from psycopg.errors import InvalidSchemaName, UndefinedFunction, UndefinedTable
+from psycopg.errors import InsufficientPrivilege, InvalidSchemaName, UndefinedFunction, UndefinedTable
 
 from streamflow.errors import DependencyDown, DiskFull
 from streamflow.settings import DatabaseSettings
 
+ColumnRefusesError = psycopg.DataError
+"""Raised by a COPY, which does not go through SQLAlchemy, for a value that its column cannot hold."""
 _NO_CONNECTION_LEFT = re.compile("too many clients|connection slots are reserved|too many connections for")
 
 
@@ -120,6 +122,16 @@ def translated(database: DatabaseSettings) -> Iterator[None]:
                 details=(str(error.orig).strip().splitlines()[0],),
             ) from error
         raise
+
+
+def denied(error: sa.exc.ProgrammingError) -> bool:
+    """Whether PostgreSQL refused a statement because the login may not do this."""
+    return isinstance(error.orig, InsufficientPrivilege)
+
+
+def why_refused(error: ColumnRefusesError) -> str:
+    """PostgreSQL's reason, without its context, which quotes the row."""
+    return error.diag.message_primary or str(error)
 
 
 def _full(database: DatabaseSettings) -> DiskFull:

@@ -25,8 +25,9 @@ from streamflow.predict.models.ledger import Ledger
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.predict.models.watch import Watch
 from streamflow.predict.observe import metrics
+from streamflow.predict.observe.stages import Tracer
 from streamflow.predict.service import Service
-from streamflow.settings import Settings
+from streamflow.settings import Settings, TracingSettings
 
 _KEYS_EVERY_SECONDS = 1.0
 _ABOUT: dict[str, Any] = {
@@ -71,6 +72,7 @@ def create_apps(settings: Settings, live: LiveModel | None = None) -> Apps:
     keys = settings.predict.api_keys_file
     key_file = KeyFile(keys) if keys else None
     apart = settings.predict.status_port is not None
+    tracer = _tracer(settings.tracing)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -92,6 +94,8 @@ def create_apps(settings: Settings, live: LiveModel | None = None) -> Apps:
             await service.log.end(logging)
             watch.close()
             connections.close()
+            if tracer is not None:
+                await asyncio.to_thread(tracer.close)
 
     app = (
         FastAPI(**_ABOUT, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
@@ -107,8 +111,17 @@ def create_apps(settings: Settings, live: LiveModel | None = None) -> Apps:
     complete_document(app, needed)
     add_error_handlers(app)
     metrics.DRAINING.set_function(lambda: float(live.draining))
-    predictions = RequestMiddleware(app, service, Access(app.routes, needed, key_file))
+    predictions = RequestMiddleware(app, service, Access(app.routes, needed, key_file), tracer)
     return Apps(predictions, _status_app(app, live) if apart else None)
+
+
+def _tracer(settings: TracingSettings) -> Tracer | None:
+    if not settings.endpoint:
+        return None
+    # Without tracing, no process loads the SDK.
+    from streamflow.predict.observe.otlp import OtlpTracer
+
+    return OtlpTracer(settings)
 
 
 def _status_app(described: FastAPI, live: LiveModel) -> FastAPI:

@@ -8,6 +8,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from streamflow.predict.observe import stages
+from streamflow.predict.observe.stages import Trace
+
 K = TypeVar("K")
 R = TypeVar("R")
 
@@ -48,9 +51,10 @@ class Batcher(Generic[K, R]):
         self._idle = in_flight
         self._weigh = weigh
         self._waiting = 0
-        self._queue: deque[tuple[K, asyncio.Future[R], float]] = deque()
+        self._queue: deque[tuple[K, asyncio.Future[R], float, Trace | None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._traced = False
 
     def __len__(self) -> int:
         """Number of waiting requests."""
@@ -67,7 +71,11 @@ class Batcher(Generic[K, R]):
         self._waiting += 1 if self._weigh is None else self._weigh(key)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        self._queue.append((key, future, time.monotonic()))
+        trace = stages.of_request()
+        if trace is not None:
+            self._traced = True
+            trace.enqueue()
+        self._queue.append((key, future, time.monotonic(), trace))
         if self._idle and not self._scheduled:
             # Starts at the end of this iteration, so that requests that arrived in it share the batch.
             self._scheduled = True
@@ -85,12 +93,12 @@ class Batcher(Generic[K, R]):
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _next(self) -> list[tuple[K, asyncio.Future[R]]]:
+    def _next(self) -> list[tuple[K, asyncio.Future[R], Trace | None]]:
         oldest = time.monotonic() - self._deadline
-        batch: list[tuple[K, asyncio.Future[R]]] = []
+        batch: list[tuple[K, asyncio.Future[R], Trace | None]] = []
         weight = 0
         while self._queue and weight < self._max_batch:
-            key, future, since = self._queue.popleft()
+            key, future, since, trace = self._queue.popleft()
             its_weight = 1 if self._weigh is None else self._weigh(key)
             self._waiting -= its_weight
             if future.done():
@@ -98,19 +106,24 @@ class Batcher(Generic[K, R]):
             if since < oldest:
                 future.set_exception(OverloadedError())
                 continue
-            batch.append((key, future))
+            if trace is not None:
+                trace.dequeue()
+            batch.append((key, future, trace))
             weight += its_weight
         return batch
 
-    async def _run(self, batch: list[tuple[K, asyncio.Future[R]]]) -> None:
+    async def _run(self, batch: list[tuple[K, asyncio.Future[R], Trace | None]]) -> None:
+        if self._traced:
+            # This task starts with the context of whatever started it: one of the requests, or the batch before.
+            stages.enter_batch([trace for _, _, trace in batch if trace is not None])
         try:
-            results = await self._work([key for key, _ in batch])
+            results = await self._work([key for key, _, _ in batch])
         except Exception as error:
-            for _, future in batch:
+            for _, future, _ in batch:
                 if not future.done():
                     future.set_exception(error)
         else:
-            for (_, future), result in zip(batch, results, strict=True):
+            for (_, future, _), result in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(result)
         finally:

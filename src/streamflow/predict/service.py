@@ -22,7 +22,8 @@ from streamflow.predict.features.online_facts import OnlineFacts
 from streamflow.predict.features.read_plan import schema_mismatch
 from streamflow.predict.models.explain import explain
 from streamflow.predict.models.live_model import LiveModel, Served
-from streamflow.predict.observe import metrics
+from streamflow.predict.observe import metrics, stages
+from streamflow.predict.observe.stages import Stage
 from streamflow.predict.outcome import Outcome
 from streamflow.predict.prediction_log import PredictionLog
 from streamflow.predict.shadow import count_differences
@@ -108,7 +109,11 @@ class Service:
         began = time.perf_counter()
         made = await asyncio.to_thread(explain, outcome.served.release, outcome.row.values)
         name = outcome.served.release.pointer.name
-        metrics.EXPLAIN_SECONDS.labels(name).observe(time.perf_counter() - began)
+        ended = time.perf_counter()
+        trace = stages.of_request()
+        if trace is not None:
+            trace.stages.append(Stage(stages.EXPLAIN, began, ended))
+        metrics.EXPLAIN_SECONDS.labels(name).observe(ended - began, stages.exemplar(trace))
         return {
             "reference_probability": made.reference_probability,
             "contributions": made.contributions,
@@ -170,6 +175,8 @@ class Service:
         self._shadow = asyncio.ensure_future(self._run_shadow(challenger, answered))
 
     async def _run_shadow(self, challenger: Served, answered: Sequence[Outcome]) -> None:
+        # No request waits for it.
+        stages.enter_batch(())
         try:
             shadow = await self._answer(challenger, [outcome.key for outcome in answered], CHALLENGER)
         except ProblemError:
@@ -199,15 +206,20 @@ class Service:
     async def _read_and_infer(self, served: Served, keys: Sequence[str], alias: str) -> list[Outcome]:
         name = served.release.pointer.name
         started = time.perf_counter()
-        # Taken before the read: a materialization in between must not make fresh features look old.
-        online = self.live.online or await self._learn()
-        mismatch = served.plan.mismatch(online.columns)
-        if mismatch is not None:
-            raise ProblemError(mismatch)
-        records = await self._connections.fetch(
-            served.plan.statement, list(keys), timeout=self.settings.deadline_seconds / 2
-        )
+        try:
+            # Taken before the read: a materialization in between must not make fresh features look old.
+            online = self.live.online or await self._learn()
+            mismatch = served.plan.mismatch(online.columns)
+            if mismatch is not None:
+                raise ProblemError(mismatch)
+            records = await self._connections.fetch(
+                served.plan.statement, list(keys), timeout=self.settings.deadline_seconds / 2
+            )
+        except ProblemError as error:
+            _trace(stages.FEATURES, started, served, alias, len(keys), error.problem.code)
+            raise
         read = time.perf_counter()
+        exemplar = _trace(stages.FEATURES, started, served, alias, len(keys)) if stages.of_batch() else None
         rows = [served.plan.row(record) for record in records]
         policy = self._policy if self.settings.age_clock != "wall" else replace(self._policy, now=time.time())
         try:
@@ -220,9 +232,12 @@ class Service:
         except (TypeError, ValueError):
             # A column changed its type since the last poll. The error may contain a value, so it is not shown.
             self.live.online = None
+            _trace(stages.MODEL, read, served, alias, len(keys), "schema_mismatch")
             raise ProblemError(schema_mismatch("a column was changed to another type")) from None
-        metrics.PREPROCESS_SECONDS.labels(name).observe(read - started)
-        metrics.PREDICT_SECONDS.labels(name).observe(time.perf_counter() - read)
+        if stages.of_batch():
+            _trace(stages.MODEL, read, served, alias, len(keys))
+        metrics.PREPROCESS_SECONDS.labels(name).observe(read - started, exemplar)
+        metrics.PREDICT_SECONDS.labels(name).observe(time.perf_counter() - read, exemplar)
         metrics.BATCH_ENTITIES.observe(len(keys))
         outcomes = [
             Outcome(key, served, row, None, problem, alias)
@@ -249,6 +264,15 @@ async def _infer(served: Served, rows: list[tuple[Any, ...]]) -> list[float | Pr
     many = len(rows) >= _THREAD_FROM_ROWS
     probabilities = await asyncio.to_thread(release.infer, matrix) if many else release.infer(matrix)
     return [p if math.isfinite(p) else _not_finite(served) for p in probabilities.tolist()]
+
+
+def _trace(
+    name: str, began: float, served: Served, alias: str, entities: int, error: str = ""
+) -> dict[str, str] | None:
+    """Add a stage that ends now to the traces of this batch; return the labels of its exemplar."""
+    version = served.release.pointer.version
+    stage = Stage(name, began, time.perf_counter(), error, alias, version, entities)
+    return stages.note(stages.of_batch(), stage)
 
 
 def _count(served: Served, outcomes: Sequence[Outcome], alias: str) -> None:

@@ -32,7 +32,7 @@ def look(backends: Backends, promotion: PromotionSettings) -> list[Move]:
         requests = locked.follow()
         targets = locked.targets()
     # Without the lock: downloads and the gate take seconds, and a rollback must not wait for them.
-    _store_missing(backends)
+    store_missing(backends)
     rows = [answer(backends, promotion, request, targets) for request in requests]
     return [row for row in rows if row is not None]
 
@@ -51,7 +51,7 @@ def forget(backends: Backends, keep: int) -> None:
         _LOG.info("old releases deleted", releases=number)
 
 
-def _store_missing(backends: Backends) -> None:
+def store_missing(backends: Backends) -> None:
     """Store the releases that may be asked for and are not in PostgreSQL: after an upgrade, and after a restore."""
     database, model = backends.database, backends.mlflow.registered_model
     past = trail.history(database, model)

@@ -30,16 +30,18 @@ class Verified:
         version: The version.
         release: The release that it is.
         files: Content of each file that serving needs, by name.
+        made_by: Tags that identify the code and the environment that made it.
     """
 
     version: Version
     release: releases.Release
     files: Mapping[str, bytes]
+    made_by: Mapping[str, str]
 
     @property
     def record(self) -> dict[str, Any]:
         """What the ledger says of the release."""
-        return record(self.version, self.release.contract)
+        return record(self.version, self.release.contract, self.made_by)
 
     def store(self, database: DatabaseSettings) -> None:
         """Store the files that serving needs, unless they are stored already."""
@@ -114,9 +116,9 @@ def checked(
     pointer = pointer_of(model, version)
     if not again:
         refusals.check(database, pointer)
-    files = _fetched(client, pointer, version)
+    files, made_by = _fetched(client, pointer, version)
     with refusals.remembered(database, pointer):
-        return Verified(version, release_check.check(pointer, files), files)
+        return Verified(version, release_check.check(pointer, files), files, made_by)
 
 
 def verified(client: RegistryClient, model: str, version: Version) -> Verified:
@@ -129,12 +131,14 @@ def verified(client: RegistryClient, model: str, version: Version) -> Verified:
             golden rows; says which.
     """
     pointer = pointer_of(model, version)
-    files = _fetched(client, pointer, version)
-    return Verified(version, release_check.check(pointer, files), files)
+    files, made_by = _fetched(client, pointer, version)
+    return Verified(version, release_check.check(pointer, files), files, made_by)
 
 
-def _fetched(client: RegistryClient, pointer: releases.VersionPointer, version: Version) -> dict[str, bytes]:
-    """The files that serving needs; every file that the manifest pins has its digest."""
+def _fetched(
+    client: RegistryClient, pointer: releases.VersionPointer, version: Version
+) -> tuple[dict[str, bytes], Mapping[str, str]]:
+    """The files that serving needs, and what made them; every file that the manifest pins has its digest."""
     manifest = _file(client, version, version_files.MANIFEST)
     if hashlib.sha256(manifest).hexdigest() != pointer.manifest_sha256:
         raise _refused(version, f"{version_files.MANIFEST} is not the one that was registered")
@@ -142,16 +146,27 @@ def _fetched(client: RegistryClient, pointer: releases.VersionPointer, version: 
     pinned = _pinned(version, manifest)
     if missing := sorted(set(version_files.SERVED) - {version_files.MANIFEST, *pinned}):
         raise _refused(version, f"it has no {', '.join(missing)}")
+    # Versions of earlier releases have tags instead of the file.
+    made_by: Mapping[str, str] = version.tags
     for name, digest in pinned.items():
         content = _file(client, version, name)
         if hashlib.sha256(content).hexdigest() != digest:
             raise _refused(version, f"{name} is not the one that was registered")
+        if name == version_files.LINEAGE:
+            made_by = _lineage(version, content)
         if name in version_files.SERVED:
             files[name] = content
             if sum(map(len, files.values())) > version_files.MOST_SERVED_BYTES:
                 most = version_files.MOST_SERVED_BYTES // 2**20
                 raise _refused(version, f"its files are larger than {most} MiB together")
-    return files
+    return files, made_by
+
+
+def _lineage(version: Version, content: bytes) -> Mapping[str, str]:
+    try:
+        return {str(name): str(value) for name, value in json.loads(content).items()}
+    except (ValueError, AttributeError) as error:
+        raise _refused(version, f"{version_files.LINEAGE} cannot be read") from error
 
 
 def _pinned(version: Version, manifest: bytes) -> dict[str, str]:
@@ -174,8 +189,14 @@ def _file(client: RegistryClient, version: Version, name: str) -> bytes:
     return content
 
 
-def record(version: Version, contract: Contract) -> dict[str, Any]:
-    """The release: what is promoted and rolled back as one thing. Pure."""
+def record(version: Version, contract: Contract, made_by: Mapping[str, str]) -> dict[str, Any]:
+    """The release: what is promoted and rolled back as one thing. Pure.
+
+    Args:
+        version: The version.
+        contract: Its contract.
+        made_by: Tags that identify the code and the environment that made it.
+    """
     return {
         "version": version.version,
         "run_id": version.run_id,
@@ -183,7 +204,7 @@ def record(version: Version, contract: Contract) -> dict[str, Any]:
         "feature_service": contract.feature_service,
         "feature_service_version": feature_service_version(contract),
         "fingerprint": contract.fingerprint,
-        "image": version.tags.get(tags.ENV_IMAGE, ""),
+        "image": made_by.get(tags.ENV_IMAGE, ""),
         "threshold": contract.threshold,
         "estimator": contract.estimator,
         "as_of": contract.as_of,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from streamflow import log
 from streamflow.errors import AccessDenied, StreamFlowError
-from streamflow.mlflow_api.transport import RegistryClient, registry
+from streamflow.mlflow_api.transport import RegistryClient, registry, tags_of
 from streamflow.model_version import tags
 from streamflow.model_version.aliases import TRIAL_ALIASES
 from streamflow.postgres import locks, statements
@@ -126,10 +126,21 @@ class LockedRegistry:
 
     def _describe(self, later: list[Move], seen: Shown) -> None:
         """Describe the versions that rows are about; best effort."""
+        reports = describe.reports(later)
         for version, text in describe.descriptions(later).items():
             if version in seen.stages:
+                links = self._links(version, reports.get(version, ""))
                 with contextlib.suppress(StreamFlowError):
-                    self.client.set_description(self.model, version, text)
+                    self.client.set_description(self.model, version, text + links)
+
+    def _links(self, version: int, report: str) -> str:
+        """Links to what MLflow has of a version; "" if its run is gone. What was refused has its report in a tag."""
+        with contextlib.suppress(StreamFlowError):
+            found = self.client.version(self.model, version) or {}
+            run_id = str(found.get("run_id", ""))
+            report = report or tags_of(found).get(tags.GATE_REPORT, "")
+            return describe.links(self.client.experiment_of(run_id), run_id, report)
+        return ""
 
     def _in_line(self) -> int:
         found = self.connection.execute(sa.text(_SQL["in_line"]), {"model": self.model}).scalar()

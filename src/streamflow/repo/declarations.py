@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pandera.pandas as pa
 
 from streamflow import types
+from streamflow.repo.words import Words
 from streamflow.types import ColumnType
 
 NullMeaning = Literal["", "missing", "not_applicable"]
+
+SNAPSHOTS, ENTITIES = "snapshots", "entities"
+"""Keys of the metadata of a table's schema."""
+
+NULL, NOT_AFTER_AS_OF = "null", "not_after_as_of"
+"""Keys of the metadata of a column's schema."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +31,14 @@ class Column:
         null: Meaning of an empty cell: "" is an error, "missing" an unknown value, "not_applicable" a value
             in its own right.
         categories: Allowed values of a string column, sorted; empty if its checks do not list them.
+        description: What a value says; empty if the repo does not describe it.
     """
 
     name: str
     type: ColumnType
     null: NullMeaning = ""
     categories: tuple[str, ...] = ()
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,8 @@ class SourceTable:
         snapshots: Name of the view that Feast reads.
         entities: Whether this table defines which entities exist.
         schema: pandera schema that validates a chunk of rows.
+        words: What its entities are called; None if that is not declared.
+        description: What a row says; empty if the repo does not describe it.
     """
 
     name: str
@@ -50,6 +62,8 @@ class SourceTable:
     snapshots: str
     entities: bool
     schema: pa.DataFrameSchema
+    words: Words | None = None
+    description: str = ""
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -93,17 +107,30 @@ class Slice:
     bands: tuple[float, ...] = ()
 
 
+def slices_of(declared: Iterable[Slice] | Mapping[str, Mapping[str, Any]]) -> tuple[Slice, ...]:
+    """The slices that `slices.py` declares: a list of them, or dictionaries by name as repos had them before."""
+    if isinstance(declared, Mapping):
+        return tuple(
+            Slice(name, item["table"], item["column"], tuple(item.get("bands", ())))
+            for name, item in declared.items()
+        )
+    return tuple(declared)
+
+
 def source_table(schema: pa.DataFrameSchema) -> SourceTable:
     """Build a table's declaration from its pandera schema."""
     metadata = schema.metadata or {}
     key, *names = list(schema.columns)
+    entities = metadata.get(ENTITIES)
     return SourceTable(
         name=str(schema.name),
         key=key,
         columns=tuple(_column(name, schema.columns[name]) for name in names),
-        snapshots=str(metadata["snapshots"]),
-        entities=bool(metadata.get("entities")),
+        snapshots=str(metadata[SNAPSHOTS]),
+        entities=bool(entities),
         schema=schema,
+        words=entities if isinstance(entities, Words) else None,
+        description=schema.description or "",
     )
 
 
@@ -115,6 +142,7 @@ def _column(name: str, column: pa.Column) -> Column:
     return Column(
         name=name,
         type=types.of_pandas(str(column.dtype)).name,
-        null=(column.metadata or {}).get("null", "missing" if column.nullable else ""),
+        null=(column.metadata or {}).get(NULL, "missing" if column.nullable else ""),
         categories=tuple(sorted(allowed)),
+        description=column.description or "",
     )

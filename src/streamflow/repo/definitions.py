@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamflow.errors import UsageError
-from streamflow.repo import problems
-from streamflow.repo.declarations import Label, Slice, SourceTable, source_table
+from streamflow.repo import problems, words
+from streamflow.repo.declarations import Label, Slice, SourceTable, slices_of, source_table
 from streamflow.repo.modules import DECLARATIONS, DEFINITIONS, check_files, modules_of
 from streamflow.repo.problems import Problem
+from streamflow.repo.snapshots import snapshots_of
+from streamflow.repo.words import Words
 
 if TYPE_CHECKING:
     from feast import Entity, FeatureService, FeatureView
@@ -84,6 +86,11 @@ class FeatureRepo:
         return next(table for table in self.tables if table.entities)
 
     @property
+    def words(self) -> Words:
+        """What one entity is called, and several."""
+        return self.entity_table.words or words.of_key(self.entity_table.key)
+
+    @property
     def label_table(self) -> SourceTable:
         """The source table of the label."""
         return self.table(self.label.table)
@@ -112,7 +119,7 @@ class FeatureRepo:
 
     def table_of_view(self, view: FeatureView) -> SourceTable:
         """Return the source table whose snapshots a feature view reads."""
-        return next(table for table in self.tables if table.snapshots == view.batch_source.name)
+        return next(table for table in self.tables if table.snapshots == snapshots_of(view))
 
     def with_horizon(self, horizon: int | None) -> FeatureRepo:
         """Return a copy of the repo with another label horizon; None keeps the declared one.
@@ -160,17 +167,14 @@ def _load(path: Path) -> FeatureRepo:
     check_files(path)
     with modules_of(path, DECLARATIONS) as modules:
         label = modules["label"]
-        if found := problems.of_modules(path, modules["tables"], label):
+        if found := problems.of_modules(path, modules["tables"], label, modules.get("slices")):
             raise UnfitRepoError(path, found)
         repo = FeatureRepo(
             path=path,
             tables=tuple(source_table(schema) for schema in modules["tables"].TABLES),
             label=Label(table=label.TABLE, column=label.COLUMN, horizon=label.HORIZON),
             feature_service_name=label.FEATURE_SERVICE,
-            slices=tuple(
-                Slice(name, item["table"], item["column"], tuple(item.get("bands", ())))
-                for name, item in getattr(modules.get("slices"), "SLICES", {}).items()
-            ),
+            slices=slices_of(getattr(modules.get("slices"), "SLICES", ())),
         )
     if found := problems.of_declarations(repo):
         raise UnfitRepoError(path, found, repo)

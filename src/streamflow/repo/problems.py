@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamflow import types
-from streamflow.repo.declarations import SourceTable
+from streamflow.repo.declarations import ENTITIES, NULL, SNAPSHOTS, Slice, SourceTable
+from streamflow.repo.snapshots import snapshots_of
+from streamflow.repo.words import Words
 
 if TYPE_CHECKING:
     from feast import FeatureView
@@ -40,13 +42,14 @@ class Problem:
         return f"{self.file}, line {self.line}: {self.what}" if self.line else f"{self.file}: {self.what}"
 
 
-def of_modules(path: Path, tables: Any, label: Any) -> list[Problem]:
-    """What keeps the modules `tables` and `label` from being read as declarations."""
+def of_modules(path: Path, tables: Any, label: Any, slices: Any = None) -> list[Problem]:
+    """What keeps the modules `tables`, `label` and `slices` from being read as declarations."""
     found = [
         Problem("label.py", None, f"it has no {name}, which must be of the type {kind.__name__}")
         for name, kind in _LABEL.items()
         if not isinstance(getattr(label, name, None), kind)
     ]
+    found += _of_slices(path, getattr(slices, "SLICES", ()))
     horizon = getattr(label, "HORIZON", 0)
     if isinstance(horizon, int) and horizon < 0:
         found.append(_at(path, "label.py", f"HORIZON is {horizon}; give 0 or more drops", "HORIZON"))
@@ -62,14 +65,25 @@ def of_modules(path: Path, tables: Any, label: Any) -> list[Problem]:
     return found
 
 
+def _of_slices(path: Path, declared: Any) -> list[Problem]:
+    if isinstance(declared, Mapping):
+        return [
+            _at(path, "slices.py", f"the slice '{name}' has no table and column", str(name))
+            for name, item in declared.items()
+            if not isinstance(item, Mapping) or not {"table", "column"} <= set(item)
+        ]
+    if isinstance(declared, list | tuple) and all(isinstance(item, Slice) for item in declared):
+        return []
+    return [_at(path, "slices.py", "SLICES is not a list of Slice", "SLICES")]
+
+
 def _of_schema(schema: Any, name: str) -> Iterator[tuple[str, ...]]:
     """What is wrong with a table's pandera schema, and the name of the column that it is about."""
     metadata = schema.metadata or {}
-    if not metadata.get("snapshots"):
-        yield (
-            f"the table '{name}' names no snapshots: give it metadata={{'snapshots': '{name}_snapshots'}},"
-            " the view that Feast reads",
-        )
+    if not metadata.get(SNAPSHOTS):
+        yield (f"the table '{name}' names no snapshots, the view that Feast reads: give '{name}_snapshots'",)
+    if not isinstance(metadata.get(ENTITIES, False), bool | Words):
+        yield (f"the table '{name}' says entities={metadata[ENTITIES]!r}; give True, or Words(\"customer\")",)
     key, *_ = schema.columns
     unique = [schema.unique] if isinstance(schema.unique, str) else list(schema.unique or ())
     if unique != [key]:
@@ -88,7 +102,7 @@ def _of_schema(schema: Any, name: str) -> Iterator[tuple[str, ...]]:
             yield f"the key '{name}.{column}' must be a string that is never null", column
         if column in _RESERVED:
             yield f"'{name}.{column}' has the name of a column that every source table has", column
-        if (null := (declared.metadata or {}).get("null", "")) not in _NULLS:
+        if (null := (declared.metadata or {}).get(NULL, "")) not in _NULLS:
             yield f"'{name}.{column}' says null={null!r}; give 'missing' or 'not_applicable'", column
 
 
@@ -158,7 +172,7 @@ def of_feast(repo: FeatureRepo, defined: FeastObjects) -> list[Problem]:
         found.append(_at(path, "entities.py", what, key))
     tables = {table.snapshots: table for table in repo.tables}
     for view in defined.feature_views:
-        source = str(view.batch_source.name)
+        source = snapshots_of(view)
         if source not in tables:
             what = f"'{view.name}' reads '{source}', which no table has as snapshots; there are: {', '.join(tables)}"
             found.append(_at(path, "feature_views.py", what, view.name))

@@ -47,7 +47,7 @@ def exclusive(database: DatabaseSettings) -> Iterator[None]:
     with _lock(database) as connection:
         if connection is None:
             raise Refused(
-                f"Another restore of '{database.name}' is running.",
+                f"Another restore, or an upgrade, of '{database.name}' is running.",
                 hint="Wait until it has ended, then run this again.",
             )
         heal_locked(database)

@@ -26,6 +26,7 @@ from streamflow.settings.prefect import PrefectSettings as PrefectSettings
 from streamflow.settings.promotion import PromotionSettings as PromotionSettings
 from streamflow.settings.request import RequestSettings as RequestSettings
 from streamflow.settings.section import Section, text_of
+from streamflow.settings.tracing import TracingSettings as TracingSettings
 
 HOME_DEFAULT = Path(".streamflow")
 STACK_FILE = "stack.env"
@@ -119,6 +120,9 @@ class FeastSettings(Section):
     """Folder with the feature definitions."""
     server_url: str = "http://127.0.0.1:6566"
     """URL of Feast's feature server."""
+    api_keys_file: Path | None = None
+    """File of API keys of scope `write`, with lines made by `streamflow keys new`; empty lets nobody write to Feast's
+    feature server."""
 
 
 class BackupSettings(Section):
@@ -325,6 +329,7 @@ class Settings(BaseSettings):
     request: RequestSettings = RequestSettings()
     predict: PredictSettings = PredictSettings()
     parity: ParitySettings = ParitySettings()
+    tracing: TracingSettings = TracingSettings()
     erasure: ErasureSettings = ErasureSettings()
     retention: RetentionSettings = RetentionSettings()
     prefect: PrefectSettings = PrefectSettings()

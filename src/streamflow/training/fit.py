@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from streamflow import encoding
 from streamflow.errors import Refused, UsageError
+from streamflow.model_version import run_record
 from streamflow.model_version.contract import Feature
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import TrainingSettings
@@ -40,6 +41,26 @@ _LINEAR = (LogisticRegression, SGDClassifier)
 
 
 @dataclass(frozen=True)
+class CrossValidated:
+    """How a candidate did in cross-validation.
+
+    Attributes:
+        auc_by_fold: AUC on each fold.
+        seconds: Duration of all folds together, in seconds.
+        hyperparameters: Its parameters that are plain values.
+    """
+
+    auc_by_fold: tuple[float, ...]
+    seconds: float
+    hyperparameters: dict[str, str]
+
+    @property
+    def auc(self) -> float:
+        """Mean AUC over the folds."""
+        return float(np.mean(self.auc_by_fold))
+
+
+@dataclass(frozen=True)
 class Fitted:
     """A fitted pipeline and its evaluation.
 
@@ -49,7 +70,7 @@ class Fitted:
         split: Training rows and holdout rows.
         metrics: Metrics on the holdout; a repeated run reproduces them to the last digit.
         train_seconds: Duration of the final fit, in seconds.
-        cross_validated: Mean AUC over the folds of the training rows, by candidate; empty if the caller named the
+        candidates: How each candidate did in cross-validation on the training rows; empty if the caller named the
             estimator.
         left_out: Why a candidate cannot be served, by candidate; these were not fitted.
         holdout_probabilities: Probabilities of the holdout rows, in the order of `split.holdout`.
@@ -60,9 +81,14 @@ class Fitted:
     split: Split
     metrics: dict[str, float]
     train_seconds: float
-    cross_validated: dict[str, float]
+    candidates: dict[str, CrossValidated]
     left_out: dict[str, str]
     holdout_probabilities: npt.NDArray[np.float64]
+
+    @property
+    def cross_validated(self) -> dict[str, float]:
+        """Mean AUC over the folds of the training rows, by candidate."""
+        return {name: candidate.auc for name, candidate in self.candidates.items()}
 
 
 def build_pipeline(features: Sequence[Feature], classifier: ClassifierMixin) -> Pipeline:
@@ -149,7 +175,7 @@ def fit(
                 name: cross_validate(features, _classifier(repo, name, settings), x_train, y_train, settings)
                 for name in _servable(settings.estimators, left_out)
             }
-            estimator = max(scores, key=lambda name: scores[name])
+            estimator = max(scores, key=lambda name: scores[name].auc)
         elif estimator in left_out:
             raise left_out[estimator].of(estimator)
         else:
@@ -189,8 +215,8 @@ def cross_validate(
     x: pd.DataFrame,
     y: npt.NDArray[np.bool_],
     settings: TrainingSettings,
-) -> float:
-    """Return a classifier's mean AUC over stratified folds.
+) -> CrossValidated:
+    """Fit and evaluate a classifier on stratified folds.
 
     Args:
         features: Schema of the features.
@@ -201,11 +227,13 @@ def cross_validate(
     """
     folds = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
     scores = []
+    started = time.perf_counter()
     for train, test in folds.split(x, y):
         pipeline = build_pipeline(features, classifier).fit(x.iloc[train], y[train])
         single_threaded(pipeline)
-        scores.append(roc_auc_score(y[test], pipeline.predict_proba(x.iloc[test])[:, 1]))
-    return float(np.mean(scores))
+        scores.append(float(roc_auc_score(y[test], pipeline.predict_proba(x.iloc[test])[:, 1])))
+    seconds = time.perf_counter() - started
+    return CrossValidated(tuple(scores), seconds, run_record.hyperparameters(classifier))
 
 
 def _classifier(repo: FeatureRepo, name: str, settings: TrainingSettings) -> ClassifierMixin:

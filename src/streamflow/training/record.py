@@ -21,7 +21,7 @@ from streamflow.model_version.run_record import RunRecord
 from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import BuildSettings, MlflowSettings, TrainingSettings
-from streamflow.training import package, plots, run_page
+from streamflow.training import candidates, package, plots, run_page
 from streamflow.training.fit import Fitted, importances
 from streamflow.training.lineage import lineage, packages, sources
 from streamflow.training.statistics import describe
@@ -36,14 +36,14 @@ class Recorded:
         source: URI of the model folder among the run's artifacts.
         contract: Contract of the model.
         manifest_sha256: SHA-256 of the manifest, which pins every file of the model folder.
-        lineage: Tags that identify the code and the environment of the run.
+        model_id: MLflow's id of the model among the run's outputs.
     """
 
     run_id: str
     source: str
     contract: Contract
     manifest_sha256: str
-    lineage: dict[str, str]
+    model_id: str
 
 
 def record(
@@ -73,28 +73,36 @@ def record(
         Refused: The estimator cannot be served, or the model is too large for it.
         StreamFlowError: MLflow refuses a request.
     """
-    with tempfile.TemporaryDirectory(prefix="streamflow-train-") as name, sdk.client(mlflow) as client:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="streamflow-train-") as path, sdk.client(mlflow) as client:
+        folder = Path(path)
+        made_by = lineage(repo.path, build)
         contract = package.write(
             folder / files.MODEL,
             fitted,
             data,
             make_contract(mlflow.registered_model, training.threshold, repo, data, fitted, drops),
+            made_by,
             golden_rows=training.golden_rows,
         )
         _check_size(folder / files.MODEL)
         _write_artifacts(folder, training.threshold, repo, data, fitted, contract, drops)
-        made_by = lineage(repo.path, build)
+        experiment = sdk.experiment_id(client, mlflow.experiment)
+        shown = _shown(mlflow.username, build, made_by, data, fitted)
         run = client.create_run(
-            sdk.experiment_id(client, mlflow.experiment),
+            experiment,
             start_time=int(began.timestamp() * 1000),
-            run_name=f"{fitted.estimator} as of {data.as_of.date()}",
-            tags=_tags(mlflow.username, build, made_by, data, fitted),
+            run_name=run_page.name(data, fitted.estimator),
+            tags={**made_by, version_tags.FINGERPRINT: data.fingerprint, **sdk.page_tags(**shown)},
         )
         try:
-            _log_figures(client, run.info.run_id, training, repo, data, fitted, contract, drops)
+            logged = _run_record(training, repo, data, fitted, contract, drops).parameters()
+            figures = _figures(fitted, contract)
+            name = run_page.name(data, fitted.estimator)
+            model_id = _log_model(client, experiment, run.info.run_id, name, logged, figures)
             _log_data_set(client, run.info.run_id, data, drops_digest(drops))
+            candidates.record(client, experiment, run.info.run_id, training, fitted, shown, began)
             client.log_artifacts(run.info.run_id, str(folder))
+            client.finalize_logged_model(model_id, "READY")
             client.set_terminated(run.info.run_id, "FINISHED")
         except BaseException:
             # KeyboardInterrupt included: MLflow would show the run as running forever.
@@ -105,21 +113,35 @@ def record(
             source=f"{run.info.artifact_uri}/{files.MODEL}",
             contract=contract,
             manifest_sha256=package.manifest_sha256(folder / files.MODEL),
-            lineage=made_by,
+            model_id=model_id,
         )
 
 
-def _tags(
+def _shown(
     account: str, build: BuildSettings, made_by: dict[str, str], data: TrainingSet, fitted: Fitted
-) -> dict[str, str]:
-    shown = sdk.page_tags(
-        user=run_page.user(account),
-        source=run_page.SOURCE,
-        is_job=bool(build.image),
-        commit=made_by[version_tags.CODE_COMMIT],
-        description=run_page.description(data, fitted),
-    )
-    return {**made_by, version_tags.FINGERPRINT: data.fingerprint, **shown}
+) -> dict[str, Any]:
+    """What MLflow's page shows of who made a run, and from where."""
+    return {
+        "user": run_page.user(account),
+        "source": run_page.SOURCE,
+        "is_job": bool(build.image),
+        "commit": made_by[version_tags.CODE_COMMIT],
+        "description": run_page.description(data, fitted),
+    }
+
+
+def _log_model(
+    client: Any,
+    experiment: str,
+    run_id: str,
+    name: str,
+    parameters: dict[str, str],
+    figures: dict[str, float],
+) -> str:
+    """Make the model that MLflow shows as the run's output, and log parameters and figures of both; return its id."""
+    model_id = sdk.log_model(client, experiment, run_id, name=name, params=parameters)
+    sdk.log_figures(client, run_id, metrics=figures, params=parameters, model_id=model_id)
+    return model_id
 
 
 def _log_data_set(client: Any, run_id: str, data: TrainingSet, digest_of_drops: str) -> None:
@@ -216,17 +238,15 @@ def _write_artifacts(
     )
 
 
-def _log_figures(
-    client: Any,
-    run_id: str,
+def _run_record(
     training: TrainingSettings,
     repo: FeatureRepo,
     data: TrainingSet,
     fitted: Fitted,
     contract: Contract,
     drops: list[dict[str, str]],
-) -> None:
-    logged = RunRecord(
+) -> RunRecord:
+    return RunRecord(
         as_of=data.as_of,
         known_at=data.known_at,
         label_as_of=data.label_as_of,
@@ -246,10 +266,12 @@ def _log_figures(
         split_digest=fitted.split.digest,
         hyperparameters=run_record.hyperparameters(fitted.pipeline[-1]),
     )
-    figures = {
+
+
+def _figures(fitted: Fitted, contract: Contract) -> dict[str, float]:
+    return {
         **fitted.metrics,
         "train_seconds": fitted.train_seconds,
         "runtime_largest_difference": float(contract.runtime["largest_difference"]),
         **{f"cv_auc_{name}": value for name, value in fitted.cross_validated.items()},
     }
-    sdk.log_figures(client, run_id, metrics=figures, params=logged.parameters())

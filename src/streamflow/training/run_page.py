@@ -21,6 +21,11 @@ def user(account: str) -> str:
         return ""
 
 
+def name(data: TrainingSet, estimator: str) -> str:
+    """Name of a run and of its model. Pure."""
+    return f"{estimator} as of {data.as_of.date()}"
+
+
 def description(data: TrainingSet, fitted: Fitted) -> str:
     """A run in a sentence, and how to repeat it. Pure."""
     return (

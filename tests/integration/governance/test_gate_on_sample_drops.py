@@ -223,7 +223,7 @@ def test_a_version_with_a_feature_that_the_online_store_lacks_is_refused(small, 
     folder = tmp_path / "feature_repo"
     shutil.copytree(small.feast.repo, folder, ignore=shutil.ignore_patterns("__pycache__"))
     views = folder / "feature_views.py"
-    field = '        Field(name="net_service", dtype=String),\n'
+    field = '        _feature("net_service", String, kind="category"),\n'
     views.write_text(views.read_text().replace(field, field + field.replace("net_service", "contract_type")))
     wider = small.model_copy(update={"feast": small.feast.model_copy(update={"repo": folder})})
     with pytest.raises(UsageError, match="has not been applied"):

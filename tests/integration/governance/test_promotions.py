@@ -28,7 +28,7 @@ from streamflow.errors import (
 from streamflow.gate.decision import promote_through_gate
 from streamflow.mlflow_api import sdk
 from streamflow.mlflow_api.transport import RegistryClient, registry
-from streamflow.model_version import tags
+from streamflow.model_version import asked, tags
 from streamflow.postgres import locks
 from streamflow.postgres.engine import engine, transaction
 from streamflow.registrar.look import look
@@ -292,15 +292,22 @@ def test_a_rollback_pauses_automatic_promotion_until_it_is_resumed(settings, mak
 def test_mlflow_describes_where_a_version_went_and_why(settings, make):
     first, second = make(2)
     into_production(settings, first)
-    into_production(settings, second)
+    promote(settings.backends, second, "staging", **WHO)
+    gate = {"verdict": "passed", "report": "gate/version-2.json"}
+    promote(settings.backends, second, "production", gate=gate, why="![x](http://y) <b>*good*", by="ada")
+    run = versions.get(settings.mlflow, second).run_id
     with registry(settings.mlflow) as client:
         found = {
             int(item["version"]): item["description"]
             for item in client.versions(settings.mlflow.registered_model)
         }
+        page = f"#/experiments/{client.experiment_of(run)}/runs/{run}"
     assert found[first].startswith("Left production at ")
     assert found[second].startswith("At production since ")
-    assert "by ada: a test" in found[second]
+    assert r"by ada: !\[x\](http://y) \<b\>\*good\*. The gate: passed." in found[second]
+    assert f"[Report of the gate]({page}/artifacts/gate/version-2.html) · [Run]({page})" in found[second]
+    assert asked.reason_of({}, found[second]) == ""
+    assert "[Report" not in found[first]
 
 
 CALLS = (

@@ -363,7 +363,11 @@ def test_a_hyperparameter_that_changed_is_named(small, january, tmp_path):
 
 def test_a_changed_feature_definition_is_named_and_the_stored_training_set_is_used(small, january, tmp_path):
     changed = with_repo(
-        small, tmp_path, "feature_views.py", '        Field(name="skips_7d", dtype=Int64),\n', ""
+        small,
+        tmp_path,
+        "feature_views.py",
+        '        _feature("skips_7d", Int64, unit="titles", window="7 days"),\n',
+        "",
     )
     done = reproduce(changed.backends, changed.training, changed.build, january.run_id)
     assert verdicts(done) == {"data": "differs", "code": "differs", "environment": "same", "result": "same"}

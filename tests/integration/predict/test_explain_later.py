@@ -125,7 +125,11 @@ def test_a_feature_missing_from_the_feature_repo_is_reported(world, past, tmp_pa
     folder = tmp_path / "feature_repo"
     shutil.copytree(world.feast.repo, folder, ignore=shutil.ignore_patterns("__pycache__"))
     views = folder / "feature_views.py"
-    views.write_text(views.read_text().replace('        Field(name="skips_7d", dtype=Int64),\n', ""))
+    views.write_text(
+        views.read_text().replace(
+            '        _feature("skips_7d", Int64, unit="titles", window="7 days"),\n', ""
+        )
+    )
     narrow = world.model_copy(update={"feast": world.feast.model_copy(update={"repo": folder})})
     with pytest.raises(Refused, match="usage_agg_30d_fv:skips_7d"):
         replay(narrow.backends, narrow.predict, USERS[0], moments[-1][0])
@@ -169,7 +173,7 @@ def test_a_canary_of_that_time_is_shown_with_its_answer(world, past, monkeypatch
     monkeypatch.setenv("STREAMFLOW_PREDICT__CANARY_SHARE", "0")
     output = " ".join(output_of(world, monkeypatch, UNASKED, "--at", during.isoformat()).split())
     assert f"Version {second} was on trial as canary" in output
-    assert "This user does not belong to its share as set now (0%)" in output
+    assert "This customer does not belong to its share as set now (0%)" in output
 
 
 def test_a_logged_answer_is_shown_even_if_nothing_is_in_production(world, past, monkeypatch):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from streamflow.backup import dump as dumps
 from streamflow.backup.archive import folder_of
 from streamflow.backup.backup import outdated
+from streamflow.backup.beside import only_unknown_settings
 from streamflow.backup.dump import Table, differences
-from streamflow.backup.restore import only_unknown_settings
 
 
 @given(st.lists(st.dates().map(str), unique=True), st.integers(1, 20))

@@ -19,26 +19,37 @@ MISTAKES = {
     "service": ("label.py", '"failure_v3"', '"failure_v4"', "there are: failure_v3"),
     "null label": (
         "tables.py",
-        '"failed": pa.Column("boolean", nullable=False)',
-        '"failed": pa.Column("boolean", nullable=True)',
+        '"failed": column("boolean")',
+        '"failed": column("boolean", null="missing")',
         "may be null",
     ),
     "no snapshots": ("tables.py", '"sensor_snapshots"', '""', "the table 'sensors' names no snapshots"),
     "dtype": (
         "tables.py",
-        '"hot_starts": pa.Column("Int64"',
-        '"hot_starts": pa.Column("int32"',
+        '"hot_starts": column("Int64"',
+        '"hot_starts": column("int32"',
         "type int32",
     ),
-    "null meaning": ("tables.py", '{"null": "not_applicable"}', '{"null": "none"}', "says null='none'"),
+    "null meaning": ("tables.py", 'null="not_applicable"', 'null="none"', "says null='none'"),
     "reserved": ("tables.py", '"icing"', '"as_of"', "a column that every source table has"),
     "composite key": (
         "tables.py",
-        'unique=["turbine_id"]',
-        'unique=["turbine_id", "icing"]',
+        "TABLES = [",
+        """import pandera.pandas as pa
+TWO = pa.DataFrameSchema(
+    {"turbine_id": TURBINE, "icing": column("boolean")},
+    name="two", unique=["turbine_id", "icing"], metadata={"snapshots": "two_snapshots"},
+)
+TABLES = [TWO,""",
         "keys of several columns are not supported",
     ),
-    "no entities": ("tables.py", "        entities=True,", "", "0 tables have entities=True"),
+    "entity's words": ("tables.py", 'Words("wind turbine")', '"turbine"', "give True, or Words"),
+    "no entities": (
+        "tables.py",
+        '        entities=Words("wind turbine"),',
+        "",
+        "0 tables have entities=True",
+    ),
     "snapshots": ("tables.py", '"sensor_snapshots"', '"sensors"', "'strain_fv' reads 'sensor_snapshots'"),
     "missing column": ("feature_views.py", '"icing"', '"ice"', "'strain_fv:ice' is not a column"),
     "type": (

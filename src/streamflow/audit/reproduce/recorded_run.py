@@ -87,9 +87,12 @@ def read(mlflow: MlflowSettings, run_id: str, left: LeftOfRun | None = None) -> 
         }
         marks = {run_record.LABEL_HORIZON, run_record.SPLIT_DIGEST}
         if files[version_files.MANIFEST] is None or not marks <= set(run.data.params):
+            parent = sdk.parent_of(run.data.tags)
             raise NotFound(
                 f"Run {run_id} is not a finished training: its artifacts are missing.",
-                hint="Give the run of a version ('streamflow models show VERSION').",
+                hint=f"It is a candidate of the training whose run is {parent}; give that."
+                if parent
+                else "Give the run of a version ('streamflow models show VERSION').",
             )
         record = RunRecord.from_parameters(run.data.params)
         problems: dict[str, str] = {}

@@ -10,38 +10,27 @@ from streamflow import types
 from streamflow.errors import UsageError
 from streamflow.local.first_repo.guess import Guess, GuessedColumn, GuessedTable
 from streamflow.repo.folder import STORE_FILE
+from streamflow.repo.words import of_key
 
 SETTINGS = "settings.env"
 _STORE = Path(__file__).with_name("store.yaml")
+_ESTIMATOR = Path(__file__).with_name("estimator.txt")
+"""Equal to `feature_repo/estimator.py`, which is not part of this package."""
 
 _TABLES = '''"""The source tables of a drop, one CSV file each: their columns, types and checks.
 
 Each column says what an empty cell means:
 
-    null=""                  an error: the row goes to quarantine
+    (nothing)                an error: the row goes to quarantine
     null="missing"           an unknown value: no prediction is made for the entity
     null="not_applicable"    a value of its own, of a number or a boolean: models are trained on it
 """
 
 import pandera.pandas as pa
 
-KEY = pa.Column("string", nullable=False)
+from streamflow.repo.declare import Words, column, key, table
 
-
-def _column(dtype: str, *checks: pa.Check, null: str = "") -> pa.Column:
-    return pa.Column(dtype, list(checks), nullable=bool(null), metadata={"null": null})
-
-
-def _table(name: str, columns: dict[str, pa.Column], *, entities: bool = False) -> pa.DataFrameSchema:
-    # Feast reads the table through the view that `snapshots` names.
-    return pa.DataFrameSchema(
-        {"@KEY@": KEY, **columns},
-        name=name,
-        unique=["@KEY@"],
-        strict=True,
-        metadata={"snapshots": f"{name}_snapshots", "entities": entities},
-    )
-
+KEY = key("@KEY@")
 
 # Add checks, such as pa.Check.in_range(0, 100): a row that fails one goes to quarantine.
 TABLES = [
@@ -96,39 +85,6 @@ COLUMN = "@COLUMN@"
 # The drop that the label comes from: 0 for that of the features, 1 for the next drop (a forecast).
 HORIZON = 0
 '''
-_ESTIMATOR = '''"""Candidate estimators, by name: functions that take a seed and return a scikit-learn classifier.
-
-Training chooses the best of those that STREAMFLOW_TRAINING__ESTIMATORS names.
-"""
-
-from sklearn.base import ClassifierMixin
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-
-
-def random_forest(seed: int) -> ClassifierMixin:
-    """A random forest, with classes weighted by their inverse frequency."""
-    return RandomForestClassifier(n_estimators=300, class_weight="balanced", random_state=seed)
-
-
-def logistic_regression(seed: int) -> ClassifierMixin:
-    """A logistic regression on standardised features."""
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed))
-
-
-def gradient_boosting(seed: int) -> ClassifierMixin:
-    """Gradient boosting with 100 trees of depth 3."""
-    return GradientBoostingClassifier(random_state=seed)
-
-
-ESTIMATORS = {
-    "random_forest": random_forest,
-    "logistic_regression": logistic_regression,
-    "gradient_boosting": gradient_boosting,
-}
-'''
 _ENV = """# The settings of this feature repo:  . @NAME@/settings.env
 export STREAMFLOW_FEAST__REPO=@FOLDER@
 export STREAMFLOW_PREDICT__JOIN_KEY=@KEY@
@@ -180,13 +136,13 @@ def files(folder: Path, guess: Guess) -> dict[str, str]:
         "@FOLDER@": shlex.quote(str(folder)),
     }
     texts = {
-        "tables.py": _TABLES + "".join(map(_table, guess.tables)) + "]\n",
+        "tables.py": _TABLES + "".join(_table(item, guess.key) for item in guess.tables) + "]\n",
         "entities.py": _ENTITIES,
         "sources.py": _SOURCES,
         "feature_views.py": _VIEWS + "".join(_view(item, _features(guess, item)) for item in views),
         "feature_services.py": _SERVICES,
         "label.py": _LABEL,
-        "estimator.py": _ESTIMATOR,
+        "estimator.py": _ESTIMATOR.read_text(encoding="utf-8"),
         SETTINGS: _ENV,
         STORE_FILE: f"# Read by Feast and by streamflow; the variables are those of the running stack.\n"
         f"project: {name}\n" + _STORE.read_text(encoding="utf-8"),
@@ -203,14 +159,15 @@ def _features(guess: Guess, table: GuessedTable) -> list[GuessedColumn]:
     return [column for column in table.columns if column.feature and column.name != guess.label[1]]
 
 
-def _table(table: GuessedTable) -> str:
+def _table(table: GuessedTable, key: str) -> str:
     lines = "".join(_column(column) for column in table.columns)
     entities = (
-        "\n        entities=True,  # It has every entity; the other tables have no more."
+        "\n        # It has every entity; the other tables have no more. Words(one, many) for an irregular plural."
+        f'\n        entities=Words("{of_key(key).one}"),'
         if table.entities
         else ""
     )
-    return f'    _table(\n        "{table.name}",\n        {{\n{lines}        }},{entities}\n    ),\n'
+    return f'    table(\n        "{table.name}",\n        KEY,\n        {{\n{lines}        }},{entities}\n    ),\n'
 
 
 def _column(column: GuessedColumn) -> str:
@@ -231,7 +188,7 @@ def _column(column: GuessedColumn) -> str:
     null = f', null="{column.null}"' if column.null else ""
     comment = "".join(f"            # {text}\n" for text in said)
     dtype = types.of(column.type).pandas[-1] if column.type == "string" else types.of(column.type).pandas[0]
-    return f'{comment}            "{column.name}": _column("{dtype}"{check}{null}),\n'
+    return f'{comment}            "{column.name}": column("{dtype}"{check}{null}),\n'
 
 
 def _dtype(column: GuessedColumn) -> str:

@@ -31,8 +31,9 @@ from streamflow.predict.http.inference_schema import (
     ServerLive,
     ServerMetadata,
     ServerReady,
+    inference_body,
 )
-from streamflow.predict.http.openapi import request_body
+from streamflow.predict.http.schema import KEY_PATTERN
 from streamflow.predict.models.live_model import LiveModel, Served
 from streamflow.predict.observe import metrics
 from streamflow.predict.outcome import Outcome
@@ -41,8 +42,14 @@ from streamflow.predict.service import Service
 _HEADER_LENGTH = "inference-header-content-length"
 _NUMBER = re.compile(r"[0-9]{1,12}")
 
-ModelName = Annotated[str, Path(description="Name of the registered model that is served.")]
-ModelVersion = Annotated[str, Path(description="The version that is served; any other is not found.")]
+# Said only: `Access.check` refuses a control character in any path.
+_NAMES: dict[str, Any] = {"minLength": 1, "pattern": KEY_PATTERN}
+ModelName = Annotated[
+    str, Path(description="Name of the registered model that is served.", json_schema_extra=_NAMES)
+]
+ModelVersion = Annotated[
+    str, Path(description="The version that is served; any other is not found.", json_schema_extra=_NAMES)
+]
 Answer = Callable[[Request, str, str | None], Awaitable[Response]]
 
 
@@ -170,7 +177,7 @@ def _add_infer(app: FastAPI, service: Service) -> None:
             description="Predict for the entities whose keys are the input; one without a prediction refuses all.",
             tags=["v2"],
             responses={**_INFER_ERRORS, 200: {"model": InferenceResponse}},
-            openapi_extra={"requestBody": request_body(InferenceRequest)},
+            openapi_extra={"requestBody": inference_body(service.settings.join_key)},
         )
 
 

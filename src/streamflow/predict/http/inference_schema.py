@@ -6,13 +6,15 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from streamflow.predict.http.schema import example
+from streamflow.predict.http.openapi import request_body
+from streamflow.predict.http.schema import EXAMPLE_KEYS, KEY_PATTERN, MAX_KEY_LENGTH, example
 
 PLATFORM = "streamflow_onnx"
 OUTPUTS = {"probability": "FP64", "prediction": "BOOL"}
 """Outputs of a model, with their datatypes."""
 
-_TENSOR = {"name": "user_id", "shape": [2], "datatype": "BYTES", "data": ["7590-VHVEG", "5575-GNVDE"]}
+_DATATYPE = "BYTES"
+_TENSOR = {"name": "user_id", "shape": [2], "datatype": _DATATYPE, "data": EXAMPLE_KEYS}
 _OUTPUT = {"name": "probability", "shape": [2], "datatype": "FP64", "data": [0.6321, 0.0417]}
 _ANY_OUTPUT = {"name": "probability", "datatype": "FP64", "shape": [-1]}
 
@@ -22,7 +24,7 @@ class RequestedOutput(BaseModel):
 
     model_config = example({"name": "probability"})
 
-    name: str = Field(examples=["probability"])
+    name: str = Field(examples=["probability"], json_schema_extra={"enum": list(OUTPUTS)})
     parameters: dict[str, Any] | None = None
 
 
@@ -35,7 +37,7 @@ class InputTensor(BaseModel):
     shape: list[int] = Field(examples=[[2]])
     datatype: str = Field(examples=["BYTES"])
     parameters: dict[str, Any] | None = None
-    data: list[Any] | None = Field(None, examples=[["7590-VHVEG", "5575-GNVDE"]])
+    data: list[Any] | None = Field(None, examples=[EXAMPLE_KEYS])
 
 
 class InferenceRequest(BaseModel):
@@ -49,6 +51,34 @@ class InferenceRequest(BaseModel):
     outputs: list[RequestedOutput] | None = Field(
         None, json_schema_extra={"maxItems": len(OUTPUTS), "uniqueItems": True}
     )
+
+
+def inference_body(join_key: str) -> dict[str, Any]:
+    """Schema of a request, with what the service asks of its one input.
+
+    That the shape counts the keys is not in it, because JSON Schema cannot say so.
+    """
+    body = request_body(InferenceRequest)
+    schema = body["content"]["application/json"]["schema"]
+    tensor = schema["$defs"]["InputTensor"]
+    shown = {**_TENSOR, "name": join_key}
+    tensor["examples"], schema["examples"] = [shown], [{"id": "r-1", "inputs": [shown]}]
+    said = tensor["properties"]
+    said["name"] |= {"enum": [join_key], "examples": [join_key]}
+    said["datatype"] |= {"enum": [_DATATYPE]}
+    said["shape"] |= {"minItems": 1, "maxItems": 2, "items": {"type": "integer", "minimum": 1}}
+    key = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": KEY_PATTERN}
+    items = {"anyOf": [key, {"type": "array", "items": key}]}
+    said["data"] = {
+        "title": "Data",
+        "description": "The keys; absent only if they follow the JSON as a binary tensor.",
+        "type": "array",
+        "minItems": 1,
+        "items": items,
+        "examples": [EXAMPLE_KEYS],
+    }
+    tensor["required"] = [*tensor["required"], "data"]
+    return body
 
 
 class OutputTensor(BaseModel):

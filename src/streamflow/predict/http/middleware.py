@@ -18,7 +18,8 @@ from streamflow.http.receiving import BodyReader, ClientGoneError, refuse_compre
 from streamflow.predict.http import answers, requests
 from streamflow.predict.http.access import PREDICT, Access
 from streamflow.predict.http.errors import render
-from streamflow.predict.observe import metrics
+from streamflow.predict.observe import metrics, stages
+from streamflow.predict.observe.stages import Answered, Trace, Tracer
 from streamflow.predict.service import Service
 
 _LOG = log.get("streamflow.access")
@@ -32,6 +33,7 @@ class RequestMiddleware:
         app: The FastAPI application; it answers everything but the fast path.
         service: Answers predictions.
         access: Decides whether a request may reach its route.
+        tracer: Traces requests; None traces none.
     """
 
     def __init__(
@@ -39,10 +41,12 @@ class RequestMiddleware:
         app: App,
         service: Service,
         access: Access,
+        tracer: Tracer | None = None,
     ) -> None:
         self._app = app
         self._access = access
         self._service = service
+        self._tracer = tracer
         self._in_progress = 0
         self._probes = Probes(_PROBES)
         metrics.IN_PROGRESS.set_function(lambda: float(self._in_progress))
@@ -57,6 +61,7 @@ class RequestMiddleware:
         began = time.perf_counter()
         request_id = request_id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        trace = self._begin_trace(scope) if self._tracer is not None else None
         status = 0
 
         async def send_stamped(message: Message) -> None:
@@ -79,14 +84,18 @@ class RequestMiddleware:
             status = CLIENT_GONE
         except Exception as error:
             _LOG.error(
-                "request failed", handler=self._handler(scope), request_id=request_id, **log.describe(error)
+                "request failed",
+                handler=self._handler(scope),
+                request_id=request_id,
+                **_traced(trace),
+                **log.describe(error),
             )
             if not status:
                 await _send_problem(send_stamped, FAILED, scope["path"], request_id)
             status = 500
         finally:
             self._in_progress -= 1
-            self._note(scope, status or 500, time.perf_counter() - began, request_id)
+            self._note(scope, status or 500, time.perf_counter() - began, request_id, trace)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         # Before the body is read, so that nobody sends one in vain.
@@ -129,10 +138,22 @@ class RequestMiddleware:
         """Path template for logs and metrics; the path itself may contain an entity's key."""
         return scope.get("handler") or "unmatched"
 
-    def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    def _begin_trace(self, scope: Scope) -> Trace | None:
+        trace = None
+        if self._tracer is not None and scope["path"] not in _UNTRACED:
+            trace = self._tracer.begin(scope["headers"])
+        stages.enter_request(trace)
+        return trace
+
+    def _note(self, scope: Scope, status: int, seconds: float, request_id: str, trace: Trace | None) -> None:
         handler = self._handler(scope)
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        metrics.answered(handler, method, status, seconds, scope.get("body_bytes"))
+        size = scope.get("body_bytes")
+        if trace is None or self._tracer is None:
+            metrics.answered(handler, method, status, seconds, size)
+        else:
+            metrics.answered(handler, method, status, seconds, size, stages.exemplar(trace))
+            self._tracer.end(trace, Answered(handler, method, status, request_id))
         if self._probes.repeats(handler, status):
             return
         if handler in self._probes or status >= 500 or self._service.settings.access_log:
@@ -144,13 +165,20 @@ class RequestMiddleware:
                 status=status,
                 duration_ms=round(seconds * 1000, 2),
                 request_id=request_id,
+                **_traced(trace),
                 key_id=scope.get("key_id"),
                 model_version=served.release.pointer.version if served else None,
             )
 
 
 _PROBES = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
+_UNTRACED = frozenset((*_PROBES, "/metrics"))
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+def _traced(trace: Trace | None) -> dict[str, str]:
+    """The fields of a log line that name a trace; without tracing there are none."""
+    return {} if trace is None else {"trace_id": trace.trace_id}
 
 
 async def _send_problem(send: Send, problem: Problem, path: str, request_id: str) -> None:

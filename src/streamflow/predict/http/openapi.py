@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from streamflow.http.problems import CODES, MEDIA_TYPE
 from streamflow.predict.http.access import Needs
-from streamflow.predict.http.schema import KEY_PATTERN, MAX_KEY_LENGTH
+from streamflow.predict.http.schema import EXAMPLE_KEYS, KEY_PATTERN, MAX_KEY_LENGTH
 
 _SCHEMAS = "#/components/schemas/"
 _UNUSED = ("HTTPValidationError", "ValidationError")
@@ -59,7 +59,7 @@ def key_parameter(join_key: str) -> dict[str, Any]:
     """The entity's key as a path parameter."""
     schema = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": KEY_PATTERN}
     key = {"name": join_key, "in": "path", "required": True, "description": "The entity's key."}
-    return {**key, "schema": schema, "example": "7590-VHVEG"}
+    return {**key, "schema": schema, "example": EXAMPLE_KEYS[0]}
 
 
 def complete_document(app: FastAPI, needed: Needs) -> None:

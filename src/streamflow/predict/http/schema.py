@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 MAX_KEY_LENGTH = 256
 KEY_PATTERN = r"^[^\x00-\x1f\x7f]+$"
+EXAMPLE_KEYS = ["7590-VHVEG", "5575-GNVDE"]
 
 
 _LAX = ConfigDict()
@@ -31,7 +32,7 @@ _PROBLEM = {
     "title": "Features are missing",
     "status": 404,
     "code": "missing_features",
-    "detail": "The online store has no features of user_id '7590-VHVEG'.",
+    "detail": "The online store has no features of the entity '7590-VHVEG'.",
     "reason": "unknown_entity",
     "features": ["some_view:some_feature"],
     "instance": "urn:streamflow:request:8c1f0a52c2b7e6d4",
@@ -126,14 +127,14 @@ class Schemas:
 
     def __init__(self, join_key: str, most_keys: int) -> None:
         limits: Any = Field(
-            min_length=1, max_length=MAX_KEY_LENGTH, pattern=KEY_PATTERN, examples=["7590-VHVEG"]
+            min_length=1, max_length=MAX_KEY_LENGTH, pattern=KEY_PATTERN, examples=EXAMPLE_KEYS[:1]
         )
         key: Any = (str, limits)
-        one, other = {join_key: "7590-VHVEG"}, {join_key: "5575-GNVDE"}
+        one, other = ({join_key: key} for key in EXAMPLE_KEYS)
         request_id = {"request_id": "8c1f0a52c2b7e6d4"}
         verdict = {"probability": 0.6321, "prediction": True}
         answered: dict[str, Any] = {
-            join_key: (str, Field(examples=["7590-VHVEG"])),
+            join_key: (str, Field(examples=EXAMPLE_KEYS[:1])),
             "probability": (float, Field(ge=0, le=1, examples=[0.6321])),
             "prediction": (bool, Field(description="Whether the probability reaches the threshold.")),
             "threshold": (float, Field(examples=[0.5])),
@@ -148,14 +149,13 @@ class Schemas:
             __config__=example({**one, **verdict, "threshold": 0.5, "model": _LABEL, **request_id}),
             **answered,
         )
-        keys = [one[join_key], other[join_key]]
         batch_keys: Any = (
             list[Annotated[str, limits]],
-            Field(min_length=1, max_length=most_keys, examples=[keys]),
+            Field(min_length=1, max_length=most_keys, examples=[EXAMPLE_KEYS]),
         )
         self.batch_request = create_model(
             "PredictBatchRequest",
-            __config__=example({f"{join_key}s": keys}, _STRICT),
+            __config__=example({f"{join_key}s": EXAMPLE_KEYS}, _STRICT),
             **{f"{join_key}s": batch_keys},
         )
         item: dict[str, Any] = {
@@ -204,7 +204,7 @@ def _features_schema(join_key: str) -> type[BaseModel]:
         "Features",
         __config__=example(
             {
-                join_key: "7590-VHVEG",
+                join_key: EXAMPLE_KEYS[0],
                 "features": {"some_feature": _VALUE},
                 "problem": None,
                 "request_id": "8c1f0a52c2b7e6d4",

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from streamflow.http.problems import Problem, ProblemError
 from streamflow.predict.http import answers
@@ -108,7 +107,9 @@ def add_report_routes(app: FastAPI, live: LiveModel) -> None:
         tags=["status"],
         summary="Prometheus metrics",
         response_class=PlainTextResponse,
+        responses={200: {"content": {"application/openmetrics-text": {"schema": {"type": "string"}}}}},
     )
-    async def exposition() -> Response:
-        """Write all metrics in Prometheus' text format."""
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+    async def exposition(request: Request) -> Response:
+        """Write all metrics, as OpenMetrics with exemplars if Accept asks for it, else in the classic text format."""
+        content, media_type = metrics.exposition(request.headers.get("accept", ""))
+        return Response(content, headers={"content-type": media_type, "vary": "accept"})

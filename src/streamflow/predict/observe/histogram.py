@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -9,23 +10,28 @@ from itertools import accumulate
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 
 class Series:
     """Counts of a histogram for one set of label values."""
 
-    __slots__ = ("_bounds", "counts", "total")
+    __slots__ = ("_bounds", "counts", "exemplars", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
 
-    def observe(self, value: float) -> None:
-        """Count a value in its bucket."""
-        self.counts[bisect_left(self._bounds, value)] += 1
+    def observe(self, value: float, trace_id: str = "") -> None:
+        """Count a value in its bucket; a trace becomes the bucket's exemplar, which only OpenMetrics shows."""
+        bucket = bisect_left(self._bounds, value)
+        self.counts[bucket] += 1
         self.total += value
+        if trace_id:
+            self.exemplars[bucket] = Exemplar({"trace_id": trace_id}, value, time.time())
 
 
 class EventLoopHistogram(Collector):
@@ -69,7 +75,11 @@ class EventLoopHistogram(Collector):
         """Return the metric with every series; buckets are cumulative, as Prometheus expects."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         for values, series in self._series.items():
-            buckets = list(zip(self._names, accumulate(series.counts), strict=True))
+            counted = zip(self._names, accumulate(series.counts), strict=True)
+            buckets = [
+                (bound, count, series.exemplars[i]) if i in series.exemplars else (bound, count)
+                for i, (bound, count) in enumerate(counted)
+            ]
             family.add_metric(values, buckets, series.total)
         return [family]
 

@@ -7,7 +7,8 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
 
 from streamflow.predict.observe.histogram import EventLoopHistogram
 from streamflow.release import VersionPointer
@@ -113,6 +114,7 @@ STORE_UP = Gauge("streamflow_feature_store_up", "Whether the online store answer
 NEWEST_AS_OF = Gauge(
     "streamflow_newest_as_of_timestamp_seconds", "Newest materialized as-of", ["feature_view"]
 )
+TRACE_SPANS = Counter("streamflow_trace_spans", "Spans of traces, by what became of them", ["result"])
 DRAINING = Gauge("streamflow_draining", "Whether the process is shutting down")
 
 
@@ -123,7 +125,7 @@ _observe_any = REQUEST_SECONDS_HIGHR.labels().observe
 @functools.cache
 def _of_requests(
     handler: str, method: str, status: int
-) -> tuple[Callable[[], None], Callable[[float], None], Callable[[float], None]]:
+) -> tuple[Callable[[], None], Callable[[float, str], None], Callable[[float], None]]:
     return (
         REQUESTS.labels(handler, method, str(status)).inc,
         REQUEST_SECONDS.labels(handler, method).observe,
@@ -131,7 +133,9 @@ def _of_requests(
     )
 
 
-def answered(handler: str, method: str, status: int, seconds: float, size: int | None) -> None:
+def answered(
+    handler: str, method: str, status: int, seconds: float, size: int | None, trace_id: str = ""
+) -> None:
     """Count a request that was answered.
 
     Args:
@@ -140,11 +144,12 @@ def answered(handler: str, method: str, status: int, seconds: float, size: int |
         status: HTTP status of the answer.
         seconds: Time to answer.
         size: Length of the request's body in bytes; None if it was not read.
+        trace_id: Id of the request's trace, as an exemplar; empty without one.
     """
     count, observe, observe_size = _of_requests(handler, method, status)
     count()
-    observe(seconds)
-    _observe_any(seconds)
+    observe(seconds, trace_id)
+    _observe_any(seconds, trace_id)
     if size is not None:
         observe_size(size)
 
@@ -186,6 +191,11 @@ def show_trials(trials: Mapping[str, VersionPointer]) -> None:
         TRIAL_INFO.labels(pointer.name, str(pointer.version), alias).set(1)
 
 
-def exposition() -> bytes:
-    """All metrics in Prometheus' text format."""
-    return generate_latest(REGISTRY)
+def exposition(accept: str = "") -> tuple[bytes, str]:
+    """All metrics, and their media type.
+
+    Args:
+        accept: The header Accept. OpenMetrics, which alone has exemplars, is written if it is asked for.
+    """
+    encode, media_type = choose_encoder(accept)
+    return encode(REGISTRY), media_type

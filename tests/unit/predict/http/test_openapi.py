@@ -61,7 +61,10 @@ def test_every_model_has_an_example_that_it_accepts(document):
 
 def test_every_possible_answer_is_documented(document):
     paths = document["paths"]
-    assert list(paths["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
+    assert list(paths["/metrics"]["get"]["responses"]["200"]["content"]) == [
+        "text/plain",
+        "application/openmetrics-text",
+    ]
     for path, statuses in (
         ("/predict", {"200", "401", "403", "404", "413", "422", "500", "503"}),
         ("/predict/batch", {"200", "401", "403", "413", "422", "500", "503"}),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from streamflow.predict.observe.histogram import EventLoopHistogram
 
@@ -36,3 +38,17 @@ def test_a_second_metric_of_the_same_name_is_refused():
     EventLoopHistogram("seconds", "Time", buckets=BOUNDS, registry=registry)
     with pytest.raises(ValueError, match="Duplicated"):
         Histogram("seconds", "Time", registry=registry)
+
+
+def test_a_trace_is_the_exemplar_of_its_bucket_in_openmetrics_alone():
+    registry = CollectorRegistry()
+    seconds = EventLoopHistogram("seconds", "Time", ["handler"], buckets=BOUNDS, registry=registry)
+    seconds.labels("/predict").observe(0.5)
+    before = shown(registry)
+    seconds.labels("/predict").observe(0.6, "4bf92f3577b34da6a3ce929d0e0e4736")
+    assert [line.rsplit(" ", 1)[0] for line in shown(registry)] == [line.rsplit(" ", 1)[0] for line in before]
+    [family] = text_string_to_metric_families(openmetrics.generate_latest(registry).decode())
+    exemplars = {s.labels["le"]: s.exemplar for s in family.samples if s.exemplar}
+    assert list(exemplars) == ["1.0"]
+    assert exemplars["1.0"].labels == {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}
+    assert exemplars["1.0"].value == 0.6
