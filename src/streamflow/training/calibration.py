@@ -6,15 +6,15 @@ model is loaded without this package. It is put together here because the scores
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV, _CalibratedClassifier, _SigmoidCalibration
 from sklearn.isotonic import IsotonicRegression
+from sklearn.pipeline import Pipeline
 
 from streamflow.training.evaluate import decile_error
 
@@ -30,34 +30,42 @@ _NAMES = {"isotonic": "isotonic", "platt": "sigmoid"}
 
 @dataclass(frozen=True)
 class Calibration:
-    """A chosen curve and what it does to the scores of cross-validation.
+    """A curve from scores to probabilities, and what it makes of the scores of cross-validation.
 
     Attributes:
-        method: How the curve was fitted.
-        errors: Cross-validated decile error of each method.
-        curve: Curve from scores to probabilities, fitted on all scores.
+        method: How the curve was fitted; `none` if there is none.
+        errors: Cross-validated decile error of each method that was tried.
+        curve: The curve, fitted on all scores; None if there is none.
         probabilities: For each score, the probability by a curve that was fitted on the other folds.
     """
 
-    method: Method
+    method: Method | Literal["none"]
     errors: Mapping[str, float]
     curve: Any
     probabilities: Floats
 
 
-def choose(
-    methods: Sequence[Method], scores: Floats, labels: Labels, folds: npt.NDArray[np.int64]
+def chosen(
+    wanted: Literal["auto", "isotonic", "platt", "none"],
+    scores: Floats,
+    probabilities: Floats,
+    labels: Labels,
+    folds: npt.NDArray[np.int64],
 ) -> Calibration:
-    """Choose the method with the smallest cross-validated decile error, and fit its curve on all scores.
+    """Fit a curve on all scores: the one that is wanted, or the one with the smallest cross-validated decile error.
 
     Args:
-        methods: Methods to choose from.
+        wanted: A method, `auto` to choose one, or `none`.
         scores: Cross-validated score of each training row: of a fit that has not seen it.
+        probabilities: Cross-validated probabilities of these rows, without a curve.
         labels: Labels of these rows.
         folds: Number of the fold that each row belongs to.
     """
+    if wanted == "none":
+        return Calibration("none", {}, None, probabilities)
+    methods = METHODS if wanted == "auto" else (wanted,)
     crossed = {method: _crossed(method, scores, labels, folds) for method in methods}
-    errors = {method: decile_error(labels, probabilities) for method, probabilities in crossed.items()}
+    errors = {method: decile_error(labels, crossed[method]) for method in methods}
     best = min(methods, key=lambda method: errors[method])
     return Calibration(best, errors, fit_curve(best, scores, labels), crossed[best])
 
@@ -71,16 +79,19 @@ def score(classifier: Any, x: Any) -> Floats:
     return probability
 
 
-def behind(classifier: ClassifierMixin, method: Method, curve: Any) -> CalibratedClassifierCV:
-    """Put a curve behind a fitted classifier."""
-    name = _NAMES[method]
-    calibrated = CalibratedClassifierCV(classifier, method=name, ensemble=False)
+def behind(pipeline: Pipeline, calibration: Calibration) -> Pipeline:
+    """Put a curve behind the classifier of a fitted pipeline."""
+    if calibration.method == "none":
+        return pipeline
+    *encoding, (step, classifier) = pipeline.steps
+    method = _NAMES[calibration.method]
+    calibrated = CalibratedClassifierCV(classifier, method=method, ensemble=False)
     calibrated.classes_ = classifier.classes_
     calibrated.n_features_in_ = classifier.n_features_in_
     calibrated.calibrated_classifiers_ = [
-        _CalibratedClassifier(classifier, [curve], classes=classifier.classes_, method=name)
+        _CalibratedClassifier(classifier, [calibration.curve], classes=classifier.classes_, method=method)
     ]
-    return calibrated
+    return Pipeline([*encoding, (step, calibrated)])
 
 
 def before(classifier: Any) -> Any:
@@ -113,11 +124,3 @@ def _crossed(method: Method, scores: Floats, labels: Labels, folds: npt.NDArray[
         curve = fit_curve(method, scores[~inside], labels[~inside])
         probabilities[inside] = curve.predict(scores[inside])
     return probabilities
-
-
-def folds_of(splits: Iterator[tuple[Any, npt.NDArray[np.int64]]], rows: int) -> npt.NDArray[np.int64]:
-    """The number of the fold that each row is tested in, from the splits of a cross-validation."""
-    numbers = np.empty(rows, dtype=np.int64)
-    for number, (_, test) in enumerate(splits):
-        numbers[test] = number
-    return numbers

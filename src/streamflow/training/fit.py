@@ -29,10 +29,12 @@ from streamflow.model_version import run_record
 from streamflow.model_version.contract import Feature
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import TrainingSettings
-from streamflow.training import forest_onnx, servable
+from streamflow.training import calibration, forest_onnx, servable
+from streamflow.training import threshold as thresholds
 from streamflow.training.evaluate import evaluate
 from streamflow.training.runtime import NotServableError
 from streamflow.training.split import Split, split
+from streamflow.training.threshold import Threshold
 
 ENCODE, CLASSIFY = "encode", "classify"
 
@@ -48,11 +50,17 @@ class CrossValidated:
         auc_by_fold: AUC on each fold.
         seconds: Duration of all folds together, in seconds.
         hyperparameters: Its parameters that are plain values.
+        scores: What it gives to a curve for each training row, by the fit that has not seen the row.
+        probabilities: Its probability of each training row, by the same fit.
+        folds: Number of the fold of each training row.
     """
 
     auc_by_fold: tuple[float, ...]
     seconds: float
     hyperparameters: dict[str, str]
+    scores: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float64]
+    folds: npt.NDArray[np.int64]
 
     @property
     def auc(self) -> float:
@@ -73,6 +81,8 @@ class Fitted:
         candidates: How each candidate did in cross-validation on the training rows; empty if the caller named the
             estimator.
         left_out: Why a candidate cannot be served, by candidate; these were not fitted.
+        calibration: Name of the curve behind the classifier, `none` if there is none.
+        threshold: The threshold, and how it was chosen.
         holdout_probabilities: Probabilities of the holdout rows, in the order of `split.holdout`.
     """
 
@@ -83,7 +93,14 @@ class Fitted:
     train_seconds: float
     candidates: dict[str, CrossValidated]
     left_out: dict[str, str]
+    calibration: str
+    threshold: Threshold
     holdout_probabilities: npt.NDArray[np.float64]
+
+    @property
+    def classifier(self) -> Any:
+        """The fitted classifier, without the curve behind it."""
+        return calibration.before(self.pipeline[-1])
 
     @property
     def cross_validated(self) -> dict[str, float]:
@@ -91,11 +108,18 @@ class Fitted:
         return {name: candidate.auc for name, candidate in self.candidates.items()}
 
 
-def build_pipeline(features: Sequence[Feature], classifier: ClassifierMixin) -> Pipeline:
+def build_pipeline(
+    features: Sequence[Feature], classifier: ClassifierMixin, *, calibrated: bool = True
+) -> Pipeline:
     """Combine encoder and classifier in one scikit-learn pipeline that takes raw features.
 
     The pipeline encodes features to the same columns as `streamflow.encoding`, which encodes them when the model is
     served. Training compares the two on every row.
+
+    Args:
+        features: Schema of the features.
+        classifier: Unfitted classifier.
+        calibrated: Whether a curve will lie behind the classifier.
     """
     nullable = encoding.nullables(features)
     categories = encoding.categoricals(features)
@@ -111,20 +135,20 @@ def build_pipeline(features: Sequence[Feature], classifier: ClassifierMixin) -> 
             sparse_output=False,
         )
         steps.append(("categories", one_hot, [feature.name for feature in categories]))
-    return Pipeline([(ENCODE, ColumnTransformer(steps)), *_rounding(classifier), (CLASSIFY, classifier)])
+    return Pipeline([(ENCODE, ColumnTransformer(steps)), *_rounding(classifier, calibrated), (CLASSIFY, classifier)])
 
 
-def _rounding(classifier: ClassifierMixin) -> list[tuple[str, Any]]:
+def _rounding(classifier: ClassifierMixin, calibrated: bool) -> list[tuple[str, Any]]:
     """The steps that round what a classifier learns from to single precision, in which it is served.
 
     Between two values that are equal in single precision, histogram boosting may place a threshold. Trees round their
-    input themselves, and a linear model gives nearly the same for both, so neither needs these steps.
+    input themselves. A linear model gives nearly the same for both, but a curve behind it may be steep.
     """
     parts = [step for _, step in classifier.steps] if isinstance(classifier, Pipeline) else [classifier]
     *before, last = parts
     if not before and (forest_onnx.takes(last) or isinstance(last, _TREES)):
         return []
-    if isinstance(last, _LINEAR) and all(isinstance(step, StandardScaler) for step in before):
+    if not calibrated and isinstance(last, _LINEAR) and all(isinstance(step, StandardScaler) for step in before):
         return []
     return [("round", FunctionTransformer(np.float32)), ("widen", FunctionTransformer(np.float64))]
 
@@ -139,9 +163,10 @@ def fit(
     *,
     estimator: str | None = None,
 ) -> Fitted:
-    """Fit the named estimator, or the candidate with the highest cross-validated AUC.
+    """Fit the named estimator, or the candidate with the highest cross-validated AUC, and calibrate it.
 
-    The result depends only on the rows, the seed and the versions of the libraries. It does not depend on the
+    Its scores of the training rows in cross-validation choose the curve behind it and the threshold; the holdout
+    chooses nothing. The result depends only on the rows, the seed and the versions of the libraries. It does not depend on the
     number of threads: numerical libraries run on one thread, and a forest grows its trees in parallel but adds
     up their probabilities in a fixed order.
 
@@ -160,35 +185,52 @@ def fit(
     """
     parts = split(keys, y, holdout_share=settings.holdout_share, seed=settings.seed)
     x_train, y_train = x.iloc[parts.train], y[parts.train]
+    calibrated = settings.calibration != "none"
     with deterministic():
         left_out = {
             name: error
             for name in (settings.estimators if estimator is None else (estimator,))
             if (
                 error := servable.why_not(
-                    build_pipeline(features, _classifier(repo, name, settings)), features, x_train, y_train
+                    build_pipeline(features, _classifier(repo, name, settings), calibrated=calibrated),
+                    features,
+                    x_train,
+                    y_train,
+                    calibrated=calibrated,
                 )
             )
         }
-        if estimator is None:
-            scores = {
-                name: cross_validate(features, _classifier(repo, name, settings), x_train, y_train, settings)
-                for name in _servable(settings.estimators, left_out)
-            }
-            estimator = max(scores, key=lambda name: scores[name].auc)
-        elif estimator in left_out:
+        if estimator in left_out:
             raise left_out[estimator].of(estimator)
-        else:
-            scores = {}
+        tried = {
+            name: cross_validate(features, _classifier(repo, name, settings), x_train, y_train, settings)
+            for name in (_servable(settings.estimators, left_out) if estimator is None else (estimator,))
+        }
+        best = max(tried, key=lambda name: tried[name].auc)
         started = time.perf_counter()
-        pipeline = build_pipeline(features, _classifier(repo, estimator, settings)).fit(x_train, y_train)
+        classifier = _classifier(repo, best, settings)
+        pipeline = build_pipeline(features, classifier, calibrated=calibrated).fit(x_train, y_train)
         seconds = time.perf_counter() - started
         # Before the first prediction: several threads would change the last digit of the metrics.
         single_threaded(pipeline)
+        curve = calibration.chosen(
+            settings.calibration, tried[best].scores, tried[best].probabilities, y_train, tried[best].folds
+        )
+        pipeline = calibration.behind(pipeline, curve)
         probabilities = pipeline.predict_proba(x.iloc[parts.holdout])[:, 1]
-    figures = evaluate(y[parts.holdout], probabilities, settings.threshold)
-    reasons = {name: error.why for name, error in left_out.items()}
-    return Fitted(pipeline, estimator, parts, figures, seconds, scores, reasons, probabilities)
+    threshold = thresholds.choose(settings.threshold, y_train, curve.probabilities)
+    return Fitted(
+        pipeline=pipeline,
+        estimator=best,
+        split=parts,
+        metrics=evaluate(y[parts.holdout], probabilities, threshold.value),
+        train_seconds=seconds,
+        candidates=tried if estimator is None else {},
+        left_out={name: error.why for name, error in left_out.items()},
+        calibration=curve.method,
+        threshold=threshold,
+        holdout_probabilities=probabilities,
+    )
 
 
 def _servable(candidates: Sequence[str], left_out: Mapping[str, NotServableError]) -> list[str]:
@@ -225,15 +267,21 @@ def cross_validate(
         y: Labels of these rows.
         settings: Number of folds, and the seed that shuffles them.
     """
-    folds = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed)
-    scores = []
+    calibrated = settings.calibration != "none"
+    splits = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed).split(x, y)
+    scores, probabilities, folds = np.empty(len(y)), np.empty(len(y)), np.empty(len(y), dtype=np.int64)
+    areas = []
     started = time.perf_counter()
-    for train, test in folds.split(x, y):
-        pipeline = build_pipeline(features, classifier).fit(x.iloc[train], y[train])
+    for number, (train, test) in enumerate(splits):
+        pipeline = build_pipeline(features, classifier, calibrated=calibrated).fit(x.iloc[train], y[train])
         single_threaded(pipeline)
-        scores.append(float(roc_auc_score(y[test], pipeline.predict_proba(x.iloc[test])[:, 1])))
+        probabilities[test] = pipeline.predict_proba(x.iloc[test])[:, 1]
+        scores[test] = calibration.score(pipeline, x.iloc[test])
+        folds[test] = number
+        areas.append(float(roc_auc_score(y[test], probabilities[test])))
     seconds = time.perf_counter() - started
-    return CrossValidated(tuple(scores), seconds, run_record.hyperparameters(classifier))
+    known = run_record.hyperparameters(classifier)
+    return CrossValidated(tuple(areas), seconds, known, scores, probabilities, folds)
 
 
 def _classifier(repo: FeatureRepo, name: str, settings: TrainingSettings) -> ClassifierMixin:
@@ -283,7 +331,7 @@ def importances(pipeline: Pipeline, features: Sequence[Feature]) -> dict[str, fl
     Returns:
         Importance by feature; empty if the classifier has neither importances nor coefficients.
     """
-    classifier = pipeline[-1]
+    classifier = calibration.before(pipeline[-1])
     last = classifier[-1] if isinstance(classifier, Pipeline) else classifier
     raw = getattr(last, "feature_importances_", None)
     if raw is None:

@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from streamflow import encoding
 from streamflow.model_version.contract import Feature
+from streamflow.training import calibration
 
 _SEED = 0
 """Seed of the orders: a training that is repeated must make the same rows."""
@@ -120,7 +121,7 @@ def _thresholds(pipeline: Pipeline, features: Sequence[Feature]) -> dict[str, li
     """Thresholds of the trees by feature, sorted; empty if the classifier has no trees."""
     # The first columns are numbers as they are; the others are indicators, whose values are all corners.
     names = [*encoding.numbers(features), *encoding.nullables(features)]
-    members = getattr(pipeline[-1], "estimators_", [])
+    members = getattr(calibration.before(pipeline[-1]), "estimators_", [])
     # A list of pipelines or forests would become an array of their parts.
     members = members.ravel() if isinstance(members, np.ndarray) else members
     trees = [tree.tree_ for tree in members if hasattr(tree, "tree_")]

@@ -264,7 +264,7 @@ def _run_record(
         rows=len(data.frame),
         positives=data.positives,
         split_digest=fitted.split.digest,
-        hyperparameters=run_record.hyperparameters(fitted.pipeline[-1]),
+        hyperparameters=run_record.hyperparameters(fitted.classifier),
     )
 
 

@@ -12,7 +12,7 @@ import skops.io
 from sklearn.pipeline import Pipeline
 
 from streamflow.model_version.contract import Feature
-from streamflow.training import forest_onnx, kept_rows, linear_onnx
+from streamflow.training import calibration, forest_onnx, kept_rows, linear_onnx
 from streamflow.training.runtime import NotServableError, compile_classifier
 
 TRUSTED_TYPES = [
@@ -32,7 +32,12 @@ _OF_EACH_CLASS = 50
 
 
 def why_not(
-    pipeline: Pipeline, features: Sequence[Feature], x: pd.DataFrame, y: npt.NDArray[np.bool_]
+    pipeline: Pipeline,
+    features: Sequence[Feature],
+    x: pd.DataFrame,
+    y: npt.NDArray[np.bool_],
+    *,
+    calibrated: bool = False,
 ) -> NotServableError | None:
     """Try a candidate on a hundred rows: fit, store and compile it; None if it can be served.
 
@@ -43,6 +48,7 @@ def why_not(
         features: Schema of the features.
         x: Raw features of the training rows.
         y: Labels of these rows.
+        calibrated: Whether a curve will lie behind the classifier.
     """
     if forest_onnx.takes(pipeline[-1]) or linear_onnx.takes(pipeline[-1]):
         return None
@@ -57,11 +63,19 @@ def why_not(
         )
     try:
         check_kept_rows(pipeline, rows)
+        if calibrated and hasattr(pipeline, "predict_proba"):
+            pipeline = calibration.behind(pipeline, _some_curve(pipeline, rows, y[some]))
         _check_types(pipeline)
         compile_classifier(pipeline, features, rows)
     except NotServableError as error:
         return error
     return None
+
+
+def _some_curve(pipeline: Pipeline, x: pd.DataFrame, y: npt.NDArray[np.bool_]) -> calibration.Calibration:
+    """A curve to try the conversion with."""
+    curve = calibration.fit_curve("isotonic", calibration.score(pipeline, x), y)
+    return calibration.Calibration("isotonic", {}, curve, np.empty(0))
 
 
 def check_kept_rows(pipeline: Pipeline, x: pd.DataFrame) -> None:

@@ -229,7 +229,7 @@ def _retrain(
         # An estimator of today's feature repo may raise anything.
         return [], Layer("result", "unknown", (f"It cannot be trained again: {in_words(error)}",))
     changed = (
-        compare.hyperparameters(run.record.hyperparameters, hyperparameters(fitted.pipeline[-1]))
+        compare.hyperparameters(run.record.hyperparameters, hyperparameters(fitted.classifier))
         if fitted.estimator == run.record.estimator
         else []
     )
