@@ -88,6 +88,8 @@ class Facts:
         champion: The version in production; None when there is none.
         refused: Why the challenger cannot be loaded or judged; "" when it can, golden rows included.
         holdout_auc: The challenger's AUC on its whole holdout, and its 95 % interval; None when it cannot be loaded.
+        holdout_calibration: The challenger's calibration error on its whole holdout, and its 95 % interval; None when it
+            cannot be loaded.
         compared: Both on the same rows; None without a champion, or when they cannot be compared.
         not_compared: Why they cannot be compared; "" when they were, or there is no champion.
         as_of: Date of the challenger's training set.
@@ -104,6 +106,7 @@ class Facts:
     champion: int | None
     refused: str
     holdout_auc: tuple[float, float, float] | None
+    holdout_calibration: tuple[float, float, float] | None
     compared: Compared | None
     not_compared: str
     as_of: datetime | None

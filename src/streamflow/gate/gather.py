@@ -35,6 +35,7 @@ from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import Backends, DatabaseSettings, MlflowSettings
 from streamflow.snapshots import views
 from streamflow.training import stored
+from streamflow.training.evaluate import calibration_error, calibration_interval
 from streamflow.training.runtime import raw_rows
 from streamflow.training.stored import NotStoredError, StoredRows
 
@@ -207,6 +208,7 @@ def gather(backends: Backends, target: Version, champion_number: int | None) -> 
         champion=champion_number,
         refused="",
         holdout_auc=(whole.estimate, whole.low, whole.high),
+        holdout_calibration=(calibration_error(labels, scores), *calibration_interval(labels, scores)),
         compared=compared,
         not_compared=why,
         as_of=datetime.fromisoformat(contract.as_of),
@@ -232,6 +234,7 @@ def _refused(target: Version, champion: int | None, why: str) -> Facts:
         champion=champion,
         refused=why,
         holdout_auc=None,
+        holdout_calibration=None,
         compared=None,
         not_compared=why,
         as_of=None,

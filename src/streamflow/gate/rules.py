@@ -42,6 +42,8 @@ def _rules(facts: Facts, limits: PromotionSettings) -> Iterator[Rule]:
         yield online_schema(facts.contract, facts.online)
     if facts.holdout_auc is not None:
         yield better_than_chance(facts.holdout_auc)
+    if facts.holdout_calibration is not None:
+        yield calibrated(facts.holdout_calibration, limits)
     if facts.champion is not None:
         if facts.as_of is not None and facts.champion_as_of is not None:
             yield not_older(facts.as_of, facts.champion_as_of)
@@ -76,6 +78,18 @@ def better_than_chance(holdout_auc: tuple[float, float, float]) -> Rule:
         "better than chance",
         low > 0.5,
         f"AUC {estimate:.4f} on its holdout (95 % interval {low:.4f} to {high:.4f}); chance is 0.5",
+    )
+
+
+def calibrated(holdout: tuple[float, float, float], limits: PromotionSettings) -> Rule:
+    """Whether the probabilities mean what they say, as far as the holdout can tell."""
+    estimate, low, high = holdout
+    limit = limits.max_calibration_error
+    return Rule(
+        "calibrated",
+        low <= limit,
+        f"calibration error {estimate:.4f} on its holdout (95 % interval {low:.4f} to {high:.4f}); the interval must reach"
+        f" down to {limit:g}",
     )
 
 

@@ -66,6 +66,10 @@ class Contract:
         features: Schema of the features, in the order that the model takes them.
         views: Feature views of the features.
         threshold: Lowest probability that counts as a positive prediction.
+        threshold_rule: How the threshold was chosen; empty in a contract of an earlier release, whose owner chose it.
+        threshold_curve: What other thresholds would have given in cross-validation: threshold, precision, recall and share
+            of the rows.
+        calibration: Curve behind the classifier: `isotonic`, `platt` or `none`.
         label: Table, column, horizon and as-of of the label.
         estimator: Name of the estimator in the feature repo.
         as_of: As-of of the training set, in ISO 8601.
@@ -89,6 +93,9 @@ class Contract:
     known_at: str
     fingerprint: str
     drops: tuple[str, ...] = ()
+    threshold_rule: str = ""
+    threshold_curve: tuple[tuple[float, float, float, float], ...] = ()
+    calibration: str = "none"
     statistics: dict[str, Any] = field(default_factory=dict)
     runtime: dict[str, Any] = field(default_factory=dict)
 

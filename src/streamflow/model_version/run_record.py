@@ -24,6 +24,8 @@ HOLDOUT_SHARE = "holdout_share"
 FOLDS = "folds"
 THREADS = "threads"
 THRESHOLD = "threshold"
+THRESHOLD_RULE = "threshold_rule"
+CALIBRATION = "calibration"
 ROWS = "rows"
 POSITIVES = "positives"
 
@@ -53,6 +55,8 @@ class RunRecord:
         folds: Number of cross-validation folds.
         threads: Threads of the training; None in a run that recorded none.
         threshold: Probability from which an answer is positive.
+        threshold_rule: How it was chosen; the number itself in a run that recorded no rule.
+        calibration: Curve behind the classifier; `none` in a run that recorded none.
         rows: Number of rows of the training set.
         positives: Number of rows whose label is True.
         split_digest: Digest of the holdout's keys.
@@ -73,6 +77,8 @@ class RunRecord:
     folds: int
     threads: int | None
     threshold: float
+    threshold_rule: str
+    calibration: str
     rows: int
     positives: int
     split_digest: str
@@ -95,6 +101,8 @@ class RunRecord:
             FOLDS: self.folds,
             THREADS: self.threads,
             THRESHOLD: self.threshold,
+            THRESHOLD_RULE: self.threshold_rule,
+            CALIBRATION: self.calibration,
             ROWS: self.rows,
             POSITIVES: self.positives,
             SPLIT_DIGEST: self.split_digest,
@@ -125,6 +133,8 @@ class RunRecord:
                 folds=int(parameters[FOLDS]),
                 threads=int(parameters[THREADS]) if THREADS in parameters else None,
                 threshold=float(parameters[THRESHOLD]),
+                threshold_rule=parameters.get(THRESHOLD_RULE, parameters[THRESHOLD]),
+                calibration=parameters.get(CALIBRATION, "none"),
                 rows=int(parameters[ROWS]),
                 positives=int(parameters[POSITIVES]),
                 split_digest=parameters[SPLIT_DIGEST],

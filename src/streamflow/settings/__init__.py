@@ -27,6 +27,7 @@ from streamflow.settings.promotion import PromotionSettings as PromotionSettings
 from streamflow.settings.request import RequestSettings as RequestSettings
 from streamflow.settings.section import Section, text_of
 from streamflow.settings.tracing import TracingSettings as TracingSettings
+from streamflow.settings.training import TrainingSettings as TrainingSettings
 
 HOME_DEFAULT = Path(".streamflow")
 STACK_FILE = "stack.env"
@@ -138,25 +139,6 @@ class BackupSettings(Section):
     """Model versions that are known to be lost: a backup is made although they, or files of theirs, are not in MLflow."""
     url: str = ""
     """Object store URL (`s3://…`) to which each backup is copied too, `keep` of them; empty for none."""
-
-
-class TrainingSettings(Section):
-    """How a model is trained."""
-
-    seed: int = Field(42, ge=0)
-    """Random seed of the split, the cross-validation and the estimators."""
-    holdout_share: float = Field(0.25, gt=0, lt=1)
-    """Share of rows held out of training, stratified by label."""
-    folds: int = Field(5, ge=2)
-    """Number of folds in the cross-validation that selects an estimator."""
-    estimators: tuple[str, ...] = ("random_forest", "logistic_regression", "gradient_boosting")
-    """Candidates from `feature_repo/estimator.py`; the one with the best cross-validated AUC is used."""
-    threshold: float = Field(0.5, gt=0, lt=1)
-    """Probability at and above which the prediction is positive."""
-    golden_rows: int = Field(32, ge=1)
-    """Number of made rows stored with the model, whose probabilities must be reproduced before it is served."""
-    threads: int = Field(2, ge=1)
-    """Number of threads used for fitting; it does not change the result."""
 
 
 class ScoringSettings(Section):

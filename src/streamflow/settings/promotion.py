@@ -43,6 +43,8 @@ class PromotionSettings(Section):
     minus this."""
     min_improvement: float = Field(0.01, ge=0, le=1)
     """Minimum AUC gain over the champion on the same rows; the 95 % interval of the difference must lie above 0, too."""
+    max_calibration_error: float = Field(0.05, ge=0, le=1)
+    """Largest calibration error on the holdout: a version whose 95 % interval lies above it is refused, the first too."""
     calibration_tolerance: float = Field(0.02, ge=0, le=1)
     """Largest amount by which the calibration error may exceed the champion's."""
     slice_floor: float = Field(0.5, ge=0, le=1)

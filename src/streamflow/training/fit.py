@@ -135,7 +135,9 @@ def build_pipeline(
             sparse_output=False,
         )
         steps.append(("categories", one_hot, [feature.name for feature in categories]))
-    return Pipeline([(ENCODE, ColumnTransformer(steps)), *_rounding(classifier, calibrated), (CLASSIFY, classifier)])
+    return Pipeline(
+        [(ENCODE, ColumnTransformer(steps)), *_rounding(classifier, calibrated), (CLASSIFY, classifier)]
+    )
 
 
 def _rounding(classifier: ClassifierMixin, calibrated: bool) -> list[tuple[str, Any]]:
@@ -148,7 +150,11 @@ def _rounding(classifier: ClassifierMixin, calibrated: bool) -> list[tuple[str, 
     *before, last = parts
     if not before and (forest_onnx.takes(last) or isinstance(last, _TREES)):
         return []
-    if not calibrated and isinstance(last, _LINEAR) and all(isinstance(step, StandardScaler) for step in before):
+    if (
+        not calibrated
+        and isinstance(last, _LINEAR)
+        and all(isinstance(step, StandardScaler) for step in before)
+    ):
         return []
     return [("round", FunctionTransformer(np.float32)), ("widen", FunctionTransformer(np.float64))]
 
@@ -166,9 +172,9 @@ def fit(
     """Fit the named estimator, or the candidate with the highest cross-validated AUC, and calibrate it.
 
     Its scores of the training rows in cross-validation choose the curve behind it and the threshold; the holdout
-    chooses nothing. The result depends only on the rows, the seed and the versions of the libraries. It does not depend on the
-    number of threads: numerical libraries run on one thread, and a forest grows its trees in parallel but adds
-    up their probabilities in a fixed order.
+    chooses nothing. The result depends only on the rows, the seed and the versions of the libraries. It does not
+    depend on the number of threads: numerical libraries run on one thread, and a forest grows its trees in parallel
+    but adds up their probabilities in a fixed order.
 
     Args:
         repo: Feature repo that defines the estimators.

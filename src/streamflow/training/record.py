@@ -80,12 +80,12 @@ def record(
             folder / files.MODEL,
             fitted,
             data,
-            make_contract(mlflow.registered_model, training.threshold, repo, data, fitted, drops),
+            make_contract(mlflow.registered_model, repo, data, fitted, drops),
             made_by,
             golden_rows=training.golden_rows,
         )
         _check_size(folder / files.MODEL)
-        _write_artifacts(folder, training.threshold, repo, data, fitted, contract, drops)
+        _write_artifacts(folder, repo, data, fitted, contract, drops)
         experiment = sdk.experiment_id(client, mlflow.experiment)
         shown = _shown(mlflow.username, build, made_by, data, fitted)
         run = client.create_run(
@@ -168,7 +168,6 @@ def _check_size(folder: Path) -> None:
 
 def make_contract(
     model: str,
-    threshold: float,
     repo: FeatureRepo,
     data: TrainingSet,
     fitted: Fitted,
@@ -178,7 +177,6 @@ def make_contract(
 
     Args:
         model: Name of the registered model.
-        threshold: Probability from which an answer is `churn`.
         repo: Feature repo that the training set comes from.
         data: Training set.
         fitted: Pipeline fitted on the training set.
@@ -190,7 +188,10 @@ def make_contract(
         join_key=repo.join_key,
         features=data.features,
         views=data.views,
-        threshold=threshold,
+        threshold=fitted.threshold.value,
+        threshold_rule=fitted.threshold.rule,
+        threshold_curve=fitted.threshold.curve,
+        calibration=fitted.calibration,
         label={**asdict(repo.label), "as_of": data.label_as_of.isoformat()},
         estimator=fitted.estimator,
         as_of=data.as_of.isoformat(),
@@ -203,7 +204,6 @@ def make_contract(
 
 def _write_artifacts(
     folder: Path,
-    threshold: float,
     repo: FeatureRepo,
     data: TrainingSet,
     fitted: Fitted,
@@ -233,7 +233,7 @@ def _write_artifacts(
         folder / files.PLOTS,
         data.y.to_numpy()[fitted.split.holdout],
         fitted.holdout_probabilities,
-        threshold,
+        contract.threshold,
         importances(fitted.pipeline, data.features),
     )
 
@@ -261,6 +261,8 @@ def _run_record(
         folds=training.folds,
         threads=training.threads,
         threshold=contract.threshold,
+        threshold_rule=contract.threshold_rule,
+        calibration=contract.calibration,
         rows=len(data.frame),
         positives=data.positives,
         split_digest=fitted.split.digest,

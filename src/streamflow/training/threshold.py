@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-_RULES = "f1, fbeta:B (B > 0), precision:P, recall:R, top:SHARE (each between 0 and 1), or a number between 0 and 1"
+from streamflow.settings.training import rule_of
+
 _CURVE_POINTS = 99
 """Points of the curve that is kept."""
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How a threshold is chosen.
-
-    Attributes:
-        kind: `fbeta`, `precision`, `recall`, `top` or `fixed`.
-        value: Beta, the precision or recall to reach, the share of rows, or the threshold itself.
-    """
-
-    kind: str
-    value: float
-
-
-@dataclass(frozen=True)
-class Point:
-    """What a threshold gives on the cross-validated rows.
-
-    Attributes:
-        threshold: Lowest probability that counts as a positive prediction.
-        precision: Share of positives among the rows that it selects; 0 if it selects none.
-        recall: Share of the positives that it selects.
-        share: Share of the rows that it selects.
-    """
-
-    threshold: float
-    precision: float
-    recall: float
-    share: float
 
 
 @dataclass(frozen=True)
@@ -53,33 +23,13 @@ class Threshold:
     Attributes:
         rule: The rule as it was written.
         value: The threshold.
-        curve: What other thresholds would have given, lowest first; empty without cross-validated probabilities.
+        curve: What other thresholds would have given on the cross-validated rows, lowest first: the threshold, the
+            precision, the recall, and the share of the rows that it selects.
     """
 
     rule: str
     value: float
-    curve: tuple[Point, ...]
-
-
-def parse(text: str) -> Rule:
-    """Read a rule.
-
-    Raises:
-        ValueError: The text is not a rule.
-    """
-    kind, colon, number = text.strip().partition(":")
-    if kind == "f1" and not colon:
-        return Rule("fbeta", 1.0)
-    if not colon:
-        kind, number = "fixed", kind
-    try:
-        value = float(number) if re.fullmatch(r"[0-9.eE+-]+", number) else float("nan")
-    except ValueError:
-        value = float("nan")
-    below = float("inf") if kind == "fbeta" else 1.0
-    if kind not in ("fbeta", "precision", "recall", "top", "fixed") or not 0 < value < below:
-        raise ValueError(f"'{text}' is not a rule for a threshold; a rule is {_RULES}")
-    return Rule(kind, value)
+    curve: tuple[tuple[float, float, float, float], ...]
 
 
 def choose(text: str, labels: Labels, probabilities: Floats) -> Threshold:
@@ -97,7 +47,7 @@ def choose(text: str, labels: Labels, probabilities: Floats) -> Threshold:
     Raises:
         ValueError: The text is not a rule, or no threshold reaches the precision.
     """
-    rule = parse(text)
+    rule = rule_of(text)
     at, selected, hits = _cuts(labels, probabilities)
     precision, recall = hits / selected, hits / max(int(labels.sum()), 1)
     match rule.kind:
@@ -143,6 +93,8 @@ def _fbeta(precision: Floats, recall: Floats, beta: float) -> Floats:
     return measure
 
 
-def _curve(at: Floats, precision: Floats, recall: Floats, share: Floats) -> tuple[Point, ...]:
+def _curve(
+    at: Floats, precision: Floats, recall: Floats, share: Floats
+) -> tuple[tuple[float, float, float, float], ...]:
     some = np.unique(np.linspace(0, len(at) - 1, min(len(at), _CURVE_POINTS)).round().astype(int))[::-1]
-    return tuple(Point(float(at[i]), float(precision[i]), float(recall[i]), float(share[i])) for i in some)
+    return tuple((float(at[i]), float(precision[i]), float(recall[i]), float(share[i])) for i in some)

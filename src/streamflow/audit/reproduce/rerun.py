@@ -211,7 +211,8 @@ def _retrain(
             "seed": run.record.seed,
             "holdout_share": run.record.holdout_share,
             "folds": run.record.folds,
-            "threshold": run.record.threshold,
+            "threshold": run.record.threshold_rule,
+            "calibration": run.record.calibration,
             "estimators": candidates or training.estimators,
         }
     )
