@@ -106,7 +106,7 @@ def translated(database: DatabaseSettings) -> Iterator[None]:
             raise _full(database) from error
         reason = str(error.orig).lower()
         if error.connection_invalidated or "connect" in reason or "resolve host" in reason:
-            raise _down(database, error) from error
+            raise unavailable(database, error) from error
         raise
     except DiskFullError as error:
         # Of a COPY, which does not go through SQLAlchemy.
@@ -141,7 +141,8 @@ def _full(database: DatabaseSettings) -> DiskFull:
     )
 
 
-def _down(database: DatabaseSettings, error: sa.exc.OperationalError) -> DependencyDown:
+def unavailable(database: DatabaseSettings, error: sa.exc.OperationalError) -> DependencyDown:
+    """The error to show when a connection cannot be opened or is lost: what is wrong, and what to do."""
     reason = str(error.orig).strip().splitlines()[0]
     where = f"PostgreSQL at {database.host}:{database.port}"
     if "FATAL" in reason and ("authentication failed" in reason or "does not exist" in reason):

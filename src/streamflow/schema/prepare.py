@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from streamflow.errors import DependencyDown, Refused, UsageError
 from streamflow.postgres import catalog
-from streamflow.postgres.engine import transaction
+from streamflow.postgres.engine import transaction, unavailable
 from streamflow.postgres.names import FEAST, PLATFORM
 from streamflow.repo import folder
 from streamflow.schema import claims, prefect_database, privileges, roles
@@ -228,8 +228,4 @@ def autocommit(database: DatabaseSettings, name: str) -> Iterator[sa.Connection]
         with engine.connect() as connection:
             yield connection
     except sa.exc.OperationalError as error:
-        raise DependencyDown(
-            f"PostgreSQL at {database.host}:{database.port} does not let '{database.user}' into '{name}'.",
-            hint="Check host, user and password, and that the server is up.",
-            details=(str(error.orig).strip().splitlines()[0],),
-        ) from error
+        raise unavailable(database.model_copy(update={"name": name}), error) from error
