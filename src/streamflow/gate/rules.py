@@ -88,8 +88,8 @@ def calibrated(holdout: tuple[float, float, float], limits: PromotionSettings) -
     return Rule(
         "calibrated",
         low <= limit,
-        f"calibration error {estimate:.4f} on its holdout (95 % interval {low:.4f} to {high:.4f}); the interval must reach"
-        f" down to {limit:g}",
+        f"calibration error {estimate:.4f} on its holdout (95 % interval {low:.4f} to {high:.4f}); the interval must"
+        f" reach down to {limit:g}",
     )
 
 

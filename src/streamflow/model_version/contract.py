@@ -67,8 +67,8 @@ class Contract:
         views: Feature views of the features.
         threshold: Lowest probability that counts as a positive prediction.
         threshold_rule: How the threshold was chosen; empty in a contract of an earlier release, whose owner chose it.
-        threshold_curve: What other thresholds would have given in cross-validation: threshold, precision, recall and share
-            of the rows.
+        threshold_curve: What other thresholds would have given in cross-validation: threshold, precision, recall and
+            share of the rows.
         calibration: Curve behind the classifier: `isotonic`, `platt` or `none`.
         label: Table, column, horizon and as-of of the label.
         estimator: Name of the estimator in the feature repo.

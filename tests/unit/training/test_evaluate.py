@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streamflow.training.evaluate import calibration_error, evaluate
+from streamflow.training.evaluate import calibration_error, calibration_interval, decile_error, evaluate
 
 
 def test_a_perfect_ranking_has_auc_one():
@@ -32,3 +32,28 @@ def test_calibration_error_is_the_weighted_gap():
 
 def test_probability_one_falls_in_the_last_bin():
     assert calibration_error(np.array([True]), np.array([1.0])) == 0.0
+
+
+def test_decile_error_is_the_mean_gap_of_parts_of_equal_size():
+    # Two parts: three rows of mean 0.2 with a third positive, and two of mean 0.7, both positive.
+    labels = np.array([False, True, False, True, True])
+    probabilities = np.array([0.3, 0.1, 0.2, 0.6, 0.8])
+    assert decile_error(labels, probabilities, 2) == pytest.approx((3 * (1 / 3 - 0.2) + 2 * 0.3) / 5)
+
+
+def test_the_interval_of_the_calibration_error_covers_it():
+    """The truth is 0.1 everywhere; 95 % of intervals cover it, give or take three standard errors of 400 tries."""
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(400):
+        truth = rng.uniform(0.15, 0.75, 2000)
+        low, high = calibration_interval(rng.random(2000) < truth, truth + 0.1)
+        covered += low <= 0.1 <= high
+    assert abs(covered / 400 - 0.95) <= 3 * np.sqrt(0.95 * 0.05 / 400)
+
+
+def test_a_calibrated_model_is_not_refused_for_chance():
+    rng = np.random.default_rng(6)
+    truth = rng.uniform(0, 1, 500)
+    low, _ = calibration_interval(rng.random(500) < truth, truth)
+    assert low < 0.05
