@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from streamflow.client import ClientError, PredictClient, ProblemError, ServedModel
 from streamflow.errors import DependencyDown, Refused, StreamFlowError, UsageError
 from streamflow.local import services, stack
+from streamflow.mlflow_api.transport import FOR_TRAINING
 from streamflow.model_version import run_record
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.aliases import PRODUCTION, STAGING
@@ -348,7 +349,7 @@ def _show_addresses(settings: Settings, asked: list[Asked], seconds: float, say:
     url = f"http://{settings.predict.host}:{settings.predict.port}"
     say(f"\nDone in {seconds:.0f} s. Look around:")
     say(f"   API and its documentation   {url}/docs")
-    say(f"   MLflow                      {settings.mlflow.tracking_uri}")
+    say(f"   MLflow                      {settings.mlflow.tracking_uri}/#/experiments{FOR_TRAINING}")
     say(f"   Feast's feature server      {settings.feast.server_url}/docs")
     known = next((item.entity for item in asked if item.status == 200), None)
     lines = [

@@ -20,6 +20,10 @@ PROXY = "mlflow-artifacts"
 
 API = "/api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
+FOR_TRAINING = "?workflowType=machine_learning"
+"""End of the address of one of MLflow's pages. Without it, a new visitor sees the pages for GenAI, whatever the
+experiment is for."""
+
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 _BUSY = (429, 502, 503, 504)
 """Statuses of a server, or of a proxy before it, that may answer the same request later."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from streamflow.mlflow_api.transport import FOR_TRAINING
 from streamflow.model_version import asked
 from streamflow.registry import actions
 from streamflow.registry.trail import Move
@@ -61,8 +62,8 @@ def links(experiment: str, run_id: str, report: str) -> str:
         report: Path of the report's page among the run's artifacts; "" if there is none.
     """
     run = f"#/experiments/{quote(experiment)}/runs/{quote(run_id)}"
-    parts = [f"[Report of the gate]({run}/artifacts/{quote(report)})"] if report else []
-    return "\n\n" + " · ".join([*parts, f"[Run]({run})"])
+    parts = [f"[Report of the gate]({run}/artifacts/{quote(report)}{FOR_TRAINING})"] if report else []
+    return "\n\n" + " · ".join([*parts, f"[Run]({run}{FOR_TRAINING})"])
 
 
 def _plain(text: str) -> str:

@@ -305,7 +305,9 @@ def test_mlflow_describes_where_a_version_went_and_why(settings, make):
     assert found[first].startswith("Left production at ")
     assert found[second].startswith("At production since ")
     assert r"by ada: !\[x\](http://y) \<b\>\*good\*. The gate: passed." in found[second]
-    assert f"[Report of the gate]({page}/artifacts/gate/version-2.html) · [Run]({page})" in found[second]
+    end = "?workflowType=machine_learning"
+    report = f"{page}/artifacts/gate/version-2.html{end}"
+    assert f"[Report of the gate]({report}) · [Run]({page}{end})" in found[second]
     assert asked.reason_of({}, found[second]) == ""
     assert "[Report" not in found[first]
 
