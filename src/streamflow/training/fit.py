@@ -109,7 +109,7 @@ class Fitted:
 
 
 def build_pipeline(
-    features: Sequence[Feature], classifier: ClassifierMixin, *, calibrated: bool = True
+    features: Sequence[Feature], classifier: ClassifierMixin, *, calibrated: bool = False
 ) -> Pipeline:
     """Combine encoder and classifier in one scikit-learn pipeline that takes raw features.
 

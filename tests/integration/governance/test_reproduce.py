@@ -267,7 +267,7 @@ def test_drops_that_are_not_the_recorded_ones_are_not_shown(small, january, spoi
 
 def test_settings_that_changed_since_do_not_matter(small, january):
     training = small.training.model_copy(
-        update={"seed": 7, "holdout_share": 0.4, "folds": 3, "threshold": 0.3}
+        update={"seed": 7, "holdout_share": 0.4, "folds": 3, "threshold": "0.3", "calibration": "none"}
     )
     assert (
         reproduce(

@@ -19,6 +19,7 @@ FIRST = Facts(
     champion=None,
     refused="",
     holdout_auc=(0.82, 0.80, 0.84),
+    holdout_calibration=(0.03, 0.02, 0.06),
     compared=None,
     not_compared="",
     as_of=datetime(2024, 2, 29, tzinfo=UTC),

@@ -34,6 +34,7 @@ GOOD = Facts(
     champion=3,
     refused="",
     holdout_auc=(0.82, 0.80, 0.84),
+    holdout_calibration=(0.03, 0.02, 0.06),
     compared=COMPARED,
     not_compared="",
     as_of=datetime(2024, 2, 29, tzinfo=UTC),
@@ -124,6 +125,16 @@ def test_a_version_that_cannot_be_loaded_fails_and_is_not_judged_further():
 @pytest.mark.parametrize(("low", "passes"), [(0.5, False), (0.5001, True), (math.nan, False)])
 def test_the_interval_of_the_auc_has_to_be_above_chance(low, passes):
     assert verdict(replace(GOOD, holdout_auc=(0.6, low, 0.7)), "better than chance")[0] is passes
+
+
+@pytest.mark.parametrize(
+    ("low", "passes"), [(0.0, True), (0.05, True), (0.0501, False), (float("nan"), False)]
+)
+def test_probabilities_that_mean_something_else_are_refused_in_the_first_version_too(low, passes):
+    facts = replace(GOOD, champion=None, compared=None, holdout_calibration=(0.08, low, 0.1))
+    held, reason = verdict(facts, "calibrated")
+    assert held is passes
+    assert "calibration error 0.0800 on its holdout" in reason
 
 
 # Not older.

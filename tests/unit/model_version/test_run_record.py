@@ -30,6 +30,8 @@ RECORDS = st.builds(
     folds=COUNTS,
     threads=st.none() | COUNTS,
     threshold=SHARES,
+    threshold_rule=WORDS,
+    calibration=WORDS,
     rows=COUNTS,
     positives=COUNTS,
     split_digest=WORDS,
@@ -45,11 +47,24 @@ def test_a_record_is_read_back_as_it_was_written(record):
 @given(RECORDS, st.data())
 def test_a_parameter_that_is_missing_is_named(record, data):
     parameters = record.parameters()
-    optional = {run_record.DROPS_DIGEST, run_record.THREADS}
+    optional = {
+        run_record.DROPS_DIGEST,
+        run_record.THREADS,
+        run_record.THRESHOLD_RULE,
+        run_record.CALIBRATION,
+    }
     name = data.draw(st.sampled_from(sorted(n for n in parameters if "." not in n and n not in optional)))
     del parameters[name]
     with pytest.raises(ValueError, match=f"no parameter '{name}'"):
         RunRecord.from_parameters(parameters)
+
+
+@given(RECORDS)
+def test_a_run_of_before_had_no_curve_and_a_number_as_threshold(record):
+    parameters = record.parameters()
+    del parameters[run_record.THRESHOLD_RULE], parameters[run_record.CALIBRATION]
+    read = RunRecord.from_parameters(parameters)
+    assert (read.threshold_rule, read.calibration) == (str(record.threshold), "none")
 
 
 @given(RECORDS)

@@ -37,7 +37,7 @@ CLASSIFIERS = {
 def crossed(classifier, x, y, splits):
     scores, folds = np.empty(len(y)), np.empty(len(y), dtype=int)
     for number, (train, test) in enumerate(splits):
-        fitted = build_pipeline(FEATURES, classifier).fit(x.iloc[train], y[train])
+        fitted = build_pipeline(FEATURES, classifier, calibrated=True).fit(x.iloc[train], y[train])
         scores[test], folds[test] = score(fitted, x.iloc[test]), number
     return scores, folds
 
@@ -48,13 +48,13 @@ def test_it_is_what_scikit_learn_calibrates_itself(name, method):
     x, y = people(rows=400)
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
     with deterministic():
-        encoded = build_pipeline(FEATURES, CLASSIFIERS[name])
+        encoded = build_pipeline(FEATURES, CLASSIFIERS[name], calibrated=True)
         matrix = encoded[:-1].fit_transform(x)
         theirs = CalibratedClassifierCV(
             CLASSIFIERS[name], method={"platt": "sigmoid"}.get(method, method), cv=folds, ensemble=False
         ).fit(matrix, y)
         scores, numbers = crossed(CLASSIFIERS[name], x, y, folds.split(x, y))
-        pipeline = build_pipeline(FEATURES, CLASSIFIERS[name]).fit(x, y)
+        pipeline = build_pipeline(FEATURES, CLASSIFIERS[name], calibrated=True).fit(x, y)
         ours = calibration.behind(pipeline, chosen(method, scores, scores, y, numbers))
         least = 1 / (len(y) + 2) if method == "isotonic" else 0.0
         expected = np.clip(theirs.predict_proba(matrix)[:, 1], least, 1 - least)
@@ -67,7 +67,7 @@ def test_it_is_served_and_stored_as_it_predicts(name, method):
     x, y = people()
     with deterministic():
         scores, _ = crossed(CLASSIFIERS[name], x, y, StratifiedKFold(3).split(x, y))
-        pipeline = build_pipeline(FEATURES, CLASSIFIERS[name]).fit(x, y)
+        pipeline = build_pipeline(FEATURES, CLASSIFIERS[name], calibrated=True).fit(x, y)
         curve = Calibration(method, {}, fit_curve(method, scores, y), scores)
         calibrated = calibration.behind(pipeline, curve)
         runtime = compile_classifier(calibrated, FEATURES, x)
