@@ -70,8 +70,9 @@ class TrainingSettings(Section):
     rows; `auto` takes the one of `isotonic` and `platt` that is better calibrated in cross-validation."""
     threshold: Annotated[str, BeforeValidator(_checked)] = "f1"
     """How the probability is chosen at and above which the prediction is positive, from cross-validated predictions of
-    the training rows: `f1` or `fbeta:B` (the best F measure), `precision:P` (the most recall with at least this precision),
-    `recall:R` (the most precision with at least this recall), `top:SHARE` (this share of the rows), or a number."""
+    the training rows: `f1` or `fbeta:B` (the best F measure), `precision:P` (the most recall with at least this
+    precision), `recall:R` (the most precision with at least this recall), `top:SHARE` (this share of the rows), or a
+    number."""
     golden_rows: int = Field(32, ge=1)
     """Number of made rows stored with the model, whose probabilities must be reproduced before it is served."""
     threads: int = Field(2, ge=1)

@@ -31,6 +31,7 @@ from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import TrainingSettings
 from streamflow.training import calibration, forest_onnx, servable
 from streamflow.training import threshold as thresholds
+from streamflow.training.calibration import Calibration
 from streamflow.training.evaluate import evaluate
 from streamflow.training.runtime import NotServableError
 from streamflow.training.split import Split, split
@@ -81,7 +82,7 @@ class Fitted:
         candidates: How each candidate did in cross-validation on the training rows; empty if the caller named the
             estimator.
         left_out: Why a candidate cannot be served, by candidate; these were not fitted.
-        calibration: Name of the curve behind the classifier, `none` if there is none.
+        calibration: The curve behind the classifier, and how well each curve that was tried is calibrated.
         threshold: The threshold, and how it was chosen.
         holdout_probabilities: Probabilities of the holdout rows, in the order of `split.holdout`.
     """
@@ -93,7 +94,7 @@ class Fitted:
     train_seconds: float
     candidates: dict[str, CrossValidated]
     left_out: dict[str, str]
-    calibration: str
+    calibration: Calibration
     threshold: Threshold
     holdout_probabilities: npt.NDArray[np.float64]
 
@@ -233,7 +234,7 @@ def fit(
         train_seconds=seconds,
         candidates=tried if estimator is None else {},
         left_out={name: error.why for name, error in left_out.items()},
-        calibration=curve.method,
+        calibration=curve,
         threshold=threshold,
         holdout_probabilities=probabilities,
     )

@@ -191,7 +191,7 @@ def make_contract(
         threshold=fitted.threshold.value,
         threshold_rule=fitted.threshold.rule,
         threshold_curve=fitted.threshold.curve,
-        calibration=fitted.calibration,
+        calibration=fitted.calibration.method,
         label={**asdict(repo.label), "as_of": data.label_as_of.isoformat()},
         estimator=fitted.estimator,
         as_of=data.as_of.isoformat(),
@@ -276,4 +276,6 @@ def _figures(fitted: Fitted, contract: Contract) -> dict[str, float]:
         "train_seconds": fitted.train_seconds,
         "runtime_largest_difference": float(contract.runtime["largest_difference"]),
         **{f"cv_auc_{name}": value for name, value in fitted.cross_validated.items()},
+        **{f"cv_decile_error_{name}": value for name, value in fitted.calibration.errors.items()},
+        "threshold": fitted.threshold.value,
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from streamflow.errors import Refused
 from streamflow.settings.training import rule_of
 
 _CURVE_POINTS = 99
@@ -45,7 +46,8 @@ def choose(text: str, labels: Labels, probabilities: Floats) -> Threshold:
         probabilities: Their probabilities, each by a fit that has not seen the row.
 
     Raises:
-        ValueError: The text is not a rule, or no threshold reaches the precision.
+        ValueError: The text is not a rule.
+        Refused: No threshold reaches the precision.
     """
     rule = rule_of(text)
     at, selected, hits = _cuts(labels, probabilities)
@@ -58,9 +60,10 @@ def choose(text: str, labels: Labels, probabilities: Floats) -> Threshold:
         case "precision":
             enough = precision >= rule.value
             if not enough.any():
-                raise ValueError(
-                    f"no threshold gives a precision of {rule.value:g} in cross-validation;"
-                    f" the highest is {precision.max():.3f}"
+                raise Refused(
+                    f"No threshold gives a precision of {rule.value:g} in cross-validation; the highest is"
+                    f" {precision.max():.3f}.",
+                    hint="Ask for less in STREAMFLOW_TRAINING__THRESHOLD, or choose by another rule, such as f1.",
                 )
             value = float(at[np.argmax(np.where(enough, recall, -1.0))])
         case "recall":

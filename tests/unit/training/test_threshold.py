@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import fbeta_score, precision_score, recall_score
 
+from streamflow.errors import Refused
 from streamflow.settings import TrainingSettings
 from streamflow.settings.training import ThresholdRule, rule_of
 from streamflow.training.threshold import choose
@@ -57,7 +58,7 @@ def test_a_precision_is_reached_with_the_most_recall():
 
 def test_a_precision_that_no_threshold_reaches_is_refused_with_the_highest():
     labels, probabilities = np.array([True, False] * 10), np.linspace(0.1, 0.9, 20)
-    with pytest.raises(ValueError, match=r"no threshold gives a precision of 0\.99.*the highest is 0\.5"):
+    with pytest.raises(Refused, match=r"No threshold gives a precision of 0\.99.*the highest is 0\.5"):
         choose("precision:0.99", labels, probabilities)
 
 
