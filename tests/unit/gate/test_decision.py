@@ -15,7 +15,7 @@ from streamflow.settings import PromotionSettings, Settings
 
 BACKENDS = Settings().backends
 WHO = {"why": "a test", "by": "ada"}
-PASSES = Facts(4, 3, "", None, None, "", None, None, (), {}, None, 0.5)
+PASSES = Facts(4, 3, "", None, None, None, "", None, None, (), {}, None, 0.5)
 
 
 def report(facts):
@@ -82,7 +82,7 @@ def test_what_passes_the_gate_replaces_the_champion_that_it_was_judged_against(r
 def test_the_first_version_replaces_nothing(registry):
     registry.production, registry.facts = (
         None,
-        Facts(4, None, "", None, None, "", None, None, (), {}, None, 0.5),
+        Facts(4, None, "", None, None, None, "", None, None, (), {}, None, 0.5),
     )
     promote_through_gate(BACKENDS, PromotionSettings(), 4, "production", **WHO)
     assert registry.promoted[0][2]["expected"] is None
@@ -90,7 +90,7 @@ def test_the_first_version_replaces_nothing(registry):
 
 
 def test_what_the_gate_refuses_is_not_promoted(registry):
-    registry.facts = Facts(4, 3, "model.onnx is gone", None, None, "", None, None, (), {}, None, 0.5)
+    registry.facts = Facts(4, 3, "model.onnx is gone", None, None, None, "", None, None, (), {}, None, 0.5)
     with pytest.raises(Refused) as raised:
         promote_through_gate(BACKENDS, PromotionSettings(), 4, "production", **WHO)
     assert raised.value.what == "The gate refuses version 4."
@@ -102,7 +102,7 @@ def test_what_the_gate_refuses_is_not_promoted(registry):
 
 
 def test_the_gate_can_be_overruled_and_the_trail_says_so(registry):
-    registry.facts = Facts(4, 3, "model.onnx is gone", None, None, "", None, None, (), {}, None, 0.5)
+    registry.facts = Facts(4, 3, "model.onnx is gone", None, None, None, "", None, None, (), {}, None, 0.5)
     promote_through_gate(BACKENDS, PromotionSettings(), 4, "production", despite_gate=True, **WHO)
     assert registry.promoted[0][2]["gate"] == {"verdict": "passed", "despite": True}
 
