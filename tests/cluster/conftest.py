@@ -10,6 +10,7 @@ KEEP=1                   use a cluster that is already running, and do not stop 
 CLUSTER=NAME             name of the cluster
 """
 
+import contextlib
 import csv
 import os
 import shlex
@@ -69,32 +70,43 @@ def figures(request):
     return tell
 
 
+# What is done when the last of these tests has ended. Other tests that the process goes on with find neither a cluster at
+# work nor its programs and its environment.
+leaving = contextlib.ExitStack()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item, nextitem):
+    result = yield
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        leaving.close()
+    return result
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory, figures):
     """Start the cluster, load the images, and point kubectl and helm at it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLUSTER", os.environ.get("CLUSTER", "streamflow-test"))
-        patch.delenv("TAG", raising=False)
-        if not KEEP:
-            script("down")
-        began = time.monotonic()
-        log = tmp_path_factory.mktemp("cluster") / "up.log"
-        make(block("README.md", "On Kubernetes")[0], log)
-        figures(f"cluster, images and loading took {time.monotonic() - began:.0f} s.")
-        for name, value in environment():
-            patch.setenv(name, value)
-        if helm4 := shutil.which("helm4"):
-            # The tests and the pages' commands run Helm 4 as `helm`, where it is there under that name.
-            (log.parent / "helm").symlink_to(helm4)
-            patch.setenv("PATH", f"{log.parent}:{os.environ['PATH']}")
-        figures(f"helm {run('helm', 'version', '--short').strip()}")
-        for namespace in NAMESPACES:
-            Release(namespace).delete_namespace()
-        if os.environ["CLUSTER_HAS_TOOL"] == "yes":
-            script("load", "prom/prometheus:v3.16.0")
-        yield
-        if not KEEP:
-            script("down")
+    patch = leaving.enter_context(pytest.MonkeyPatch.context())
+    patch.setenv("CLUSTER", os.environ.get("CLUSTER", "streamflow-test"))
+    patch.delenv("TAG", raising=False)
+    if not KEEP:
+        script("down")
+        leaving.callback(script, "down")
+    began = time.monotonic()
+    log = tmp_path_factory.mktemp("cluster") / "up.log"
+    make(block("README.md", "On Kubernetes")[0], log)
+    figures(f"cluster, images and loading took {time.monotonic() - began:.0f} s.")
+    for name, value in environment():
+        patch.setenv(name, value)
+    if helm4 := shutil.which("helm4"):
+        # The tests and the pages' commands run Helm 4 as `helm`, where it is there under that name.
+        (log.parent / "helm").symlink_to(helm4)
+        patch.setenv("PATH", f"{log.parent}:{os.environ['PATH']}")
+    figures(f"helm {run('helm', 'version', '--short').strip()}")
+    for namespace in NAMESPACES:
+        Release(namespace).delete_namespace()
+    if os.environ["CLUSTER_HAS_TOOL"] == "yes":
+        script("load", "prom/prometheus:v3.16.0")
 
 
 def make(command, log):
@@ -213,8 +225,8 @@ def clients(cluster):
     """A namespace for load clients."""
     found = Release("clients")
     found.create_namespace()
-    yield found
-    found.delete_namespace()
+    leaving.callback(found.delete_namespace)
+    return found
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -56,7 +56,7 @@ def test_a_demo_run_once_shows_three_answers_and_exits_with_0(program, first):
     assert code == 0, said
     assert "A known customer" in said
     assert "An unknown customer" in said
-    assert "A user with a missing value" in said
+    assert "A known customer with a missing value" in said
     assert said.count('"missing_features"') == 2
     assert '"probability"' in said
     assert "auc" in said

@@ -49,7 +49,7 @@ def test_types_that_contradict_the_tables_are_refused_and_named(edited):
     apply(edited("before"))
     changed = edited(
         "after",
-        ("tables.py", '"hot_starts": pa.Column("Int64"', '"hot_starts": pa.Column("Float64"'),
+        ("tables.py", '"hot_starts": column("Int64"', '"hot_starts": column("Float64"'),
         ("feature_views.py", '"hot_starts", dtype=Int64', '"hot_starts", dtype=Float64'),
     )
     with pytest.raises(UsageError) as refused:

@@ -124,6 +124,7 @@ def killed(database, moment):
     return done.returncode, done.stdout
 
 
+@pytest.mark.load
 def test_a_swap_killed_at_any_statement_leaves_both_databases_old_or_both_new(database):
     create(database, "", "old")
     create(database, "_new", "new")

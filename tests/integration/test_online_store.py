@@ -12,8 +12,8 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 from feast.infra.online_stores.postgres_online_store.postgres import PostgreSQLOnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.repo_config import RepoConfig
 from feast.types import Array, Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from store_config import store_config
 
 from streamflow.apply import apply
 from streamflow.features.online_store import MayNotWriteError, WideOnlineStore, database_settings
@@ -56,36 +56,18 @@ def key(user_id: str) -> EntityKey:
     return EntityKey(join_keys=["user_id"], entity_values=[Value(string_val=user_id)])
 
 
-def config(settings, kind: str) -> RepoConfig:
-    database = settings.database
-    store = {
-        "type": kind,
-        "host": database.host,
-        "port": database.port,
-        "database": database.name,
-        "db_schema": "online",
-        "user": database.user,
-        "password": database.secret,
-        "sslmode": "disable",
-    }
-    return RepoConfig(
-        project="p",
-        provider="local",
-        registry="unused.db",
-        online_store=store,
-        entity_key_serialization_version=3,
-    )
-
-
 @pytest.fixture
 def ours(settings):
-    store, setup = WideOnlineStore(), config(settings, "streamflow.features.online_store.WideOnlineStore")
+    store, setup = (
+        WideOnlineStore(),
+        store_config(settings.database, "streamflow.features.online_store.WideOnlineStore"),
+    )
     store.update(setup, [], [view()], [], [], partial=False)
     return store, setup
 
 
 def test_values_come_back_like_from_feasts_own_store(settings, ours):
-    stock, stock_setup = PostgreSQLOnlineStore(), config(settings, "postgres")
+    stock, stock_setup = PostgreSQLOnlineStore(), store_config(settings.database, "postgres")
     stock.update(stock_setup, [], [view()], [], [], partial=False)
     absent = {name: Value() for name in VALUES}
     rows = [(key("full"), VALUES, DAY, DAY), (key("empty"), absent, DAY, None)]
@@ -193,7 +175,7 @@ def test_a_login_that_may_only_read_is_told_so(settings, ours):
 def test_a_stream_view_that_lists_its_key_is_pushed_to_and_read(settings, tmp_path, monkeypatch):
     # Feast warns of stream feature views, except in its own tests.
     monkeypatch.setenv("IS_TEST", "True")
-    setup = config(settings, "streamflow.features.online_store.WideOnlineStore")
+    setup = store_config(settings.database, "streamflow.features.online_store.WideOnlineStore")
     setup.registry_config = {"path": str(tmp_path / "registry.db")}
     batch = PostgreSQLSource(name="clicks", table="clicks", timestamp_field="as_of")
     user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
@@ -230,7 +212,7 @@ def test_reads_go_on_through_six_restarts_of_postgresql(tmp_path, settings):
         )
         postgres.create(server)
         process = postgres.start(server)
-    setup = config(settings, "streamflow.features.online_store.WideOnlineStore")
+    setup = store_config(settings.database, "streamflow.features.online_store.WideOnlineStore")
     setup.online_store.port, setup.online_store.database = server.port, "postgres"
     store = WideOnlineStore()
     try:

@@ -11,7 +11,6 @@ from feast import Entity, FeatureView, Field, ValueType
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.repo_config import RepoConfig
 from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
 from feast.types import (
     Array,
@@ -36,6 +35,7 @@ from feast.types import (
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from store_config import store_config
 
 from streamflow.errors import UsageError
 from streamflow.features.online_store import WideOnlineStore
@@ -107,23 +107,7 @@ KINDS = view(*(Field(name=name, dtype=dtype) for name, (dtype, _) in CASES.items
 
 @pytest.fixture(scope="module")
 def ours(module_settings):
-    database = module_settings.database
-    setup = RepoConfig(
-        project="p",
-        provider="local",
-        registry="unused.db",
-        online_store={
-            "type": "streamflow.features.online_store.WideOnlineStore",
-            "host": database.host,
-            "port": database.port,
-            "database": database.name,
-            "db_schema": "online",
-            "user": database.user,
-            "password": database.secret,
-            "sslmode": "disable",
-        },
-        entity_key_serialization_version=3,
-    )
+    setup = store_config(module_settings.database, "streamflow.features.online_store.WideOnlineStore")
     store = WideOnlineStore()
     store.update(setup, [], [KINDS], [], [], partial=False)
     return store, setup

@@ -24,7 +24,7 @@
 - "externalDatabase.sslmode={{ $external.sslmode }} checks the server's certificate, but no authority is named: put its certificate as ca.crt into a Secret, and name that in externalDatabase.caSecret."
 {{- end }}
 {{- if and .Values.upgrade.hook.enabled (not .Values.database.createRoles) }}
-- "upgrade.hook.enabled is true, but without database.createRoles the chart has no login that may create the databases of the copy: set upgrade.hook.enabled=false, and run `streamflow upgrade` yourself as the server's administrator."
+- "upgrade.hook.enabled is true, but database.createRoles is false, so the Job has no administrator's login to create the databases of the copy with: set upgrade.hook.enabled=false, and run `streamflow upgrade` yourself as the server's administrator."
 {{- end }}
 {{- if and .Values.upgrade.hook.enabled (not .Values.backups.persistence.enabled) (not .Values.backups.url) }}
 - "upgrade.hook.enabled is true, but its backup would be lost with its pod: set backups.persistence.enabled=true or backups.url."

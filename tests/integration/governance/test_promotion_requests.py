@@ -237,6 +237,7 @@ def killed_at_call(patch, step):
     patch.setattr(trail, "append", dying(trail.append, after=True))
 
 
+@pytest.mark.load
 @pytest.mark.parametrize("passes", [True, False])
 def test_killed_at_any_call_a_request_is_answered_once_and_not_left_open(
     settings, make, gate, monkeypatch, passes

@@ -324,6 +324,7 @@ CALLS = (
 )
 
 
+@pytest.mark.load
 def test_the_registrar_killed_at_any_call_leaves_nothing_that_the_next_look_does_not_mend(
     settings, make, monkeypatch
 ):
