@@ -1,4 +1,4 @@
-"""Recipe of the job `monitor`: check that all data is present and as fresh as the newest drop."""
+"""Recipe of the job `monitor`: check that all data is present and fresh, then judge what is served."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import sqlalchemy as sa
 
 from streamflow.errors import NotYet, Refused
 from streamflow.monitoring import freshness
+from streamflow.monitoring.harm import judge as harm
+from streamflow.monitoring.harm import unanswered
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import MonitorResult
 from streamflow.settings import Settings
 
 
 def monitor(settings: Settings) -> MonitorResult:
-    """Compare source tables and online tables with the newest drop.
+    """Compare source tables and online tables with the newest drop; judge the months that have no verdict yet.
 
     Raises:
         NotYet: No drop has been ingested.
@@ -31,8 +33,13 @@ def monitor(settings: Settings) -> MonitorResult:
             details=tuple(problems),
             hint="Run the jobs 'ingest' and 'materialize', and look at their logs.",
         )
+    model = settings.mlflow.registered_model
+    harm.judge_due(settings.database, model, settings.monitoring.harm_tolerance)
+    with transaction(settings.database) as connection:
+        served = unanswered.production(connection, model)
     return MonitorResult(
         newest_drop=found.newest_drop.date().isoformat(),
         tables={name: item.rows for name, item in found.tables.items()},
         views={name: item.rows for name, item in found.views.items()},
+        harm_id=served.harm.harm_id if served and served.harm else None,
     )
