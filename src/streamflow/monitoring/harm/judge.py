@@ -91,7 +91,7 @@ def judge_due(database: DatabaseSettings, model: str, tolerance: float) -> int |
         )
         if not due or not connection.execute(sa.text(_SQL["may_record"])).scalar_one():
             return version.version
-        reference = Reference.of_holdout(getattr(version.contract, "holdout", {}))
+        reference = Reference.of_holdout(version.contract.holdout)
         done = Counter(v.basis for v in known)
         for month in due:
             done[month.basis] += 1
