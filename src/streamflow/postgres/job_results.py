@@ -251,6 +251,7 @@ class MonitorResult(JobResult):
         newest_drop: As-of of the newest drop.
         tables: Number of rows, by source table.
         views: Number of entities, by feature view.
+        quality: Number of figures of quality that were recorded.
     """
 
     JOB: ClassVar[str] = "monitor"
@@ -258,6 +259,7 @@ class MonitorResult(JobResult):
     newest_drop: str
     tables: dict[str, int]
     views: dict[str, int]
+    quality: int = 0
 
 
 @dataclass(frozen=True)
