@@ -252,6 +252,7 @@ class MonitorResult(JobResult):
         tables: Number of rows, by source table.
         views: Number of entities, by feature view.
         harm_id: Newest verdict that the version in production does harm, unless a training has answered it.
+        quality: Number of figures of quality that were recorded.
     """
 
     JOB: ClassVar[str] = "monitor"
@@ -260,6 +261,7 @@ class MonitorResult(JobResult):
     tables: dict[str, int]
     views: dict[str, int]
     harm_id: int | None = None
+    quality: int = 0
 
 
 @dataclass(frozen=True)

@@ -60,13 +60,12 @@ def lower_bound(losses: Losses, alpha: float) -> float:
     at = np.flatnonzero(losses.counts)
     if not len(at):
         return 0.0
-    counts, values = losses.counts[at], at / BINS
+    counts, values = losses.counts[at].astype(np.float64), at / BINS
     stakes = _stakes(losses.rows, alpha)
 
     def log_won(mean: float) -> float:
         bets = np.minimum(stakes, _LARGEST / mean) if mean > 0 else stakes
-        won = np.log1p(bets[:, None] * (values - mean)) @ counts
-        return _log_mean(won)
+        return _log_mean(np.log1p(bets[:, None] * (values - mean)) @ counts)
 
     return _largest_refuted(log_won, float(values @ counts / losses.rows), alpha)
 
@@ -74,8 +73,8 @@ def lower_bound(losses: Losses, alpha: float) -> float:
 def upper_bound(mean: float, deviation: float, rows: int, alpha: float) -> float:
     """A bound that the expected loss exceeds with probability `alpha` at most, from mean and standard deviation alone.
 
-    It is an empirical Bernstein bound: log(1 + y) >= y - y^2 (-log(1 - c) - c) / c^2 for y >= -c (Fan, Grama and Liu 2015)
-    replaces the product over the rows by what mean and standard deviation say of it.
+    It is an empirical Bernstein bound: log(1 + y) >= y - y^2 (-log(1 - c) - c) / c^2 for y >= -c (Fan, Grama and Liu
+    2015) replaces the product over the rows by what mean and standard deviation say of it.
     """
     stakes = np.minimum(_stakes(rows, alpha), 0.5)
     price = -np.log1p(-stakes) - stakes

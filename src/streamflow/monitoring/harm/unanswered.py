@@ -17,7 +17,5 @@ def production(connection: sa.Connection, model: str) -> InProduction | None:
     row = connection.execute(sa.text(_SQL["in_production"]), {"model": model}).first()
     if row is None:
         return None
-    harm = connection.execute(
-        sa.text(_SQL["unanswered"]), {"model": model, "version": row.version}
-    ).first()
+    harm = connection.execute(sa.text(_SQL["unanswered"]), {"model": model, "version": row.version}).first()
     return InProduction(row.version, row.trained_at, row.now, None if harm is None else Harm(**harm._mapping))

@@ -2,9 +2,9 @@
 
 A version is judged month after month, before and after the labels of a month are known. The customers of one month come
 back in the next, so the months depend on each other, and so does each on the holdout. The error rate is therefore spent:
-half of it once on the holdout, the rest on the verdicts of each basis in turn, the t-th of which gets 6 / (pi^2 t^2) of its
-basis' share. So at most 5 % of versions that do no harm are ever called harmful, however the months depend on each other
-(risk monitoring: Podkopaev and Ramdas 2021, arXiv 2110.06177; Timans and others 2025, arXiv 2506.16416).
+half of it once on the holdout, a quarter on the verdicts of each basis, of which the t-th gets the share 6 / (pi^2 t^2).
+So at most 5 % of versions that do no harm are ever called harmful, however the months depend on each other (risk
+monitoring: Podkopaev and Ramdas 2021, arXiv 2110.06177; Timans and others 2025, arXiv 2506.16416).
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from typing import Any
 from streamflow.monitoring.harm import bounds
 from streamflow.monitoring.harm.bounds import Losses
 
-ESTIMATED, REALIZED = "estimated", "realized"
-"""Losses expected from scores before labels are known, and losses by labels."""
 HARMFUL, NOT_SHOWN, TOO_FEW_ROWS, NO_DATA = "harmful", "not_shown", "too_few_rows", "no_data"
 ERROR = 0.05
 """Largest share of harmless versions that are ever called harmful, over both bases and all months."""
@@ -82,7 +80,7 @@ class Judgement:
 
 
 def alpha_of(position: int) -> float:
-    """The error rate of the verdict at a position, from 1; over all positions and both bases `ERROR - REFERENCE_ERROR`."""
+    """The error rate of a verdict; all positions of both bases add up to `ERROR - REFERENCE_ERROR`."""
     return (ERROR - REFERENCE_ERROR) / _BASES * 6 / (math.pi * position) ** 2
 
 
@@ -107,7 +105,8 @@ def judge(
 
     if reference is None:
         return without(
-            NO_DATA, "the contract has no losses of the holdout: the version was trained by an earlier release"
+            NO_DATA,
+            "the contract has no losses of the holdout: the version was trained by an earlier release",
         )
     if losses.mean is None:
         return without(NO_DATA, missing or "the month has no rows")
