@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from streamflow import settings as settings_module
 from streamflow.errors import NotFound, StreamFlowError
-from streamflow.flows import alive, approval, automations, chosen, form, kept, order, pages
+from streamflow.flows import alive, approval, automations, chosen, form, harm, kept, order, pages
 from streamflow.flows.order import Declared
 from streamflow.flows.places import Place
 from streamflow.flows.said import Said
@@ -60,12 +60,11 @@ def month(as_of: date | None = None, *, ask: bool = True) -> None:
     """
     settings = settings_module.load()
     with alive.marked(settings.home, str(runtime.flow_run.id)):
-        on_harm = settings.retrain.policy == "on_harm"
         place = chosen.place(settings.home, settings.prefect)
-        _conduct(place, settings.promotion.policy, as_of, ask=ask, on_harm=on_harm)
+        _conduct(place, settings.promotion.policy, settings.retrain.policy, as_of, ask=ask)
 
 
-def _conduct(place: Place, policy: str, as_of: date | None, *, ask: bool, on_harm: bool) -> None:
+def _conduct(place: Place, policy: str, retrain: str, as_of: date | None, *, ask: bool) -> None:
     declared = {job.name: job for job in place.declared()}
     dated = {"STREAMFLOW_INGEST__UNTIL": as_of.isoformat()} if as_of else {}
     month_key = as_of.isoformat() if as_of else "due"
@@ -73,8 +72,8 @@ def _conduct(place: Place, policy: str, as_of: date | None, *, ask: bool, on_har
         job.name: _task(job)(job, f"{month_key}-{job.name}", dated if job.name == INGEST else {})
         for job in order.of_a_month(declared.values())
     }
-    if on_harm and MONITOR in said and said[MONITOR].facts.get("harm_id") is not None:
-        # Otherwise the harm of this month's drop would be answered with the next one.
+    if harm.is_answered(retrain, said.get(MONITOR)):
+        # Otherwise harm that this month's drop shows would be answered a month later.
         for name in (TRAIN, SCORE):
             said[name] = _task(declared[name])(declared[name], f"{month_key}-{name}-harm", {})
     trained = said.get(TRAIN)

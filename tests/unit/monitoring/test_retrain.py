@@ -33,7 +33,7 @@ def test_by_default_a_new_drop_starts_a_training_and_nothing_else_does(productio
 def test_on_harm_a_new_drop_alone_starts_none():
     found = decide(ON_HARM, SERVED, new_drop=True)
     assert (found.trains, found.facts) == (False, {})
-    assert found.why == "a drop is new, but monitoring shows no harm by version 3"
+    assert found.why == "a drop is new, but monitoring shows no new harm by version 3"
 
 
 @pytest.mark.parametrize("new_drop", [True, False])

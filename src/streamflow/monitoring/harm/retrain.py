@@ -106,7 +106,7 @@ def decide(rules: RetrainSettings, production: InProduction | None, *, new_drop:
                 f" STREAMFLOW_RETRAIN__MAX_AGE_DAYS={rules.max_age_days}",
             )
     return Start(
-        trains=False, why=f"a drop is new, but monitoring shows no harm by version {production.version}"
+        trains=False, why=f"a drop is new, but monitoring shows no new harm by version {production.version}"
     )
 
 
