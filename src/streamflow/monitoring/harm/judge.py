@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -51,13 +50,13 @@ def judge(
         return production
     # No verdict is on a slice, so none is read.
     declared = replace(definitions.load(repo), slices=())
-    positions = Counter(each.basis for each in given)
+    bases = [each.basis for each in given]
     for task in sorted(found, key=lambda task: (task.scored.as_of, task.scored.known_at)):
         with transaction(database) as connection:
             scores = read.scores(connection, declared, task, there.drops, known_at)
             for basis in task.bases:
-                positions[basis] += 1
-                judgement = _judged(task, basis, scores, positions[basis], settings.harm_tolerance)
+                bases.append(basis)
+                judgement = _judged(task, basis, scores, bases.count(basis), settings.harm_tolerance)
                 record.add(connection, task, basis, _read_at(task, basis, known_at), judgement)
     with transaction(database) as connection:
         return unanswered.production(connection, model)

@@ -117,13 +117,13 @@ def judge(
         )
     low = bounds.lower_bound(losses, alpha)
     high = bounds.upper_bound(reference.mean, reference.deviation, reference.rows, REFERENCE_ERROR)
-    limit = high + tolerance
-    verdict = HARMFUL if low > limit else NOT_SHOWN
+    allowed = high + tolerance
+    verdict = HARMFUL if low > allowed else NOT_SHOWN
     why = (
-        f"the loss is at least {low:.4f}, more than {limit:.4f}"
+        f"the loss is at least {low:.4f}, more than {allowed:.4f}"
         if verdict == HARMFUL
         else f"the loss {losses.mean:.4f} is at least {low:.4f}; harm would show from about"
-        f" {limit + losses.mean - low:.4f} on"
+        f" {allowed + losses.mean - low:.4f} on"
     )
     return Judgement(
         verdict, why, position, alpha, losses.rows, losses.mean, low, reference.mean, high, tolerance
