@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from streamflow.cli.main import app
 from streamflow.jobs.ingest import ingest_folder
 from streamflow.model_version.contract import Contract, Feature, View
+from streamflow.monitoring.quality import figures
 from streamflow.monitoring.quality.by_month import by_month
 from streamflow.monitoring.quality.judge import judge
 from streamflow.postgres.engine import transaction
@@ -45,7 +46,7 @@ def drops(module_settings, tmp_path_factory):
 def release(module_settings):
     """A function that puts a version with a contract into production."""
 
-    def made(version, horizon, holdout=None):
+    def made(version, horizon, holdout=None, trained=date(2020, 1, 31)):
         contract = Contract(
             model=module_settings.mlflow.registered_model,
             feature_service="churn_v1",
@@ -53,9 +54,14 @@ def release(module_settings):
             features=(Feature("months_active", "subs_profile_fv", "int"),),
             views=(View("subs_profile_fv"),),
             threshold=0.4,
-            label={"table": "labels", "column": "churn_label", "horizon": horizon},
+            label={
+                "table": "labels",
+                "column": "churn_label",
+                "horizon": horizon,
+                "as_of": f"{trained}T00:00:00+00:00",
+            },
             estimator="e",
-            as_of="2024-01-31T00:00:00+00:00",
+            as_of=f"{trained}T00:00:00+00:00",
             known_at="2024-01-31T00:00:00+00:00",
             fingerprint=f"f{version}",
             holdout=holdout or {},
@@ -256,6 +262,15 @@ def test_the_same_drops_labels_and_months_that_break_monitors(module_settings, d
     assert one_class.brier_low < one_class.brier < one_class.brier_high
     assert (strangers.rows, strangers.detail["unlabelled"]) == (0, 1)
     assert whole.auc == pytest.approx(roc_auc_score([churned[user] for user in given], list(given.values())))
+
+    # The month of a version's own training set says nothing about it.
+    release(15, horizon=0, trained=third.as_of)
+    scored(module_settings, 15, third.as_of, given)
+    assert len(judged(module_settings)) == 2
+    estimate, truth = rows(module_settings, 15)
+    assert (truth.rows, truth.auc, truth.brier, truth.f1) == (len(given), None, None, None)
+    assert estimate.auc is not None
+    assert month(module_settings, third.as_of, 15).why == figures.LEARNT
 
     # A corrected month is judged once it was scored again, beside the first.
     ingest_folder(module_settings, corrected(third, tmp_path / "third again"), third.as_of)

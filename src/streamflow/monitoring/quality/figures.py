@@ -20,6 +20,9 @@ ASSUMES = "no concept drift: a score means the same as in training"
 
 NO_ROWS = "no row"
 
+LEARNT = "the version was trained on these labels, so that they say nothing new; its holdout does"
+"""Why the month of a training set has no realized figures."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -132,6 +135,20 @@ def realized(scores: Scores, worth: Worth) -> Figures:
     hits = float((y & known.predicted).sum())
     counts = hits, float(known.predicted.sum()) - hits, positives - hits
     return Figures(len(y), positives, auc, log_loss, brier, **_decisions(counts, worth, why, detail))
+
+
+def learnt(scores: Scores) -> Figures:
+    """What is said of a month whose labels the version has learnt: how many there are, and no figures."""
+    known = scores.with_labels()
+    none = dict.fromkeys(("auc", "log_loss", "brier", "precision", "recall", "f1", "profit"))
+    unlabelled = len(scores.probabilities) - len(known.labels)
+    detail = {
+        "unlabelled": unlabelled,
+        "why": dict.fromkeys(none, LEARNT),
+        "calibration_curve": [],
+        "slices": [],
+    }
+    return Figures(len(known.labels), int(known.labels.sum()), **none, detail=detail)
 
 
 def errors(estimate: Figures, truth: Figures) -> dict[str, float | None]:

@@ -61,7 +61,7 @@ def judge(
             if ESTIMATED in task.bases:
                 record.add(connection, task, ESTIMATED, task.scored.known_at, _with_detail(estimate, task))
             if REALIZED in task.bases:
-                truth = of_month.realized(scores, worth)
+                truth = of_month.learnt(scores) if task.learnt else of_month.realized(scores, worth)
                 error = {"estimate_error": of_month.errors(estimate, truth)}
                 record.add(connection, task, REALIZED, known, _with_detail(truth, task, error))
         done += [(task.scored.version, task.scored.as_of, basis) for basis in task.bases]

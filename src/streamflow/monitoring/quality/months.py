@@ -80,6 +80,13 @@ class Task:
     labels: Drop | None
     bases: tuple[str, ...]
 
+    @property
+    def learnt(self) -> bool:
+        """Whether the month is that of the version's own training set."""
+        contract = self.released.contract
+        own = datetime.fromisoformat(contract.as_of), datetime.fromisoformat(contract.label["as_of"])
+        return self.labels is not None and own == (self.scored.as_of, self.labels.as_of)
+
 
 def tasks(
     scored: Sequence[Scored], released: Mapping[int, Released], drops: Sequence[Drop], judged: Set[Judged]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date
 from typing import Any
 
+from streamflow.monitoring.quality.figures import LEARNT
 from streamflow.monitoring.quality.months import ESTIMATED, REALIZED
 
 _FIGURES = ("auc", "log_loss", "brier", "precision", "recall", "f1", "profit", "rows")
@@ -21,7 +22,7 @@ class MonthShown:
         version: The version that scored it; None if none did.
         estimated: Figures estimated before labels, with `low` and `high` of the AUC; None if there are none.
         realized: Figures computed from labels, and the estimate's error; None if there are none yet.
-        why: Why there are none; "" if there are both.
+        why: Why there are no realized figures; "" if there are.
     """
 
     as_of: date
@@ -53,8 +54,10 @@ def shown(recorded: Iterable[Any], dates: Collection[date], as_of: date | None =
 
 
 def _month(month: date, version: int, bases: dict[str, Any]) -> MonthShown:
-    why = "" if REALIZED in bases else "the labels of this month are not loaded yet"
     estimate, truth = bases.get(ESTIMATED), bases.get(REALIZED)
+    why = "" if truth else "the labels of this month are not loaded yet"
+    if truth and LEARNT in truth._mapping["detail"].get("why", {}).values():
+        why = LEARNT
     return MonthShown(month, version, _figures(estimate), _figures(truth), why)
 
 

@@ -138,3 +138,14 @@ def test_one_month_is_shown_alone_even_if_it_is_missing(as_of):
     )
     assert shown([], set()) == []
     assert shown([], set(), date(2020, 1, 1))[0].why == "no drop of this date is loaded"
+
+
+def test_labels_that_a_version_was_trained_on_are_recognized():
+    def task(trained, labels_at, labels):
+        contract = SimpleNamespace(as_of=trained.isoformat(), label={"as_of": labels_at.isoformat()})
+        return months.Task(scored(), Released("0" * 64, contract), labels, (REALIZED,))
+
+    assert task(JANUARY, FEBRUARY, drop(FEBRUARY)).learnt
+    assert not task(JANUARY, FEBRUARY, None).learnt
+    assert not task(JANUARY, JANUARY, drop(FEBRUARY)).learnt
+    assert not task(FEBRUARY, FEBRUARY, drop(FEBRUARY)).learnt
