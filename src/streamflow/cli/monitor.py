@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import typer
 
+from streamflow.cli import monitor_harm, monitor_quality
+
 app = typer.Typer(no_args_is_help=True, help="Whether what is served is still right.")
 
 
 @app.callback()
 def _group() -> None:
     """Whether what is served is still right."""
+
+
+app.command()(monitor_harm.harm)
+app.command()(monitor_quality.quality)
