@@ -1,8 +1,9 @@
 """The two-sample Anderson-Darling test with ties.
 
-With ties, the limit of the statistic is not the law of continuous samples: for two values it is that of a single squared
-normal variable, whose tail is far heavier. Here it is the law of the values at hand. Given the pooled counts, the statistic
-is a quadratic form of a vector whose covariance is known, so its limit is a weighted sum of squared normal variables.
+With ties, the limit of the statistic is not the law of continuous samples: for two values it is that of a single
+squared normal variable, whose tail is far heavier. Here it is the law of the values at hand. Given the pooled counts, the
+statistic is a quadratic form of a vector whose covariance is known, so its limit is a weighted sum of squared normal
+variables.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from streamflow.monitoring.drift import chi_squares
+from streamflow.monitoring.drift import chi_squares, exact
 from streamflow.monitoring.drift.distributions import Counts, Floats, Numbers, aligned, groups
 
 GROUPS = 128
@@ -23,12 +24,14 @@ LEAST_EXPECTED = 5.0
 def p_value(one: Numbers, other: Numbers) -> float:
     """The p-value of the Anderson-Darling test that two samples come from one distribution. Pure.
 
-    The outermost values are merged until enough rows of the smaller side are expected there for the limit to hold.
+    The outermost values are merged until enough rows of the smaller side are expected there for the limit to hold. Where
+    that leaves fewer than two, the commonest value is compared with all others, exactly.
     """
     _, x, y = aligned(one, other)
-    x, y = merged_ends(x, y)
-    if len(x) < 2:
-        return 1.0
+    merged_x, merged_y = merged_ends(x, y)
+    if len(merged_x) < 2:
+        return exact.p_value(x, y)
+    x, y = merged_x, merged_y
     return chi_squares.tail(weights(x + y), float(statistic(x, y)))
 
 
@@ -45,7 +48,7 @@ def merged_ends(x: Counts, y: Counts) -> tuple[Counts, Counts]:
 
 
 def statistic(x: npt.NDArray[np.integer], y: npt.NDArray[np.integer]) -> Floats:
-    """The Anderson-Darling statistic by middle ranks (Scholz and Stephens 1987, equation 7), whose expectation is 1. Pure.
+    """The Anderson-Darling statistic by middle ranks (Scholz and Stephens 1987, equation 7); its expectation is 1. Pure.
 
     Args:
         x: Counts of one side, by value along the last axis.

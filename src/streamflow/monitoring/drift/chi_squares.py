@@ -16,8 +16,8 @@ _NEGLIGIBLE = 40.0
 def tail(weights: Floats, value: float) -> float:
     """Probability that the sum of weights times squared standard normal variables exceeds a value. Pure.
 
-    The inverse Laplace transform is integrated along a parabola through its saddle point. It opens to the right, away from
-    the pole at zero and around the branch points, so that the trapezoid rule converges exponentially.
+    The inverse Laplace transform is integrated along a parabola through its saddle point. It opens to the right, away
+    from the pole at zero and around the branch points, so that the trapezoid rule converges exponentially.
 
     Args:
         weights: Positive weights.

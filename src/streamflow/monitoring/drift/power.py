@@ -1,4 +1,4 @@
-"""The smallest shift that a month could have shown: in 95 of 100 cases, significantly and by the smallest difference that counts.
+"""The smallest shift that a month would have shown, in 95 of 100 cases, as significant and large enough to count.
 
 Both sides are drawn from the reference's distribution, one of them shifted, by a generator with a fixed seed. So the same
 counts give the same figure.
@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from streamflow.monitoring.drift import anderson_darling, chi_squares, shares
+from streamflow.monitoring.drift import anderson_darling, chi_squares, exact, shares
 from streamflow.monitoring.drift.distributions import Counts, Floats, Numbers, groups
 
 POWER = 0.95
@@ -53,16 +53,17 @@ def of_number(reference: Numbers, rows: int, limits: Limits) -> float | None:
     """
     starts = groups(reference.counts, BINS)
     counts = np.add.reduceat(reference.counts, starts)
-    centres = np.add.reduceat(reference.counts * reference.values, starts) / counts
-    simulation = _Numbers(centres, counts / counts.sum(), reference.sd, reference.rows, rows, limits)
+    centres = np.add.reduceat(reference.counts * (reference.values / reference.sd), starts) / counts
+    simulation = _Numbers(centres, counts / counts.sum(), reference.rows, rows, limits)
     start = _first_guess(reference.rows, rows, limits)
-    found = [
-        _root(lambda shift, up=up: simulation.power(shift * up), start, _LARGEST_SHIFT)  # type: ignore[misc]
-        for up in (1, -1)
-    ]
-    if None in found:
-        return None
-    return max(simulation.moved(shift * up) for shift, up in zip(found, (1, -1), strict=True) if shift is not None)
+    found: list[float] = []
+    unseen: list[float] = []
+    for up in (1, -1):
+        shift = _root(lambda size, up=up: simulation.power(size * up), start, _LARGEST_SHIFT)  # type: ignore[misc]
+        side = unseen if shift is None else found
+        side.append(simulation.moved(up * (_LARGEST_SHIFT if shift is None else shift)))
+    # Values that cannot move that far in a direction, as mere zeros cannot fall, do not blind the month.
+    return max(found) if found and all(moved <= max(found) for moved in unseen) else None
 
 
 def of_share(reference: Counts, rows: int, limits: Limits) -> float | None:
@@ -84,11 +85,13 @@ def of_share(reference: Counts, rows: int, limits: Limits) -> float | None:
     room = 1 - share[at] if up > 0 else share[at]
 
     def shifted(change: float) -> Floats:
-        moved = share * ((1 - share[at] - up * change) / (1 - share[at])) if share[at] < 1 else np.full(
-            len(share), change / (len(share) - 1)
+        moved = (
+            share * ((1 - share[at] - up * change) / (1 - share[at]))
+            if share[at] < 1
+            else np.full(len(share), change / (len(share) - 1))
         )
         moved[at] = share[at] + up * change
-        return np.clip(moved, 0, 1)
+        return np.asarray(np.clip(moved, 0, 1), dtype=np.float64)
 
     simulation = _Shares(share, int(reference.sum()), rows, limits)
     start = _first_guess(int(reference.sum()), rows, limits, float(np.sqrt(share[at] * (1 - share[at]))))
@@ -131,26 +134,27 @@ def _root(power: Callable[[float], float], start: float, largest: float) -> floa
 class _Numbers:
     """Draws of both sides of a number, and how many of them would be drift."""
 
-    def __init__(self, centres: Floats, share: Floats, sd: float, n: int, m: int, limits: Limits) -> None:
+    def __init__(self, centres: Floats, share: Floats, n: int, m: int, limits: Limits) -> None:
         gaps = np.diff(centres)
         self._edges = np.concatenate(
             [[centres[0] - gaps[0] / 2], centres[:-1] + gaps / 2, [centres[-1] + gaps[-1] / 2]]
         )
-        self._gaps, self._share, self._sd, self._m, self._limits = gaps, share, sd, m, limits
+        self._gaps, self._share, self._m, self._limits = gaps, share, m, limits
         self._below = np.concatenate([[0.0], np.cumsum(share)])
         self._reference = np.random.default_rng([_SEED, 0]).multinomial(n, share, size=_DRAWS)
         self._critical: float | None = None
 
     def _shifted(self, shift: float) -> Floats:
-        below = np.interp(self._edges - shift * self._sd, self._edges, self._below)
+        below = np.interp(self._edges - shift, self._edges, self._below)
         below[0], below[-1] = 0.0, 1.0
-        shares = np.maximum(np.diff(below), 0.0)
-        return np.asarray(shares / shares.sum())
+        shares: Floats = np.maximum(np.diff(below), 0.0)
+        shares /= shares.sum()
+        return shares
 
     def moved(self, shift: float) -> float:
-        """How far a shift moves the distribution, in standard deviations; at a bound of the values less than the shift."""
+        """How far a shift moves the distribution, in standard deviations: less than the shift near a bound."""
         apart = np.abs(np.cumsum(self._share) - np.cumsum(self._shifted(shift)))
-        return float(apart[:-1] @ self._gaps / self._sd)
+        return float(apart[:-1] @ self._gaps)
 
     def power(self, shift: float) -> float:
         """Share of the draws that are drift after a shift."""
@@ -158,7 +162,7 @@ class _Numbers:
         drawn = np.random.default_rng([_SEED, 1]).multinomial(self._m, share, size=_DRAWS)
         n = self._reference.sum(axis=1, keepdims=True)
         apart = np.abs(np.cumsum(self._reference, axis=1) / n - np.cumsum(drawn, axis=1) / self._m)
-        large = apart[:, :-1] @ self._gaps >= self._limits.smallest * self._sd
+        large = apart[:, :-1] @ self._gaps >= self._limits.smallest
         expected = self._share * n[0] + share * self._m
         x, y = _merged(self._reference, drawn, expected, min(int(n[0, 0]), self._m))
         if x.shape[1] < 2:
@@ -196,7 +200,17 @@ class _Shares:
         expected = self._share * self._n + shifted * self._m
         pools = shares.pools_of(expected * (min(self._n, self._m) / expected.sum()))
         if len(pools) < 2:
-            return 0.0
+            return float((large & (self._exact(drawn) < self._limits.alpha)).mean())
         critical = chi_squares.quantile(np.ones(len(pools) - 1), self._limits.alpha)
         found = shares.statistic(shares.gathered(self._reference, pools), shares.gathered(drawn, pools))
         return float((large & (found > critical)).mean())
+
+    def _exact(self, drawn: Counts) -> Floats:
+        at = int(np.argmax(self._reference.sum(axis=0) + drawn.sum(axis=0)))
+        pairs = np.stack([self._reference[:, at], drawn[:, at]], axis=1)
+        distinct, which = np.unique(pairs, axis=0, return_inverse=True)
+        found = [
+            exact.p_value(np.array([a, self._n - a]), np.array([b, self._m - b]))
+            for a, b in distinct.tolist()
+        ]
+        return np.array(found)[which.reshape(-1)]

@@ -1,11 +1,11 @@
-"""Distributions of categories as counts by class: whether two samples come from one distribution, and how far they differ."""
+"""Counts by class: whether two samples come from one distribution over the classes, and how far they differ."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from streamflow.monitoring.drift import chi_squares
+from streamflow.monitoring.drift import chi_squares, exact
 from streamflow.monitoring.drift.anderson_darling import LEAST_EXPECTED
 from streamflow.monitoring.drift.distributions import Floats
 
@@ -15,21 +15,23 @@ Array = npt.NDArray[np.integer]
 def p_value(x: Array, y: Array) -> float:
     """The p-value of the test that two samples come from one distribution over classes. Pure.
 
+    Rare classes are pooled. Where that leaves fewer than two, the largest class is compared with all others, exactly.
+
     Args:
         x: Counts of one side, by class.
         y: Counts of the other side, by class; a class that a side lacks has the count 0.
     """
-    x, y = pooled(x, y)
-    if len(x) < 2:
-        return 1.0
-    return chi_squares.tail(np.ones(len(x) - 1), float(statistic(x, y)))
+    one, two = pooled(x, y)
+    if len(one) < 2:
+        return exact.p_value(x, y)
+    return chi_squares.tail(np.ones(len(one) - 1), float(statistic(one, two)))
 
 
 def statistic(x: Array, y: Array) -> Floats:
     """The smaller one of Pearson's chi-square and the likelihood ratio G, along the last axis. Pure.
 
-    With samples of different sizes the limit makes one of them reject too often in the upper tail of a small class, and the
-    other one in its lower tail.
+    With samples of different sizes the limit makes one of them reject too often in the upper tail of a small class, and
+    the other one in its lower tail.
     """
     n, m = x.sum(axis=-1, keepdims=True), y.sum(axis=-1, keepdims=True)
     total = (x + y).astype(np.float64)
@@ -37,7 +39,9 @@ def statistic(x: Array, y: Array) -> Floats:
     for side, rows in ((x, n), (y, m)):
         expected = total * (rows / (n + m))
         held = expected > 0
-        pearson += np.divide((side - expected) ** 2, expected, out=np.zeros_like(total), where=held).sum(axis=-1)
+        pearson += np.divide((side - expected) ** 2, expected, out=np.zeros_like(total), where=held).sum(
+            axis=-1
+        )
         quotient = np.divide(side, expected, out=np.ones_like(total), where=held & (side > 0))
         ratio += 2 * (side * np.log(quotient)).sum(axis=-1)
     return np.minimum(pearson, ratio)
@@ -65,7 +69,7 @@ def pools_of(expected: Floats) -> list[Array]:
         if rare == len(order):
             return []
         rare += 1
-    kept = [order[at : at + 1] for at in range(rare, len(order))]
+    kept: list[Array] = [order[at : at + 1] for at in range(rare, len(order))]
     return [*kept, order[:rare]] if expected[order[:rare]].any() else kept
 
 
@@ -77,4 +81,6 @@ def gathered(counts: Array, pools: list[Array]) -> Array:
 
 def difference(x: Array, y: Array) -> Floats:
     """The largest difference between the shares of a class, along the last axis. Pure."""
-    return np.asarray(np.abs(x / x.sum(axis=-1, keepdims=True) - y / y.sum(axis=-1, keepdims=True)).max(axis=-1))
+    return np.asarray(
+        np.abs(x / x.sum(axis=-1, keepdims=True) - y / y.sum(axis=-1, keepdims=True)).max(axis=-1)
+    )
