@@ -96,6 +96,7 @@ WITHOUT_A_STACK = [
     Case("score", *POSTGRES),
     Case("monitor quality", *POSTGRES),
     Case("monitor harm", *POSTGRES),
+    Case("monitor drift", *POSTGRES),
     Case("db migrate", *POSTGRES),
     Case("db upgrade-mlflow", *POSTGRES),
     Case("db prepare --passwords EMPTY --timeout 0.1", "PostgreSQL at 127.0.0.1:9", "migration Job", 4),
