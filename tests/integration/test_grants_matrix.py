@@ -15,22 +15,22 @@ READ, WRITE = "r", "w"
 
 # Privileges of each role on each kind of table: r for SELECT, w for INSERT.
 MATRIX = {
-    #               drops promotions promotion_requests job_runs job_starts source online feast
-    "owner":        ("rw", "rw", "rw", "rw", "rw", "r", "r", ""),
-    "feast_apply":  ("r", "", "", "rw", "rw", "rw", "rw", "rw"),
-    "feast_serve":  ("", "", "", "", "", "", "r", "r"),
-    "predict":      ("", "", "", "", "", "", "r", ""),
-    "ingest":       ("rw", "", "", "rw", "rw", "rw", "", ""),
-    "materialize":  ("r", "", "", "rw", "rw", "r", "rw", "r"),
-    "train":        ("r", "r", "rw", "rw", "rw", "r", "", "r"),
-    "registrar":    ("", "r", "rw", "", "", "r", "", "r"),
-    "promote":      ("", "r", "", "", "", "r", "", "r"),
-    "read":         ("r", "", "", "", "", "r", "r", "r"),
-    "score":        ("r", "r", "", "rw", "rw", "r", "r", "r"),
-    "monitor":      ("r", "r", "r", "rw", "rw", "r", "r", "r"),
-    "exporter":     ("r", "r", "r", "r", "r", "r", "r", ""),
-    "erase":        ("", "", "", "rw", "rw", "", "", ""),
-    "backup":       ("r", "r", "r", "rw", "rw", "r", "r", "r"),
+    #               drops promotions promotion_requests job_runs job_starts source online feast monitoring
+    "owner":        ("rw", "rw", "rw", "rw", "rw", "r", "r", "", "rw"),
+    "feast_apply":  ("r", "", "", "rw", "rw", "rw", "rw", "rw", ""),
+    "feast_serve":  ("", "", "", "", "", "", "r", "r", ""),
+    "predict":      ("", "", "", "", "", "", "r", "", ""),
+    "ingest":       ("rw", "", "", "rw", "rw", "rw", "", "", ""),
+    "materialize":  ("r", "", "", "rw", "rw", "r", "rw", "r", ""),
+    "train":        ("r", "r", "rw", "rw", "rw", "r", "", "r", "r"),
+    "registrar":    ("", "r", "rw", "", "", "r", "", "r", ""),
+    "promote":      ("", "r", "", "", "", "r", "", "r", ""),
+    "read":         ("r", "", "", "", "", "r", "r", "r", "r"),
+    "score":        ("r", "r", "", "rw", "rw", "r", "r", "r", ""),
+    "monitor":      ("r", "r", "r", "rw", "rw", "r", "r", "r", "rw"),
+    "exporter":     ("r", "r", "r", "r", "r", "r", "r", "", "r"),
+    "erase":        ("", "", "", "rw", "rw", "", "", "", ""),
+    "backup":       ("r", "r", "r", "rw", "rw", "r", "r", "r", "r"),
 }  # fmt: skip
 TABLES = (
     "streamflow.drops",
@@ -41,6 +41,7 @@ TABLES = (
     "source.things",
     "online.things_fv",
     "feast.feature_views",
+    "monitoring.drift",
 )
 
 

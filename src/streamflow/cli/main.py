@@ -68,6 +68,7 @@ COMMANDS = {
     "predict": Command("predictions:predict", "Ask the predict service about entities.", MODELS),
     "explain": Command("explain:explain", "The answer for an entity at a past time, computed again.", MODELS),
     "score": Command("predictions:score", "Score every entity with the production model.", MODELS),
+    "monitor": Command("monitor:app", "Drift, quality and harm: is what is served still right?", MODELS),
     "keys": Command("keys:app", "API keys of the predict service.", PLATFORM),
     "db": Command("db:app", "The database: migrations, roles, readiness.", PLATFORM),
     "backup": Command("backups:backup", "Dump databases and model versions into a folder.", PLATFORM),

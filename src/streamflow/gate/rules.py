@@ -86,7 +86,7 @@ def calibrated(holdout: tuple[float, float, float], limits: PromotionSettings) -
     estimate, low, high = holdout
     limit = limits.max_calibration_error
     return Rule(
-        "calibrated",
+        "absolute calibration",
         low <= limit,
         f"calibration error {estimate:.4f} on its holdout (95 % interval {low:.4f} to {high:.4f}); the interval must"
         f" reach down to {limit:g}",

@@ -5,6 +5,7 @@ source       source tables: append-only, bitemporal (as_of, loaded_at)
 features     the *_snapshots views that Feast reads
 online       one wide table for each feature view, read by predict and Feast
 feast        the Feast registry
+monitoring   verdicts on the model in production
 known_*      the views in `features`, limited to one known-at; a run creates and drops its own schema
 """
 
@@ -15,7 +16,8 @@ SOURCE = "source"
 FEATURES = "features"
 ONLINE = "online"
 FEAST = "feast"
-SCHEMAS = (PLATFORM, SOURCE, FEATURES, ONLINE, FEAST)
+MONITORING = "monitoring"
+SCHEMAS = (PLATFORM, SOURCE, FEATURES, ONLINE, FEAST, MONITORING)
 
 KNOWN_PREFIX = "known_"
 """Prefix of the schemas whose views are limited to one known-at."""

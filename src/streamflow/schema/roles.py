@@ -13,6 +13,7 @@ from streamflow.postgres.names import (
     FEAST,
     FEATURES,
     MATERIALIZATIONS,
+    MONITORING,
     ONLINE,
     PLATFORM,
     SCHEMAS,
@@ -120,7 +121,7 @@ ROLES: Mapping[str, Role] = {
         (
             *_JOB,
             *_DROPS,
-            *_read(SOURCE, FEATURES, FEAST),
+            *_read(SOURCE, FEATURES, FEAST, MONITORING),
             *_PROMOTE,
             ("INSERT", PLATFORM, ("trained_models",)),
             ("SELECT, INSERT", PLATFORM, ("promotion_requests",)),
@@ -148,8 +149,15 @@ ROLES: Mapping[str, Role] = {
         ),
         database=("TEMPORARY",),
     ),
-    "monitor": Role("monitor", (*_JOB, *_read(PLATFORM, SOURCE, FEATURES, ONLINE, FEAST))),
-    "exporter": Role("the exporter of metrics", _read(PLATFORM, SOURCE, FEATURES, ONLINE)),
+    "monitor": Role(
+        "monitor; adds verdicts",
+        (
+            *_JOB,
+            *_read(PLATFORM, SOURCE, FEATURES, ONLINE, FEAST, MONITORING),
+            ("INSERT", MONITORING, ("drift", "drift_features", "quality", "harm")),
+        ),
+    ),
+    "exporter": Role("the exporter of metrics", _read(PLATFORM, SOURCE, FEATURES, ONLINE, MONITORING)),
     "backup": Role(
         "backup; reads everything, in MLflow's database too", _JOB, member_of=("pg_read_all_data",)
     ),
@@ -175,7 +183,7 @@ ROLES: Mapping[str, Role] = {
         (
             *_use(PLATFORM),
             *_DROPS,
-            *_read(SOURCE, FEATURES, ONLINE, FEAST),
+            *_read(SOURCE, FEATURES, ONLINE, FEAST, MONITORING),
             ("SELECT", PLATFORM, ("scorings", "scores", "scoring_refusals")),
         ),
         login=False,

@@ -22,6 +22,7 @@ from streamflow.settings.erasure import ErasureSettings as ErasureSettings
 from streamflow.settings.erasure import RetentionSettings as RetentionSettings
 from streamflow.settings.ingest import IngestSettings as IngestSettings
 from streamflow.settings.mlflow import MlflowSettings as MlflowSettings
+from streamflow.settings.monitoring import MonitoringSettings as MonitoringSettings
 from streamflow.settings.prefect import PrefectSettings as PrefectSettings
 from streamflow.settings.promotion import PromotionSettings as PromotionSettings
 from streamflow.settings.request import RequestSettings as RequestSettings
@@ -306,6 +307,7 @@ class Settings(BaseSettings):
     backup: BackupSettings = BackupSettings()
     training: TrainingSettings = TrainingSettings()
     scoring: ScoringSettings = ScoringSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     jobs: JobsSettings = JobsSettings()
     promotion: PromotionSettings = PromotionSettings()
     request: RequestSettings = RequestSettings()

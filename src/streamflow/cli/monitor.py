@@ -1,0 +1,12 @@
+"""`streamflow monitor`: whether what is served is still right."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Whether what is served is still right.")
+
+
+@app.callback()
+def _group() -> None:
+    """Whether what is served is still right."""
