@@ -84,8 +84,10 @@ def simulate(
             f"{repo.words.count(users)}, {months} months, seed {seed}: this cannot be simulated.",
             hint=f"Give at least {repo.words.count(1)} and 1 month, and a seed of 0 or more.",
         )
-    if repo.simulate is None:
+    draw = repo.simulate
+    if draw is None:
         raise UsageError(f"The feature repo {repo.path} has no simulation.py.", hint="Ingest real drops.")
+    more = _more(repo.path, draw, simulation)
     folders = [out / month_later(simulation.first_as_of, month).isoformat() for month in range(months)]
     taken = [folder for folder in folders if folder.exists()]
     if taken and not overwrite:
@@ -101,9 +103,7 @@ def simulate(
         ) from error
     drops = []
     try:
-        drawn = repo.simulate(
-            users, months, seed, simulation.first_as_of, dict(simulation.drift), **_more(repo, simulation)
-        )
+        drawn = draw(users, months, seed, simulation.first_as_of, dict(simulation.drift), **more)
         for as_of, tables in drawn:
             folder = _write(out / as_of.isoformat(), tables)
             drops.append(SimulatedDrop(as_of, folder, users))
@@ -116,16 +116,16 @@ def simulate(
     return drops
 
 
-def _more(repo: definitions.FeatureRepo, simulation: Simulation) -> dict[str, object]:
-    """The arguments that only some repos' simulations have, if they differ from the defaults."""
+def _more(repo: Path, draw: Callable[..., object], simulation: Simulation) -> dict[str, object]:
+    """The arguments that only some repos' simulations take, as far as they differ from the defaults."""
     wanted = {
         name: value
         for name in ("drift_from", "concept_drift", "concept_from")
         if (value := getattr(simulation, name)) != getattr(Simulation(), name)
     }
-    if missing := sorted(set(wanted) - set(inspect.signature(repo.simulate or repr).parameters)):
+    if missing := sorted(set(wanted) - set(inspect.signature(draw).parameters)):
         raise UsageError(
-            f"The simulation of the feature repo {repo.path} has no {', '.join(missing)}.",
+            f"The simulation of the feature repo {repo} has no {', '.join(missing)}.",
             hint="Leave out --concept-drift, and the months of --drift.",
         )
     return wanted
