@@ -94,6 +94,7 @@ WITHOUT_A_STACK = [
     Case("predict somebody", *PREDICT),
     Case("explain somebody", *POSTGRES),
     Case("score", *POSTGRES),
+    Case("monitor drift", *POSTGRES),
     Case("db migrate", *POSTGRES),
     Case("db upgrade-mlflow", *POSTGRES),
     Case("db prepare --passwords EMPTY --timeout 0.1", "PostgreSQL at 127.0.0.1:9", "migration Job", 4),

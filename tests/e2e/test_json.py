@@ -26,6 +26,7 @@ CALLS = {
     "trial stop": "trial stop --as challenger --why x",
     "reproduce": "reproduce 1",
     "gate": "gate 2",
+    "monitor drift": "monitor drift",
 }
 ELSEWHERE = {
     # Other tests in this folder read the documents of these commands.

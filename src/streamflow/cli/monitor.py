@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from streamflow.cli.monitor_drift import drift
+
 app = typer.Typer(no_args_is_help=True, help="Whether what is served is still right.")
+app.command()(drift)
 
 
 @app.callback()

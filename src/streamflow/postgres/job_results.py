@@ -251,6 +251,7 @@ class MonitorResult(JobResult):
         newest_drop: As-of of the newest drop.
         tables: Number of rows, by source table.
         views: Number of entities, by feature view.
+        drift: Verdict on the drift of the newest drop; empty if nothing is in production.
     """
 
     JOB: ClassVar[str] = "monitor"
@@ -258,6 +259,7 @@ class MonitorResult(JobResult):
     newest_drop: str
     tables: dict[str, int]
     views: dict[str, int]
+    drift: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Fisher's exact test of the commonest class, or value, against all others: for samples that are too small for a limit."""
+"""Fisher's exact test of the commonest class, or value, against all others: for samples too small for a limit."""
 
 from __future__ import annotations
 
