@@ -31,7 +31,6 @@ def monitor(settings: Settings) -> MonitorResult:
             details=tuple(problems),
             hint="Run the jobs 'ingest' and 'materialize', and look at their logs.",
         )
-    model, repo = settings.mlflow.registered_model, settings.feast.repo
     judged = verdicts.judge(
         settings.database, settings.mlflow.registered_model, settings.feast.repo, settings.monitoring
     )
