@@ -253,6 +253,7 @@ class MonitorResult(JobResult):
         views: Number of entities, by feature view.
         harm_id: Newest verdict that the version in production does harm, unless a training has answered it.
         quality: Number of figures of quality that were recorded.
+        drift: Verdict on the drift of the newest drop; empty if nothing is in production.
     """
 
     JOB: ClassVar[str] = "monitor"
@@ -262,6 +263,7 @@ class MonitorResult(JobResult):
     views: dict[str, int]
     harm_id: int | None = None
     quality: int = 0
+    drift: str = ""
 
 
 @dataclass(frozen=True)
