@@ -1,4 +1,4 @@
-"""Under `on_harm`, drift that hurts starts a training within two months of labels; drift that does not hurt starts none."""
+"""Under `on_harm`, drift that hurts starts a training within two months of labels; other drift starts none."""
 
 from datetime import UTC, datetime
 
