@@ -93,7 +93,7 @@ def test_every_job_does_its_work_with_its_own_role_alone(installed):
         bases = (
             connection.exec_driver_sql("SELECT basis FROM monitoring.quality ORDER BY basis").scalars().all()
         )
-    assert bases == ["estimated", "realized"]
+    assert bases == ["estimated", "realized"], facts(installed, "score")
     asks_the_registrar_as_its_role(installed)
     reads_online_features_as(as_role(installed, "feast_serve"))
     with transaction(as_role(installed, "predict").database) as connection:
