@@ -5,15 +5,14 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from streamflow.errors import NotYet, Refused
-from streamflow.monitoring import freshness
-from streamflow.monitoring.quality import judge as quality
+from streamflow.monitoring import freshness, verdicts
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import MonitorResult
 from streamflow.settings import Settings
 
 
 def monitor(settings: Settings) -> MonitorResult:
-    """Compare source tables and online tables with the newest drop; judge the quality of months that are new.
+    """Compare source tables and online tables with the newest drop; judge the months that are new.
 
     Raises:
         NotYet: No drop has been ingested.
@@ -32,11 +31,14 @@ def monitor(settings: Settings) -> MonitorResult:
             details=tuple(problems),
             hint="Run the jobs 'ingest' and 'materialize', and look at their logs.",
         )
-    model, repo = settings.mlflow.registered_model, settings.feast.repo
-    judged = quality.judge(settings.database, model, repo, settings.monitoring)
+    judged = verdicts.judge(
+        settings.database, settings.mlflow.registered_model, settings.feast.repo, settings.monitoring
+    )
     return MonitorResult(
         newest_drop=found.newest_drop.date().isoformat(),
         tables={name: item.rows for name, item in found.tables.items()},
         views={name: item.rows for name, item in found.views.items()},
-        quality=len(judged),
+        quality=judged.quality,
+        harm_id=judged.harm_id,
+        drift=judged.drift,
     )
