@@ -75,7 +75,8 @@ def load(settings):
     """Months of users with made values."""
     with transaction(settings.database) as connection:
         for table in TABLES:
-            columns = dict(connection.execute(sa.text(COLUMNS), {"name": f"source.{table}"}))
+            rows = connection.execute(sa.text(COLUMNS), {"name": f"source.{table}"})
+            columns = {row.attname: row.format_type for row in rows}
             values = [STAMPS.get(name) or VALUES[kind] for name, kind in columns.items()]
             for month in range(1, MONTHS + 1):
                 made = ", ".join(values).replace(":at", f"TIMESTAMPTZ '2024-0{month}-01 00:00:00+00'")

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import sqlalchemy as sa
 
 from streamflow.errors import NotYet, Refused
-from streamflow.monitoring import freshness
-from streamflow.monitoring.drift import judge as drift
+from streamflow.monitoring import freshness, verdicts
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import MonitorResult
 from streamflow.settings import Settings
 
-_FOR_SCORES = timedelta(days=1)
-"""The job `score` has this long for a drop, before its features are judged without its scores."""
-
 
 def monitor(settings: Settings) -> MonitorResult:
-    """Compare source tables and online tables with the newest drop; judge its drift, unless that was done.
+    """Compare source tables and online tables with the newest drop; judge the months that are new.
 
     Raises:
         NotYet: No drop has been ingested.
@@ -37,17 +31,14 @@ def monitor(settings: Settings) -> MonitorResult:
             details=tuple(problems),
             hint="Run the jobs 'ingest' and 'materialize', and look at their logs.",
         )
+    judged = verdicts.judge(
+        settings.database, settings.mlflow.registered_model, settings.feast.repo, settings.monitoring
+    )
     return MonitorResult(
         newest_drop=found.newest_drop.date().isoformat(),
         tables={name: item.rows for name, item in found.tables.items()},
         views={name: item.rows for name, item in found.views.items()},
-        drift=_drift(settings),
+        quality=judged.quality,
+        harm_id=judged.harm_id,
+        drift=judged.drift,
     )
-
-
-def _drift(settings: Settings) -> str:
-    model, repo = settings.mlflow.registered_model, settings.feast.repo
-    try:
-        return drift.judge(settings.database, model, repo, settings.monitoring, patience=_FOR_SCORES).verdict
-    except NotYet:
-        return ""
