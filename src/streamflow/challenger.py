@@ -32,6 +32,9 @@ class Trained:
         positives: Number of rows whose label is True.
         incomplete: Number of rows left out because a required feature is missing, by feature.
         metrics: Metrics on the holdout.
+        threshold: Lowest probability that counts as a positive prediction.
+        threshold_rule: How it was chosen.
+        calibration: Curve behind the classifier: `isotonic`, `platt` or `none`.
         cross_validated: Mean AUC over the folds, by candidate; empty if the caller named the estimator.
         left_out: Why a candidate was left out, by candidate.
         train_seconds: Duration of the final fit, in seconds.
@@ -49,6 +52,9 @@ class Trained:
     positives: int
     incomplete: dict[str, int]
     metrics: dict[str, float]
+    threshold: float
+    threshold_rule: str
+    calibration: str
     cross_validated: dict[str, float]
     left_out: dict[str, str]
     train_seconds: float
@@ -111,6 +117,9 @@ def train(
         positives=data.positives,
         incomplete=data.incomplete,
         metrics=fitted.metrics,
+        threshold=fitted.threshold.value,
+        threshold_rule=fitted.threshold.rule,
+        calibration=fitted.calibration.method,
         cross_validated=fitted.cross_validated,
         left_out=fitted.left_out,
         train_seconds=fitted.train_seconds,

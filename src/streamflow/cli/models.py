@@ -22,7 +22,10 @@ for _command in (
 ):
     app.command()(_command)
 
-_SHOWN = ("auc", "f1", "accuracy", "average_precision", "log_loss", "calibration_error")
+_SHOWN = (
+    *("auc", "f1", "precision", "recall", "accuracy", "average_precision", "log_loss", "brier"),
+    *("calibration_error", "decile_error"),
+)
 
 
 def train(
@@ -71,6 +74,9 @@ def train(
     typer.echo(f"{counted}, fingerprint {trained.fingerprint}")
     for name, why in trained.left_out.items():
         typer.echo(f"Left out: {name}, because {why}.")
+    typer.echo(
+        f"Positive from {trained.threshold:.4f}, chosen by {trained.threshold_rule}; calibration {trained.calibration}"
+    )
     print_table(("metric", "holdout"), [(k, trained.metrics[k]) for k in _SHOWN if k in trained.metrics])
     typer.echo(f'Next: streamflow models promote {trained.version} --to staging --why "…"')
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import typer
 
+from streamflow.cli.monitor_drift import drift
+from streamflow.cli.monitor_harm import harm
+from streamflow.cli.monitor_quality import quality
+
 app = typer.Typer(no_args_is_help=True, help="Whether what is served is still right.")
 
 
 @app.callback()
 def _group() -> None:
     """Whether what is served is still right."""
+
+
+for _command in (drift, quality, harm):
+    app.command()(_command)

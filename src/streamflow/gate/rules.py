@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from streamflow.gate.facts import LEAST_OF_A_CLASS, Compared, Facts
+from streamflow.gate.facts import Compared, Facts
 from streamflow.model_version import online_columns
 from streamflow.model_version.contract import Contract
+from streamflow.repo.parts import LEAST_OF_A_CLASS
 from streamflow.settings import PromotionSettings
 
 
@@ -86,7 +87,7 @@ def calibrated(holdout: tuple[float, float, float], limits: PromotionSettings) -
     estimate, low, high = holdout
     limit = limits.max_calibration_error
     return Rule(
-        "calibrated",
+        "absolute calibration",
         low <= limit,
         f"calibration error {estimate:.4f} on its holdout (95 % interval {low:.4f} to {high:.4f}); the interval must"
         f" reach down to {limit:g}",

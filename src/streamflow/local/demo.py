@@ -209,6 +209,9 @@ def _train_and_promote(settings: Settings, say: Say) -> int:
         f" {named.count(trained.rows)}, {trained.positives:,} positive"
     )
     figures = ", ".join(f"{name} {value:.4f}" for name, value in sorted(trained.metrics.items()))
+    say(
+        f"   Calibration {trained.calibration}; positive from {trained.threshold:.4f}, by {trained.threshold_rule}"
+    )
     say(f"   On the holdout: {figures}")
     say(f"   Fingerprint of the training set: {trained.fingerprint}")
     say("\n5. Promoting: None → Staging → the gate → Production")

@@ -76,6 +76,7 @@ class Contract:
         known_at: Known-at of the training set, in ISO 8601.
         fingerprint: Fingerprint of the training set.
         drops: Ids of the drops that the training could see.
+        holdout: Counts of the holdout's scores by label, and its losses; empty in a contract of an earlier release.
         statistics: Statistics of each feature in the training rows, the reference for drift.
         runtime: Name and version of the runtime that the estimator was compared with, the number of rows compared,
             and the largest difference.
@@ -96,6 +97,7 @@ class Contract:
     threshold_rule: str = ""
     threshold_curve: tuple[tuple[float, float, float, float], ...] = ()
     calibration: str = "none"
+    holdout: dict[str, Any] = field(default_factory=dict)
     statistics: dict[str, Any] = field(default_factory=dict)
     runtime: dict[str, Any] = field(default_factory=dict)
 

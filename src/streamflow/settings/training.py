@@ -67,7 +67,8 @@ class TrainingSettings(Section):
     """Candidates from `feature_repo/estimator.py`; the one with the best cross-validated AUC is used."""
     calibration: Literal["auto", "isotonic", "platt", "none"] = "auto"
     """Curve behind the classifier that makes its scores probabilities, fitted on cross-validated scores of the training
-    rows; `auto` takes the one of `isotonic` and `platt` that is better calibrated in cross-validation."""
+    rows; `auto` takes the one of `isotonic` and `platt` that is better calibrated in cross-validation, and `platt` when
+    there are fewer than 1,000 rows."""
     threshold: Annotated[str, BeforeValidator(_checked)] = "f1"
     """How the probability is chosen at and above which the prediction is positive, from cross-validated predictions of
     the training rows: `f1` or `fbeta:B` (the best F measure), `precision:P` (the most recall with at least this

@@ -21,6 +21,9 @@ from streamflow.training.evaluate import decile_error
 Method = Literal["isotonic", "platt"]
 METHODS: tuple[Method, ...] = ("isotonic", "platt")
 
+ENOUGH_FOR_ISOTONIC = 1000
+"""Rows from which an isotonic curve is tried; of fewer it learns their noise (Niculescu-Mizil and Caruana 2005)."""
+
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.bool_]
 
@@ -54,6 +57,8 @@ def chosen(
 ) -> Calibration:
     """Fit a curve on all scores: the one that is wanted, or the one with the smallest cross-validated decile error.
 
+    Of few rows, `auto` is Platt's curve, which has two parameters.
+
     Args:
         wanted: A method, `auto` to choose one, or `none`.
         scores: Cross-validated score of each training row: of a fit that has not seen it.
@@ -63,11 +68,15 @@ def chosen(
     """
     if wanted == "none":
         return Calibration("none", {}, None, probabilities)
-    methods = METHODS if wanted == "auto" else (wanted,)
+    methods = _tried(len(labels)) if wanted == "auto" else (wanted,)
     crossed = {method: _crossed(method, scores, labels, folds) for method in methods}
     errors = {method: decile_error(labels, crossed[method]) for method in methods}
     best = min(methods, key=lambda method: errors[method])
     return Calibration(best, errors, fit_curve(best, scores, labels), crossed[best])
+
+
+def _tried(rows: int) -> tuple[Method, ...]:
+    return METHODS if rows >= ENOUGH_FOR_ISOTONIC else ("platt",)
 
 
 def score(classifier: Any, x: Any) -> Floats:

@@ -21,7 +21,7 @@ from streamflow.model_version.run_record import RunRecord
 from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import BuildSettings, MlflowSettings, TrainingSettings
-from streamflow.training import candidates, package, plots, run_page
+from streamflow.training import candidates, holdout, package, plots, run_page
 from streamflow.training.fit import Fitted, importances
 from streamflow.training.lineage import lineage, packages, sources
 from streamflow.training.statistics import describe
@@ -198,6 +198,7 @@ def make_contract(
         known_at=data.known_at.isoformat(),
         fingerprint=data.fingerprint,
         drops=tuple(drop["drop_id"] for drop in drops),
+        holdout=holdout.describe(data.y.to_numpy()[fitted.split.holdout], fitted.holdout_probabilities),
         statistics=describe(data.features, data.x.iloc[fitted.split.train]),
     )
 

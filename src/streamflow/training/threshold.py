@@ -51,7 +51,8 @@ def choose(text: str, labels: Labels, probabilities: Floats) -> Threshold:
     """
     rule = rule_of(text)
     at, selected, hits = _cuts(labels, probabilities)
-    precision, recall = hits / selected, hits / max(int(labels.sum()), 1)
+    precision = np.divide(hits, selected, out=np.zeros_like(hits), where=selected > 0)
+    recall = hits / max(int(labels.sum()), 1)
     match rule.kind:
         case "fixed":
             value = rule.value
@@ -82,8 +83,12 @@ def _cuts(labels: Labels, probabilities: Floats) -> tuple[Floats, Floats, Floats
     hits = np.cumsum(labels[order])[last].astype(np.float64)
     values = ordered[last]
     between = np.append((values[:-1] + values[1:]) / 2, values[-1] / 2)
-    # A threshold lies between 0 and 1; a probability may be 0.
-    return np.clip(between, 1e-9, 1 - 1e-9), selected, hits
+    # A threshold lies between 0 and 1, so none selects a probability of 0.
+    possible = values > 0
+    if not possible.any():
+        return np.array([0.5]), np.zeros(1), np.zeros(1)
+    inside = np.clip(between, np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0))
+    return inside[possible], selected[possible], hits[possible]
 
 
 def _fbeta(precision: Floats, recall: Floats, beta: float) -> Floats:

@@ -80,6 +80,7 @@ def test_the_trail_names_the_report_with_its_digest():
         "rules": {
             "files and golden rows": False,
             "better than chance": True,
+            "absolute calibration": True,
             "improvement": False,
             "latency": True,
         },

@@ -76,6 +76,12 @@ def test_a_good_challenger_passes_every_rule_with_a_reason_each():
             True,
             "AUC 0.8200 on its holdout (95 % interval 0.8000 to 0.8400); chance is 0.5",
         ),
+        (
+            "absolute calibration",
+            True,
+            "calibration error 0.0300 on its holdout (95 % interval 0.0200 to 0.0600);"
+            " the interval must reach down to 0.05",
+        ),
         ("not older", True, "trained as of 2024-02-29, the champion as of 2024-01-31"),
         (
             "improvement",
@@ -102,6 +108,7 @@ def test_the_first_version_needs_no_champion_but_has_to_know_something():
         "files and golden rows",
         "online schema",
         "better than chance",
+        "absolute calibration",
         "slices",
         "latency",
     ]
@@ -111,7 +118,19 @@ def test_the_first_version_needs_no_champion_but_has_to_know_something():
 
 def test_a_version_that_cannot_be_loaded_fails_and_is_not_judged_further():
     broken = Facts(
-        4, 3, "its golden rows do not reproduce", None, None, "it is broken", None, None, (), {}, None, None
+        4,
+        3,
+        "its golden rows do not reproduce",
+        None,
+        None,
+        None,
+        "it is broken",
+        None,
+        None,
+        (),
+        {},
+        None,
+        None,
     )
     assert [(rule.name, rule.passed, rule.reason) for rule in judge(broken, LIMITS)] == [
         ("files and golden rows", False, "its golden rows do not reproduce"),
@@ -132,7 +151,7 @@ def test_the_interval_of_the_auc_has_to_be_above_chance(low, passes):
 )
 def test_probabilities_that_mean_something_else_are_refused_in_the_first_version_too(low, passes):
     facts = replace(GOOD, champion=None, compared=None, holdout_calibration=(0.08, low, 0.1))
-    held, reason = verdict(facts, "calibrated")
+    held, reason = verdict(facts, "absolute calibration")
     assert held is passes
     assert "calibration error 0.0800 on its holdout" in reason
 

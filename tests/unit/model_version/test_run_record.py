@@ -77,7 +77,26 @@ def test_a_run_with_many_drops_names_the_newest():
     drops = tuple(f"drop-{number:02}" for number in range(30))
     moment = datetime(2024, 1, 31, tzinfo=UTC)
     record = RunRecord(
-        moment, moment, moment, 0, drops, 30, "d", "churn", "logistic", 1, 0.2, 3, 1, 0.5, 10, 3, "s", {}
+        moment,
+        moment,
+        moment,
+        0,
+        drops,
+        30,
+        "d",
+        "churn",
+        "logistic",
+        1,
+        0.2,
+        3,
+        1,
+        0.5,
+        "f1",
+        "none",
+        10,
+        3,
+        "s",
+        {},
     )
     assert record.parameters()[run_record.DROP_IDS].split(",") == list(drops[10:])
 

@@ -13,13 +13,21 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     RandomForestClassifier,
 )
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from streamflow.training import calibration, fit
-from streamflow.training.calibration import METHODS, Calibration, chosen, fit_curve, score
+from streamflow.training.calibration import (
+    ENOUGH_FOR_ISOTONIC,
+    METHODS,
+    Calibration,
+    chosen,
+    fit_curve,
+    score,
+)
 from streamflow.training.evaluate import decile_error
 from streamflow.training.fit import build_pipeline, deterministic
 from streamflow.training.runtime import compile_classifier
@@ -56,8 +64,16 @@ def test_it_is_what_scikit_learn_calibrates_itself(name, method):
         scores, numbers = crossed(CLASSIFIERS[name], x, y, folds.split(x, y))
         pipeline = build_pipeline(FEATURES, CLASSIFIERS[name], calibrated=True).fit(x, y)
         ours = calibration.behind(pipeline, chosen(method, scores, scores, y, numbers))
-        least = 1 / (len(y) + 2) if method == "isotonic" else 0.0
-        expected = np.clip(theirs.predict_proba(matrix)[:, 1], least, 1 - least)
+        expected = theirs.predict_proba(matrix)[:, 1]
+        if method == "isotonic":
+            # Theirs has no ends. They are in place before it interpolates, so the fit is theirs with ends.
+            least = 1 / (len(y) + 2)
+            ends = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip").fit(scores, y)
+            given = score(pipeline, x)
+            inside = (expected > 0.05) & (expected < 0.95)
+            assert inside.any()
+            assert ends.predict(given)[inside] == pytest.approx(expected[inside], abs=1e-12)
+            expected = ends.predict(given)
         assert ours.predict_proba(x)[:, 1] == pytest.approx(expected, abs=1e-12)
 
 
@@ -89,17 +105,26 @@ def test_the_steepest_curve_is_served_as_it_predicts():
         assert compile_classifier(calibrated, FEATURES, x).largest_difference < 1e-7
 
 
-def test_the_better_calibrated_curve_is_chosen():
-    rng = np.random.default_rng(0)
-    folds = np.arange(4000) % 5
-    scores = rng.normal(0, 2, 4000)
-    logistic = rng.random(4000) < 1 / (1 + np.exp(-scores))
-    # The share of positives falls and rises again twice, which no logistic curve follows.
+@pytest.mark.parametrize("seed", range(3))
+def test_the_better_calibrated_curve_is_chosen(seed):
+    rng = np.random.default_rng(seed)
+    folds, scores = np.arange(4000) % 5, rng.normal(0, 2, 4000)
+    # A step that no logistic curve follows; and labels that both follow.
     steps = rng.random(4000) < np.where(scores > 1, 0.9, np.where(scores > -1, 0.85, 0.05))
-    for labels, method in ((logistic, "platt"), (steps, "isotonic")):
+    logistic = rng.random(4000) < 1 / (1 + np.exp(-scores))
+    for labels in (steps, logistic):
         found = chosen("auto", scores, scores, labels, folds)
-        assert found.method == method == min(found.errors, key=lambda name: found.errors[name])
-        assert found.errors[method] == pytest.approx(decile_error(labels, found.probabilities))
+        assert set(found.errors) == set(METHODS)
+        assert found.method == min(found.errors, key=lambda name: found.errors[name])
+        assert found.errors[found.method] == pytest.approx(decile_error(labels, found.probabilities))
+    assert chosen("auto", scores, scores, steps, folds).method == "isotonic"
+
+
+def test_of_few_rows_no_isotonic_curve_is_made():
+    rng = np.random.default_rng(0)
+    folds, scores, labels = np.arange(999) % 5, rng.normal(size=999), rng.random(999) < 0.3
+    assert (chosen("auto", scores, scores, labels, folds).method, ENOUGH_FOR_ISOTONIC) == ("platt", 1000)
+    assert chosen("isotonic", scores, scores, labels, folds).method == "isotonic"
 
 
 def test_a_row_is_judged_by_a_curve_that_has_not_seen_it():

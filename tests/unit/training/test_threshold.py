@@ -22,7 +22,7 @@ rows = st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=2, max_si
 
 
 def of(some):
-    return np.array([label for _, label in some]), np.array([value / 20 for value, _ in some])
+    return np.array([label for _, label in some]), np.array([value / 21 for value, _ in some])
 
 
 @given(rows, st.sampled_from([0.5, 1.0, 2.0]))
@@ -31,7 +31,7 @@ def test_no_threshold_has_a_better_f_measure(some, beta):
     found = choose(f"fbeta:{beta}", labels, probabilities).value
     best = max(
         fbeta_score(labels, probabilities >= value, beta=beta, zero_division=0.0)
-        for value in [*np.unique(probabilities), 2.0]
+        for value in [*np.unique(probabilities[probabilities > 0]), 2.0]
     )
     assert 0 < found < 1
     assert fbeta_score(labels, probabilities >= found, beta=beta, zero_division=0.0) == pytest.approx(best)
@@ -39,6 +39,8 @@ def test_no_threshold_has_a_better_f_measure(some, beta):
 
 @given(rows, st.floats(0.05, 0.95))
 def test_a_recall_is_reached_with_the_most_precision(some, least):
+    # No threshold above 0 selects a probability of 0.
+    some = [(value + 1, label) for value, label in some]
     labels, probabilities = of(some)
     found = choose(f"recall:{least}", labels, probabilities).value
     assert recall_score(labels, probabilities >= found) >= least
@@ -66,6 +68,15 @@ def test_a_precision_that_no_threshold_reaches_is_refused_with_the_highest():
 def test_the_top_share_of_the_rows_is_selected(share):
     found = choose(f"top:{share}", LABELS, PROBABILITIES).value
     assert (found <= PROBABILITIES).mean() == pytest.approx(share, abs=1 / 900)
+
+
+@pytest.mark.parametrize("value", [0.0, 5e-324, 1e-12, 1.0 - 1e-16, 1.0])
+@pytest.mark.parametrize("rule", ["f1", "recall:0.9", "top:0.5"])
+def test_probabilities_at_the_ends_have_a_threshold_between_0_and_1(rule, value):
+    probabilities = np.array([value] * 4)
+    found = choose(rule, np.array([True, False, True, False]), probabilities).value
+    assert 0 < found < 1
+    assert (probabilities >= found).all() == (value > 0)
 
 
 def test_a_number_is_taken_as_it_is():
