@@ -12,7 +12,7 @@ from streamflow.postgres import statements
 from streamflow.postgres.engine import transaction
 from streamflow.settings import DatabaseSettings
 
-_SQL = statements.load(Path(__file__).with_name("verdicts.sql"))
+_SQL = statements.load(Path(__file__).with_name("newest_verdicts.sql"))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ MOST_FEATURES = 50
 OUTCOMES = ("stable", "drifted", "too_few_rows", "no_data")
 _WITH_INTERVAL = ("auc", "log_loss", "brier")
 _FIGURES = (*_WITH_INTERVAL, "precision", "recall", "f1")
-_SQL = statements.load(Path(__file__).with_name("verdicts.sql"))
+_SQL = statements.load(Path(__file__).with_name("newest_verdicts.sql"))
 
 
 def read(connection: sa.Connection, model: str, production: int | None) -> list[Metric]:
