@@ -37,6 +37,7 @@ ELSEWHERE = {
         "models list",
         "predict",
         "score",
+        "monitor report",
         "backup",
         "restore",
         "upgrade",

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from streamflow.cli.monitor_report import report
+
 app = typer.Typer(no_args_is_help=True, help="Whether what is served is still right.")
 
 
 @app.callback()
 def _group() -> None:
     """Whether what is served is still right."""
+
+
+app.command()(report)
