@@ -5,10 +5,10 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup prefect demo test test-rows test-upgrade coverage mutants faults fuzz api-cases feast-tests lint findings figures format reference licences lock bench bench-curve clean
+.PHONY: help setup prefect demo test test-rows test-upgrade drift-histories coverage mutants faults fuzz api-cases feast-tests lint findings figures format reference licences lock bench bench-curve clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Prepare .venv with everything pinned (PYTHON=… picks the interpreter)
 
@@ -32,6 +32,10 @@ test-rows: $(READY) ## Ingest a file of five million rows: under 600 MiB, and ti
 
 test-upgrade: $(READY) ## Upgrade a stack of an earlier version while it serves (a few minutes; needs the whole history)
 	@exec $(BIN)/python -m pytest -p no:cacheprovider tests/e2e/test_upgrade_from_an_earlier_version.py $(ARGS)
+
+drift-histories: $(READY) ## 1,000 histories without drift, of two years: how many ever say drifted (DRIFT_HISTORIES=… for another number; an hour)
+	@DRIFT_HISTORIES=$(or $(DRIFT_HISTORIES),1000) OPENBLAS_NUM_THREADS=1 exec $(BIN)/python -m pytest -p no:cacheprovider -s \
+	tests/unit/monitoring/test_drift_histories.py -k history_in_twenty $(ARGS)
 
 coverage: $(READY) ## Branch coverage of unit, integration and end-to-end tests and of the processes they start (ARGS=… picks tests)
 	@rm -f .coverage .coverage.*

@@ -3,11 +3,17 @@
 From month to month customers age and change their plans and habits. Some of those who churn are missing from
 the next drop and are replaced by new customers; the others are won back. The label is drawn from a logistic
 function of the columns, so that a random forest on the features of `churn_v1` reaches an AUC of about 0.8.
+
+Without drift the distribution of every column is the same in each month. The first customers are drawn from
+the distribution that the monthly changes preserve: how many leave depends on contract and months alone (churn
+decides who, not how many), and each change either restores the share that it disturbs or is part of
+`_population`.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,16 +27,29 @@ SERVICES = np.array(["DSL", "Fiber optic", "No"])
 GENDERS = np.array(["Female", "Male", "Other"])
 
 CHURN_SHARE = 0.262
-"""Share of churners in the first month; in later months it follows from how the customers change."""
+"""Expected share of churners without drift."""
 
 MISSING_SHARE = 0.001
 """Share of customers whose average resolution time is unknown."""
 
-LEAVING_SHARE = 0.15
-"""Share of a month's churners who are missing from the next drop."""
+CHURNERS_AMONG_LEAVING = 0.75
+"""Share of churners among the customers who are missing from the next drop; the others leave for reasons that
+no table shows."""
 
-MOVING_SHARE = 0.013
-"""Share of all customers who leave for reasons that no table shows."""
+NEW_SERVICES = np.array([0.34, 0.48, 0.18])
+"""Shares of the services among new customers. All of them begin with a contract from month to month."""
+
+BINDING = np.array([[0.018, 0.026, 0.0], [0.009, 0.020, 0.0], [0.034, 0.038, 0.0]])
+"""Share of customers who take the next longer contract in a month, by service and contract."""
+
+GROWTH = 0.004
+"""Increase per month of the shares of customers who have a family or a plan."""
+
+FAMILY_SHARE, PLAN_SHARE, EXTRA_SHARE = 0.36, 0.35, 0.25
+"""Those shares among new customers; that of an extra is of each of five."""
+
+CANCELLING_SHARE = 0.01
+"""Share of the customers with a plan who cancel it in a month."""
 
 DRIFT_NUMBERS = (
     "months_active",
@@ -71,6 +90,8 @@ _WHOLE = {
 }
 _HIGHEST = {"months_active": 1200, "watch_hours_30d": 720, "avg_session_mins_7d": 10_080}
 _IDS = 10_000 * 26**5
+_LONGEST = 144
+_PAPERLESS = np.array([0.55, 0.77, 0.29])
 
 
 @dataclass
@@ -110,6 +131,9 @@ def simulate(
     drift: Mapping[str, float],
     *,
     missing: float = MISSING_SHARE,
+    drift_from: Mapping[str, int] | None = None,
+    concept_drift: float = 0.0,
+    concept_from: int = 1,
 ) -> Iterator[tuple[date, Tables]]:
     """Yield the drops of consecutive month ends, oldest first.
 
@@ -121,83 +145,145 @@ def simulate(
         seed: Seed of all random numbers.
         first_as_of: As-of date of the first drop; the others follow month by month.
         drift: How far the distribution of each column shifts per month; `DRIFT_NUMBERS`, `DRIFT_BOOLS` and
-            `DRIFT_CATEGORIES` give the units. The first month never drifts. Churn follows the shifted values.
+            `DRIFT_CATEGORIES` give the units. The first month never drifts. Churn follows the shifted values
+            by the same mechanism as before.
         missing: Share of customers without `ticket_avg_resolution_hrs_90d`; unless it is 0, at least one
             customer in drops of 500 or more.
+        drift_from: First month in which a column drifts, counted from the first drop; 1 unless given.
+        concept_drift: How far the mechanism that makes customers churn moves towards another one, between 0
+            and 1. It leaves all other columns, the share of churners and the customers who leave as they are.
+        concept_from: First month with the concept drift, counted from the first drop.
 
     Raises:
-        ValueError: `drift` names a column that cannot drift.
+        ValueError: `drift` names a column that cannot drift, or a number is out of range.
     """
-    known = {*DRIFT_NUMBERS, *DRIFT_BOOLS, *DRIFT_CATEGORIES}
-    if unknown := sorted(set(drift) - known):
-        raise ValueError(f"no drift for {', '.join(unknown)}; there is one for {', '.join(sorted(known))}")
+    _check(drift, drift_from or {}, concept_drift, concept_from)
     offset = int(np.random.default_rng([seed, 0, 0]).integers(_IDS))
     customers = _sign_up(np.random.default_rng([seed, 1, 0]), users, first_number=0, new=False)
-    signed_up, intercept = users, None
+    signed_up, mechanisms = users, None
     for month in range(months):
         rng = np.random.default_rng([seed, 2, month])
-        month_drift = {name: amount * month for name, amount in drift.items()}
+        since = {name: max(month - (drift_from or {}).get(name, 1) + 1, 0) for name in drift}
+        month_drift = {name: amount * since[name] for name, amount in drift.items()}
         as_of = _month_end(first_as_of, month)
         seen = _observe(rng, customers, month_drift)
-        odds = _odds(seen)
-        if intercept is None:
-            intercept = _intercept(odds, CHURN_SHARE)
-        churn = rng.random(users) < 1 / (1 + np.exp(-(odds + intercept)))
+        if mechanisms is None:
+            mechanisms = _Mechanism(seen, 0.0), _Mechanism(seen, concept_drift)
+        probability = mechanisms[month >= concept_from].probability(seen)
+        leaving = _leaving_share(customers.contract, customers.months)
+        leaves = rng.random(users) < leaving
+        churn = rng.random(users) < _given_leaving(probability, leaving, leaves)
         seen["churn_label"] = _shift_bool(rng, churn, month_drift.get("churn_label", 0.0))
         yield as_of, _tables(rng, seen, _user_ids(customers.number, offset), as_of, missing)
-        gone = np.flatnonzero(rng.random(users) < np.where(churn, LEAVING_SHARE, 0.0) + MOVING_SHARE)
+        gone = np.flatnonzero(leaves)
         _age(rng, customers)
         customers.replace(gone, _sign_up(rng, len(gone), first_number=signed_up, new=True))
         signed_up += len(gone)
 
 
+def _check(
+    drift: Mapping[str, float], drift_from: Mapping[str, int], concept_drift: float, concept_from: int
+) -> None:
+    known = {*DRIFT_NUMBERS, *DRIFT_BOOLS, *DRIFT_CATEGORIES}
+    if unknown := sorted(set(drift) - known):
+        raise ValueError(f"no drift for {', '.join(unknown)}; there is one for {', '.join(sorted(known))}")
+    if early := sorted(name for name, month in drift_from.items() if month < 1):
+        raise ValueError(f"the drift of {', '.join(early)} begins before month 1; the first drop is month 0")
+    if not 0 <= concept_drift <= 1:
+        raise ValueError(f"a concept drift of {concept_drift:g} is not between 0 and 1")
+    if concept_from < 1:
+        raise ValueError("the concept drift begins before month 1; the first drop is month 0")
+
+
+def _leaving_share(contract: Array, months: Array) -> Array:
+    """Probability that a customer is missing from the next drop."""
+    unbound = 0.02 + 0.2 * np.exp(-months / 4)
+    return np.where(contract == 0, unbound, 0.002) + 0.007 * np.clip(months - 66, 0, None)
+
+
+def _given_leaving(probability: Array, leaving: Array, leaves: Array) -> Array:
+    """Probability of churning of customers of whom it is known whether they leave.
+
+    Averaged over leaving, it is `probability`, so that the label follows the columns alone.
+    """
+    churners = np.clip(probability / leaving, None, CHURNERS_AMONG_LEAVING)
+    churners = np.maximum(churners, 1 - (1 - probability) / leaving)
+    return np.where(leaves, churners, (probability - churners * leaving) / (1 - leaving))
+
+
+@lru_cache(maxsize=1)
+def _population() -> Array:
+    """Shares of the customers by months since they signed up, service and contract, which no month changes.
+
+    As many sign up as leave. So the share of those who signed up m + 1 months ago is the share of those who
+    signed up m months ago, without those who leave, and with the contracts of a month later.
+    """
+    share = NEW_SERVICES[:, None] * np.array([1.0, 0.0, 0.0])
+    shares = []
+    for month in range(_LONGEST):
+        shares.append(share)
+        stay = share * (1 - _leaving_share(np.arange(3), np.full(3, month)))
+        bound = stay * BINDING
+        share = stay - bound + np.roll(bound, 1, axis=1)
+    return np.array(shares) / np.sum(shares)
+
+
 def _sign_up(rng: np.random.Generator, count: int, *, first_number: int, new: bool) -> _Customers:
     """Draw customers: with a history of any length, or new ones without a history."""
-    contract = rng.choice(3, count, p=[0.55, 0.21, 0.24])
-    months = np.where(
-        contract == 0,
-        rng.exponential(19.0, count),
-        np.where(contract == 1, rng.normal(42, 19, count), rng.normal(58, 17, count)),
-    )
-    months = np.zeros(count) if new else np.clip(months, 0, 72)
-    service_shares = np.array([[0.32, 0.55, 0.13], [0.39, 0.37, 0.24], [0.37, 0.25, 0.38]]).cumsum(axis=1)
-    service = (rng.random(count)[:, None] > service_shares[contract]).sum(axis=1)
-    family = rng.random(count) < 0.36 + 0.004 * months
-    watching = rng.normal(size=count)
-    price = np.round(rng.normal(0, 1.2, count) / 0.05) * 0.05
+    shares = _population()[: 1 if new else None]
+    kind = rng.choice(shares.size, count, p=shares.ravel() / shares.sum())
+    months, service, contract = np.unravel_index(kind, shares.shape)
+    family = rng.random(count) < FAMILY_SHARE + GROWTH * months
     return _Customers(
         number=np.arange(first_number, first_number + count),
         gender=rng.choice(3, count, p=[0.495, 0.495, 0.01]),
         senior=rng.random(count) < np.where(service == 1, 0.25, 0.09),
         family=family,
         dependents=rng.random(count) < np.where(family, 0.5, 0.1),
-        months=np.floor(months).astype(np.int64),
+        months=months.astype(np.int64),
         contract=contract,
         service=service,
-        tv=rng.random(count) < 0.35 + 0.004 * months,
-        movies=rng.random(count) < 0.35 + 0.004 * months,
-        extras=rng.binomial(5, 0.25 + 0.004 * months),
-        paperless=rng.random(count) < np.array([0.55, 0.77, 0.29])[service],
-        price=price,
+        tv=rng.random(count) < PLAN_SHARE + GROWTH * months,
+        movies=rng.random(count) < PLAN_SHARE + GROWTH * months,
+        extras=rng.binomial(5, EXTRA_SHARE + GROWTH * months),
+        paperless=rng.random(count) < _PAPERLESS[service],
+        price=_prices(rng, count),
         # Negative until the first month's fee is known: `_observe` computes what was paid before it.
         paid=np.zeros(count) if new else -np.ones(count),
-        watching=watching,
+        watching=rng.normal(size=count),
         sessions=rng.normal(size=count),
         devices=rng.integers(1, 4, count),
         resolution=np.clip(rng.normal(10, 4, count), 1, None),
     )
 
 
+def _prices(rng: np.random.Generator, count: int) -> Array:
+    """Differences between customers' prices and the list price."""
+    return np.round(rng.normal(0, 1.2, count) / 0.05) * 0.05
+
+
 def _age(rng: np.random.Generator, customers: _Customers) -> None:
     """Advance the customers by a month: all get older, some change their plan, and habits shift."""
     count = len(customers.number)
+    for plan in (customers.tv, customers.movies):
+        # So many start that, with those who cancel, the share is that of customers a month older.
+        share = PLAN_SHARE + GROWTH * customers.months
+        starting = (GROWTH + CANCELLING_SHARE * share) / (1 - share)
+        plan[:] = rng.random(count) < np.where(plan, 1 - CANCELLING_SHARE, starting)
+    adding = GROWTH / (1 - EXTRA_SHARE - GROWTH * customers.months)
+    customers.extras += rng.binomial(5 - customers.extras, adding)
+    married = ~customers.family & (
+        rng.random(count) < GROWTH / (1 - FAMILY_SHARE - GROWTH * customers.months)
+    )
+    customers.family |= married
+    customers.dependents |= married & (rng.random(count) < (0.5 - 0.1) / (1 - 0.1))
+    paperless = _PAPERLESS[customers.service]
+    switched = rng.random(count) < 0.02
+    customers.paperless[switched] = (rng.random(count) < paperless)[switched]
+    customers.contract += rng.random(count) < BINDING[customers.service, customers.contract]
     customers.months += 1
-    for plan in (customers.tv, customers.movies, customers.paperless):
-        np.logical_xor(plan, rng.random(count) < 0.01, out=plan)
-    bound = rng.random(count) < 0.01
-    customers.contract[bound] = np.minimum(customers.contract[bound] + 1, 2)
-    dearer = rng.random(count) < 0.04
-    customers.price[dearer] += 0.5
+    repriced = rng.random(count) < 0.04
+    customers.price[repriced] = _prices(rng, int(repriced.sum()))
     # An autoregressive step whose noise keeps the variance of the habits at one.
     for habit in (customers.watching, customers.sessions):
         habit[:] = 0.95 * habit + rng.normal(0, np.sqrt(1 - 0.95**2), count)
@@ -236,10 +322,16 @@ def _observe(rng: np.random.Generator, customers: _Customers, drift: Mapping[str
     online = seen["net_service"] != "No"
     plans = seen["plan_stream_tv"] * 10.0 + seen["plan_stream_movies"] * 10.0
     base = np.select([seen["net_service"] == "DSL", online], [44.0, 69.5], 20.0)
-    fee = base + customers.price + np.where(online, plans + customers.extras * 5.0, 0.0)
+    extras = customers.extras * 5.0
+    fee = base + customers.price + np.where(online, plans + extras, 0.0)
     seen["monthly_fee"] = number("monthly_fee", np.round(np.clip(fee, 18.25, None), 2))
     first = customers.paid < 0
-    customers.paid[first] = seen["monthly_fee"][first] * np.maximum(customers.months[first] - 1, 0)
+    # Customers had fewer plans and extras on average since they signed up than they have now.
+    grown = GROWTH * customers.months
+    plans = plans * (PLAN_SHARE + grown / 2) / (PLAN_SHARE + grown)
+    extras = extras * (EXTRA_SHARE + grown / 2) / (EXTRA_SHARE + grown)
+    earlier = base + customers.price + np.where(online, plans + extras, 0.0)
+    customers.paid[first] = (earlier * np.maximum(customers.months - 1, 0))[first]
     customers.paid += np.where(customers.months > 0, seen["monthly_fee"], 0.0)
     seen["total_paid"] = number("total_paid", np.round(customers.paid, 2))
     hours = 18.5 + 0.16 * seen["monthly_fee"] + 0.02 * seen["months_active"] + 4.8 * customers.watching
@@ -256,8 +348,38 @@ def _observe(rng: np.random.Generator, customers: _Customers, drift: Mapping[str
     return seen
 
 
+class _Mechanism:
+    """What makes customers churn: this is what a model can learn."""
+
+    def __init__(self, first_seen: Mapping[str, Array], drifted: float) -> None:
+        """Set the constant so that the expected share of churners in `first_seen` is `CHURN_SHARE`."""
+        self._drifted = drifted
+        self._intercept = _intercept(self._odds(first_seen), CHURN_SHARE)
+
+    def probability(self, seen: Mapping[str, Array]) -> Array:
+        """Probability of churning of each customer."""
+        return 1 / (1 + np.exp(-(self._odds(seen) + self._intercept)))
+
+    def _odds(self, seen: Mapping[str, Array]) -> Array:
+        usual = _odds(seen)
+        return (1 - self._drifted) * usual + self._drifted * _other_odds(seen) if self._drifted else usual
+
+
+def _other_odds(seen: Mapping[str, Array]) -> Array:
+    """Log-odds of churning, up to a constant, of the mechanism towards which a concept drift moves.
+
+    Its columns and their effects differ from those of `_odds`; about as much can be learnt from them.
+    """
+    return (
+        0.035 * (seen["monthly_fee"] - 65)
+        - 0.12 * (seen["avg_session_mins_7d"] - 29)
+        + 0.2 * (seen["skips_7d"] - 5)
+        - 0.5 * (seen["unique_devices_30d"] - 2)
+    )
+
+
 def _odds(seen: Mapping[str, Array]) -> Array:
-    """Log-odds of churning, up to a constant; this is what a model can learn."""
+    """Log-odds of churning, up to a constant, without concept drift."""
     online = seen["net_service"] != "No"
     contract = np.select([seen["contract_type"] == name for name in CONTRACTS], [0.5, -0.25, -0.75])
     return (

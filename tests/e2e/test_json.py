@@ -26,6 +26,9 @@ CALLS = {
     "trial stop": "trial stop --as challenger --why x",
     "reproduce": "reproduce 1",
     "gate": "gate 2",
+    "monitor quality": "monitor quality",
+    "monitor harm": "monitor harm",
+    "monitor drift": "monitor drift",
 }
 ELSEWHERE = {
     # Other tests in this folder read the documents of these commands.

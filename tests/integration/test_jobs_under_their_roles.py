@@ -81,13 +81,19 @@ def test_every_job_does_its_work_with_its_own_role_alone(installed):
 
     for _ in range(2):
         # The second round meets online tables that the first one swapped, and no new drop.
-        for job in ("ingest", "materialize", "train", "monitor", "audit", "backup"):
+        for job in ("ingest", "materialize", "train", "score", "monitor", "audit", "backup"):
             # `audit` has no role of its own: it records external changes, which the role of `train` may do.
             role = "train" if job == "audit" else job
             code = run.run(worker(installed, role), job, catalog.recipe(job))
             assert (job, code) == (job, 0), facts(installed, job)
         apply(as_role(installed, "feast_apply"))
     assert facts(installed, "train")["why"] == "no drop is new since the last training"
+    assert facts(installed, "monitor")["quality"] == 0
+    with transaction(as_role(installed, "exporter").database) as connection:
+        bases = (
+            connection.exec_driver_sql("SELECT basis FROM monitoring.quality ORDER BY basis").scalars().all()
+        )
+    assert bases == ["estimated", "realized"]
     asks_the_registrar_as_its_role(installed)
     reads_online_features_as(as_role(installed, "feast_serve"))
     with transaction(as_role(installed, "predict").database) as connection:

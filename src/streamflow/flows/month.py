@@ -13,12 +13,12 @@ from prefect.cache_policies import NO_CACHE
 
 from streamflow import settings as settings_module
 from streamflow.errors import NotFound, StreamFlowError
-from streamflow.flows import alive, approval, automations, chosen, form, kept, order, pages
+from streamflow.flows import alive, approval, automations, chosen, form, harm, kept, order, pages
 from streamflow.flows.order import Declared
 from streamflow.flows.places import Place
 from streamflow.flows.said import Said
 
-INGEST, TRAIN, PROMOTE, SCORE = "ingest", "train", "promote", "score"
+INGEST, TRAIN, PROMOTE, SCORE, MONITOR = "ingest", "train", "promote", "score", "monitor"
 _RETRY_SECONDS = 10
 _WAIT_SECONDS = 5.0
 
@@ -49,6 +49,8 @@ def _title() -> str:
 def month(as_of: date | None = None, *, ask: bool = True) -> None:
     """Ingest what is in the inbox, materialize it, train, score, monitor, each only if there is something new.
 
+    Where monitoring shows harm that is to be answered by a training, it trains and scores once more.
+
     Where the policy of promotions is `manual`, a version that passes the gate then waits for a person's approval,
     who gives it in the form of this flow run. It is promoted, and all users are scored again.
 
@@ -58,10 +60,11 @@ def month(as_of: date | None = None, *, ask: bool = True) -> None:
     """
     settings = settings_module.load()
     with alive.marked(settings.home, str(runtime.flow_run.id)):
-        _conduct(chosen.place(settings.home, settings.prefect), settings.promotion.policy, as_of, ask=ask)
+        place = chosen.place(settings.home, settings.prefect)
+        _conduct(place, settings.promotion.policy, settings.retrain.policy, as_of, ask=ask)
 
 
-def _conduct(place: Place, policy: str, as_of: date | None, *, ask: bool) -> None:
+def _conduct(place: Place, policy: str, retrain: str, as_of: date | None, *, ask: bool) -> None:
     declared = {job.name: job for job in place.declared()}
     dated = {"STREAMFLOW_INGEST__UNTIL": as_of.isoformat()} if as_of else {}
     month_key = as_of.isoformat() if as_of else "due"
@@ -69,6 +72,10 @@ def _conduct(place: Place, policy: str, as_of: date | None, *, ask: bool) -> Non
         job.name: _task(job)(job, f"{month_key}-{job.name}", dated if job.name == INGEST else {})
         for job in order.of_a_month(declared.values())
     }
+    if harm.is_answered(retrain, said.get(MONITOR)):
+        # Otherwise harm that this month's drop shows would be answered a month later.
+        for name in (TRAIN, SCORE):
+            said[name] = _task(declared[name])(declared[name], f"{month_key}-{name}-harm", {})
     trained = said.get(TRAIN)
     if not ask or trained is None or not approval.is_wanted(policy, trained):
         return

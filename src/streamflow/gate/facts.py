@@ -8,9 +8,6 @@ from datetime import datetime
 
 from streamflow.model_version.contract import Contract
 
-LEAST_OF_A_CLASS = 10
-"""Rows of the rarer class below which an AUC says nothing."""
-
 
 @dataclass(frozen=True)
 class Figures:

@@ -10,11 +10,9 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from streamflow.gate import bootstrap
-from streamflow.gate.facts import LEAST_OF_A_CLASS, Compared, Figures, SliceFigures
-from streamflow.gate.slices import UNKNOWN
+from streamflow.gate.facts import Compared, Figures, SliceFigures
+from streamflow.repo import parts as slice_parts
 from streamflow.training.evaluate import calibration_error
-
-_LEAST_SLICE_ROWS = 50
 
 
 def compare(scored: pd.DataFrame, trained_on: set[str]) -> tuple[Compared | None, str]:
@@ -65,7 +63,7 @@ def slices(scored: pd.DataFrame, parts: Mapping[str, Mapping[str, str]]) -> tupl
     """
     found = []
     for name, part_of in parts.items():
-        owners = pd.Series([part_of.get(str(key), UNKNOWN) for key in scored.index])
+        owners = pd.Series([part_of.get(str(key), slice_parts.UNKNOWN) for key in scored.index])
         for value in sorted(owners.unique()):
             rows = scored[(owners == value).to_numpy()]
             labels = rows["label"].to_numpy(dtype=bool)
@@ -91,5 +89,4 @@ def _auc(rows: pd.DataFrame, model: str) -> float:
 
 
 def _enough(labels: npt.NDArray[np.bool_]) -> bool:
-    positives = int(labels.sum())
-    return len(labels) >= _LEAST_SLICE_ROWS and min(positives, len(labels) - positives) >= LEAST_OF_A_CLASS
+    return slice_parts.enough(len(labels), int(labels.sum()))

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from streamflow.gate.facts import LEAST_OF_A_CLASS, Compared, Facts
+from streamflow.gate.facts import Compared, Facts
 from streamflow.model_version import online_columns
 from streamflow.model_version.contract import Contract
+from streamflow.repo.parts import LEAST_OF_A_CLASS
 from streamflow.settings import PromotionSettings
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
 from streamflow.postgres import newest
 from streamflow.postgres.names import quote
-from streamflow.repo.declarations import Slice
 from streamflow.repo.definitions import FeatureRepo
-
-UNKNOWN = "unknown"
+from streamflow.repo.parts import part
 
 
 def read(
@@ -38,22 +33,3 @@ def read(
         rows = connection.execute(sa.text(select), {"as_of": as_of})
         found[item.name] = {str(row[0]): part(item, row[1]) for row in rows}
     return found
-
-
-def part(item: Slice, value: Any) -> str:
-    """The part a value belongs to: the value itself, or its band. Pure."""
-    if value is None:
-        return UNKNOWN
-    if not item.bands:
-        return str(value)
-    return band(item.bands, float(value))
-
-
-def band(bounds: Sequence[float], value: float) -> str:
-    """The band of a number: `under 12`, `12 to 24`, `48 and more`; a bound belongs to the band above it. Pure."""
-    if value < bounds[0]:
-        return f"under {bounds[0]:g}"
-    for low, high in itertools.pairwise(bounds):
-        if value < high:
-            return f"{low:g} to {high:g}"
-    return f"{bounds[-1]:g} and more"

@@ -1,18 +1,18 @@
-"""Recipe of the job `monitor`: check that all data is present and as fresh as the newest drop."""
+"""Recipe of the job `monitor`: check that all data is present and fresh, then judge what is new."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 from streamflow.errors import NotYet, Refused
-from streamflow.monitoring import freshness
+from streamflow.monitoring import freshness, verdicts
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import MonitorResult
 from streamflow.settings import Settings
 
 
 def monitor(settings: Settings) -> MonitorResult:
-    """Compare source tables and online tables with the newest drop.
+    """Compare source tables and online tables with the newest drop; judge the months that are new.
 
     Raises:
         NotYet: No drop has been ingested.
@@ -31,8 +31,14 @@ def monitor(settings: Settings) -> MonitorResult:
             details=tuple(problems),
             hint="Run the jobs 'ingest' and 'materialize', and look at their logs.",
         )
+    judged = verdicts.judge(
+        settings.database, settings.mlflow.registered_model, settings.feast.repo, settings.monitoring
+    )
     return MonitorResult(
         newest_drop=found.newest_drop.date().isoformat(),
         tables={name: item.rows for name, item in found.tables.items()},
         views={name: item.rows for name, item in found.views.items()},
+        quality=judged.quality,
+        harm_id=judged.harm_id,
+        drift=judged.drift,
     )

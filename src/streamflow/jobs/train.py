@@ -1,4 +1,4 @@
-"""Recipe of the job `train`: train if there is a new drop; promote if the gate and the policy allow it."""
+"""Recipe of the job `train`: train if a new drop or shown harm calls for it; promote if gate and policy allow it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from streamflow.errors import NotYet
 from streamflow.gate import decision, policy
 from streamflow.gate.judged import judged
 from streamflow.model_version.aliases import PRODUCTION, STAGING
+from streamflow.monitoring.harm import retrain, unanswered
 from streamflow.postgres import clock, job_results
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import TrainResult
@@ -19,7 +20,7 @@ _BY = "job train"
 
 
 def train(settings: Settings) -> TrainResult:
-    """Train on the newest drop unless it was trained on already; promote the version to staging and judge it.
+    """Train on the newest drop if `settings.retrain` calls for it; promote the version to staging and judge it.
 
     With the policy `automatic`, a version that passes the gate is promoted to production. With `manual`, it
     stays at staging until a person promotes it.
@@ -27,23 +28,22 @@ def train(settings: Settings) -> TrainResult:
     Raises:
         NotYet: No drop has been ingested.
     """
-    backends = settings.backends
+    backends, model = settings.backends, settings.mlflow.registered_model
     with transaction(settings.database) as connection:
         drops = tuple(drop.drop_id for drop in ledger.entries(connection, clock.known_now(connection)))
-        last = job_results.newest(connection, TrainResult)
+        last = job_results.newest(connection, TrainResult) or TrainResult(None, False, "", ())
+        production = unanswered.production(connection, model)
     if not drops:
         raise NotYet("There is no drop to train on.", hint="Put one into the inbox and run the job 'ingest'.")
-    if last is not None and set(drops) <= set(last.drops):
-        why = "no drop is new since the last training"
-        return TrainResult(None, promoted=False, why=why, drops=drops, judged=last.judged)
+    start = retrain.decide(settings.retrain, production, new_drop=not set(drops) <= set(last.drops))
+    if not start.trains:
+        return TrainResult(None, promoted=False, why=start.why, drops=last.drops, judged=last.judged)
     trained = challenger.train(settings)
-    version = trained.version
-    promote(backends, version, STAGING, why=f"trained as of {trained.as_of:%Y-%m-%d}", by=_BY)
+    version, why = trained.version, start.because(f"trained as of {trained.as_of:%Y-%m-%d}")
+    promote(backends, version, STAGING, why=why, by=_BY, facts=start.facts)
     report = decision.decide(backends, settings.promotion, version)
     promoted, why = policy.takes_over(
-        report,
-        settings.promotion.policy,
-        automation.paused(settings.database, settings.mlflow.registered_model),
+        report, settings.promotion.policy, automation.paused(settings.database, model)
     )
     if promoted:
         # The promotion fails if the gate's champion is no longer the version in production.
@@ -51,4 +51,5 @@ def train(settings: Settings) -> TrainResult:
         promote(backends, version, PRODUCTION, why=why, by=_BY, expected=expected, gate=gate)
     else:
         log.get(__name__).warning("a version waits at staging", version=version, why=why)
-    return TrainResult(version, promoted, why, drops, trained.metrics["auc"], report.verdict, judged(report))
+    said = start.because(why)
+    return TrainResult(version, promoted, said, drops, trained.metrics["auc"], report.verdict, judged(report))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -24,6 +26,9 @@ class Simulation:
         seed: Seed of the random generator.
         first_as_of: As-of date of the first drop.
         drift: Monthly shift of a column's distribution, by column; units in `feature_repo/simulation.py`.
+        drift_from: First month with the drift of a column, counted from the first drop; 1 unless given.
+        concept_drift: How far the mechanism behind the label moves towards another one, between 0 and 1.
+        concept_from: First month with the concept drift, counted from the first drop.
     """
 
     users: int = 7000
@@ -31,6 +36,9 @@ class Simulation:
     seed: int = 1
     first_as_of: date = FIRST_AS_OF
     drift: Mapping[str, float] = field(default_factory=dict)
+    drift_from: Mapping[str, int] = field(default_factory=dict)
+    concept_drift: float = 0.0
+    concept_from: int = 1
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,8 @@ def simulate(
         written: Called with each drop once it is complete.
 
     Raises:
-        UsageError: A number is out of range, a column cannot drift, or a folder already exists.
+        UsageError: A number is out of range, a column or the mechanism cannot drift, or a folder already
+            exists.
     """
     repo = definitions.load(feature_repo)
     users, months, seed = simulation.users, simulation.months, simulation.seed
@@ -75,8 +84,10 @@ def simulate(
             f"{repo.words.count(users)}, {months} months, seed {seed}: this cannot be simulated.",
             hint=f"Give at least {repo.words.count(1)} and 1 month, and a seed of 0 or more.",
         )
-    if repo.simulate is None:
+    draw = repo.simulate
+    if draw is None:
         raise UsageError(f"The feature repo {repo.path} has no simulation.py.", hint="Ingest real drops.")
+    more = _more(repo.path, draw, simulation)
     folders = [out / month_later(simulation.first_as_of, month).isoformat() for month in range(months)]
     taken = [folder for folder in folders if folder.exists()]
     if taken and not overwrite:
@@ -92,15 +103,32 @@ def simulate(
         ) from error
     drops = []
     try:
-        drawn = repo.simulate(users, months, seed, simulation.first_as_of, dict(simulation.drift))
+        drawn = draw(users, months, seed, simulation.first_as_of, dict(simulation.drift), **more)
         for as_of, tables in drawn:
             folder = _write(out / as_of.isoformat(), tables)
             drops.append(SimulatedDrop(as_of, folder, users))
             if written is not None:
                 written(drops[-1])
     except ValueError as error:
-        raise UsageError(f"The simulation was refused: {error}.", hint="See --drift.") from None
+        raise UsageError(
+            f"The simulation was refused: {error}.", hint="See --drift and --concept-drift."
+        ) from None
     return drops
+
+
+def _more(repo: Path, draw: Callable[..., object], simulation: Simulation) -> dict[str, object]:
+    """The arguments that only some repos' simulations take, as far as they differ from the defaults."""
+    wanted = {
+        name: value
+        for name in ("drift_from", "concept_drift", "concept_from")
+        if (value := getattr(simulation, name)) != getattr(Simulation(), name)
+    }
+    if missing := sorted(set(wanted) - set(inspect.signature(draw).parameters)):
+        raise UsageError(
+            f"The simulation of the feature repo {repo} has no {', '.join(missing)}.",
+            hint="Leave out --concept-drift, and the months of --drift.",
+        )
+    return wanted
 
 
 def _write(folder: Path, tables: Mapping[str, object]) -> Path:
@@ -120,19 +148,50 @@ def _write(folder: Path, tables: Mapping[str, object]) -> Path:
     return folder
 
 
-def parse_drift(texts: list[str]) -> dict[str, float]:
-    """Parse the values of `--drift`, such as `monthly_fee=0.2`.
+def parse_drift(texts: list[str]) -> tuple[dict[str, float], dict[str, int]]:
+    """Parse the values of `--drift`, such as `monthly_fee=0.2` or `monthly_fee=0.2@3`.
+
+    Returns:
+        The amount of each column, and the first month of those with one.
 
     Raises:
-        UsageError: A value does not have the form `column=number`.
+        UsageError: A value does not have the form `column=number` or `column=number@month`.
     """
-    drift = {}
+    drift, since = {}, {}
     for text in texts:
         name, _, amount = text.partition("=")
         try:
-            drift[name.strip()] = float(amount)
+            drift[name.strip()], month = _amount(amount)
         except ValueError:
             raise UsageError(
-                f"'{text}' is not a drift.", hint="Write it like --drift monthly_fee=0.2, once per column."
+                f"'{text}' is not a drift.",
+                hint="Write it like --drift monthly_fee=0.2 or --drift monthly_fee=0.2@3, once per column.",
             ) from None
-    return drift
+        if month is not None:
+            since[name.strip()] = month
+    return drift, since
+
+
+def parse_concept_drift(text: str) -> tuple[float, int]:
+    """Parse the value of `--concept-drift`, such as `0.5` or `0.5@3`, into the amount and the first month.
+
+    Raises:
+        UsageError: The value does not have the form `number` or `number@month`.
+    """
+    try:
+        amount, month = _amount(text)
+    except ValueError:
+        raise UsageError(
+            f"'{text}' is not a concept drift.",
+            hint="Write it like --concept-drift 0.5 or --concept-drift 0.5@3.",
+        ) from None
+    return amount, 1 if month is None else month
+
+
+def _amount(text: str) -> tuple[float, int | None]:
+    """The number and the month of `number@month`."""
+    amount, at, month = text.partition("@")
+    number = float(amount)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number, int(month) if at else None

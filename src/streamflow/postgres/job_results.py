@@ -169,10 +169,10 @@ class TrainResult(JobResult):
     """Result of the job `train`.
 
     Attributes:
-        version: The new model version; None if there was no new data to train on.
+        version: The new model version; None if nothing called for a training.
         promoted: Whether the new version was promoted to production.
         why: Reason for this outcome.
-        drops: Ids of the drops known to this run; the next run trains only if it knows others.
+        drops: Ids of the drops known to the newest training; what it did not know is new to the next run.
         auc: AUC of the new version on its holdout.
         gate: `passed` or `failed`; empty if no version was trained.
         judged: The newest judgement of the gate, of this run or, if it trained no version, of an earlier one; None before
@@ -251,6 +251,9 @@ class MonitorResult(JobResult):
         newest_drop: As-of of the newest drop.
         tables: Number of rows, by source table.
         views: Number of entities, by feature view.
+        harm_id: Newest verdict that the version in production does harm, unless a training has answered it.
+        quality: Number of figures of quality that were recorded.
+        drift: Verdict on the drift of the newest drop; empty if nothing is in production.
     """
 
     JOB: ClassVar[str] = "monitor"
@@ -258,6 +261,9 @@ class MonitorResult(JobResult):
     newest_drop: str
     tables: dict[str, int]
     views: dict[str, int]
+    harm_id: int | None = None
+    quality: int = 0
+    drift: str = ""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,11 @@ def of_registrar(model: str) -> str:
     return f"registrar:{model}"
 
 
+def of_drift(model: str) -> str:
+    """Return the name of the lock for verdicts on drift of a registered model: one is given at a time."""
+    return f"drift:{model}"
+
+
 def of_restore(database: str) -> str:
     """Return the name of the lock for a restore of a database. It is taken in the maintenance database."""
     return f"restore:{database}"

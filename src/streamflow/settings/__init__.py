@@ -26,6 +26,7 @@ from streamflow.settings.monitoring import MonitoringSettings as MonitoringSetti
 from streamflow.settings.prefect import PrefectSettings as PrefectSettings
 from streamflow.settings.promotion import PromotionSettings as PromotionSettings
 from streamflow.settings.request import RequestSettings as RequestSettings
+from streamflow.settings.retrain import RetrainSettings as RetrainSettings
 from streamflow.settings.section import Section, text_of
 from streamflow.settings.tracing import TracingSettings as TracingSettings
 from streamflow.settings.training import TrainingSettings as TrainingSettings
@@ -306,6 +307,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     backup: BackupSettings = BackupSettings()
     training: TrainingSettings = TrainingSettings()
+    retrain: RetrainSettings = RetrainSettings()
     scoring: ScoringSettings = ScoringSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     jobs: JobsSettings = JobsSettings()

@@ -6,9 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ks_2samp
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.metrics import roc_auc_score
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 PATH = Path(__file__).parents[3] / "feature_repo" / "simulation.py"
 FIRST = date(2024, 1, 31)
@@ -28,6 +32,7 @@ FEATURES = [
     "support_tickets_90d",
     "ticket_avg_resolution_hrs_90d",
 ]
+CATEGORIES = ["user_gender", "contract_type", "net_service"]
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +136,120 @@ def test_a_category_drifts_with_the_columns_that_depend_on_it(simulation):
     assert fiber[1] - fiber[0] == pytest.approx(0.2, abs=0.04)
     assert after.monthly_fee.mean() > before.monthly_fee.mean()
     assert (after.plan_stream_tv.isna() == (after.net_service == "No")).all()
+
+
+def described(tables):
+    """Mean of each numeric column, its standard deviation, and the share of each category and of True."""
+    frame = pd.concat([table.drop(columns="user_id") for table in tables.values()], axis=1)
+    numbers = frame[[name for name in frame.columns if frame[name].dtype.kind in "if"]]
+    flags = frame.select_dtypes(["bool", "boolean"]).astype("Float64").mean()
+    categories = [frame[name].value_counts(normalize=True) for name in CATEGORIES]
+    return numbers.mean(), numbers.std(), pd.concat([flags, *categories])
+
+
+def test_without_drift_the_distributions_of_two_years_stay_as_they_are(simulation):
+    # How far each month is from the first one, and the values of the first and of the last month.
+    numbers, shares, ends = [], [], []
+    for seed in range(6):
+        months = [tables for _, tables in run(simulation, users=7000, months=24, seed=seed)]
+        first, deviation, first_shares = described(months[0])
+        compared = [described(month) for month in months[5::6]]
+        numbers.append(pd.DataFrame([(means - first) / deviation for means, _, _ in compared]))
+        shares.append(pd.DataFrame([later - first_shares for _, _, later in compared]))
+        ends.append((months[0], months[-1]))
+    assert (sum(numbers) / len(numbers)).abs().to_numpy().max() <= 0.03
+    assert (sum(shares) / len(shares)).abs().to_numpy().max() <= 0.01
+    # In one history, the counts that are drawn anew each month differ by chance: twice the variance / 7,000.
+    assert max(frame.abs().to_numpy().max() for frame in numbers) <= 0.07
+    assert max(frame.abs().to_numpy().max() for frame in shares) <= 0.03
+    for column in ("months_active", "monthly_fee", "total_paid"):
+        values = [pd.concat([pair[end]["subscriptions"][column] for pair in ends]) for end in (0, 1)]
+        assert ks_2samp(*values).statistic <= 0.015, column
+
+
+def test_the_customers_of_a_month_resemble_those_of_the_real_drops(simulation):
+    data = joined(run(simulation, users=7000, months=1)[0][1])
+    assert data.months_active.mean() == pytest.approx(32, abs=1.5)
+    assert data.monthly_fee.mean() == pytest.approx(65, abs=1.5)
+    assert data.total_paid.mean() == pytest.approx(2030, abs=120)
+    shares = data.contract_type.value_counts(normalize=True)
+    assert shares["Month-to-month"] == pytest.approx(0.55, abs=0.03)
+    tenure = data.groupby("contract_type").months_active.mean()
+    assert tenure["Month-to-month"] < 25 < 35 < tenure["One year"] < 45 < 50 < tenure["Two year"]
+
+
+def matrix(data):
+    """The columns that `churn_v1` and the simulated mechanisms use, in the form in which they use them."""
+    x = pd.get_dummies(data[[*FEATURES, "contract_type", "user_is_senior"]], columns=CATEGORIES[1:])
+    x = x.astype("Float64").fillna(0).astype(float)
+    return x.assign(months_active=np.log1p(x.months_active))
+
+
+@pytest.fixture(scope="module")
+def fixed_model(simulation):
+    """A model of churn without drift, fitted on customers of other seeds."""
+    data = pd.concat([joined(run(simulation, 7000, 1, seed, missing=0)[0][1]) for seed in range(50, 54)])
+    return make_pipeline(StandardScaler(), LogisticRegression()).fit(matrix(data), data.churn_label)
+
+
+def losses(model, tables):
+    """Log loss on a month, and the loss that the model expects if its probabilities are right."""
+    data = joined(tables)
+    p = model.predict_proba(matrix(data))[:, 1]
+    return log_loss(data.churn_label, p), -np.mean(p * np.log(p) + (1 - p) * np.log(1 - p))
+
+
+def test_a_concept_drift_changes_the_mechanism_and_nothing_else(simulation, fixed_model):
+    plain = run(simulation, 7000, months=6, missing=0)
+    moved = run(simulation, 7000, months=6, missing=0, concept_drift=0.6, concept_from=3)
+    for month, ((_, before), (_, after)) in enumerate(zip(plain, moved, strict=True)):
+        for name in before.keys() - ({"labels"} if month >= 3 else set()):
+            pd.testing.assert_frame_equal(before[name], after[name])
+        shares = [tables["labels"].churn_label.mean() for tables in (before, after)]
+        assert shares[1] == pytest.approx(shares[0], abs=0.02)
+        usual, harmed = losses(fixed_model, before)[0], losses(fixed_model, after)[0]
+        assert harmed > usual + 0.08 if month >= 3 else harmed == usual
+
+
+def test_churn_can_be_learnt_from_the_mechanism_after_a_concept_drift(simulation, fixed_model):
+    data = joined(run(simulation, 7000, months=2, missing=0, concept_drift=1.0)[1][1])
+    train, test = data[:5000], data[5000:]
+    again = make_pipeline(StandardScaler(), LogisticRegression()).fit(matrix(train), train.churn_label)
+    new, old = (
+        roc_auc_score(test.churn_label, model.predict_proba(matrix(test))[:, 1])
+        for model in (again, fixed_model)
+    )
+    assert new > 0.75 and new > old + 0.1
+
+
+@pytest.mark.parametrize("drift", [{"skips_7d": 0.3}, {"watch_hours_30d": -0.2, "paperless_billing": 0.1}])
+def test_an_input_drift_begins_in_its_month_and_leaves_the_mechanism_as_it_is(simulation, fixed_model, drift):
+    plain = run(simulation, 7000, months=5, missing=0)
+    moved = run(simulation, 7000, months=5, missing=0, drift=drift, drift_from=dict.fromkeys(drift, 3))
+    for month, ((_, usual), (_, after)) in enumerate(zip(plain, moved, strict=True)):
+        before, shifted = joined(usual), joined(after)
+        assert month >= 3 or before.equals(shifted)
+        loss, expected = losses(fixed_model, after)
+        assert loss == pytest.approx(expected, abs=0.02)
+    for column, amount in drift.items():
+        scale = 1.0 if before[column].dtype == bool else before[column].std()
+        assert shifted[column].mean() - before[column].mean() == pytest.approx(2 * amount * scale, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"concept_drift": 1.5}, "1.5 is not between 0 and 1"),
+        ({"concept_drift": 0.5, "concept_from": 0}, "before month 1"),
+        (
+            {"drift": {"skips_7d": 1.0}, "drift_from": {"skips_7d": 0}},
+            "drift of skips_7d begins before month 1",
+        ),
+    ],
+)
+def test_a_drift_out_of_range_is_refused(simulation, more, said):
+    with pytest.raises(ValueError, match=said):
+        run(simulation, **more)
 
 
 def test_a_column_that_cannot_drift_is_named(simulation):

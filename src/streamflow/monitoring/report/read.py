@@ -90,5 +90,5 @@ def _not_judged(
     hint = "Judge one: streamflow monitor drift, streamflow monitor quality."
     return NotFound(
         f"No month of {parameters['model']} {when} has been judged.",
-        hint=f"Months that were judged: {months}." if months else hint,
+        hint=f"{hint} Months that were judged: {months}." if months else hint,
     )

@@ -2,8 +2,8 @@
 
 import pytest
 
-from streamflow.gate.slices import part
 from streamflow.repo.declarations import Slice
+from streamflow.repo.parts import part
 
 PLAIN = Slice("contract", "subscriptions", "contract_type")
 BANDS = Slice("tenure", "subscriptions", "months_active", (12, 24, 48))
