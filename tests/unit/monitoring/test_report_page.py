@@ -225,6 +225,16 @@ def test_a_small_slice_and_a_small_part_of_the_calibration_curve_show_nobody():
     assert not [svg for svg in found.all("svg") if svg["aria-label"].startswith("Calibration")]
 
 
+def test_labels_that_the_version_was_trained_on_are_no_quality():
+    reason = "the version was trained on these labels"
+    figures = dict.fromkeys(("auc", "auc_low", "auc_high", "brier", "brier_low", "brier_high"))
+    trained = made.quality(1, "realized", **figures, detail={"why": {"auc": reason, "brier": reason}})
+    found = whole(made.verdicts(1, qualities=(made.quality(1), trained), drifts=(), features=(), harms=()))
+    assert f"By labels: no auc, brier ({reason})." in found.texts["p"]
+    assert "estimated without labels: those of no month" in found.said("p")
+    assert "no labels of this month yet" not in found.said("dd")
+
+
 names = some.text(alphabet=string.printable + "äß漢\u202e\u0000", max_size=30)
 numbers = some.one_of(
     some.none(), some.floats(allow_nan=False, allow_infinity=False, min_value=0, max_value=1e6)

@@ -82,6 +82,7 @@ def page(verdicts: Verdicts, counted: Callable[[int], str]) -> str:
         or next((item for item in reversed(harms) if item.as_of == verdicts.as_of), None),
         estimated=verdicts.quality(ESTIMATED),
         realized=verdicts.quality(REALIZED),
+        missing=_missing([verdicts.quality(ESTIMATED), verdicts.quality(REALIZED)]),
         months=months,
         months_left_out=len({item.as_of for item in verdicts.qualities} - {item.as_of for item in months}),
         quality_plot=_quality_plot(months),
@@ -102,6 +103,18 @@ def quality_months(qualities: tuple[Quality, ...]) -> list[Month]:
     return [
         Month(as_of, version, rows.get(ESTIMATED), rows.get(REALIZED))
         for (as_of, version), rows in sorted(found.items(), key=lambda pair: pair[0])
+    ]
+
+
+def _missing(rows: Sequence[Quality | None]) -> list[str]:
+    """Why figures of a month are missing: a sentence for each reason."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for name, reason in sorted(((row and row.detail.get("why")) or {}).items()):
+            basis = "Estimated" if row and row.basis == ESTIMATED else "By labels"
+            found.setdefault((basis, reason), []).append(name.replace("_", " "))
+    return [
+        f"{basis}: no {', '.join(names)} ({reason})." for (basis, reason), names in found.items() if reason
     ]
 
 

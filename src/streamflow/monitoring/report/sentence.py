@@ -98,7 +98,7 @@ def _advice(verdicts: Verdicts) -> str:
     if harm_shown(verdicts) is not None:
         return "train a new version (streamflow train), or roll back to an earlier one (streamflow rollback)"
     if drift is None:
-        return "judge the month (streamflow monitor drift)"
+        return "judge it (streamflow monitor drift), unless it is the month that the version was trained on"
     if drift.verdict == NO_DATA:
         return "nothing was guessed, so see to the missing data and judge the month again"
     if drift.verdict == TOO_FEW_ROWS:

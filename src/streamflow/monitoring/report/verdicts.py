@@ -161,9 +161,11 @@ class Verdicts:
 
     @property
     def labelled(self) -> Quality | None:
-        """The newest month of the version whose labels are known."""
-        found = [item for item in self.qualities if item.version == self.version and item.basis == REALIZED]
-        return found[-1] if found else None
+        """The newest month of the version whose labels say something: not those that it was trained on."""
+        by_labels = [
+            item for item in self.qualities if (item.version, item.basis) == (self.version, REALIZED)
+        ]
+        return next((item for item in reversed(by_labels) if item.brier is not None), None)
 
     @property
     def judged_at(self) -> datetime:
