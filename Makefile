@@ -27,8 +27,9 @@ demo: $(READY) $(if $(filter-out 0,$(PREFECT)),prefect) ## The whole way of the 
 test: $(READY) ## The whole suite that needs no cluster (ARGS=… goes to pytest)
 	@exec $(BIN)/python -m pytest $(ARGS)
 
-test-rows: $(READY) ## Ingest a file of five million rows: under 600 MiB, and time in proportion (a few minutes)
-	@TEST_ROWS=1 exec $(BIN)/python -m pytest -p no:cacheprovider -s tests/integration/test_ingest_of_many_rows.py $(ARGS)
+test-rows: $(READY) ## Ingest five million rows, and compare two months of a million users: seconds and memory (some minutes)
+	@TEST_ROWS=1 exec $(BIN)/python -m pytest -p no:cacheprovider -s tests/integration/test_ingest_of_many_rows.py \
+	tests/integration/test_drift_of_many_rows.py $(ARGS)
 
 test-upgrade: $(READY) ## Upgrade a stack of an earlier version while it serves (a few minutes; needs the whole history)
 	@exec $(BIN)/python -m pytest -p no:cacheprovider tests/e2e/test_upgrade_from_an_earlier_version.py $(ARGS)

@@ -226,6 +226,8 @@ def test_labels_of_the_next_drop_are_joined_with_the_scores_given_then(
     assert january["estimated"]["rows"] == len(given)
     assert (february["estimated"], february["realized"]) == (None, None)
     assert february["why"] == "no version scored this month"
+    call = ["monitor", "quality", "--as-of", str(first.as_of), "--json"]
+    assert json.loads(CliRunner().invoke(app, call, catch_exceptions=False).stdout) == [january]
     table = CliRunner().invoke(app, ["monitor", "quality"], catch_exceptions=False).stdout
     assert "Estimates assume no concept drift" in table
     assert "no version scored this month" in table

@@ -16,7 +16,7 @@ from streamflow.monitoring.drift import anderson_darling, chi_squares, exact, sh
 from streamflow.monitoring.drift.distributions import Counts, Floats, Numbers, groups
 
 POWER = 0.95
-BINS = 200
+BINS = 100
 """Bins of the reference that are drawn from, with about as many rows each."""
 
 _DRAWS = 1000

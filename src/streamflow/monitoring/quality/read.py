@@ -137,6 +137,8 @@ def scores(
         columns[f"slice{number}"] = pa.type_for_alias(
             types.of(repo.table(item.table).column(item.column).type).arrow
         )
+    # PostgreSQL may expect few rows of a scoring that was just stored, and then join a million rows one by one.
+    connection.exec_driver_sql("SET LOCAL enable_nestloop TO off")
     table = copied.table(connection, f"SELECT {', '.join(selected)} FROM ({given}) s{joins}", columns)
     label = table.column("label").combine_chunks()
     return Scores(
