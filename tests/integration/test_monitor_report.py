@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import made_verdicts as made
 from streamflow.cli.main import app
-from streamflow.errors import NotFound, UsageError
+from streamflow.errors import DependencyDown, NotFound, UsageError
 from streamflow.monitoring.report import read
 from streamflow.monitoring.report.page import page
 from streamflow.postgres.engine import transaction
@@ -135,3 +135,11 @@ def test_a_file_that_cannot_be_written_is_named(report, tmp_path):
 
 def test_json_needs_a_file(report):
     assert report("--json", "--out", "-").exit_code == 2
+
+
+def test_a_database_of_an_earlier_release_asks_for_its_migration(settings):
+    with transaction(settings.database) as connection:
+        connection.exec_driver_sql("DROP SCHEMA monitoring CASCADE")
+    failed = CliRunner().invoke(app, ["monitor", "report"]).exception
+    assert isinstance(failed, DependencyDown)
+    assert "streamflow db migrate" in failed.hint
