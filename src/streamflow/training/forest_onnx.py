@@ -106,8 +106,9 @@ def _ensemble(trees: Sequence[Any], width: int) -> Ensemble:
         leaves.append(at[leaf])
         values.append((votes[:, 1] / votes.sum(axis=1))[leaf])
     nodes = {name: np.concatenate(columns).tolist() for name, columns in parts.items()}
-    joined = (np.concatenate(of_trees) for of_trees in (numbers, leaves, values))
-    return Ensemble(nodes, *joined, double=False)
+    return Ensemble(
+        nodes, np.concatenate(numbers), np.concatenate(leaves), np.concatenate(values), double=False
+    )
 
 
 def _rounded_down(thresholds: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
