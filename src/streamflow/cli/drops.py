@@ -95,15 +95,8 @@ def simulate_command(
             metavar="COLUMN=AMOUNT[@MONTH]",
             help="Move a column by AMOUNT a month, once per column: standard deviations for a number, share of"
             " True for a flag, share of one category for a category. MONTH is the first month with a drift,"
-            " counted from the first drop; default: 1.",
-        ),
-    ] = None,
-    concept_drift: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AMOUNT[@MONTH]",
-            help="From MONTH on (default: 1), move the mechanism behind the label towards another one: by half"
-            " with 0.5, entirely with 1. All other columns and the share of positives stay as they are.",
+            " counted from the first drop; default: 1. The name 'concept' moves the mechanism behind the label towards"
+            " another one, from MONTH on: by half with 0.5, entirely with 1.",
         ),
     ] = None,
     first_as_of: Annotated[
@@ -115,19 +108,17 @@ def simulate_command(
     """Generate drops of made-up entities whose label a model can learn, by the feature repo's simulation.py.
 
     Without drift, all months have the same distribution. With --drift, the columns move and the mechanism
-    behind the label stays; with --concept-drift, the columns stay and the mechanism changes.
+    behind the label stays; with --drift concept=AMOUNT, the columns stay and the mechanism changes.
 
     Example: streamflow simulate drops --users 7000 --months 6 --drift watch_hours_30d=-0.2@3
     """
     from streamflow.local import simulate
 
     settings = settings_module.load()
-    columns = simulate.parse_drift(drift or [])
-    concept = simulate.parse_concept_drift(concept_drift) if concept_drift is not None else (0.0, 1)
     drops = simulate.simulate(
         settings.feast.repo,
         out,
-        simulate.Simulation(users, months, seed, first_as_of, *columns, *concept),
+        simulate.Simulation(users, months, seed, first_as_of, *simulate.parse_drift(drift or [])),
         overwrite=force,
         written=None
         if as_json

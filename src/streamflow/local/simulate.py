@@ -15,6 +15,9 @@ from streamflow.drops.dates import FIRST_AS_OF, month_later
 from streamflow.errors import UsageError
 from streamflow.repo import definitions
 
+CONCEPT = "concept"
+"""Name by which `--drift` moves the mechanism behind the label instead of a column."""
+
 
 @dataclass(frozen=True)
 class Simulation:
@@ -110,9 +113,7 @@ def simulate(
             if written is not None:
                 written(drops[-1])
     except ValueError as error:
-        raise UsageError(
-            f"The simulation was refused: {error}.", hint="See --drift and --concept-drift."
-        ) from None
+        raise UsageError(f"The simulation was refused: {error}.", hint="See --drift.") from None
     return drops
 
 
@@ -126,7 +127,7 @@ def _more(repo: Path, draw: Callable[..., object], simulation: Simulation) -> di
     if missing := sorted(set(wanted) - set(inspect.signature(draw).parameters)):
         raise UsageError(
             f"The simulation of the feature repo {repo} has no {', '.join(missing)}.",
-            hint="Leave out --concept-drift, and the months of --drift.",
+            hint="Leave out --drift concept, and the months of --drift.",
         )
     return wanted
 
@@ -148,11 +149,12 @@ def _write(folder: Path, tables: Mapping[str, object]) -> Path:
     return folder
 
 
-def parse_drift(texts: list[str]) -> tuple[dict[str, float], dict[str, int]]:
-    """Parse the values of `--drift`, such as `monthly_fee=0.2` or `monthly_fee=0.2@3`.
+def parse_drift(texts: list[str]) -> tuple[dict[str, float], dict[str, int], float, int]:
+    """Parse the values of `--drift`, such as `monthly_fee=0.2`, `monthly_fee=0.2@3` or `concept=0.5@3`.
 
     Returns:
-        The amount of each column, and the first month of those with one.
+        The amount of each column, the first month of those with one, the amount of the concept drift and its first
+        month.
 
     Raises:
         UsageError: A value does not have the form `column=number` or `column=number@month`.
@@ -169,23 +171,7 @@ def parse_drift(texts: list[str]) -> tuple[dict[str, float], dict[str, int]]:
             ) from None
         if month is not None:
             since[name.strip()] = month
-    return drift, since
-
-
-def parse_concept_drift(text: str) -> tuple[float, int]:
-    """Parse the value of `--concept-drift`, such as `0.5` or `0.5@3`, into the amount and the first month.
-
-    Raises:
-        UsageError: The value does not have the form `number` or `number@month`.
-    """
-    try:
-        amount, month = _amount(text)
-    except ValueError:
-        raise UsageError(
-            f"'{text}' is not a concept drift.",
-            hint="Write it like --concept-drift 0.5 or --concept-drift 0.5@3.",
-        ) from None
-    return amount, 1 if month is None else month
+    return drift, since, drift.pop(CONCEPT, 0.0), since.pop(CONCEPT, 1)
 
 
 def _amount(text: str) -> tuple[float, int | None]:

@@ -1,8 +1,7 @@
 """Typed, versioned results of job runs, stored in `streamflow.job_runs.facts`.
 
-The next run of a job and the exporter read these results, possibly after an upgrade. Each is therefore stored with
-the version of its layout; results stored without one are version 1. To change the fields of a result, increment
-`VERSION` and convert older layouts in `upgraded`.
+The next run of a job and the exporter read these results, possibly after an upgrade, so each is stored with the version
+of its layout (1 without one). To change the fields of a result, increment `VERSION` and convert older ones in `upgraded`.
 """
 
 from __future__ import annotations

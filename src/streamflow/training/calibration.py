@@ -72,7 +72,12 @@ def chosen(
     crossed = {method: _crossed(method, scores, labels, folds) for method in methods}
     errors = {method: decile_error(labels, crossed[method]) for method in methods}
     best = min(methods, key=lambda method: errors[method])
-    return Calibration(best, {str(method): error for method, error in errors.items()}, fit_curve(best, scores, labels), crossed[best])
+    return Calibration(
+        best,
+        {str(method): error for method, error in errors.items()},
+        fit_curve(best, scores, labels),
+        crossed[best],
+    )
 
 
 def _tried(rows: int) -> tuple[Method, ...]:

@@ -194,24 +194,13 @@ def fit(
     x_train, y_train = x.iloc[parts.train], y[parts.train]
     calibrated = settings.calibration != "none"
     with deterministic():
-        left_out = {
-            name: error
-            for name in (settings.estimators if estimator is None else (estimator,))
-            if (
-                error := servable.why_not(
-                    build_pipeline(features, _classifier(repo, name, settings), calibrated=calibrated),
-                    features,
-                    x_train,
-                    y_train,
-                    calibrated=calibrated,
-                )
-            )
-        }
+        named = settings.estimators if estimator is None else (estimator,)
+        left_out = _left_out(repo, features, named, x_train, y_train, settings)
         if estimator in left_out:
             raise left_out[estimator].of(estimator)
         tried = {
             name: cross_validate(features, _classifier(repo, name, settings), x_train, y_train, settings)
-            for name in (_servable(settings.estimators, left_out) if estimator is None else (estimator,))
+            for name in _servable(named, left_out)
         }
         best = max(tried, key=lambda name: tried[name].auc)
         started = time.perf_counter()
@@ -238,6 +227,24 @@ def fit(
         threshold=threshold,
         holdout_probabilities=probabilities,
     )
+
+
+def _left_out(
+    repo: FeatureRepo,
+    features: Sequence[Feature],
+    named: Sequence[str],
+    x: pd.DataFrame,
+    y: npt.NDArray[np.bool_],
+    settings: TrainingSettings,
+) -> dict[str, NotServableError]:
+    """Why estimators cannot be served, by name."""
+    calibrated = settings.calibration != "none"
+    found = {}
+    for name in named:
+        pipeline = build_pipeline(features, _classifier(repo, name, settings), calibrated=calibrated)
+        if error := servable.why_not(pipeline, features, x, y, calibrated=calibrated):
+            found[name] = error
+    return found
 
 
 def _servable(candidates: Sequence[str], left_out: Mapping[str, NotServableError]) -> list[str]:

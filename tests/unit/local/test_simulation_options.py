@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from streamflow.errors import UsageError
-from streamflow.local.simulate import Simulation, parse_concept_drift, parse_drift, simulate
+from streamflow.local.simulate import Simulation, parse_drift, simulate
 
 ROOT = Path(__file__).parents[3]
 
@@ -14,6 +14,8 @@ def test_a_drift_has_an_amount_and_perhaps_a_first_month():
     assert parse_drift(["monthly_fee=0.2", "skips_7d=-1@4"]) == (
         {"monthly_fee": 0.2, "skips_7d": -1.0},
         {"skips_7d": 4},
+        0.0,
+        1,
     )
 
 
@@ -26,15 +28,9 @@ def test_a_drift_of_another_form_is_refused(text):
     assert "monthly_fee=0.2@3" in refused.value.hint
 
 
-@pytest.mark.parametrize(("text", "parsed"), [("0.5", (0.5, 1)), ("1@6", (1.0, 6))])
-def test_a_concept_drift_has_an_amount_and_perhaps_a_first_month(text, parsed):
-    assert parse_concept_drift(text) == parsed
-
-
-@pytest.mark.parametrize("text", ["", "much", "inf", "0.5@", "0.5@soon"])
-def test_a_concept_drift_of_another_form_is_refused(text):
-    with pytest.raises(UsageError, match="is not a concept drift"):
-        parse_concept_drift(text)
+@pytest.mark.parametrize(("text", "parsed"), [("concept=0.5", (0.5, 1)), ("concept=1@6", (1.0, 6))])
+def test_a_concept_drift_is_no_drift_of_a_column(text, parsed):
+    assert parse_drift([text, "skips_7d=1@2"]) == ({"skips_7d": 1.0}, {"skips_7d": 2}, *parsed)
 
 
 def test_a_simulation_with_a_drift_that_begins_later_is_written(tmp_path):

@@ -18,6 +18,10 @@ WHERE d.loaded_at <= :known_at
   AND (CAST(:as_of AS timestamptz) IS NULL OR d.as_of = CAST(:as_of AS timestamptz))
 ORDER BY d.as_of DESC, d.sequence DESC LIMIT 1;
 
+-- name: corrected
+-- Whether more than one drop of an as-of was loaded up to a known-at.
+SELECT count(*) > 1 FROM streamflow.drops d WHERE d.as_of = :as_of AND d.loaded_at <= :known_at;
+
 -- name: newest_scoring
 -- Newest scoring of a month by a version, of the month's newest drop, whose scores are kept.
 SELECT s.scoring_id

@@ -102,6 +102,9 @@ def month(
     known = {view.name: {feature.name for feature in view.features} for view in repo.feature_views}
     columns: dict[str, Column] = {}
     rows = 0
+    # A single drop has one row per entity, which need not be sorted.
+    values = {"as_of": as_of, "known_at": known_at}
+    corrected = bool(connection.execute(sa.text(_SQL["corrected"]), values).scalar_one())
     for view in contract.views:
         features = [
             feature
@@ -114,7 +117,7 @@ def month(
             f"f{at}": pa.type_for_alias(value_types.of(feature.type).arrow)
             for at, feature in enumerate(features)
         }
-        select = _statement(repo, view.name, features, as_of, known_at)
+        select = _statement(repo, view.name, features, (as_of, known_at), corrected=corrected)
         table = copied.table(connection, select, types)
         rows = max(rows, table.num_rows)
         columns |= {
@@ -124,18 +127,25 @@ def month(
 
 
 def _statement(
-    repo: FeatureRepo, view: str, features: list[Feature], as_of: datetime, known_at: datetime
+    repo: FeatureRepo,
+    view: str,
+    features: list[Feature],
+    times: tuple[datetime, datetime],
+    *,
+    corrected: bool,
 ) -> str:
+    as_of, known_at = (moment.isoformat() for moment in times)
     source: Any = repo.view(view).batch_source
     mapping = {feature: column for column, feature in (source.field_mapping or {}).items()}
     stamp, created = quote(source.timestamp_field), quote(source.created_timestamp_column)
     # A constant first: a row of CSV that is a single null would be an empty line.
     columns = [f"1 AS {_ROW}"]
     columns += [f"{quote(mapping.get(item.name, item.name))} AS f{at}" for at, item in enumerate(features)]
-    where = (
-        f"{stamp} = TIMESTAMPTZ '{as_of.isoformat()}' AND {created} <= TIMESTAMPTZ '{known_at.isoformat()}'"
-    )
-    return per_entity(columns, quote(FEATURES, source.name), [quote(repo.join_key)], [created], where)
+    where = f"{stamp} = TIMESTAMPTZ '{as_of}' AND {created} <= TIMESTAMPTZ '{known_at}'"
+    table = quote(FEATURES, source.name)
+    if not corrected:
+        return f"SELECT {', '.join(columns)} FROM {table} WHERE {where}"
+    return per_entity(columns, table, [quote(repo.join_key)], [created], where)
 
 
 def _counted(feature: Feature, column: Any) -> Column:
