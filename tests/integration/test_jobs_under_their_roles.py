@@ -18,7 +18,6 @@ from streamflow.settings import (
     ErasureSettings,
     IngestSettings,
     MlflowSettings,
-    PromotionSettings,
     RequestSettings,
     RetentionSettings,
 )
@@ -40,8 +39,6 @@ def installed(request, settings, mlflow_server, tmp_path):
         update={
             "mlflow": MlflowSettings(**mlflow),
             "ingest": IngestSettings(inbox=str(inbox)),
-            # A holdout of 160 rows shows a large calibration error of any model.
-            "promotion": PromotionSettings(max_calibration_error=1.0),
             # The server of the tests keeps its versions in another database than the one that is backed up.
             "backup": BackupSettings(folder=tmp_path / "backups"),
         }

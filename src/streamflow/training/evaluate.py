@@ -66,11 +66,12 @@ def calibration_interval(
     seed: int = 0,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Bootstrap interval of the expected calibration error.
+    """Basic bootstrap interval of the expected calibration error (Davison and Hinkley 1997, section 5.2).
 
     A row is drawn a Poisson number of times (Chamandy et al. 2012), so the surplus of a bin is nearly normal around what
     it is, with the sum of its squared differences as variance. This takes one pass over the rows, whatever their number.
-    An error is never negative, so that of a small number of rows is overstated, and so are the ends.
+    An error is never negative, so that of few rows is overstated, and those of the resamples as much again. The basic
+    interval takes this off: its ends are the resamples' quantiles, mirrored at the error.
 
     Args:
         labels: True labels, one per row.
@@ -82,11 +83,15 @@ def calibration_interval(
     """
     which, off = _bins(probabilities, bins), probabilities - labels
     surplus = np.bincount(which, weights=off, minlength=bins)
-    spread = np.sqrt(np.bincount(which, weights=off * off, minlength=bins))
+    # In a bin of few rows, the differences may all be small by chance; the probabilities say how large they should be.
+    seen = np.bincount(which, weights=off * off, minlength=bins)
+    said = np.bincount(which, weights=probabilities * (1 - probabilities), minlength=bins)
+    spread = np.sqrt(np.maximum(seen, said))
     drawn = np.random.default_rng(seed).normal(surplus, spread, size=(resamples, bins))
     errors = np.abs(drawn).sum(axis=1) / len(labels)
     low, high = np.quantile(errors, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    twice = 2 * np.abs(surplus).sum() / len(labels)
+    return max(0.0, float(twice - high)), max(0.0, float(twice - low))
 
 
 def _bins(probabilities: npt.NDArray[np.float64], bins: int) -> npt.NDArray[np.int64]:

@@ -52,8 +52,12 @@ def test_the_interval_of_the_calibration_error_covers_it():
     assert abs(covered / 400 - 0.95) <= 3 * np.sqrt(0.95 * 0.05 / 400)
 
 
-def test_a_calibrated_model_is_not_refused_for_chance():
+@pytest.mark.parametrize("rows", [40, 100, 500, 5000])
+def test_a_calibrated_model_is_rarely_refused_for_chance(rows):
+    """However few rows there are, the lower end of a true error of 0 is above 0.05 in at most 2.5 % of cases."""
     rng = np.random.default_rng(6)
-    truth = rng.uniform(0, 1, 500)
-    low, _ = calibration_interval(rng.random(500) < truth, truth)
-    assert low < 0.05
+    refused = 0
+    for _ in range(400):
+        truth = rng.beta(1, 2.5, rows)
+        refused += calibration_interval(rng.random(rows) < truth, truth, resamples=500)[0] > 0.05
+    assert refused / 400 <= 0.025 + 3 * np.sqrt(0.025 * 0.975 / 400)
