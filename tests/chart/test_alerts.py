@@ -20,9 +20,9 @@ RUNBOOKS = ROOT / "docs" / "runbooks"
 OF_ABSENCE = {"ExporterDown", "PredictUnreachable", "RegistrarStalled"}
 
 
-def rendered(*sets):
+def rendered(*sets, given=""):
     wanted = ("metrics.prometheusRule.enabled=true", "prefect.enabled=true", *sets)
-    rules = [o for o in render(*wanted) if o["kind"] == "PrometheusRule"]
+    rules = [o for o in render(*wanted, given=given) if o["kind"] == "PrometheusRule"]
     return rules[0]["spec"]["groups"]
 
 
@@ -34,7 +34,7 @@ def promtool(*arguments):
 def test_an_alert_is_named_by_its_file_and_has_a_runbook(name):
     alert = ALERTS[name]
     assert alert["alert"] == name
-    assert alert["labels"]["severity"] in ("critical", "warning")
+    assert alert["labels"]["severity"] in ("critical", "warning", "info")
     assert {"summary", "description"} <= set(alert["annotations"])
     page = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == ["Meaning", "Impact", "Diagnosis", "Mitigation"]
@@ -75,6 +75,16 @@ def test_alerts_watch_the_volumes_that_the_pods_use():
     assert claims("mlflow.artifactsUrl=s3://b/m", "drops.persistence.existingClaim=in.box") == (
         own - {"streamflow-mlflow", "streamflow-drops"} | {"in[.]box"}
     )
+
+
+def test_the_limit_of_the_auc_is_a_value_with_the_default_of_the_file():
+    def limits(rules):
+        return {rule["alert"]: re.findall(r"[<>] (0\.\d+)$", rule["expr"], re.MULTILINE) for rule in rules}
+
+    files = limits(ALERTS.values())
+    assert limits(rendered()[0]["rules"]) == files
+    other = rendered(given="metrics: {prometheusRule: {minimumAuc: 0.75}}")[0]["rules"]
+    assert limits(other) == files | {"QualityBelow": ["0.75", "0.75"]}
 
 
 def test_user_rules_are_added_to_the_alerts():

@@ -45,7 +45,8 @@ def test_every_panel_has_a_sentence_and_a_title_of_its_own():
 
 def test_the_rows_cover_the_platform():
     rows = [panel["title"] for panel in BOARD["panels"] if panel["type"] == "row"]
-    assert rows == ["Requests", "Model", "Quality", "Trials", "Data and jobs", "PostgreSQL", "MLflow"]
+    own = ["Requests", "Model", "Quality", "Is it still right?", "Trials", "Data and jobs"]
+    assert rows == [*own, "PostgreSQL", "MLflow"]
 
 
 def test_no_panel_lies_on_another():
@@ -102,6 +103,27 @@ def test_prometheus_reads_every_expression(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert f"{len(EXPRESSIONS)} rules found" in done.stdout
+
+
+def exposition(section):
+    """What a process exports of the metrics in a section of docs/reference/metrics.md, each with one sample."""
+    lines = []
+    for name, kind, meaning in re.findall(r"^\| `(\w+)` \| (\w+) \|[^|]*\| (.*) \|$", section, re.MULTILINE):
+        lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"]
+        ends = ('_bucket{le="+Inf"}', "_sum", "_count") if kind == "histogram" else ("",)
+        lines += [f"{name}{end} 1" for end in ends]
+    return "\n".join([*lines, ""])
+
+
+def test_prometheus_finds_nothing_wrong_with_the_names_of_the_metrics():
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
+    exported = [exposition(section) for section in page.split("\n## ")[1:]]
+    assert "streamflow_harm 1\n" in "".join(exported)
+    for text in exported:
+        done = subprocess.run(
+            [program("promtool"), "check", "metrics"], input=text, text=True, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_dashboard_is_installed_for_grafanas_sidecar():

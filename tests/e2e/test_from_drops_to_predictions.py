@@ -70,6 +70,7 @@ def test_up_returns_when_everything_answers(stack):
 def test_status_lists_every_service_with_its_address(world):
     document = world.program.json("status")
     assert document["home"] == str(world.program.home)
+    assert set(document) == {"home", "services", "quality"}
     services = {service["name"]: service for service in document["services"]}
     assert services["predict"]["model_version"] == world.trained["version"]
     for service in ("mlflow", "feast", "predict"):
@@ -221,6 +222,14 @@ def test_every_user_is_scored_with_the_numbers_of_predict(world, newest):
     assert said["scored"] + sum(said["refused"].values()) >= len(newest)
     if world.real:
         assert (said["scored"], said["refused"]) == (7043, {})
+
+
+def test_status_says_what_was_judged_last(world):
+    judged = world.program.json("monitor", "drift")
+    now = world.program.json("status")["quality"]
+    assert now["version"] == judged["version"] == world.trained["version"]
+    assert (now["drifted_since"] is not None) == (judged["verdict"] == "drifted")
+    assert f"Version {now['version']}: " in world.program.ok("status")
 
 
 def test_doctor_finds_nothing_wrong(world):

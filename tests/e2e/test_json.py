@@ -40,6 +40,7 @@ ELSEWHERE = {
         "models list",
         "predict",
         "score",
+        "monitor report",
         "backup",
         "restore",
         "upgrade",

@@ -1,6 +1,7 @@
 """Verdicts on drift in PostgreSQL: one for each drop, of months that break monitors too."""
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -193,3 +194,21 @@ def test_the_command_prints_the_verdict_and_fails_only_if_asked(served, monkeypa
     calm = Runner().invoke(command, ["drift", "--as-of", str(JANUARY), "--fail-on", "drifted"])
     assert calm.exit_code == 0
     assert "trained on this month" in calm.stdout
+
+
+@pytest.mark.parametrize("as_of", [FEBRUARY, date(2024, 10, 31), date(2024, 11, 30)])
+def test_a_report_shows_each_distribution_that_was_recorded(served, monkeypatch, as_of):
+    monkeypatch.setenv("STREAMFLOW_HOME", str(served.home))
+    found = judged(served, as_of)
+    page = (
+        Runner().invoke(command_line.load("monitor"), ["report", "--as-of", str(as_of), "--out", "-"]).stdout
+    )
+    shown = set(re.findall(r'aria-label="Shares of (\w+) in the training set', page))
+    assert shown == {
+        item.name for item in found.features if "bins" in item.detail or "classes" in item.detail
+    }
+    assert len(shown) > 10
+    assert page.count("<article") == len(found.features)
+    with transaction(served.database) as connection:
+        users = connection.exec_driver_sql("SELECT DISTINCT user_id FROM source.users").scalars().all()
+    assert not [user for user in users if user in page]

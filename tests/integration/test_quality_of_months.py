@@ -232,6 +232,15 @@ def test_labels_of_the_next_drop_are_joined_with_the_scores_given_then(
     assert "Estimates assume no concept drift" in table
     assert "no version scored this month" in table
 
+    report = ["monitor", "report", "--as-of", str(first.as_of), "--out", "-"]
+    page = CliRunner().invoke(app, report, catch_exceptions=False).stdout
+    assert page.count('aria-label="Calibration: mean score') == 1
+    assert all(
+        f'<th scope="row">{part["slice"]}: {part["value"]}</th>' in page for part in again.detail["slices"]
+    )
+    assert again.detail["release"] in page and f"{again.auc:.3f} ({again.auc_low:.3f} to" in page
+    assert not [user for user in given if user in page]
+
 
 def test_the_same_drops_labels_and_months_that_break_monitors(module_settings, drops, release, tmp_path):
     """Horizon 0: an empty month, one user, labels of one class, a corrected month, a month that is missing."""

@@ -76,17 +76,31 @@ def down(as_json: AsJson = False) -> None:
 def status(as_json: AsJson = False) -> None:
     """List the services of the local stack, and where they are; exit 4 unless all of them run.
 
+    The line below the list is about the version that was judged last: its quality, and since when drift or harm holds.
+
     Example: streamflow status --json
     """
     from streamflow import settings as settings_module
     from streamflow.errors import StreamFlowError
     from streamflow.local import services, stack
+    from streamflow.monitoring import quality_now
     from streamflow.registry import automation, versions
 
     settings = settings_module.load()
     found = stack.status(settings)
-    _show_status(found, settings.home.expanduser().resolve(), as_json)
-    if not as_json and any(item.name == services.MLFLOW and item.state == "running" for item in found):
+    running = {item.name for item in found if item.state == "running"}
+    now = None
+    if services.POSTGRES in running:
+        with contextlib.suppress(StreamFlowError):
+            now = quality_now.read(settings.database, settings.mlflow.registered_model)
+    home = settings.home.expanduser().resolve()
+    if as_json:
+        print_json({"home": home, "services": found, "quality": now})
+    else:
+        _show_status(found, home, as_json=False)
+        if now is not None:
+            typer.echo(quality_now.line(now))
+    if not as_json and services.MLFLOW in running:
         # The registry has its own error where it belongs, at the commands that need it.
         with contextlib.suppress(StreamFlowError):
             notices = (

@@ -7,6 +7,7 @@ import typer
 from streamflow.cli.monitor_drift import drift
 from streamflow.cli.monitor_harm import harm
 from streamflow.cli.monitor_quality import quality
+from streamflow.cli.monitor_report import report
 
 app = typer.Typer(no_args_is_help=True, help="Whether what is served is still right.")
 
@@ -16,5 +17,5 @@ def _group() -> None:
     """Whether what is served is still right."""
 
 
-for _command in (drift, quality, harm):
+for _command in (drift, quality, harm, report):
     app.command()(_command)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
@@ -25,7 +26,7 @@ from streamflow import log
 from streamflow.errors import StreamFlowError
 from streamflow.http import metrics_server
 from streamflow.model_version.aliases import PRODUCTION
-from streamflow.monitoring import foreign_locks, freshness, killed_jobs, schedules
+from streamflow.monitoring import foreign_locks, freshness, killed_jobs, schedules, verdict_metrics
 from streamflow.postgres import job_results, statements
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import AuditResult, ParityResult, TrainResult
@@ -56,6 +57,8 @@ class PlatformCollector(Collector):
         up = GaugeMetricFamily("streamflow_database_up", "Whether the exporter could read PostgreSQL.")
         try:
             with self._lock, transaction(self._database) as connection:
+                promoted = _promoted(connection, self._model, PRODUCTION)
+                production = promoted.to_version if promoted is not None else None
                 metrics = [
                     *_jobs(connection),
                     _killed(connection),
@@ -63,8 +66,9 @@ class PlatformCollector(Collector):
                     *_drops(connection),
                     *_parity(connection),
                     *_audit(connection, self._model),
-                    *_model(connection, self._model, PRODUCTION),
+                    *_production(promoted, self._model, PRODUCTION),
                     *_gate(connection, self._model),
+                    *verdict_metrics.read(connection, self._model, production),
                     *_locks(connection, self._database.role_prefix, self._model),
                 ]
         except (StreamFlowError, sa.exc.SQLAlchemyError) as error:
@@ -233,7 +237,11 @@ def _locks(connection: sa.Connection, prefix: str, model: str) -> list[Metric]:
     return [found]
 
 
-def _model(connection: sa.Connection, model: str, alias: str) -> list[Metric]:
+def _promoted(connection: sa.Connection, model: str, alias: str) -> sa.Row[Any] | None:
+    return connection.execute(sa.text(_SQL["promoted_version"]), {"model": model, "alias": alias}).first()
+
+
+def _production(row: sa.Row[Any] | None, model: str, alias: str) -> list[Metric]:
     promoted = GaugeMetricFamily(
         "streamflow_model_promoted_timestamp_seconds",
         "When the version behind the alias was put there.",
@@ -244,10 +252,6 @@ def _model(connection: sa.Connection, model: str, alias: str) -> list[Metric]:
         "Time since the version behind the alias was put there.",
         labels=["name", "version", "alias"],
     )
-    row = connection.execute(
-        sa.text(_SQL["promoted_version"]),
-        {"model": model, "alias": alias},
-    ).first()
     if row is not None and row.to_version is not None:
         labels = [model, str(row.to_version), alias]
         promoted.add_metric(labels, row.moved_at.timestamp())

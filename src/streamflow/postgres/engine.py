@@ -114,7 +114,7 @@ def translated(database: DatabaseSettings) -> Iterator[None]:
     except sa.exc.ProgrammingError as error:
         # PostgreSQL quotes the name of a table and not that of a function.
         missing = isinstance(error.orig, UndefinedTable | UndefinedFunction | InvalidSchemaName)
-        if missing and re.search(r'["\s]streamflow[."]', str(error.orig)):
+        if missing and re.search(r'["\s](streamflow|monitoring)[."]', str(error.orig)):
             raise DependencyDown(
                 f"The database '{database.name}' at {database.host}:{database.port} does not contain"
                 " StreamFlow's tables, or those of an older version.",

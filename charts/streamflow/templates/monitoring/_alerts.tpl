@@ -1,6 +1,7 @@
 {{- /*
 Expression of an alert, limited to this release. The files in alerts/ match any namespace and release (namespace=~".*",
 pod=~".*-predict-.*"); these matchers are replaced by the release's namespace, pods and volumes, so that no other raises it.
+The limit of QualityBelow, the only 0.6, is replaced by minimumAuc.
 Arguments: root, expr.
 */ -}}
 {{- define "streamflow.alertExpr" -}}
@@ -10,5 +11,6 @@ Arguments: root, expr.
 {{- range $component := list "predict" "exporter" "registrar" "conductor" -}}
 {{-   $expr = $expr | replace (printf "pod=~\".*-%s-.*\"" $component) (printf "pod=~\"%s-%s-.*\"" $name $component) -}}
 {{- end -}}
+{{- $expr = $expr | replace "< 0.6\n" (printf "< %v\n" .root.Values.metrics.prometheusRule.minimumAuc) -}}
 {{- $expr | replace ".*-(postgresql|mlflow|drops|backups)" $claims -}}
 {{- end -}}

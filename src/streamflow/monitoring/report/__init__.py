@@ -1,0 +1,1 @@
+"""The report of a month: one HTML page from the verdicts in PostgreSQL."""
