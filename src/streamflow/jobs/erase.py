@@ -8,7 +8,7 @@ from streamflow import log
 from streamflow.backup import object_store
 from streamflow.errors import DependencyDown
 from streamflow.forget import asked_for, person
-from streamflow.postgres.job_results import EraseResult
+from streamflow.postgres.erasure_results import EraseResult
 from streamflow.settings import Settings
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from streamflow.errors import NotYet
 from streamflow.forget import months
-from streamflow.postgres.job_results import Idle, RetentionResult
+from streamflow.postgres.erasure_results import RetentionResult
+from streamflow.postgres.job_results import Idle
 from streamflow.settings import Settings
 
 

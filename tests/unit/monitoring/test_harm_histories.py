@@ -1,4 +1,4 @@
-"""Under `on_harm`, drift that hurts starts a training with the second month of its labels at the latest; other drift starts none."""
+"""Under `on_harm`, drift that hurts starts a training within two months of labels; other drift starts none."""
 
 from datetime import UTC, datetime
 
@@ -40,9 +40,7 @@ def first_training(count, seed, **drift):
             verdict = judge(reference, found, position, TOLERANCE)
             harm = None
             if verdict.verdict == HARMFUL:
-                harm = Harm(
-                    1, basis, NOW, verdict.loss, verdict.loss_low, verdict.reference_high, TOLERANCE
-                )
+                harm = Harm(1, basis, NOW, verdict.loss, verdict.loss_low, verdict.reference_high, TOLERANCE)
             if decide(ON_HARM, InProduction(1, NOW, NOW, harm), new_drop=True).trains:
                 return position
     return None

@@ -6,9 +6,9 @@ import pytest
 
 from streamflow.jobs import catalog
 from streamflow.postgres.backup_results import BackupResult, RestoreResult
+from streamflow.postgres.erasure_results import EraseResult, RetentionResult
 from streamflow.postgres.job_results import (
     AuditResult,
-    EraseResult,
     IngestedDrop,
     IngestResult,
     JobResult,
@@ -18,7 +18,6 @@ from streamflow.postgres.job_results import (
     MonitorResult,
     ParityResult,
     PromoteResult,
-    RetentionResult,
     ScoreResult,
     ScoreSkipped,
     TrainResult,
