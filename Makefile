@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup prefect demo test test-rows test-upgrade drift-histories coverage mutants faults fuzz api-cases feast-tests lint findings figures format reference licences lock bench bench-curve clean
+.PHONY: help setup prefect demo test test-rows test-upgrade drift-histories harm-histories coverage mutants faults fuzz api-cases feast-tests lint findings figures format reference licences lock bench bench-curve clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ test-upgrade: $(READY) ## Upgrade a stack of an earlier version while it serves 
 drift-histories: $(READY) ## 1,000 histories without drift, of two years: how many ever say drifted (DRIFT_HISTORIES=… for another number; an hour)
 	@DRIFT_HISTORIES=$(or $(DRIFT_HISTORIES),1000) OPENBLAS_NUM_THREADS=1 exec $(BIN)/python -m pytest -p no:cacheprovider -s \
 	tests/unit/monitoring/test_drift_histories.py -k history_in_twenty $(ARGS)
+
+harm-histories: $(READY) ## 24 histories of which 12 do harm, with a logistic regression and a forest (a few minutes)
+	@HARM_HISTORIES=12 OPENBLAS_NUM_THREADS=1 exec $(BIN)/python -m pytest -p no:cacheprovider -s \
+	tests/unit/monitoring/test_harm_of_forests.py $(ARGS)
 
 coverage: $(READY) ## Branch coverage of unit, integration and end-to-end tests and of the processes they start (ARGS=… picks tests)
 	@rm -f .coverage .coverage.*
