@@ -182,6 +182,11 @@ def missing_triggers(
     return [(table, trigger) for table, trigger in found]
 
 
+def without_block_index(connection: sa.Connection, schema: str) -> list[str]:
+    """List the login's own tables in a schema that have no index of blocks (BRIN)."""
+    return list(_ask(connection, "without_block_index", schema=schema).scalars())
+
+
 def own_functions(connection: sa.Connection, schema: str) -> set[str]:
     """Return the names of a schema's functions whose owner's privileges the current login has."""
     return set(_ask(connection, "own_functions", schema=schema).scalars())

@@ -128,6 +128,20 @@ WHERE n.nspname = :schema AND c.relkind = 'r' AND (:everybodys OR pg_has_role(c.
   )
 ORDER BY c.relname, wanted.name;
 
+-- name: without_block_index
+-- The login's own tables in a schema that have no index of blocks (BRIN).
+SELECT c.relname
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = :schema AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE')
+  AND NOT EXISTS (
+    SELECT FROM pg_index i
+    JOIN pg_class x ON x.oid = i.indexrelid
+    JOIN pg_am a ON a.oid = x.relam
+    WHERE i.indrelid = c.oid AND a.amname = 'brin'
+  )
+ORDER BY c.relname;
+
 -- name: own_functions
 -- Functions of a schema whose owner's privileges the login has.
 SELECT DISTINCT proname

@@ -2,6 +2,9 @@
 -- judged again, because its drop was corrected, gets a row of its own beside the first.
 CREATE SCHEMA IF NOT EXISTS monitoring;
 
+-- The scores of a scoring lie together, so that a small index finds them; the other one is by entity.
+CREATE INDEX scores_by_scoring ON streamflow.scores USING brin (scoring_id) WITH (autosummarize = on);
+
 CREATE TABLE monitoring.drift (
     drift_id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     model              text NOT NULL,
