@@ -1,5 +1,6 @@
 """All jobs in the order of the data, each with its own PostgreSQL role, as the chart runs them."""
 
+import hashlib
 import json
 import urllib.request
 import uuid
@@ -10,6 +11,9 @@ import sqlalchemy as sa
 from exported import by_label
 
 from streamflow.jobs import catalog, run
+from streamflow.mlflow_api import sdk
+from streamflow.model_version import tags
+from streamflow.monitoring.report import keep
 from streamflow.postgres.engine import transaction
 from streamflow.registrar import api_answers
 from streamflow.schema import roles
@@ -94,6 +98,7 @@ def test_every_job_does_its_work_with_its_own_role_alone(installed):
             connection.exec_driver_sql("SELECT basis FROM monitoring.quality ORDER BY basis").scalars().all()
         )
     assert bases == ["estimated", "realized"]
+    keeps_one_report(installed)
     asks_the_registrar_as_its_role(installed)
     reads_online_features_as(as_role(installed, "feast_serve"))
     with transaction(as_role(installed, "predict").database) as connection:
@@ -102,6 +107,17 @@ def test_every_job_does_its_work_with_its_own_role_alone(installed):
     erases_somebody_as_its_role(installed)
     with urllib.request.urlopen(f"{installed.mlflow.tracking_uri}/health") as response:
         assert response.status == 200
+
+
+def keeps_one_report(installed):
+    """The first round made the report of the month, and the second one found it there."""
+    with sdk.client(installed.mlflow) as client:
+        kept = client.get_experiment_by_name(keep.experiment(installed.mlflow))
+        digest = facts(installed, "monitor")["report"]
+        (found,) = client.search_runs([kept.experiment_id], f"tags.`{tags.REPORT_SHA256}` = '{digest}'")
+        text = sdk.artifact(lambda path: client.download_artifacts(found.info.run_id, path), keep.FILE)
+    assert hashlib.sha256(text).hexdigest() == digest
+    assert b"as of 2024-02-29" in text and found.data.tags["streamflow.as_of"] == "2024-02-29"
 
 
 def asks_the_registrar_as_its_role(installed):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from streamflow.errors import NotYet, Refused
+from streamflow import log
+from streamflow.errors import DependencyDown, NotYet, Refused
 from streamflow.monitoring import freshness, verdicts
+from streamflow.monitoring.report.keep import keep
+from streamflow.postgres import job_results
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import MonitorResult
 from streamflow.settings import Settings
 
 
 def monitor(settings: Settings) -> MonitorResult:
-    """Compare source tables and online tables with the newest drop; judge the months that are new.
+    """Compare source and online tables with the newest drop; judge the months that are new; keep the report in MLflow.
 
     Raises:
         NotYet: No drop has been ingested.
@@ -22,6 +25,7 @@ def monitor(settings: Settings) -> MonitorResult:
         # One snapshot, so that a drop that is ingested meanwhile does not look like a difference.
         connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         found = freshness.read(connection)
+        last = job_results.newest(connection, MonitorResult)
     if found.newest_drop is None:
         raise NotYet("No drop has been ingested.", hint="Put one into the inbox and run the job 'ingest'.")
     problems = freshness.problems(found)
@@ -34,6 +38,12 @@ def monitor(settings: Settings) -> MonitorResult:
     judged = verdicts.judge(
         settings.database, settings.mlflow.registered_model, settings.feast.repo, settings.monitoring
     )
+    report = last.report if last else ""
+    try:
+        report = keep(settings.database, settings.mlflow, settings.feast.repo, report)
+    except DependencyDown as error:
+        # The verdicts are recorded, and MLflow has alerts of its own.
+        log.get(__name__).warning("the next run keeps the report", **log.describe(error))
     return MonitorResult(
         newest_drop=found.newest_drop.date().isoformat(),
         tables={name: item.rows for name, item in found.tables.items()},
@@ -41,4 +51,5 @@ def monitor(settings: Settings) -> MonitorResult:
         quality=judged.quality,
         harm_id=judged.harm_id,
         drift=judged.drift,
+        report=report,
     )

@@ -24,6 +24,9 @@ GATE = "streamflow.gate"
 
 GATE_REPORT = "streamflow.gate_report"
 
+REPORT_SHA256 = "streamflow.report_sha256"
+"""On a run that keeps the report of a month: SHA-256 of the report."""
+
 AUDIT = "streamflow.audit"
 """On the registered model: newest row of the audit trail and its hash.
 

@@ -251,6 +251,7 @@ class MonitorResult(JobResult):
         views: Number of entities, by feature view.
         harm_id: Newest verdict that the version in production does harm, unless a training has answered it.
         quality: Number of figures of quality that were recorded.
+        report: SHA-256 of the newest month's report, which MLflow keeps; empty if no month was judged.
         drift: Verdict on the drift of the newest drop; empty if nothing is in production.
     """
 
@@ -262,6 +263,7 @@ class MonitorResult(JobResult):
     harm_id: int | None = None
     quality: int = 0
     drift: str = ""
+    report: str = ""
 
 
 @dataclass(frozen=True)
