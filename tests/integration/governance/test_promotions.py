@@ -92,7 +92,8 @@ def test_a_promotion_records_the_whole_release(settings, make):
     assert release["manifest_sha256"] == held.tags[tags.MANIFEST_SHA256]
     assert release["fingerprint"] == "f" * 40
     assert release["feature_service"] == "churn_v1"
-    assert release["threshold"] == 0.5
+    with sdk.client(settings.mlflow) as client:
+        assert str(release["threshold"]) == client.get_run(held.run_id).data.params["threshold"]
     assert len(release["feature_service_version"]) == 16
 
 
