@@ -42,6 +42,10 @@ DropDate = Annotated[
     ),
 ]
 
+Month = Annotated[
+    date | None, typer.Option(metavar="DATE", parser=day, help="The month to show; default: all.")
+]
+
 
 def days_of(text: str) -> tuple[date, date]:
     """First and last date of what a user typed: a date, or a month such as 2024-02.

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Annotated
-
 import typer
 
-from streamflow.cli.dates import day
+from streamflow.cli.dates import Month
 from streamflow.cli.output import AsJson, print_json, print_table, working
 
 
 def harm(
-    as_of: Annotated[
-        date | None, typer.Option(metavar="DATE", parser=day, help="The month to show; default: all.")
-    ] = None,
+    as_of: Month = None,
     as_json: AsJson = False,
 ) -> None:
     """Show whether the version in production loses more than it did on its holdout.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from streamflow.cli.dates import day
+from streamflow.cli.dates import Month
 from streamflow.cli.output import AsJson, print_json, print_table, working
 
 if TYPE_CHECKING:
@@ -15,9 +14,7 @@ if TYPE_CHECKING:
 
 
 def quality(
-    as_of: Annotated[
-        date | None, typer.Option(metavar="DATE", parser=day, help="The month to show; default: all.")
-    ] = None,
+    as_of: Month = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the quality of each month: estimated from its scores, and realized once its labels are loaded.
