@@ -72,6 +72,7 @@ def test_the_first_version_passes_and_the_trail_records_the_verdict(small, first
         "files and golden rows",
         "online schema",
         "better than chance",
+        "absolute calibration",
         "slices",
         "latency",
     }
