@@ -65,6 +65,7 @@ def undo_evidence(connection):
 def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
     with transaction(settings.database) as connection:
         connection.execute(sa.text("DROP SCHEMA monitoring CASCADE"))
+        connection.execute(sa.text("DROP INDEX streamflow.scores_by_scoring"))
         connection.execute(sa.text("ALTER TABLE streamflow.job_runs DROP COLUMN start_id"))
         connection.execute(sa.text("DROP TABLE streamflow.job_starts"))
         connection.execute(sa.text("DROP FUNCTION streamflow.sign_start"))

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.postgres
 def earlier(settings, tmp_path):
     """A database at the revision before the newest, on a server without MLflow's database."""
     with transaction(settings.database) as connection:
+        connection.execute(sa.text("DROP SCHEMA monitoring CASCADE"))
+        connection.execute(sa.text("DROP INDEX streamflow.scores_by_scoring"))
         connection.execute(sa.text("ALTER TABLE streamflow.job_runs DROP COLUMN start_id"))
         connection.execute(sa.text("DROP TABLE streamflow.job_starts"))
         connection.execute(sa.text("DROP FUNCTION streamflow.sign_start"))
