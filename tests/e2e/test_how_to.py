@@ -63,6 +63,7 @@ class Shell:
         return done.stdout + done.stderr
 
 
+@pytest.mark.timeout(600)
 def test_every_block_of_the_page_does_what_the_page_says(shell, small):
     ingest, correct, train, threshold, score, backup, upgrade, second, clock = blocks("bash")
     [notebook] = blocks("python")
@@ -81,8 +82,7 @@ def test_every_block_of_the_page_does_what_the_page_says(shell, small):
     before = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     said = shell.run(train, **{"2024-02-03T12:00": before})
     assert said.count("customers,") == 4
-    said = shell.run(threshold)
-    assert "chosen by recall:0.7" in said and "chosen by top:0.05" in said
+    assert "chosen by recall:0.7" in shell.run(threshold)
     for alias in ("staging", "production"):
         program.ok("models", "promote", 4, "--to", alias, "--why", "a test")
 
