@@ -56,6 +56,12 @@ JOB_KEYS: dict[str, dict[str, Any]] = {
     "suspend": {"type": "boolean", "description": "Whether to suspend the schedule."},
     "retries": {"type": "integer", "minimum": 0, "description": "How often a failed run is retried."},
     "deadlineSeconds": {"type": "integer", "minimum": 1, "description": "Longest time of a run, in seconds."},
+    "shards": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 100,
+        "description": "Number of pods that share a run; only for the job score.",
+    },
 }
 
 

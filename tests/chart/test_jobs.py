@@ -17,12 +17,15 @@ from streamflow.schema.roles import ROLES
 KEYS = {"summary", "command", "databaseRole", "talksTo", "volumes", "schedule", "deadlineSeconds", "retries"}
 OPTIONAL = {
     *("volumes", "resources", "onDemand", "mlflowAccount", "erasureKey", "erasureRequest"),
-    *("after", "waits"),
+    *("after", "waits", "shards"),
 }
 
 
 def test_a_job_has_one_name_as_recipe_command_cron_job_values_key_and_metric_label():
-    recipes = {module.name for module in pkgutil.iter_modules(jobs.__path__)} - {"catalog", "run"}
+    recipes = {module.name for module in pkgutil.iter_modules(jobs.__path__)} - {
+        *("catalog", "run"),
+        *("due", "shards"),
+    }
     objects = render(*(f"jobs.{name}.retries=7" for name in catalog.JOBS))
     overridden = {
         o["metadata"]["name"].removeprefix("streamflow-")
@@ -135,6 +138,35 @@ def test_values_override_what_an_operator_may_change():
     assert pod["containers"][0]["resources"]["limits"]["memory"] == "4Gi"
     assert pod["containers"][0]["resources"]["requests"]["memory"] == "768Mi"
     assert not [o for o in objects if o["metadata"]["name"] == "streamflow-score"]
+
+
+def test_score_on_many_pods_is_an_indexed_job_whose_pods_repeat_alone():
+    objects = render("jobs.score.shards=4", "jobs.score.retries=3", "jobs.score.extraEnv[0].name=OWN")
+    job = pick(objects, "CronJob", "streamflow-score")["spec"]["jobTemplate"]["spec"]
+    assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 4, 4)
+    # One that fails for good ends the Job: without it, the scoring is never complete.
+    assert (job["backoffLimitPerIndex"], job["backoffLimit"], job["maxFailedIndexes"]) == (3, 12, 0)
+    (container,) = job["template"]["spec"]["containers"]
+    fields = {item["name"]: item.get("valueFrom") for item in container["env"] if "valueFrom" in item}
+    assert fields == {
+        "STREAMFLOW_SCORING__SHARD": field("annotations['batch.kubernetes.io/job-completion-index']"),
+        "STREAMFLOW_SCORING__RUN": field("labels['batch.kubernetes.io/controller-uid']"),
+    }
+    assert environment(container)["STREAMFLOW_SCORING__SHARDS"] == "4"
+    assert "OWN" in {item["name"] for item in container["env"]}
+
+
+def field(path):
+    return {"fieldRef": {"fieldPath": f"metadata.{path}"}}
+
+
+def test_score_on_one_pod_is_the_job_of_all_others():
+    # The order of random values in the text is the same: Secrets are given.
+    assert render("jobs.score.shards=1") == render()
+    job = pick(render(), "CronJob", "streamflow-score")["spec"]["jobTemplate"]["spec"]
+    assert not {"completionMode", "completions", "parallelism", "backoffLimitPerIndex"} & set(job)
+    names = {item["name"] for item in job["template"]["spec"]["containers"][0]["env"]}
+    assert not {name for name in names if name.startswith("STREAMFLOW_SCORING__")}
 
 
 def test_all_schedules_can_be_suspended_at_once():

@@ -223,6 +223,11 @@ MISTAKES = {
     ),
     "a value outside its enum": (["settings.log.level=loud"], ["/settings/log/level", "debug"]),
     "a share above one": (["settings.ingest.maxBadShare=5"], ["/settings/ingest/maxBadShare", "1"]),
+    "shards of a job that has none": (
+        ["jobs.train.shards=2"],
+        ["jobs.train.shards", "only one of the job score"],
+    ),
+    "too many shards": (["jobs.score.shards=101"], ["/jobs/score/shards", "100"]),
     "a misspelt job key": (["jobs.train.cron=0 3 * * *"], ["/jobs/train", "cron"]),
 }
 

@@ -92,6 +92,9 @@ DERIVED = {
     "prefect.status_port",
     "prefect.ui_url",
     "prefect.webhook_file",
+    "scoring.run",
+    "scoring.shard",
+    "scoring.shards",
 }
 
 

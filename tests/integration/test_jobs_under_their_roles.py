@@ -4,6 +4,7 @@ import hashlib
 import json
 import urllib.request
 import uuid
+from datetime import date
 
 import prepared
 import pytest
@@ -11,6 +12,8 @@ import sqlalchemy as sa
 from exported import by_label
 
 from streamflow.jobs import catalog, run
+from streamflow.jobs.score import score_as_of
+from streamflow.jobs.shards import run_shard
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import tags
 from streamflow.monitoring.report import keep
@@ -24,6 +27,7 @@ from streamflow.settings import (
     MlflowSettings,
     RequestSettings,
     RetentionSettings,
+    ScoringSettings,
 )
 
 pytestmark = [pytest.mark.stack, pytest.mark.postgres]
@@ -99,6 +103,7 @@ def test_every_job_does_its_work_with_its_own_role_alone(installed):
         )
     assert bases == ["estimated", "realized"]
     keeps_one_report(installed)
+    shares_a_scoring_as_its_role(installed)
     asks_the_registrar_as_its_role(installed)
     reads_online_features_as(as_role(installed, "feast_serve"))
     with transaction(as_role(installed, "predict").database) as connection:
@@ -118,6 +123,16 @@ def keeps_one_report(installed):
         text = sdk.artifact(lambda path: client.download_artifacts(found.info.run_id, path), keep.FILE)
     assert hashlib.sha256(text).hexdigest() == digest
     assert b"as of 2024-02-29" in text and found.data.tags["streamflow.as_of"] == "2024-02-29"
+
+
+def shares_a_scoring_as_its_role(installed):
+    """After a scoring of the older month, the newest one is due again."""
+    score = worker(installed, "score")
+    score_as_of(score, date(2024, 1, 31))
+    for index in range(2):
+        ours = ScoringSettings(shards=2, shard=index, run="as its role")
+        assert run_shard(score.model_copy(update={"scoring": ours})) == 0
+    assert facts(installed, "score")["as_of"] == "2024-02-29T00:00:00Z"
 
 
 def asks_the_registrar_as_its_role(installed):

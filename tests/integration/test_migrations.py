@@ -61,9 +61,22 @@ def undo_evidence(connection):
         connection.execute(sa.text(f"ALTER TABLE streamflow.{table} DROP COLUMN login"))
 
 
+def undo_shards(connection):
+    """What 0021 added."""
+    connection.execute(sa.text("DROP TRIGGER scorings_signed ON streamflow.scorings"))
+    for function in (
+        *("sign_scoring", "require_scorer", "open_scoring", "restart_scoring", "finish_shard"),
+        "abandon_scorings",
+    ):
+        connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
+    for table in ("scoring_shards", "scoring_runs"):
+        connection.execute(sa.text(f"DROP TABLE streamflow.{table}"))
+
+
 @pytest.mark.postgres
 def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
     with transaction(settings.database) as connection:
+        undo_shards(connection)
         connection.execute(sa.text("DROP SCHEMA monitoring CASCADE"))
         connection.execute(sa.text("DROP INDEX streamflow.scores_by_scoring"))
         connection.execute(sa.text("ALTER TABLE streamflow.job_runs DROP COLUMN start_id"))

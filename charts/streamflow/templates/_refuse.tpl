@@ -101,9 +101,12 @@ checked here: values.schema.json checks the knobs one by one.
 {{- if not $known }}
 - "The chart has no file jobs/*.yaml, so no job would be installed: drops would not be ingested, and nothing would be backed up. Something left them out when it copied the chart: install the packaged chart, or run `make chart-docs` in the source tree, which writes them."
 {{- end }}
-{{- range $name, $_ := .Values.jobs }}
+{{- range $name, $own := .Values.jobs }}
 {{- if and $known (not (has $name $known)) }}
 - "jobs.{{ $name }}: no such job. The jobs are {{ join ", " $known }}."
+{{- end }}
+{{- if and (hasKey ($own | default dict) "shards") (ne $name "score") }}
+- "jobs.{{ $name }}.shards: pods cannot share a run of the job {{ $name }}, only one of the job score: remove it."
 {{- end }}
 {{- end }}
 {{- if and .Values.drops.url .Values.drops.persistence.existingClaim }}

@@ -129,7 +129,14 @@ def execute(
         Path | None, typer.Option(help="File with the name of the administrator to log in as.")
     ] = None,
 ) -> None:
-    """Run a job in this process, as its CronJob does: under its lock, with its outcome recorded."""
+    """Run a job in this process, as its CronJob does: under its lock, with its outcome recorded.
+
+    If scoring.shards is above 1, the job `score` scores the shard scoring.shard of the scoring scoring.run.
+    """
     settings = as_admin(settings_module.load(), admin_user_file)
     log.configure(settings.log)
+    if name == "score" and settings.scoring.shards > 1:
+        from streamflow.jobs.shards import run_shard
+
+        raise typer.Exit(run_shard(settings))
     raise typer.Exit(run_job(settings, name, catalog.recipe(name)))

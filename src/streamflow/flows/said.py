@@ -51,6 +51,9 @@ def of_lines(lines: Iterable[str]) -> Said:
             ended, why = _KILLED, ""
         elif message == "already running":
             ended = Said("busy", why="Another run of the job is at work.")
+        elif message in ("failed", "refused", "ended") and ended is not None and ended.outcome == "done":
+            # The pods of an Indexed Job log side by side: this is a shard that was repeated before the last one was done.
+            continue
         elif message in ("failed", "refused"):
             why = str(entry.get("error") or "")[:_LONGEST_WHY]
             # An error before the run begins is the last line.

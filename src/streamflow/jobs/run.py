@@ -50,13 +50,13 @@ def run(settings: Settings, name: str, recipe: Recipe) -> int:
                 logger.info("already running")
                 return 0
             start = None
-            ended, code = _attempt(lambda: _wait(settings, locked, logger), logger)
+            ended, code = attempt(lambda: wait_for_others(settings, locked, logger), logger)
             if code == 0:
                 begin = time.monotonic()
                 start = _record_start(settings, name, logger)
                 logger.info("started")
-                ended, code = _attempt(lambda: recipe(settings), logger)
-            _record(settings, name, ended, start, time.monotonic() - begin, logger)
+                ended, code = attempt(lambda: recipe(settings), logger)
+            record(settings, name, ended, start, time.monotonic() - begin, logger)
     except StreamFlowError as error:
         logger.error("failed", error=str(error))
         return error.exit_code
@@ -64,7 +64,7 @@ def run(settings: Settings, name: str, recipe: Recipe) -> int:
     return code
 
 
-def _wait(settings: Settings, locked: sa.Connection, logger: Any) -> None:
+def wait_for_others(settings: Settings, locked: sa.Connection, logger: Any) -> None:
     """Wait while a job in `jobs.after` runs. It looks over the connection that holds this job's own lock.
 
     Raises:
@@ -93,8 +93,8 @@ def _wait(settings: Settings, locked: sa.Connection, logger: Any) -> None:
         logger.info("waited for other jobs", seconds=round(time.monotonic() - begin, 3))
 
 
-def _attempt(work: Callable[[], JobResult | None], logger: Any) -> tuple[Ended, int]:
-    """Do a part of a run; return its outcome and exit code."""
+def attempt(work: Callable[[], JobResult | None], logger: Any) -> tuple[Ended, int]:
+    """Do a part of a run; return its outcome and exit code. What fails is logged."""
     try:
         with _terminated():
             result = work()
@@ -129,9 +129,19 @@ def _record_start(settings: Settings, name: str, logger: Any) -> Start | None:
         return None
 
 
-def _record(
+def record(
     settings: Settings, name: str, ended: Ended, start: Start | None, seconds: float, logger: Any
 ) -> None:
+    """Record the outcome of a run, and remove old ones; a failure to do so is logged.
+
+    Args:
+        settings: The settings.
+        name: Name of the job.
+        ended: The outcome.
+        start: The recorded begin of the run; None if there is none.
+        seconds: Its duration.
+        logger: Where a failure is logged.
+    """
     try:
         with transaction(settings.database) as connection:
             job_runs.record(connection, name, ended, seconds, start)

@@ -6,6 +6,7 @@ import time
 from datetime import date, datetime
 
 from streamflow.drops import ledger
+from streamflow.jobs.due import due
 from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import ScoreResult, ScoreSkipped
@@ -13,7 +14,6 @@ from streamflow.registry.served import served_release
 from streamflow.release import Release
 from streamflow.repo import definitions
 from streamflow.scoring import run
-from streamflow.scoring import score as scoring
 from streamflow.settings import Settings
 from streamflow.snapshots import views
 from streamflow.snapshots.as_of import newest_as_of
@@ -23,14 +23,8 @@ def score(settings: Settings) -> ScoreResult | ScoreSkipped:
     """Score the newest drop, unless the same version has already scored the same data; see `score_as_of`."""
     began = time.monotonic()
     release = served_release(settings.database, settings.mlflow.registered_model)
-    with transaction(settings.database) as connection:
-        loaded = ledger.entries(connection, known := clock.known_now(connection))
-        at = newest_as_of([drop.as_of for drop in loaded])
-        newest = scoring.newest(connection, release.contract.model)
-    if run.is_current(newest, release, at, max(drop.loaded_at for drop in loaded)):
-        reason = "neither the version nor a drop is new since that scoring"
-        return ScoreSkipped(newest.scoring_id, newest.version, at, reason)
-    return _score(settings, release, at, known, began)
+    found = due(settings, release)
+    return found if isinstance(found, ScoreSkipped) else _score(settings, release, *found, began)
 
 
 def score_as_of(

@@ -42,6 +42,12 @@ def record_start(connection: sa.Connection, job: str) -> Start:
     return Start(row.start_id, row.started_at)
 
 
+def open_start(connection: sa.Connection, start_id: int | None) -> Start | None:
+    """Return a recorded begin; None if a run has ended it, or if there is none."""
+    row = connection.execute(sa.text(_SQL["open_start"]), {"start_id": start_id}).first()
+    return Start(row.start_id, row.started_at) if row else None
+
+
 @dataclass(frozen=True)
 class Ended:
     """The outcome of a run.

@@ -10,13 +10,21 @@ WHERE locktype = 'advisory' AND granted AND classid = 0 AND objsubid = 1 AND obj
 -- Record that a run begins; returns what its outcome names.
 INSERT INTO streamflow.job_starts (job) VALUES (:job) RETURNING start_id, started_at;
 
+-- name: open_start
+-- A start, unless a run has ended it.
+SELECT start_id, started_at FROM streamflow.job_starts s
+WHERE start_id = :start_id AND NOT EXISTS (SELECT FROM streamflow.job_runs r WHERE r.start_id = s.start_id);
+
 -- name: record_run
 -- Record a run that ends now. Its length is measured, because a clock may step while a job runs. A run is recorded even
 -- if the clock is refused, with the stamp that follows the newest one.
 INSERT INTO streamflow.job_runs (job, started_at, ended_at, outcome, message, facts, start_id)
 SELECT :job, stamp - make_interval(secs => :seconds), stamp, :outcome, :message, CAST(:facts AS jsonb), (
   -- Not there if the job replaced this database by a backup.
-  SELECT start_id FROM streamflow.job_starts WHERE start_id = :start_id AND started_at = :started_at AND job = :job
+  SELECT start_id FROM streamflow.job_starts s
+  WHERE start_id = :start_id AND started_at = :started_at AND job = :job
+    -- Another shard may have ended it by a failure.
+    AND NOT EXISTS (SELECT FROM streamflow.job_runs r WHERE r.start_id = s.start_id)
 )
 FROM streamflow.next_stamp(:caller, always => true);
 

@@ -7,6 +7,7 @@ process that dies therefore never leaves a lock behind.
 from __future__ import annotations
 
 import contextlib
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 
@@ -34,6 +35,11 @@ _KEEPALIVES = {"tcp_keepalives_idle": "60", "tcp_keepalives_interval": "10", "tc
 def of_job(name: str) -> str:
     """Return the name of the lock that allows one run of a job at a time."""
     return f"job:{name}"
+
+
+def of_shard(run: str, shard: int) -> str:
+    """Return the name of the lock for one shard of a scoring: one process scores it at a time."""
+    return f"shard:{run}:{shard}"
 
 
 def of_promotions(model: str) -> str:
@@ -173,6 +179,33 @@ def held_if_free(database: DatabaseSettings, name: str) -> Iterator[sa.Connectio
         # If the connection was lost, the lock is free already. The second error says that this was noticed before.
         with contextlib.suppress(sa.exc.DBAPIError, sa.exc.PendingRollbackError):
             connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), parameters)
+
+
+@contextlib.contextmanager
+def awaited(
+    database: DatabaseSettings, name: str, *, shared: bool = False, look_seconds: float = 1.0
+) -> Iterator[sa.Connection]:
+    """Wait for a lock however long it takes, and hold it for the duration of a `with` block, on a separate connection.
+
+    Args:
+        database: Connection settings.
+        name: Name of the lock.
+        shared: Whether to hold it beside others that share it; nobody else can take it meanwhile.
+        look_seconds: Interval between two attempts. No attempt waits, so that a signal is noticed.
+
+    Yields:
+        The connection that holds the lock, in autocommit mode. If it is lost, so is the lock.
+
+    Raises:
+        DependencyDown: PostgreSQL does not answer.
+    """
+    statement = sa.text(f"SELECT pg_try_advisory_lock{'_shared' if shared else ''}(:key)")
+    with _session(database) as connection:
+        with engines.translated(database):
+            while not connection.execute(statement, {"key": key(name)}).scalar_one():
+                time.sleep(look_seconds)
+        # The end of the session releases it.
+        yield connection
 
 
 @contextlib.contextmanager

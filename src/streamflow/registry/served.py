@@ -12,10 +12,21 @@ from streamflow.model_version.aliases import PRODUCTION
 from streamflow.postgres import statements
 from streamflow.postgres.engine import transaction
 from streamflow.registry import releases
-from streamflow.release import Release
+from streamflow.release import Release, VersionPointer
 from streamflow.settings import DatabaseSettings
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
+
+
+def stored_release(database: DatabaseSettings, pointer: VersionPointer) -> Release:
+    """Load a version that was in production, whatever is in production now.
+
+    Raises:
+        ReleaseRefused: It fails a check, or its files are not in PostgreSQL.
+        DependencyDown: PostgreSQL does not answer.
+    """
+    with transaction(database) as connection:
+        return release.check(pointer, releases.read(connection, pointer))
 
 
 def served_release(database: DatabaseSettings, model: str) -> Release:

@@ -145,6 +145,7 @@ ROLES: Mapping[str, Role] = {
             *_DROPS,
             *_read(SOURCE, FEATURES, FEAST, ONLINE),
             ("SELECT, INSERT", PLATFORM, ("scorings", "scores", "scoring_refusals")),
+            ("SELECT", PLATFORM, ("scoring_runs", "scoring_shards")),
             ("SELECT", PLATFORM, ("promotions", *_RELEASES)),
         ),
         database=("TEMPORARY",),

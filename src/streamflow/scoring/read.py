@@ -25,6 +25,36 @@ _KEY = "key"
 
 
 @dataclass(frozen=True)
+class Shard:
+    """A part of all entities: those whose key has a certain hash.
+
+    PostgreSQL computes the hash, as it does for hash partitions. So it is the same for all processes that ask one server,
+    whatever machine they run on, and every key belongs to exactly one of `count` shards.
+
+    Attributes:
+        index: Number of the shard, from 0.
+        count: Number of shards.
+    """
+
+    index: int
+    count: int
+
+    def condition(self, key: str) -> str:
+        """SQL that is true for the keys of this shard; "" if there is but one.
+
+        Args:
+            key: Quoted name of the key's column.
+        """
+        if self.count == 1:
+            return ""
+        # The mask clears the sign, so that the remainder is not negative.
+        return f"(hashtextextended({key}::text, 0) & {2**63 - 1}) % {self.count} = {self.index}"
+
+
+EVERYBODY = Shard(0, 1)
+
+
+@dataclass(frozen=True)
 class Chunk:
     """Feature values of n entities, as arrays of length n.
 
@@ -78,22 +108,28 @@ def newest_as_of(
     return tuple(found)
 
 
-def statement(repo: FeatureRepo, contract: Contract, schema: str, as_of: datetime) -> str:
-    """SELECT of every entity known by `as_of`: its key, its features and its row's as-of in each view."""
+def statement(
+    repo: FeatureRepo, contract: Contract, schema: str, as_of: datetime, shard: Shard = EVERYBODY
+) -> str:
+    """SELECT of every entity of a shard known by `as_of`: its key, its features and its row's as-of in each view."""
     position = {view.name: i for i, view in enumerate(contract.views)}
     key = quote(repo.join_key)
     columns = [f"k.{key} AS {_KEY}"]
     columns += [f"v{position[f.view]}.f{i} AS f{i}" for i, f in enumerate(contract.features)]
     columns += [f"v{i}.stamp AS s{i}" for i in range(len(contract.views))]
-    entities = _newest(quote(schema, repo.entity_table.snapshots), key, "as_of", "loaded_at", [key], as_of)
+    entities = _newest(
+        quote(schema, repo.entity_table.snapshots), key, "as_of", "loaded_at", [key], as_of, shard
+    )
     joins = "".join(
-        f" LEFT JOIN ({_view(repo, contract, view.name, schema, as_of)}) v{i} USING ({key})"
+        f" LEFT JOIN ({_view(repo, contract, view.name, schema, as_of, shard)}) v{i} USING ({key})"
         for i, view in enumerate(contract.views)
     )
     return f"SELECT {', '.join(columns)} FROM ({entities}) k{joins} ORDER BY k.{key} DESC"
 
 
-def _view(repo: FeatureRepo, contract: Contract, name: str, schema: str, as_of: datetime) -> str:
+def _view(
+    repo: FeatureRepo, contract: Contract, name: str, schema: str, as_of: datetime, shard: Shard
+) -> str:
     source: Any = repo.view(name).batch_source
     mapping = {feature: column for column, feature in (source.field_mapping or {}).items()}
     key, stamp = quote(repo.join_key), quote(source.timestamp_field)
@@ -103,14 +139,17 @@ def _view(repo: FeatureRepo, contract: Contract, name: str, schema: str, as_of: 
         for i, feature in enumerate(contract.features)
         if feature.view == name
     ]
-    return _newest(
-        quote(schema, source.name), key, stamp, quote(source.created_timestamp_column), columns, as_of
-    )
+    loaded = quote(source.created_timestamp_column)
+    return _newest(quote(schema, source.name), key, stamp, loaded, columns, as_of, shard)
 
 
-def _newest(table: str, key: str, stamp: str, loaded: str, columns: list[str], as_of: datetime) -> str:
-    until = f"{stamp} <= TIMESTAMPTZ '{as_of.isoformat()}'"
-    return per_entity(columns, table, [key], [stamp, loaded], until, keys_descending=True)
+def _newest(
+    table: str, key: str, stamp: str, loaded: str, columns: list[str], as_of: datetime, shard: Shard
+) -> str:
+    # In each subquery, so that a shard sorts and joins its own rows alone.
+    conditions = [f"{stamp} <= TIMESTAMPTZ '{as_of.isoformat()}'", shard.condition(key)]
+    where = " AND ".join(filter(None, conditions))
+    return per_entity(columns, table, [key], [stamp, loaded], where, keys_descending=True)
 
 
 def chunks(connection: sa.Connection, contract: Contract, select: str, rows: int) -> Iterator[Chunk]:

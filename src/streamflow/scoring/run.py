@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import ScoreResult
-from streamflow.release import Release
+from streamflow.release import Release, VersionPointer
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.scoring import read
 from streamflow.scoring import score as scoring
@@ -75,7 +75,7 @@ def score_every_entity(
     Raises:
         Refused: The version needs features that the feature repo no longer has.
     """
-    contract, model = release.contract, _model(release)
+    contract, model = release.contract, model_of(release)
     read.check_fits(world.repo, contract)
     # Two connections, because one that copies rows out cannot copy others in at the same time.
     with transaction(database) as source:
@@ -84,21 +84,52 @@ def score_every_entity(
         with transaction(database) as target:
             number = scoring.begin(target, model, world.as_of, world.known_at)
             tally = scoring.write(target, number, scoring.score_all(model, rules, chunks))
+            scoring.record_refusals(target, number, tally)
     with transaction(database) as connection:
         scoring.forget(connection, contract.model, limits.keep)
+    seconds = time.monotonic() - began
+    return result(tally, number, release.pointer, contract.fingerprint, world.as_of, world.known_at, seconds)
+
+
+def result(
+    tally: scoring.Tally,
+    number: int,
+    pointer: VersionPointer,
+    fingerprint: str,
+    as_of: datetime,
+    known_at: datetime,
+    seconds: float,
+) -> ScoreResult:
+    """The result of a scoring that is stored. Pure.
+
+    Args:
+        tally: What was counted.
+        number: Id of the scoring.
+        pointer: Version that scored.
+        fingerprint: Fingerprint of its training set.
+        as_of: As-of date that was scored.
+        known_at: Newest load time that was visible.
+        seconds: Duration.
+    """
     return ScoreResult(
         scoring_id=number,
-        model=contract.model,
-        version=model.version,
-        fingerprint=contract.fingerprint,
-        as_of=world.as_of,
-        known_at=world.known_at,
+        model=pointer.name,
+        version=pointer.version,
+        fingerprint=fingerprint,
+        as_of=as_of,
+        known_at=known_at,
         scored=tally.scored,
         positive=tally.positive,
         refused=dict(tally.refused.most_common()),
         features=dict(tally.features.most_common()),
-        seconds=round(time.monotonic() - began, 3),
+        seconds=round(seconds, 3),
     )
+
+
+def newest(database: DatabaseSettings, release: Release, world: World) -> tuple[float, ...]:
+    """Newest as-of of each view that the version reads, in seconds since 1970; NaN for an empty one."""
+    with transaction(database) as connection:
+        return _newest(connection, release, world)
 
 
 def probabilities(
@@ -130,7 +161,7 @@ def probabilities(
         chunks = read.chunks(source, contract, chosen, max(len(entities), 1))
         return {
             str(key): float(probability)
-            for scores in scoring.score_all(_model(release), rules, chunks)
+            for scores in scoring.score_all(model_of(release), rules, chunks)
             for key, probability in zip(scores.keys.to_pylist(), scores.probabilities, strict=True)
         }
 
@@ -146,10 +177,11 @@ def is_current(
         as_of: As-of date that would be scored.
         loaded_at: Load time of the drop that was loaded last.
     """
-    return scoring.is_current(newest, _model(release), as_of, loaded_at)
+    return scoring.is_current(newest, model_of(release), as_of, loaded_at)
 
 
-def _model(release: Release) -> scoring.Model:
+def model_of(release: Release) -> scoring.Model:
+    """The parts of a release that scoring needs."""
     return scoring.Model(release.pointer.version, release.contract, release.encoder, release.infer)
 
 

@@ -87,6 +87,13 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)
     features: Counter[str] = field(default_factory=Counter)
 
+    def add(self, other: Tally) -> None:
+        """Add the counts of other entities."""
+        self.scored += other.scored
+        self.positive += other.positive
+        self.refused.update(other.refused)
+        self.features.update(other.features)
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -210,18 +217,27 @@ def forget(connection: sa.Connection, model: str, keep: int) -> None:
 
 
 def write(connection: sa.Connection, number: int, results: Iterable[Scores]) -> Tally:
-    """Copy scores into `streamflow.scores` as they arrive, then record the refusals by reason."""
+    """Copy scores into `streamflow.scores` as they arrive, and count."""
     tally = Tally()
     cursor: Any = connection.connection.cursor()
     columns = "scoring_id, entity, probability, prediction"
     with cursor.copy(f"COPY {PLATFORM}.scores ({columns}) FROM STDIN (FORMAT csv)") as copy:
         for scores in results:
-            tally.scored += len(scores.keys)
-            tally.positive += int(scores.predictions.sum())
-            tally.refused.update(scores.refused)
-            tally.features.update(scores.features)
+            tally.add(
+                Tally(
+                    len(scores.keys),
+                    int(scores.predictions.sum()),
+                    Counter(scores.refused),
+                    Counter(scores.features),
+                )
+            )
             if len(scores.keys):
                 copy.write(_csv(number, scores))
+    return tally
+
+
+def record_refusals(connection: sa.Connection, number: int, tally: Tally) -> None:
+    """Record how many entities a scoring refused, by reason."""
     refusals = [
         {"number": number, "reason": reason, "entities": entities}
         for reason, entities in sorted(tally.refused.items())
@@ -229,7 +245,6 @@ def write(connection: sa.Connection, number: int, results: Iterable[Scores]) -> 
     ]
     if refusals:
         connection.execute(sa.text(_SQL["add_refusals"]), refusals)
-    return tally
 
 
 def _csv(number: int, scores: Scores) -> bytes:

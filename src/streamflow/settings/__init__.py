@@ -148,6 +148,20 @@ class ScoringSettings(Section):
 
     keep: int = Field(24, ge=1)
     """Number of newest scorings per model whose scores are kept; older scorings keep metadata only."""
+    shards: int = Field(1, ge=1, le=100)
+    """Number of processes that share the job `score`; each scores the entities of one shard, by a hash of the key."""
+    shard: int = Field(0, ge=0)
+    """Index of the shard that this process scores, from 0."""
+    run: str = ""
+    """Name of the scoring that the shards share, a new one for each scoring; required if there are several shards."""
+
+    @model_validator(mode="after")
+    def _names_a_shard(self) -> ScoringSettings:
+        if self.shard >= self.shards:
+            raise ValueError(f"shard={self.shard} is not below shards={self.shards}")
+        if self.shards > 1 and not self.run:
+            raise ValueError(f"shards={self.shards} needs run, the name that all of them share")
+        return self
 
 
 class JobsSettings(Section):

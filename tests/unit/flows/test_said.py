@@ -1,5 +1,6 @@
 """How a job ended, read from the lines that it logged."""
 
+import itertools
 import json
 
 import pytest
@@ -45,6 +46,15 @@ def test_a_job_that_is_not_done_says_why(lines, outcome, why):
 @pytest.mark.parametrize("lines", [[], [STARTED], [STARTED, line("a version waits at staging")]])
 def test_a_job_that_does_not_say_how_it_ended_was_killed(lines):
     assert of_lines(lines).outcome == "killed"
+
+
+def test_the_shard_that_completes_a_scoring_speaks_for_all_whatever_the_order_of_their_pods():
+    begun, part = line("shard started", shard=1), line("shard ended", outcome="done", facts={})
+    pods = [[begun, DONE], [begun, *FAILED], [begun, part]]
+    for order in itertools.permutations(pods):
+        assert of_lines([text for pod in order for text in pod]) == Said("done", {"version": 3})
+    assert of_lines([begun, part, begun, *FAILED, begun, part]).outcome == "failed"
+    assert of_lines([begun, part, begun]).outcome == "killed"
 
 
 def test_of_several_attempts_the_last_one_counts():

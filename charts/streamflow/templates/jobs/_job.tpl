@@ -1,6 +1,17 @@
 {{- /* `spec` of a job's Jobs. Arguments: context (see _pod.tpl), job. */ -}}
 {{- define "streamflow.jobSpec" -}}
+{{- with include "streamflow.shards" .job | int -}}
+# Each pod scores the shard of its index; one that fails is repeated alone.
+completionMode: Indexed
+completions: {{ . }}
+parallelism: {{ . }}
+backoffLimitPerIndex: {{ $.job.retries }}
+# Without one of its shards the scoring is never complete.
+maxFailedIndexes: 0
+backoffLimit: {{ mul . $.job.retries }}
+{{- else -}}
 backoffLimit: {{ .job.retries }}
+{{- end }}
 activeDeadlineSeconds: {{ .job.deadlineSeconds }}
 # Also deletes Jobs that were started by hand.
 ttlSecondsAfterFinished: {{ .job.ttlSecondsAfterFinished }}
@@ -27,6 +38,27 @@ template:
         {{- include "streamflow.container" .context | nindent 8 }}
         command: {{ toJson .job.command }}
       {{- include "streamflow.extraContainers" .context | nindent 6 }}
+{{- end -}}
+
+{{- /* Number of pods that share a run of a job; 0 for a single one. Argument: a job. */ -}}
+{{- define "streamflow.shards" -}}
+{{- ternary (int .shards) 0 (gt (int (.shards | default 1)) 1) -}}
+{{- end -}}
+
+{{- /*
+Adds to a job's `extraEnv` which shard a pod scores, and of which run: its Job's, whose uid no other Job has. Arguments: root, job.
+*/ -}}
+{{- define "streamflow.withShards" -}}
+{{- $fields := dict
+      "STREAMFLOW_SCORING__SHARD" "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+      "STREAMFLOW_SCORING__RUN" "metadata.labels['batch.kubernetes.io/controller-uid']" -}}
+{{- $variables := list -}}
+{{- range $name, $path := $fields -}}
+{{-   $variables = append $variables (dict "name" $name "valueFrom" (dict "fieldRef" (dict "fieldPath" $path))) -}}
+{{- end -}}
+{{- $given := list -}}
+{{- range .job.extraEnv | default .root.Values.pods.extraEnv }}{{ if not (hasKey $fields .name) }}{{ $given = append $given . }}{{ end }}{{ end -}}
+{{- $_ := set .job "extraEnv" (concat $given $variables) -}}
 {{- end -}}
 
 {{- /* Volumes of a job, as the keys sources, mounts, readOnly and onNode of a pod's context. Arguments: root, job. */ -}}
