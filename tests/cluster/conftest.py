@@ -2,7 +2,7 @@
 
 cluster   a cluster with both images, started by the README's first command for Kubernetes
 demo      the chart with demo.enabled, installed by the README's second command in a restricted namespace
-way       the chart without drops and with all schedules suspended; tests start the jobs
+way       the chart without drops, with all schedules suspended and two pods that score; tests start the jobs
 
 TEST_CLUSTER=required    fail if this machine cannot run a cluster (`make test-cluster`)
 TEST_CLUSTER=possible    skip the tests in that case, with the reason (`.ci/run`)
@@ -176,13 +176,15 @@ def demo(cluster, current, figures):
 def way_starts(cluster, current):
     """The installation of `way` while its pods start, for what can be prepared meanwhile."""
     release = stand(current, Release("streamflow-way"))
-    release.chart("install", "demo.enabled=false", "jobDefaults.suspend=true", wait=False)
+    # Two pods score, and their scores are compared with those of one process.
+    sets = ("demo.enabled=false", "jobDefaults.suspend=true", "jobs.score.shards=2")
+    release.chart("install", *sets, wait=False)
     return release
 
 
 @pytest.fixture(scope="module")
 def way(way_starts):
-    """The chart without drops and with all schedules suspended."""
+    """The chart without drops, with all schedules suspended and with two pods that score."""
     release = way_starts
     for name in ("mlflow", "feast", "registrar", "exporter"):
         release.kubectl(

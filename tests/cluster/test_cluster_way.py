@@ -143,6 +143,16 @@ def test_every_score_is_as_on_a_laptop_to_the_last_digit(months, laptop, as_of):
     assert months[as_of]["scores"] == laptop[as_of]["scores"]
 
 
+def test_every_scoring_was_shared_by_the_two_pods_of_a_job(way, months):
+    shared = way.sql(
+        "SELECT r.run, count(*), min(s.scored) > 3000 FROM streamflow.scorings"
+        " JOIN streamflow.scoring_runs r USING (scoring_id) JOIN streamflow.scoring_shards s USING (run) GROUP BY r.run"
+    )
+    jobs = {job["metadata"]["uid"] for job in way.get("jobs", "--selector=streamflow.io/job=score")}
+    assert {run for run, _, _ in shared} == jobs
+    assert [(int(pods), large) for _, pods, large in shared] == [(2, "t")] * len(MONTHS)
+
+
 @pytest.mark.parametrize("as_of", MONTHS)
 def test_every_prediction_is_as_on_a_laptop_to_the_last_digit(months, laptop, as_of):
     assert months[as_of]["online"] == laptop[as_of]["scores"]
