@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -87,12 +87,14 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)
     features: Counter[str] = field(default_factory=Counter)
 
-    def add(self, other: Tally) -> None:
+    def add(
+        self, scored: int, positive: int, refused: Mapping[str, int], features: Mapping[str, int]
+    ) -> None:
         """Add the counts of other entities."""
-        self.scored += other.scored
-        self.positive += other.positive
-        self.refused.update(other.refused)
-        self.features.update(other.features)
+        self.scored += scored
+        self.positive += positive
+        self.refused.update(refused)
+        self.features.update(features)
 
 
 @dataclass(frozen=True)
@@ -223,14 +225,8 @@ def write(connection: sa.Connection, number: int, results: Iterable[Scores]) -> 
     columns = "scoring_id, entity, probability, prediction"
     with cursor.copy(f"COPY {PLATFORM}.scores ({columns}) FROM STDIN (FORMAT csv)") as copy:
         for scores in results:
-            tally.add(
-                Tally(
-                    len(scores.keys),
-                    int(scores.predictions.sum()),
-                    Counter(scores.refused),
-                    Counter(scores.features),
-                )
-            )
+            positive = int(scores.predictions.sum())
+            tally.add(len(scores.keys), positive, scores.refused, scores.features)
             if len(scores.keys):
                 copy.write(_csv(number, scores))
     return tally

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -234,7 +233,7 @@ def result(database: DatabaseSettings, opened: Run) -> ScoreResult:
     tally = scoring.Tally()
     with transaction(database) as connection:
         for row in connection.execute(sa.text(_SQL["tallies"]), {"run": opened.name}):
-            tally.add(scoring.Tally(row.scored, row.positive, Counter(row.refused), Counter(row.features)))
+            tally.add(row.scored, row.positive, row.refused, row.features)
     work = opened.work
     return run.result(
         tally, work.scoring_id, work.pointer, work.fingerprint, work.as_of, work.known_at, opened.seconds
