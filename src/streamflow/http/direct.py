@@ -1,8 +1,8 @@
-"""Answers whole requests to one route straight from the connection, without an ASGI scope, task and messages.
+"""Answers whole requests to some routes straight from the connection, without an ASGI scope, task and messages.
 
 uvicorn reads and orders the requests of a connection as ever. A request takes the short way only if nothing about it is
 odd: it has arrived whole in one piece, on a connection that stays open, with no other request before or behind it. Every
-other request to the same route is answered over ASGI, with the same bytes.
+other request to the same routes is answered over ASGI, with the same bytes.
 
 The parser is a pure function of what it reads. So a head that it has read before need not be parsed again: a request that
 begins between two others, with the very bytes of such a head, is cut behind it.
@@ -27,19 +27,19 @@ _MOST_KNOWN_BYTES = 1024
 _BLANK = b"\r\n\r\n"
 
 
-class DirectRoute(Protocol):
+class DirectRoutes(Protocol):
     """What answers the requests."""
 
-    method: str
-    path: str
+    def matches(self, method: str, path: str) -> bool:
+        """Whether it answers requests with this method and path, without a query."""
 
     def takes(self, size: int) -> bool:
         """Whether it answers a request with a body of this size now; otherwise it is answered over ASGI."""
 
-    def repeats(self, headers: Headers) -> bool:
+    def repeats(self, path: str, headers: Headers) -> bool:
         """Whether a client is likely to send the same head again, and nothing in it is secret."""
 
-    def answer(self, exchange: Exchange, headers: Headers, body: bytes) -> None:
+    def answer(self, exchange: Exchange, path: str, headers: Headers, body: bytes) -> None:
         """Answer now or later by `Exchange.reply`; raises nothing."""
 
 
@@ -103,16 +103,17 @@ class Exchange:
 
 
 class _Known(NamedTuple):
+    path: str
     headers: Headers
     length: int
 
 
 class DirectProtocol(CappedProtocol):
-    """A connection with a direct route."""
+    """A connection with direct routes."""
 
-    route: DirectRoute
+    routes: DirectRoutes
     known: dict[bytes, _Known]
-    """Heads of requests to the route, for all connections."""
+    """Heads of requests to the routes, for all connections."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -141,9 +142,9 @@ class DirectProtocol(CappedProtocol):
         if between:
             end = data.find(_BLANK, 0, _MOST_KNOWN_BYTES) + len(_BLANK)
             known = self.known.get(data[:end])
-            if known is not None and len(data) - end == known.length and self.route.takes(known.length):
+            if known is not None and len(data) - end == known.length and self.routes.takes(known.length):
                 self._unset_keepalive_if_required()
-                self._exchange(known.headers, data[end:])
+                self._exchange(known.path, known.headers, data[end:])
                 return
         self._begun = 0
         self._receiving = True
@@ -190,8 +191,7 @@ class DirectProtocol(CappedProtocol):
     def _is_plain(self, cycle: RequestResponseCycle) -> bool:
         scope = cycle.scope
         return (
-            scope["method"] == self.route.method
-            and scope["path"] == self.route.path
+            self.routes.matches(scope["method"], scope["path"])
             and not scope["query_string"]
             and cycle.keep_alive
             and not cycle.waiting_for_100_continue
@@ -215,20 +215,21 @@ class DirectProtocol(CappedProtocol):
             or self._in_request
             or self._refusal is not None
             or self.flow.write_paused
-            or not self.route.takes(len(body))
+            or not self.routes.takes(len(body))
         ):
             super()._start_asgi_task(cycle, app)
             return
         headers = tuple(cycle.scope["headers"])
-        self._remember(headers, whole, body)
-        self._exchange(headers, body)
+        path = cycle.scope["path"]
+        self._remember(path, headers, whole, body)
+        self._exchange(path, headers, body)
 
-    def _exchange(self, headers: Headers, body: bytes) -> None:
+    def _exchange(self, path: str, headers: Headers, body: bytes) -> None:
         exchange: Any = Exchange(self)
         self.cycle = self._answering = exchange
-        self.route.answer(exchange, headers, body)
+        self.routes.answer(exchange, path, headers, body)
 
-    def _remember(self, headers: Headers, whole: bytes, body: bytes) -> None:
+    def _remember(self, path: str, headers: Headers, whole: bytes, body: bytes) -> None:
         """Remember the head of a whole request whose body is as long as its only Content-Length says."""
         end = len(whole) - len(body)
         lengths = [value for name, value in headers if name == b"content-length"]
@@ -238,15 +239,15 @@ class DirectProtocol(CappedProtocol):
             and whole.find(_BLANK) + len(_BLANK) == end
             and whole[end:] == body
             and all(name != b"transfer-encoding" for name, _ in headers)
-            and self.route.repeats(headers)
+            and self.routes.repeats(path, headers)
         ):
             if len(self.known) >= _MOST_HEADS:
                 self.known.clear()
-            self.known[whole[:end]] = _Known(headers, len(body))
+            self.known[whole[:end]] = _Known(path, headers, len(body))
 
 
-def direct(most_connections: int, route: DirectRoute) -> type[DirectProtocol]:
-    """The protocol with a largest number of connections and a direct route; uvicorn makes the instances of the class."""
+def direct(most_connections: int, routes: DirectRoutes) -> type[DirectProtocol]:
+    """The protocol with a largest number of connections and direct routes; uvicorn makes the instances of the class."""
     return type(
-        "Protocol", (DirectProtocol,), {"most_connections": most_connections, "route": route, "known": {}}
+        "Protocol", (DirectProtocol,), {"most_connections": most_connections, "routes": routes, "known": {}}
     )

@@ -12,7 +12,7 @@ import uvicorn
 
 from streamflow.errors import DependencyDown
 from streamflow.http.connection import capped
-from streamflow.http.direct import DirectRoute, direct
+from streamflow.http.direct import DirectRoutes, direct
 from streamflow.http.stalled import StalledConnections
 
 _TICKS_A_SECOND = 10
@@ -83,7 +83,7 @@ def config(
     most_connections: int,
     *,
     lifespan: Literal["on", "off"],
-    route: DirectRoute | None = None,
+    routes: DirectRoutes | None = None,
 ) -> uvicorn.Config:
     """Uvicorn's configuration of a server with a largest number of connections.
 
@@ -93,7 +93,7 @@ def config(
         port: TCP port.
         most_connections: Largest number of connections.
         lifespan: Whether the application has a lifespan.
-        route: Answers whole requests to one route instead of the application; None leaves all to the application.
+        routes: Answers whole requests to some routes; None leaves all to the application.
     """
     return uvicorn.Config(
         app,
@@ -102,7 +102,7 @@ def config(
         lifespan=lifespan,
         loop="uvloop",
         ws="none",
-        http=capped(most_connections) if route is None else direct(most_connections, route),
+        http=capped(most_connections) if routes is None else direct(most_connections, routes),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -15,7 +15,7 @@ import streamflow
 from streamflow.http.api_keys import KeyFile
 from streamflow.predict.features.connections import Connections
 from streamflow.predict.http.access import Access, CheckedRoute, needs
-from streamflow.predict.http.direct_predict import DirectPredict
+from streamflow.predict.http.direct_routes import DirectRoutes
 from streamflow.predict.http.errors import add_error_handlers
 from streamflow.predict.http.inference_protocol import add_inference_routes
 from streamflow.predict.http.middleware import RequestMiddleware
@@ -59,8 +59,8 @@ class Apps:
     status: FastAPI | None
 
     @property
-    def direct(self) -> DirectPredict | None:
-        """What answers `POST /predict` straight from the connection; None leaves it to `predictions`."""
+    def direct(self) -> DirectRoutes | None:
+        """What answers some routes straight from the connection; None leaves all to `predictions`."""
         return self.predictions.direct
 
 

@@ -1,6 +1,6 @@
 """Middleware around the whole application: request id, API keys, body limit, drain, metrics, access log, fast path.
 
-It is plain ASGI, because every request passes it that `direct_predict` does not answer. `POST /predict` without a query
+It is plain ASGI, because every request passes it that `direct_routes` does not answer. `POST /predict` without a query
 is answered here: FastAPI's route gives the same answer at three times the cost (validation, dependencies, response
 model).
 """
@@ -16,7 +16,7 @@ from streamflow.http.receiving import BodyReader, ClientGoneError, refuse_compre
 from streamflow.predict.http import answers, requests
 from streamflow.predict.http.access import PREDICT, Access
 from streamflow.predict.http.access_log import PROBES, AccessLog
-from streamflow.predict.http.direct_predict import DirectPredict
+from streamflow.predict.http.direct_routes import DirectRoutes
 from streamflow.predict.http.errors import render
 from streamflow.predict.observe import metrics, stages
 from streamflow.predict.observe.stages import Trace, Tracer
@@ -51,11 +51,11 @@ class RequestMiddleware:
         self._bodies = BodyReader(settings.max_body_bytes, settings.receive_timeout_seconds)
 
     @property
-    def direct(self) -> DirectPredict | None:
-        """What answers `POST /predict` straight from the connection; None if requests are traced."""
+    def direct(self) -> DirectRoutes | None:
+        """What answers some routes straight from the connection; None if requests are traced."""
         if self._tracer is not None:
             return None
-        return DirectPredict(self._service, self._access, self._bodies, self._log)
+        return DirectRoutes(self._service, self._access, self._bodies, self._log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one HTTP request; pass anything else to the application."""

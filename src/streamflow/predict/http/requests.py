@@ -12,6 +12,7 @@ from streamflow.http.problems import Problem, ProblemError, bad_request
 from streamflow.predict.http.schema import KEY_PATTERN, MAX_KEY_LENGTH
 
 _KEY = re.compile(KEY_PATTERN)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def read_key(body: bytes, join_key: str) -> str:
@@ -62,6 +63,11 @@ def _only_member(body: bytes, name: str, example: str) -> Any:
         extra = sorted(str(other)[:60] for other in content if other != name)
         raise bad_request(f"Unknown member(s): {', '.join(extra[:5])}. Only '{name}' is taken.")
     return content[name]
+
+
+def is_key(key: str) -> bool:
+    """Whether a text has the length and the characters of a key."""
+    return 1 <= len(key) <= MAX_KEY_LENGTH and _CONTROL.search(key) is None
 
 
 def check_key(key: Any, join_key: str) -> str:
