@@ -98,20 +98,26 @@ class Batcher(Generic[K, R]):
             trace.enqueue()
         self._queue.append((key, waiter, time.monotonic(), trace))
         if self._idle and not self._scheduled:
-            # Starts at the end of this iteration, so that requests that arrived in it share the batch.
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._start)
+            self._schedule()
 
-    def _start(self) -> None:
+    def _schedule(self) -> None:
+        """Start a batch at the end of this iteration, so that requests that arrived in it share the batch."""
+        self._scheduled = True
+        task = asyncio.ensure_future(self._answer_waiting())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer_waiting(self) -> None:
+        """Answer batch after batch as long as requests wait; more than a batch of them start another one beside it."""
         self._scheduled = False
-        while self._idle and self._queue:
-            batch = self._next()
-            if not batch:
-                return
+        while self._idle and (batch := self._next()):
             self._idle -= 1
-            task = asyncio.ensure_future(self._run(batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            if self._idle and self._queue and not self._scheduled:
+                self._schedule()
+            try:
+                await self._run(batch)
+            finally:
+                self._idle += 1
 
     def _next(self) -> list[tuple[K, Waiter, Trace | None]]:
         oldest = time.monotonic() - self._deadline
@@ -146,6 +152,3 @@ class Batcher(Generic[K, R]):
             for (_, future, _), result in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(result)
-        finally:
-            self._idle += 1
-            self._start()

@@ -249,15 +249,15 @@ class Service:
         metrics.PREPROCESS_SECONDS.labels(name).observe(read - started, exemplar)
         metrics.PREDICT_SECONDS.labels(name).observe(time.perf_counter() - read, exemplar)
         metrics.BATCH_ENTITIES.observe(len(keys))
-        outcomes = [
-            Outcome(key, served, row, None, problem, alias)
-            for key, row, problem in zip(keys, rows, problems, strict=True)
-        ]
+        results: list[float | Problem | None] = [*problems]
         for i, result in zip(good, probabilities, strict=True):
-            problem = result if isinstance(result, Problem) else None
-            probability = None if isinstance(result, Problem) else result
-            outcomes[i] = Outcome(keys[i], served, rows[i], probability, problem, alias)
-        return outcomes
+            results[i] = result
+        return [
+            Outcome(key, served, row, result, None, alias)
+            if isinstance(result, float)
+            else Outcome(key, served, row, None, result, alias)
+            for key, row, result in zip(keys, rows, results, strict=True)
+        ]
 
 
 async def _infer(served: Served, rows: list[tuple[Any, ...]]) -> list[float | Problem]:
