@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import BenchError
-from bench.world import World
+from bench.world import LINEAR_MODEL, World
 from streamflow.local import home, processes, services, stack
 
 _READY_SECONDS = 180.0
@@ -63,6 +63,8 @@ def all_running(world: World, folder: Path) -> Iterator[list[Contender]]:
             _process(world, "obvious", (sys.executable, "-m", "bench.apps.obvious"))
         )
         mlflow_serve = started.enter_context(_process(world, "mlflow-serve", (*serve, "-w", "1", "-p")))
+        linear = started.enter_context(_linear(world))
+        wait(f"http://127.0.0.1:{linear.port}/readyz")
         for port, path in ((ceiling.port, "/docs"), (obvious.port, "/docs"), (mlflow_serve.port, "/ping")):
             wait(f"http://127.0.0.1:{port}{path}")
         wait(f"http://127.0.0.1:{ours.port}/readyz")
@@ -81,6 +83,16 @@ def all_running(world: World, folder: Path) -> Iterator[list[Contender]]:
             ),
             Contender(
                 "predict", "b. ours, POST /predict", ours.port, ours.pid, asked, True, (1, 8, 64), ours=True
+            ),
+            Contender(
+                "predict_linear",
+                "b. ours, logistic regression",
+                linear.port,
+                linear.pid,
+                asked,
+                True,
+                (1, 64),
+                ours=True,
             ),
             Contender("obvious", "c. Feast SDK + MLflow model", obvious.port, obvious.pid, asked, True, (8,)),
             Contender(
@@ -113,6 +125,30 @@ def _process(world: World, name: str, command: Sequence[str]) -> Iterator[proces
             environment={**services.environment(world.settings), "PYTHONPATH": os.getcwd()},  # noqa: PTH109
         )
         _until_taken(port, process, stack.log_of(world.settings.home, name))
+    try:
+        yield process
+    finally:
+        processes.stop(process, first=signal.SIGTERM, grace_seconds=10)
+
+
+@contextlib.contextmanager
+def _linear(world: World) -> Iterator[processes.Running]:
+    """A second predict beside the stack's, which serves the logistic regression."""
+    log = stack.log_of(world.settings.home, "predict-linear")
+    with home.choosing_ports():
+        port = home.free_port(18100)
+        process = processes.launch(
+            (sys.executable, "-m", "streamflow", "serve", "predict"),
+            log=log,
+            port=port,
+            environment={
+                **services.environment(world.settings),
+                "STREAMFLOW_MLFLOW__REGISTERED_MODEL": LINEAR_MODEL,
+                "STREAMFLOW_PREDICT__PORT": str(port),
+                "STREAMFLOW_PREDICT__DRAIN_SECONDS": "0",
+            },
+        )
+        _until_taken(port, process, log)
     try:
         yield process
     finally:

@@ -96,23 +96,27 @@ class Encoder:
         Raises:
             UnknownCategoryError: A string feature has a value that the model does not know.
         """
-        matrix = np.zeros((len(rows), self.width), dtype=np.float32)
-        absent_at = len(self._numbers) + len(self._nullables)
-        for line, row in zip(matrix, rows, strict=True):
-            line[: len(self._numbers)] = [row[position] for position in self._numbers]
+        known = len(self._numbers)
+        absent_at = known + len(self._nullables)
+        rest = [0.0] * (self.width - known)
+        lines = []
+        for row in rows:
+            line = [row[position] for position in self._numbers] + rest
             for offset, position in enumerate(self._nullables):
                 value = row[position]
                 # NaN is the only value that does not equal itself.
                 if value is None or value != value:
                     line[absent_at + offset] = 1.0
                 else:
-                    line[len(self._numbers) + offset] = value
+                    line[known + offset] = value
             for position, name, columns in self._categories:
                 column = columns.get(row[position])
                 if column is None:
                     raise UnknownCategoryError(name, row[position])
                 line[column] = 1.0
-        return matrix
+            lines.append(line)
+        # One conversion for all rows costs less than one for each.
+        return np.array(lines, dtype=np.float32).reshape(len(lines), self.width)
 
     def encode_columns(
         self, columns: Sequence[npt.NDArray[Any]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from streamflow.http.problems import MEDIA_TYPE, Problem
@@ -23,10 +23,14 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 
 def request_id(scope: Scope) -> str:
     """The id that the client sent with a request, if it is a sane one; otherwise a new one."""
-    for name, value in scope["headers"]:
+    return sent_or_new_id(scope["headers"])
+
+
+def sent_or_new_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The id among the headers of a request, whose names are in lower case; a new one if there is no sane one."""
+    for name, value in headers:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
-            given: str = value.decode()
-            return given
+            return value.decode()
     return secrets.token_hex(8)
 
 

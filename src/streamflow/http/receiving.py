@@ -52,6 +52,10 @@ class BodyReader:
         self._late: set[asyncio.Task[Any] | None] = set()
         self._armed = False
 
+    def takes(self, size: int) -> bool:
+        """Whether a body that has arrived whole is within the limits."""
+        return size <= self._bytes and self._held + size <= self._total
+
     async def read(self, receive: Receive) -> bytes:
         """Read the whole body of the request that the current task handles.
 

@@ -12,6 +12,7 @@ import uvicorn
 
 from streamflow.errors import DependencyDown
 from streamflow.http.connection import capped
+from streamflow.http.direct import DirectRoutes, direct
 from streamflow.http.stalled import StalledConnections
 
 _TICKS_A_SECOND = 10
@@ -76,9 +77,24 @@ def bind(host: str, port: int, setting: str) -> socket.socket:
 
 
 def config(
-    app: Any, host: str, port: int, most_connections: int, *, lifespan: Literal["on", "off"]
+    app: Any,
+    host: str,
+    port: int,
+    most_connections: int,
+    *,
+    lifespan: Literal["on", "off"],
+    routes: DirectRoutes | None = None,
 ) -> uvicorn.Config:
-    """Uvicorn's configuration of a server with a largest number of connections."""
+    """Uvicorn's configuration of a server with a largest number of connections.
+
+    Args:
+        app: The ASGI application.
+        host: Address to listen on.
+        port: TCP port.
+        most_connections: Largest number of connections.
+        lifespan: Whether the application has a lifespan.
+        routes: Answers whole requests to some routes; None leaves all to the application.
+    """
     return uvicorn.Config(
         app,
         host=host,
@@ -86,7 +102,7 @@ def config(
         lifespan=lifespan,
         loop="uvloop",
         ws="none",
-        http=capped(most_connections),
+        http=capped(most_connections) if routes is None else direct(most_connections, routes),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -15,6 +15,7 @@ import streamflow
 from streamflow.http.api_keys import KeyFile
 from streamflow.predict.features.connections import Connections
 from streamflow.predict.http.access import Access, CheckedRoute, needs
+from streamflow.predict.http.direct_routes import DirectRoutes
 from streamflow.predict.http.errors import add_error_handlers
 from streamflow.predict.http.inference_protocol import add_inference_routes
 from streamflow.predict.http.middleware import RequestMiddleware
@@ -56,6 +57,11 @@ class Apps:
 
     predictions: RequestMiddleware
     status: FastAPI | None
+
+    @property
+    def direct(self) -> DirectRoutes | None:
+        """What answers some routes straight from the connection; None leaves all to `predictions`."""
+        return self.predictions.direct
 
 
 def create_apps(settings: Settings, live: LiveModel | None = None) -> Apps:

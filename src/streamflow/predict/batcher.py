@@ -6,13 +6,26 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from streamflow.predict.observe import stages
 from streamflow.predict.observe.stages import Trace
 
 K = TypeVar("K")
 R = TypeVar("R")
+
+
+class Waiter(Protocol):
+    """Who waits for a result: a future, or what acts like one. Neither method may raise."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, result: Any) -> None:
+        """Take the result."""
+
+    def set_exception(self, error: Any) -> None:
+        """Take the exception that there is instead."""
 
 
 class OverloadedError(Exception):
@@ -51,7 +64,7 @@ class Batcher(Generic[K, R]):
         self._idle = in_flight
         self._weigh = weigh
         self._waiting = 0
-        self._queue: deque[tuple[K, asyncio.Future[R], float, Trace | None]] = deque()
+        self._queue: deque[tuple[K, Waiter, float, Trace | None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._traced = False
@@ -66,36 +79,49 @@ class Batcher(Generic[K, R]):
         Raises:
             OverloadedError: The queue is full.
         """
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self.put(key, future)
+        return future
+
+    def put(self, key: K, waiter: Waiter) -> None:
+        """Queue one request for somebody who waits for its result.
+
+        Raises:
+            OverloadedError: The queue is full.
+        """
         if self._waiting >= self._max_queue:
             raise OverloadedError
         self._waiting += 1 if self._weigh is None else self._weigh(key)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[R] = loop.create_future()
         trace = stages.of_request()
         if trace is not None:
             self._traced = True
             trace.enqueue()
-        self._queue.append((key, future, time.monotonic(), trace))
+        self._queue.append((key, waiter, time.monotonic(), trace))
         if self._idle and not self._scheduled:
-            # Starts at the end of this iteration, so that requests that arrived in it share the batch.
-            self._scheduled = True
-            loop.call_soon(self._start)
-        return future
+            self._schedule()
 
-    def _start(self) -> None:
+    def _schedule(self) -> None:
+        """Start a batch at the end of this iteration, so that requests that arrived in it share the batch."""
+        self._scheduled = True
+        task = asyncio.ensure_future(self._answer_waiting())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer_waiting(self) -> None:
+        """Answer batch after batch as long as requests wait; more than a batch of them start another one beside it."""
         self._scheduled = False
-        while self._idle and self._queue:
-            batch = self._next()
-            if not batch:
-                return
+        while self._idle and (batch := self._next()):
             self._idle -= 1
-            task = asyncio.ensure_future(self._run(batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            if self._idle and self._queue and not self._scheduled:
+                self._schedule()
+            try:
+                await self._run(batch)
+            finally:
+                self._idle += 1
 
-    def _next(self) -> list[tuple[K, asyncio.Future[R], Trace | None]]:
+    def _next(self) -> list[tuple[K, Waiter, Trace | None]]:
         oldest = time.monotonic() - self._deadline
-        batch: list[tuple[K, asyncio.Future[R], Trace | None]] = []
+        batch: list[tuple[K, Waiter, Trace | None]] = []
         weight = 0
         while self._queue and weight < self._max_batch:
             key, future, since, trace = self._queue.popleft()
@@ -112,7 +138,7 @@ class Batcher(Generic[K, R]):
             weight += its_weight
         return batch
 
-    async def _run(self, batch: list[tuple[K, asyncio.Future[R], Trace | None]]) -> None:
+    async def _run(self, batch: list[tuple[K, Waiter, Trace | None]]) -> None:
         if self._traced:
             # This task starts with the context of whatever started it: one of the requests, or the batch before.
             stages.enter_batch([trace for _, _, trace in batch if trace is not None])
@@ -126,6 +152,3 @@ class Batcher(Generic[K, R]):
             for (_, future, _), result in zip(batch, results, strict=True):
                 if not future.done():
                     future.set_result(result)
-        finally:
-            self._idle += 1
-            self._start()

@@ -16,6 +16,7 @@ from streamflow import log
 from streamflow import settings as settings_module
 from streamflow.errors import StreamFlowError
 from streamflow.http import server as http_server
+from streamflow.http.direct import DirectRoutes
 from streamflow.http.server import QuietServer, SweepingServer, bind
 from streamflow.predict.app import create_apps
 from streamflow.predict.models.live_model import LiveModel
@@ -114,12 +115,18 @@ def run(settings: Settings) -> None:
             QuietServer(_config(apps.status, predict, port, lifespan="off"), predict.receive_timeout_seconds),
             bind(predict.host, port, "STREAMFLOW_PREDICT__STATUS_PORT"),
         )
-    config = _config(apps.predictions, predict, predict.port, lifespan="on")
+    config = _config(apps.predictions, predict, predict.port, lifespan="on", routes=apps.direct)
     server = DrainingServer(config, live, predict, beside)
     server.run([bound])
 
 
 def _config(
-    app: Any, settings: PredictSettings, port: int, *, lifespan: Literal["on", "off"]
+    app: Any,
+    settings: PredictSettings,
+    port: int,
+    *,
+    lifespan: Literal["on", "off"],
+    routes: DirectRoutes | None = None,
 ) -> uvicorn.Config:
-    return http_server.config(app, settings.host, port, settings.max_connections, lifespan=lifespan)
+    host, most = settings.host, settings.max_connections
+    return http_server.config(app, host, port, most, lifespan=lifespan, routes=routes)

@@ -15,7 +15,7 @@ from streamflow.eligibility import Policy
 from streamflow.encoding import UnknownCategoryError
 from streamflow.http.problems import Problem, ProblemError
 from streamflow.model_version.aliases import CANARY, CHALLENGER, PRODUCTION
-from streamflow.predict.batcher import Batcher, OverloadedError
+from streamflow.predict.batcher import Batcher, OverloadedError, Waiter
 from streamflow.predict.features import online_facts
 from streamflow.predict.features.connections import Connections
 from streamflow.predict.features.online_facts import OnlineFacts
@@ -89,7 +89,17 @@ class Service:
         try:
             return await self._batcher.submit(key)
         except OverloadedError:
-            raise _overloaded() from None
+            raise overloaded() from None
+
+    def ask(self, key: str, waiter: Waiter) -> None:
+        """Queue one entity for somebody who waits for its outcome, an `OverloadedError` or a `ProblemError`.
+
+        Raises:
+            ProblemError: The service cannot answer at all.
+            OverloadedError: Too many requests wait.
+        """
+        self.serving()
+        self._batcher.put(key, waiter)
 
     async def many(self, keys: Sequence[str]) -> list[Outcome]:
         """Answer several entities by one release, in a batch with concurrent requests.
@@ -102,7 +112,7 @@ class Service:
             async with asyncio.timeout(self.settings.deadline_seconds):
                 return await self._requests.submit(keys)
         except (OverloadedError, TimeoutError):
-            raise _overloaded() from None
+            raise overloaded() from None
 
     async def explain(self, outcome: Outcome) -> dict[str, Any]:
         """Return what each feature contributes to a probability; see `streamflow.predict.models.explain`."""
@@ -239,15 +249,15 @@ class Service:
         metrics.PREPROCESS_SECONDS.labels(name).observe(read - started, exemplar)
         metrics.PREDICT_SECONDS.labels(name).observe(time.perf_counter() - read, exemplar)
         metrics.BATCH_ENTITIES.observe(len(keys))
-        outcomes = [
-            Outcome(key, served, row, None, problem, alias)
-            for key, row, problem in zip(keys, rows, problems, strict=True)
-        ]
+        results: list[float | Problem | None] = [*problems]
         for i, result in zip(good, probabilities, strict=True):
-            problem = result if isinstance(result, Problem) else None
-            probability = None if isinstance(result, Problem) else result
-            outcomes[i] = Outcome(keys[i], served, rows[i], probability, problem, alias)
-        return outcomes
+            results[i] = result
+        return [
+            Outcome(key, served, row, result, None, alias)
+            if isinstance(result, float)
+            else Outcome(key, served, row, None, result, alias)
+            for key, row, result in zip(keys, rows, results, strict=True)
+        ]
 
 
 async def _infer(served: Served, rows: list[tuple[Any, ...]]) -> list[float | Problem]:
@@ -305,7 +315,8 @@ def _not_finite(served: Served) -> Problem:
     )
 
 
-def _overloaded() -> ProblemError:
+def overloaded() -> ProblemError:
+    """Count a request that is refused because the service is at its limit, and make the problem."""
     metrics.SHED.inc()
     detail = "More requests are waiting than this replica can answer in time. Try again, or add replicas."
     return ProblemError(Problem("overloaded", detail, retry_after=1))

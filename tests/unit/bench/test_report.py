@@ -12,9 +12,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 KEYS = {
-    "predict_vs_ceiling_64",
+    "predict_rps_vs_ceiling",
+    "predict_linear_rps_vs_ceiling",
     "predict_cpu_vs_ceiling",
+    "predict_linear_cpu_vs_ceiling",
     "predict_p50_vs_ceiling_1",
+    "predict_linear_p50_vs_ceiling_1",
     "predict_vs_obvious_8",
     "features_vs_feast_serve",
     "materialize_entities_per_s",
@@ -38,6 +41,7 @@ def _cell(rate: float, p50: float, cpu: float) -> dict[str, Any]:
 CELLS = {
     "ceiling": {1: _cell(1000, 0.5, 0.2), 64: _cell(3000, 20, 0.1)},
     "predict": {1: _cell(500, 1.25, 0.9), 8: _cell(900, 8, 0.5), 64: _cell(2100, 30, 0.15)},
+    "predict_linear": {1: _cell(700, 1, 0.3), 64: _cell(6000, 10, 0.05)},
     "obvious": {8: _cell(6, 900, 90)},
     "features": {8: _cell(800, 9, 0.6)},
     "feast_serve": {8: _cell(80, 99, 9)},
@@ -58,7 +62,10 @@ def test_ratios_are_ours_over_theirs_from_the_same_number_of_clients() -> None:
 
     made = report.ratios(CELLS, BATCH)
     assert set(made) == KEYS == set(report.TARGETS)
-    assert made["predict_vs_ceiling_64"] == 0.7
+    assert made["predict_rps_vs_ceiling"] == 0.7
+    assert made["predict_linear_rps_vs_ceiling"] == 2
+    assert made["predict_linear_cpu_vs_ceiling"] == 0.5
+    assert made["predict_linear_p50_vs_ceiling_1"] == 2
     assert made["predict_cpu_vs_ceiling"] == 1.5
     assert made["predict_p50_vs_ceiling_1"] == 2.5
     assert made["predict_vs_obvious_8"] == 150

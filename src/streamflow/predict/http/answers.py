@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from datetime import UTC, datetime
+from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
+from streamflow.http.problems import ProblemError
 from streamflow.predict.models.live_model import LiveModel, RefusedVersion
 from streamflow.predict.outcome import Outcome
 from streamflow.settings import PredictSettings
@@ -24,6 +27,21 @@ def prediction(outcome: Outcome, request_id: str) -> dict[str, Any]:
         "model": served.label,
         "request_id": request_id,
     }
+
+
+def prediction_bytes(outcome: Outcome, request_id: str) -> bytes:
+    """The same answer as JSON, the bytes of `json.dumps`.
+
+    Args:
+        outcome: Outcome with a probability.
+        request_id: Id of the request, which needs no escape in JSON.
+    """
+    served = outcome.served
+    key, reached = encode_basestring_ascii(outcome.key), "true" if outcome.prediction else "false"
+    return (
+        f'{{{served.join_key_json}: {key}, "probability": {outcome.probability!r}, "prediction": {reached},'
+        f' {served.common_json}, "request_id": "{request_id}"}}'
+    ).encode()
 
 
 def batch(outcomes: list[Outcome], request_id: str) -> dict[str, Any]:
@@ -60,6 +78,54 @@ def features(outcome: Outcome, live: LiveModel, settings: PredictSettings) -> di
             "age_seconds": None if stamp is None else clock - stamp,
         }
     return result
+
+
+def features_bytes(outcome: Outcome, live: LiveModel, settings: PredictSettings, request_id: str) -> bytes:
+    """Answer to a question for features, as JSON.
+
+    Raises:
+        ProblemError: There is no row to show.
+    """
+    problem = outcome.problem
+    if problem is not None and problem.members.get("reason") in ("unknown_entity", "not_materialized"):
+        raise ProblemError(problem)
+    shown = _features_json(outcome, live, settings)
+    return (
+        f"{{{encode_basestring(outcome.served.release.contract.join_key)}:{encode_basestring(outcome.key)},"
+        f'"features":{{{shown}}},"problem":{_compact(problem.document()) if problem else "null"},'
+        f'"request_id":"{request_id}"}}'
+    ).encode()
+
+
+def _features_json(outcome: Outcome, live: LiveModel, settings: PredictSettings) -> str:
+    """The members of `features` in compact JSON; what does not differ between two entities is written once."""
+    served, stamps = outcome.served, outcome.row.stamps
+    wall = time.time() if settings.age_clock == "wall" else None
+    ends = []
+    for view, stamp in zip(served.plan.views, stamps, strict=True):
+        clock = wall if wall is not None else live.newest.get(view, stamp or 0.0)
+        moment = None if stamp is None else iso(stamp)
+        age = None if stamp is None else clock - stamp
+        ends.append(f'"event_timestamp":{_compact(moment)},"age_seconds":{_compact(age)}}}')
+    return ",".join(
+        f"{begin}{_value(outcome.row.values[number])}{middle}{ends[view]}"
+        for begin, number, middle, view in served.features_json
+    )
+
+
+def _value(value: Any) -> str:
+    kind = type(value)
+    if kind is float:
+        # JSON cannot represent NaN or infinity.
+        return repr(value) if math.isfinite(value) else "null"
+    if kind is str:
+        return encode_basestring(value)
+    return repr(value) if kind is int else _compact(value)
+
+
+def _compact(document: Any) -> str:
+    written: str = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return written
 
 
 def model(live: LiveModel) -> dict[str, Any]:

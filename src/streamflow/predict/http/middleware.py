@@ -1,28 +1,27 @@
 """Middleware around the whole application: request id, API keys, body limit, drain, metrics, access log, fast path.
 
-It is plain ASGI, because every request passes it. `POST /predict` without a query is answered here: FastAPI's route
-gives the same answer at three times the cost (validation, dependencies, response model).
+It is plain ASGI, because every request passes it that `direct_routes` does not answer. `POST /predict` without a query
+is answered here: FastAPI's route gives the same answer at three times the cost (validation, dependencies, response
+model).
 """
 
 from __future__ import annotations
 
-import json
 import time
 
-from streamflow import log
 from streamflow.http.answers import CLIENT_GONE, App, Message, Receive, Scope, Send, send_whole
 from streamflow.http.answers import request_id as request_id_of
-from streamflow.http.probes import Probes
 from streamflow.http.problems import FAILED, Problem, ProblemError
 from streamflow.http.receiving import BodyReader, ClientGoneError, refuse_compressed
 from streamflow.predict.http import answers, requests
 from streamflow.predict.http.access import PREDICT, Access
+from streamflow.predict.http.access_log import PROBES, AccessLog
+from streamflow.predict.http.direct_routes import DirectRoutes
 from streamflow.predict.http.errors import render
 from streamflow.predict.observe import metrics, stages
-from streamflow.predict.observe.stages import Answered, Trace, Tracer
+from streamflow.predict.observe.stages import Trace, Tracer
 from streamflow.predict.service import Service
 
-_LOG = log.get("streamflow.access")
 _JSON = (b"content-type", b"application/json")
 
 
@@ -47,11 +46,16 @@ class RequestMiddleware:
         self._access = access
         self._service = service
         self._tracer = tracer
-        self._in_progress = 0
-        self._probes = Probes(_PROBES)
-        metrics.IN_PROGRESS.set_function(lambda: float(self._in_progress))
+        self._log = AccessLog(service, tracer)
         settings = service.settings
         self._bodies = BodyReader(settings.max_body_bytes, settings.receive_timeout_seconds)
+
+    @property
+    def direct(self) -> DirectRoutes | None:
+        """What answers some routes straight from the connection; None if requests are traced."""
+        if self._tracer is not None:
+            return None
+        return DirectRoutes(self._service, self._access, self._bodies, self._log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one HTTP request; pass anything else to the application."""
@@ -75,7 +79,7 @@ class RequestMiddleware:
                 message = {**message, "headers": headers}
             await send(message)
 
-        self._in_progress += 1
+        self._log.in_progress += 1
         try:
             await self._route(scope, receive, send_stamped, request_id)
         except ProblemError as error:
@@ -83,19 +87,22 @@ class RequestMiddleware:
         except ClientGoneError:
             status = CLIENT_GONE
         except Exception as error:
-            _LOG.error(
-                "request failed",
-                handler=self._handler(scope),
-                request_id=request_id,
-                **_traced(trace),
-                **log.describe(error),
-            )
+            self._log.failed(error, _handler(scope), request_id, trace)
             if not status:
                 await _send_problem(send_stamped, FAILED, scope["path"], request_id)
             status = 500
         finally:
-            self._in_progress -= 1
-            self._note(scope, status or 500, time.perf_counter() - began, request_id, trace)
+            self._log.in_progress -= 1
+            self._log.answered(
+                _handler(scope),
+                scope["method"],
+                status or 500,
+                time.perf_counter() - began,
+                request_id,
+                size=scope.get("body_bytes"),
+                key_id=scope.get("key_id"),
+                trace=trace,
+            )
 
     async def _route(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         # Before the body is read, so that nobody sends one in vain.
@@ -130,13 +137,9 @@ class RequestMiddleware:
             return
         self._service.log.offer(outcome, request_id)
         began = time.perf_counter()
-        content = json.dumps(answers.prediction(outcome, request_id)).encode()
+        content = answers.prediction_bytes(outcome, request_id)
         metrics.postprocessed(outcome.served.release.pointer.name, time.perf_counter() - began)
         await send_whole(send, 200, [_JSON], content)
-
-    def _handler(self, scope: Scope) -> str:
-        """Path template for logs and metrics; the path itself may contain an entity's key."""
-        return scope.get("handler") or "unmatched"
 
     def _begin_trace(self, scope: Scope) -> Trace | None:
         trace = None
@@ -145,40 +148,13 @@ class RequestMiddleware:
         stages.enter_request(trace)
         return trace
 
-    def _note(self, scope: Scope, status: int, seconds: float, request_id: str, trace: Trace | None) -> None:
-        handler = self._handler(scope)
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        size = scope.get("body_bytes")
-        if trace is None or self._tracer is None:
-            metrics.answered(handler, method, status, seconds, size)
-        else:
-            metrics.answered(handler, method, status, seconds, size, stages.exemplar(trace))
-            self._tracer.end(trace, Answered(handler, method, status, request_id))
-        if self._probes.repeats(handler, status):
-            return
-        if handler in self._probes or status >= 500 or self._service.settings.access_log:
-            served = self._service.live.served
-            _LOG.info(
-                "request",
-                handler=handler,
-                method=method,
-                status=status,
-                duration_ms=round(seconds * 1000, 2),
-                request_id=request_id,
-                **_traced(trace),
-                key_id=scope.get("key_id"),
-                model_version=served.release.pointer.version if served else None,
-            )
+
+_UNTRACED = frozenset((*PROBES, "/metrics"))
 
 
-_PROBES = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
-_UNTRACED = frozenset((*_PROBES, "/metrics"))
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-
-
-def _traced(trace: Trace | None) -> dict[str, str]:
-    """The fields of a log line that name a trace; without tracing there are none."""
-    return {} if trace is None else {"trace_id": trace.trace_id}
+def _handler(scope: Scope) -> str:
+    """Path template for logs and metrics; the path itself may contain an entity's key."""
+    return scope.get("handler") or "unmatched"
 
 
 async def _send_problem(send: Send, problem: Problem, path: str, request_id: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import re
 from typing import Any
 
@@ -10,6 +12,7 @@ from streamflow.http.problems import Problem, ProblemError, bad_request
 from streamflow.predict.http.schema import KEY_PATTERN, MAX_KEY_LENGTH
 
 _KEY = re.compile(KEY_PATTERN)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def read_key(body: bytes, join_key: str) -> str:
@@ -18,7 +21,17 @@ def read_key(body: bytes, join_key: str) -> str:
     Raises:
         ProblemError: `bad_request`; the detail names the error.
     """
+    plain = _plain(join_key).fullmatch(body)
+    if plain is not None:
+        return plain[1].decode()
     return check_key(_only_member(body, join_key, '"…"'), join_key)
+
+
+@functools.cache
+def _plain(join_key: str) -> re.Pattern[bytes]:
+    """A body as nearly every client writes it, which needs no parser: JSON and `check_key` take its key as it stands."""
+    name = re.escape(json.dumps(join_key).encode())
+    return re.compile(rb"\{%b: ?\"([A-Za-z0-9._:-]{1,%d})\"\}" % (name, MAX_KEY_LENGTH))
 
 
 def read_keys(body: bytes, join_key: str, most: int) -> list[str]:
@@ -50,6 +63,11 @@ def _only_member(body: bytes, name: str, example: str) -> Any:
         extra = sorted(str(other)[:60] for other in content if other != name)
         raise bad_request(f"Unknown member(s): {', '.join(extra[:5])}. Only '{name}' is taken.")
     return content[name]
+
+
+def is_key(key: str) -> bool:
+    """Whether a text has the length and the characters of a key."""
+    return 1 <= len(key) <= MAX_KEY_LENGTH and _CONTROL.search(key) is None
 
 
 def check_key(key: Any, join_key: str) -> str:

@@ -84,13 +84,5 @@ def _add_features(app: FastAPI, service: Service, schemas: Schemas) -> None:
     async def get_features(request: Request) -> Response:
         """Answer with each value, its as-of and its age, and with the `problem` that `/predict` would answer with."""
         outcome = await service.one(requests.check_key(request.path_params[join_key], join_key))
-        problem = outcome.problem
-        if problem is not None and problem.members.get("reason") in ("unknown_entity", "not_materialized"):
-            raise ProblemError(problem)
-        document = {
-            join_key: outcome.key,
-            "features": answers.features(outcome, service.live, service.settings),
-            "problem": problem.document() if problem else None,
-            "request_id": request.state.request_id,
-        }
-        return JSONResponse(document)
+        content = answers.features_bytes(outcome, service.live, service.settings, request.state.request_id)
+        return Response(content, media_type="application/json")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 from streamflow.predict.features.online_facts import OnlineFacts
@@ -30,6 +32,28 @@ class Served:
     def label(self) -> dict[str, Any]:
         """Name and version for answers."""
         return {"name": self.release.pointer.name, "version": self.release.pointer.version}
+
+    @cached_property
+    def join_key_json(self) -> str:
+        """Name of the entity's key in JSON."""
+        return json.dumps(self.release.contract.join_key)
+
+    @cached_property
+    def common_json(self) -> str:
+        """Members in JSON that every prediction by this release has, separated by commas."""
+        return json.dumps({"threshold": self.release.contract.threshold, "model": self.label})[1:-1]
+
+    @cached_property
+    def features_json(self) -> list[tuple[str, int, str, int]]:
+        """Of each feature: compact JSON before its value, its number, JSON behind its value, and its view's number."""
+        features, views = self.release.contract.features, self.plan.views
+        write = partial(json.dumps, ensure_ascii=False)
+        # Of two features with the same name, an object has the last.
+        last = {feature.name: number for number, feature in enumerate(features)}
+        return [
+            (f'{write(name)}:{{"value":', number, f',"view":{write(view)},', views.index(view))
+            for name, number, view in ((name, n, features[n].view) for name, n in last.items())
+        ]
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ BATCH_ENTITIES = Histogram(
 )
 QUEUE = Gauge("streamflow_queue_requests", "Requests waiting for their batch")
 SHED = Counter("streamflow_requests_shed", "Requests refused because the service is at its limit")
-PREDICTION_SCORE = Histogram(
+PREDICTION_SCORE = EventLoopHistogram(
     "streamflow_prediction_score",
     "Predicted probabilities, including those of a challenger in shadow",
     ["version", "alias"],
