@@ -80,7 +80,7 @@ def _database(settings: Settings, users: int) -> Iterator[Settings]:
     name = f"bench_ingest_{users}"
     own = settings.model_copy(update={"database": settings.database.model_copy(update={"name": name})})
     with batch.connect(settings, "postgres") as admin:
-        admin.execute(f"CREATE DATABASE {quote(name)}")  # type: ignore[arg-type]
+        admin.execute(f"CREATE DATABASE {quote(name)}")
     try:
         migrate(own.database)
         with transaction(own.database) as connection:
@@ -89,7 +89,7 @@ def _database(settings: Settings, users: int) -> Iterator[Settings]:
     finally:
         engine(own.database).dispose()
         with batch.connect(settings, "postgres") as admin:
-            admin.execute(f"DROP DATABASE {quote(name)} WITH (FORCE)")  # type: ignore[arg-type]
+            admin.execute(f"DROP DATABASE {quote(name)} WITH (FORCE)")
 
 
 def _turn(settings: Settings, server: int, what: str, folder: Path, as_of: str) -> Figures:
@@ -145,7 +145,7 @@ def _copy(settings: Settings, tables: Any, folder: Path) -> None:
             statement = f"COPY {name} FROM STDIN (FORMAT csv, HEADER)"
             with (
                 (folder / f"{table.name}.csv").open("rb") as file,
-                connection.cursor().copy(statement) as copy,  # type: ignore[arg-type]
+                connection.cursor().copy(statement) as copy,
             ):
                 while block := file.read(_BLOCK):
                     copy.write(block)
