@@ -8,6 +8,7 @@ import pyarrow
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pandera.errors import SchemaWarning
 
 from streamflow.drops import limits
 from streamflow.drops.blocks import is_plain
@@ -64,15 +65,16 @@ NARROW = declared({"key": COLUMNS["key"]})
 @st.composite
 def lines(draw, table):
     """A line of a file: mostly good cells, some bad ones, sometimes other bytes, and any line ending."""
-    kind = draw(st.sampled_from(["good"] * 6 + ["mixed"] * 3 + ["text"]))
+    kind = draw(st.sampled_from(["good"] * 6 + ["bad"] * 2 + ["text"]))
     if kind == "text":
         text = draw(st.text(alphabet='ab1,"\n\r \\\ufeff', max_size=12) | st.just(",".join([*GOOD, "x"])))
     else:
-        text = ",".join(
-            draw(st.sampled_from(good if kind == "good" else [*good, *bad]))
-            for name, (good, bad) in CELLS.items()
-            if name in table.column_names
-        )
+        row = [draw(st.sampled_from(CELLS[name][0])) for name in table.column_names]
+        if kind == "bad":
+            # One at a time: several in a block hide that one of them is not noticed.
+            at = draw(st.integers(0, len(row) - 1))
+            row[at] = draw(st.sampled_from(CELLS[NAMES[at]][1]))
+        text = ",".join(row)
     return text + draw(st.sampled_from(["\n"] * 6 + ["\r\n", "\r\n", "\r", "\n\n"]))
 
 
@@ -109,6 +111,7 @@ def outcome(path, table, block, rows, *, columns):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(file=files(), block=st.integers(1, 120) | st.just(BLOCK), rows=st.integers(3, 40))
 @example((TABLE, b"".join(b",".join(row) + b"\n" for row in [[n.encode() for n in NAMES]] * 2)), 1, 3)
+@example((NARROW, b'key\na\n"b\nc"\nd\n'), 1, 9)
 def test_columns_give_what_rows_give_wherever_blocks_end(tmp_path, file, block, rows):
     table, content = file
     path = tmp_path / "things.csv"
@@ -118,6 +121,39 @@ def test_columns_give_what_rows_give_wherever_blocks_end(tmp_path, file, block, 
     # Where a block ends makes no difference but to which of several reasons a file is refused for.
     whole, _ = outcome(path, table, BLOCK, rows, columns=False)
     assert whole == expected or (isinstance(whole, str) and isinstance(expected, str))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_unusual_cell_alone_gives_what_the_row_gives(tmp_path, name):
+    path, at = tmp_path / "things.csv", NAMES.index(name)
+    for cell in [*CELLS[name][0], *CELLS[name][1]]:
+        unusual = [*GOOD[:at], cell, *GOOD[at + 1 :]]
+        rows = "".join(",".join(row) + "\n" for row in [NAMES, GOOD, unusual, GOOD])
+        path.write_text(rows, encoding="utf-8")
+        # In a block of one line, a byte order mark would be the first of a block.
+        for block in (1, BLOCK) if name == "key" else (BLOCK,):
+            expected, _ = outcome(path, TABLE, block, 10, columns=False)
+            assert outcome(path, TABLE, block, 10, columns=True)[0] == expected
+
+
+def test_a_table_of_one_column_has_empty_lines_and_no_nulls(tmp_path):
+    path = tmp_path / "things.csv"
+    for text in ("key\n\na\n", "key\na\n\nb\n", "key\na\r\n\r\nb\n", "key\n\n"):
+        path.write_text(text, encoding="utf-8", newline="")
+        expected, _ = outcome(path, NARROW, BLOCK, 10, columns=False)
+        assert outcome(path, NARROW, BLOCK, 10, columns=True)[0] == expected
+
+
+def test_a_line_that_pandera_accepts_after_all_keeps_its_place(tmp_path):
+    path = tmp_path / "things.csv"
+    warned = pa.Column("Int64", pa.Check.in_range(0, 1, raise_warning=True), nullable=True)
+    table = declared({"key": COLUMNS["key"], "count": warned})
+    path.write_text("key,count\na,1\nb,2\nc,x\nd,1\n", encoding="utf-8")
+    with pytest.warns(SchemaWarning):
+        expected, _ = outcome(path, table, BLOCK, 10, columns=False)
+    assert expected[0]["line"].to_pylist() == [2, 3, 5]
+    with pytest.warns(SchemaWarning):
+        assert outcome(path, table, BLOCK, 10, columns=True)[0] == expected
 
 
 def test_good_lines_are_taken_as_a_whole_block_and_own_checks_row_by_row(tmp_path):
