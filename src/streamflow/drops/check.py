@@ -157,7 +157,8 @@ class RowChecker:
         Raises:
             FileError: A line has too many fields.
         """
-        assert self._conditions is not None  # noqa: S101
+        if self._conditions is None:
+            raise AssertionError(f"{self._table.name} has a check that is only known row by row")
         typed = parse.lines(block.data, self._names, self._kinds)
         lines, doubtful = np.arange(block.lines), np.zeros(block.lines, dtype=bool)
         strict = typed is not None

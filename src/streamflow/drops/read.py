@@ -178,9 +178,7 @@ class CsvReader:
             FileError: The file has undecodable bytes, an unclosed quote or too long a line or record, or lacks a
                 final line break; or the file grew.
         """
-        for part in self._parts(rows, plain=False):
-            assert isinstance(part, Chunk)  # noqa: S101
-            yield part
+        return (part for part in self._parts(rows, plain=False) if isinstance(part, Chunk))
 
     def parts(self, rows: int) -> Iterator[Chunk | Block]:
         """Yield the same records as `chunks`, those of plain blocks as `Block`."""
