@@ -9,6 +9,7 @@ load.py        the load client, run as a separate process with keep-alive connec
 measure.py     measures latencies and CPU time of one contender under load
 agreement.py   checks that all contenders return the same probabilities
 batch.py       measures materialization, scoring and cold start
+ingest.py      measures the ingest of a drop against plain COPY of its files
 floor.py       measures PostgreSQL alone, with pgbench
 report.py      turns figures into ratios, a table and results.json
 curve.py       plots requests per second and p99 by clients and users into docs/

@@ -39,7 +39,7 @@ def database_of(settings: Settings, users: int) -> Iterator[Settings]:
 
     name = f"bench_{users}"
     big = settings.model_copy(update={"database": settings.database.model_copy(update={"name": name})})
-    with _connect(settings, "postgres") as admin:
+    with connect(settings, "postgres") as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:
         migrate(big.database)
@@ -48,11 +48,12 @@ def database_of(settings: Settings, users: int) -> Iterator[Settings]:
         yield big
     finally:
         engine(big.database).dispose()
-        with _connect(settings, "postgres") as admin:
+        with connect(settings, "postgres") as admin:
             admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _connect(settings: Settings, name: str) -> psycopg.Connection[Any]:
+def connect(settings: Settings, name: str) -> psycopg.Connection[Any]:
+    """Connect to a database of the settings' server, outside any transaction."""
     database = settings.database
     return psycopg.connect(
         host=database.host,
@@ -67,7 +68,7 @@ def _connect(settings: Settings, name: str) -> psycopg.Connection[Any]:
 def _multiply(source: Settings, target: Settings, users: int) -> None:
     from streamflow.repo import definitions
 
-    with _connect(source, source.database.name) as out, _connect(target, target.database.name) as into:
+    with connect(source, source.database.name) as out, connect(target, target.database.name) as into:
         into.execute(
             "INSERT INTO streamflow.drops VALUES"
             f" ('{_DROP}', '2024-02-29+00', 1, '', clock_timestamp(), 'bench', 'bench', {users}, 0)"
@@ -173,12 +174,12 @@ def _main(what: str) -> None:
         "entities": entities,
         "seconds": round(seconds, 3),
         "cpu_seconds": round(time.process_time() - spent, 3),
-        "peak_mib": round(_peak_mib(), 1),
+        "peak_mib": round(peak_mib(), 1),
     }
     sys.stdout.write(json.dumps(figures) + "\n")
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """Peak resident memory of this process. Not from getrusage, which includes the parent's before exec."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[1]) / 1024  # type: ignore[index]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 from pandera.errors import SchemaErrors
 
 from streamflow import types
-from streamflow.drops import parse
+from streamflow.drops import conditions, parse
+from streamflow.drops.blocks import Block
 from streamflow.drops.quoting import shown, shown_names
 from streamflow.drops.raw_file import FileError
-from streamflow.drops.read import Chunk
+from streamflow.drops.read import Chunk, CsvReader, OneLineEach
 from streamflow.repo.declarations import NOT_AFTER_AS_OF, SourceTable
 
 LINE = "line"
@@ -62,10 +63,12 @@ class Checked:
     Attributes:
         accepted: Valid rows: line number, key, then the declared columns in order, typed.
         rejected: Invalid records, in file order.
+        whole: The block, if all its lines are valid rows, and their cells in the forms that Arrow takes.
     """
 
     accepted: pa.Table
     rejected: list[Rejected]
+    whole: Block | None = None
 
 
 def header_order(table: SourceTable, header: Sequence[str]) -> tuple[list[int], list[str]]:
@@ -125,6 +128,69 @@ class RowChecker:
         # A chunk cannot see duplicates in other chunks, so `stage` looks for them in PostgreSQL.
         self._schema = copy.deepcopy(table.schema)
         self._schema.unique = None
+        self._conditions = conditions.of(self._schema, self._kinds, as_of)
+        names = list(self._kinds)
+        self._names = [names[at] for at in np.argsort(self._order)]
+
+    def checked(self, reader: CsvReader, rows: int) -> Iterator[Checked]:
+        """Parse and validate the records of a file after its header.
+
+        Args:
+            reader: Reader of the file.
+            rows: Most records to read at a time.
+
+        Raises:
+            FileError: The file is unusable.
+        """
+        # Without a translation of each declared check for whole columns, pandera looks at every row.
+        for part in reader.chunks(rows) if self._conditions is None else reader.parts(rows):
+            yield self.check_block(part) if isinstance(part, Block) else self.check(part)
+
+    @property
+    def field_names(self) -> list[str]:
+        """Names of the declared columns in the order of the file's fields."""
+        return self._names
+
+    def check_block(self, block: Block) -> Checked:
+        """Parse and validate the lines of a plain block: as columns, and only lines that may be invalid one by one.
+
+        Raises:
+            FileError: A line has too many fields.
+        """
+        if self._conditions is None:
+            raise AssertionError(f"{self._table.name} has a check that is only known row by row")
+        typed = parse.lines(block.data, self._names, self._kinds)
+        lines, doubtful = np.arange(block.lines), np.zeros(block.lines, dtype=bool)
+        strict = typed is not None
+        if typed is None:
+            doubtful = block.misshapen(len(self._names))
+            lines = lines[~doubtful]
+            typed = self._parsed(block.without(doubtful) if doubtful.any() else block.data, doubtful, lines)
+        good = conditions.holds(typed, self._conditions)
+        if good is not None:
+            doubtful[lines[~good]] = True
+        accepted = typed.add_column(0, pa.field(LINE, pa.int64()), pa.array(lines + block.start))
+        if not doubtful.any():
+            return Checked(accepted, [], block if strict else None)
+        accepted = accepted.filter(pa.array(~doubtful[lines]))
+        return self._with_doubtful(block, np.flatnonzero(doubtful), accepted)
+
+    def _parsed(self, data: bytes, doubtful: Any, lines: Any) -> pa.Table:
+        """Parse the columns of `data`, which has `lines` of a block; mark the lines with an invalid cell."""
+        text = parse.texts(data, self._names)
+        columns = {}
+        for name, kind in self._kinds.items():
+            columns[name], bad = parse.column(kind, text[name].combine_chunks())
+            doubtful[lines[list(bad)]] = True
+        return pa.table(columns)
+
+    def _with_doubtful(self, block: Block, indexes: Any, accepted: pa.Table) -> Checked:
+        raw = block.raw(indexes)
+        numbers = [block.start + int(at) for at in indexes]
+        checked = self.check(OneLineEach([*block.fields(raw, indexes)], numbers, numbers, raw))
+        if checked.accepted.num_rows:
+            accepted = pa.concat_tables([accepted, checked.accepted]).sort_by(LINE)
+        return Checked(accepted, checked.rejected)
 
     def check(self, chunk: Chunk) -> Checked:
         """Parse and validate the records of a chunk."""

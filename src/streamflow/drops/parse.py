@@ -7,19 +7,21 @@
     string  unchanged
 
 Spaces are not stripped. Each type has a fast parser for whole columns and a slow one for single cells, which
-also explains what is wrong. The fast one handles only columns for which both are known to agree.
+also explains what is wrong. The fast one handles only cells for which both are known to agree.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 
 from streamflow import types
 from streamflow.types import ColumnType
@@ -60,33 +62,122 @@ def column(kind: ColumnType, text: pa.Array) -> tuple[pa.Array, dict[int, str]]:
     """
     if kind == "string":
         return text, {}
-    fast = _fast(kind, text)
-    if fast is not None:
-        return fast, {}
-    values: list[Any] = []
-    bad: dict[int, str] = {}
-    for index, item in enumerate(text.to_pylist()):
-        try:
-            values.append(None if item is None else _CELLS[kind](item))
-        except _BadCellError as error:
-            values.append(None)
-            bad[index] = str(error)
-    return pa.array(values, ARROW_TYPES[kind]), bad
+    plain = pc.fill_null(_plain(kind, text), fill_value=True)
+    if pc.all(plain, min_count=0).as_py():
+        values = _fast(kind, text)
+    else:
+        values = _fast(kind, pc.if_else(plain, text, pa.scalar(None, pa.string())))
+    if values is None:
+        # A date that does not exist: which one?
+        values, plain = pa.nulls(len(text), ARROW_TYPES[kind]), pc.is_null(text)
+    slow = np.flatnonzero(~plain.to_numpy(zero_copy_only=False))
+    if not len(slow):
+        return values, {}
+    parsed = [cell(kind, item) for item in text.take(pa.array(slow)).to_pylist()]
+    bad = {int(at): error for at, (_, error) in zip(slow, parsed, strict=True) if error is not None}
+    found = pa.array([value for value, _ in parsed], ARROW_TYPES[kind])
+    return pc.replace_with_mask(values, pc.invert(plain), found), bad
+
+
+def cell(kind: ColumnType, text: str) -> tuple[Any, str | None]:
+    """Parse one cell, whatever its text; return its value, or None and what is wrong."""
+    try:
+        return _CELLS[kind](text), None
+    except _BadCellError as error:
+        return None, str(error)
+
+
+def _plain(kind: ColumnType, text: pa.Array) -> pa.Array:
+    """Whether the fast parser may take each cell; null or false where it is empty."""
+    if kind == "bool":
+        return pc.or_(pc.is_null(text), pc.is_in(text, pa.array([*TRUE, *FALSE])))
+    return pc.match_substring_regex(text, _FAST[kind])
 
 
 def _fast(kind: ColumnType, text: pa.Array) -> pa.Array | None:
-    """Parse a column with Arrow; return None if the slow parser might disagree on any cell."""
+    """Parse plain cells with Arrow; return None if one is a date that does not exist."""
     if kind == "bool":
-        codes = pc.index_in(text, pa.array([*TRUE, *FALSE]))
-        if codes.null_count > text.null_count:
-            return None
-        return pc.less(codes, len(TRUE))
-    if not pc.all(pc.match_substring_regex(text, _FAST[kind]), min_count=0).as_py():
-        return None
+        return pc.less(pc.index_in(text, pa.array([*TRUE, *FALSE])), len(TRUE))
     try:
         return pc.cast(text, ARROW_TYPES[kind])
     except pa.ArrowInvalid:
         return None
+
+
+def lines(data: bytes, names: Sequence[str], kinds: Mapping[str, ColumnType]) -> pa.Table | None:
+    """Parse the columns of lines without quotes, as `column` would.
+
+    Args:
+        data: The lines, in UTF-8.
+        names: Names of the columns, in the order of their fields.
+        kinds: Type of each column.
+
+    Returns:
+        The columns in the order of `kinds`; None if Arrow refuses a cell or a line, or might read one otherwise.
+    """
+    # In a line without commas, Arrow could not tell an empty line from a null.
+    if len(names) == 1 and (data.startswith((b"\n", b"\r")) or b"\n\n" in data or b"\n\r" in data):
+        return None
+    if _stripped(data) or ("int" in kinds.values() and _hexadecimal(data)):
+        return None
+    table = _csv(data, names, {name: ARROW_TYPES[kind] for name, kind in kinds.items()})
+    if table is None:
+        return None
+    for name, kind in kinds.items():
+        if kind == "float" and not pc.all(pc.is_finite(table[name]), min_count=0).as_py():
+            return None
+        if kind == "date":
+            extremes = pc.min_max(table[name])
+            first, last = extremes["min"].as_py(), extremes["max"].as_py()
+            if first is not None and not FIRST_DATE <= first <= last <= LAST_DATE:
+                return None
+    return table
+
+
+def texts(data: bytes, names: Sequence[str]) -> pa.Table:
+    """Split lines without quotes, all with one field a name, into columns of text; null where empty."""
+    types_of = dict.fromkeys(names, pa.string())
+    table = _csv(data, names, types_of) if data else pa.schema(types_of.items()).empty_table()
+    if table is None:
+        raise AssertionError("lines with one field a name, which cannot be split")
+    return table
+
+
+def _csv(data: bytes, names: Sequence[str], types_of: Mapping[str, pa.DataType]) -> pa.Table | None:
+    try:
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(data),
+            # One block, so that each column is one array.
+            pyarrow.csv.ReadOptions(use_threads=False, column_names=names, block_size=len(data) + 1),
+            pyarrow.csv.ParseOptions(quote_char=False, double_quote=False, ignore_empty_lines=False),
+            pyarrow.csv.ConvertOptions(
+                # The reader of the file has checked it.
+                check_utf8=False,
+                column_types=types_of,
+                include_columns=list(types_of),
+                null_values=[""],
+                strings_can_be_null=True,
+                true_values=TRUE,
+                false_values=FALSE,
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+
+
+def _stripped(data: bytes) -> bool:
+    """Whether a cell begins or ends with a space, which Arrow would strip."""
+    if b" " not in data and b"\t" not in data:
+        return False
+    codes = np.frombuffer(data, np.uint8)
+    space = (codes == ord(" ")) | (codes == ord("\t"))
+    edge = (codes == ord(",")) | (codes == ord("\n")) | (codes == ord("\r"))
+    return bool(space[0] or (space[:-1] & edge[1:]).any() or (edge[:-1] & space[1:]).any())
+
+
+def _hexadecimal(data: bytes) -> bool:
+    """Whether a cell might be a hexadecimal number, which Arrow takes for a whole one."""
+    return (b"x" in data and b"0x" in data) or (b"X" in data and b"0X" in data)
 
 
 _LONGEST_INT = 19

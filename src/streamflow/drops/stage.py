@@ -6,18 +6,19 @@ temporary tables when it ends.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
-import pyarrow.csv
 import sqlalchemy as sa
 
 from streamflow.drops import limits
-from streamflow.drops.check import LINE, Checked, Rejected, RowChecker, header_order
+from streamflow.drops.check import LINE, Rejected, RowChecker, header_order
+from streamflow.drops.copy_rows import LINE_DEFINITION, RowCopier, copy
 from streamflow.drops.files import DropFile
+from streamflow.drops.key_sequence import KeySequence
 from streamflow.drops.quoting import shown
 from streamflow.drops.raw_file import FileError, problem_of
 from streamflow.drops.read import CsvReader, raw_records
@@ -46,6 +47,7 @@ class StagedFile:
         accepted: Number of valid records, which are in the temporary table `staged(table)`.
         quarantined: Number of rejected records, which are in the temporary table `QUARANTINE`.
         erased: Number of those that were rejected because their entity was erased.
+        keys: Digest of the keys of the valid records in the file's order; empty if the file was not read to its end.
         problems: Reasons to refuse the whole drop because of this file; empty if there are none.
         notes: Unusual but accepted input.
     """
@@ -55,6 +57,7 @@ class StagedFile:
     accepted: int = 0
     quarantined: int = 0
     erased: int = 0
+    keys: str = ""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -92,20 +95,27 @@ def stage(
         f"CREATE TEMP TABLE {_RAW} (table_name text, line bigint, raw text) ON COMMIT DROP"
     )
     result = [_stage_file(connection, file, as_of, chunk_rows, moved) for file in files]
-    for item in result:
-        # Autovacuum never analyzes temporary tables, and the statements that follow join them.
-        connection.exec_driver_sql(f"ANALYZE {staged(item.file.table)}")
+    if len({item.keys for item in result}) > 1:
+        for item in result:
+            # Autovacuum never analyzes temporary tables, and the statements that follow join them by their keys.
+            connection.exec_driver_sql(f"ANALYZE {staged(item.file.table)} ({quote(item.file.table.key)})")
     if key is not None:
         _reject_erased(connection, result, key)
-    for item in result:
-        _reject_duplicates(connection, item)
+    _each_sequence(result, partial(_reject_duplicates, connection))
     entities = next((item for item in result if item.file.table.entities), None)
     # If the entity table itself is unusable, every row would look unknown and bury the real problem.
     if entities is not None and not entities.problems:
-        for item in result:
-            if item is not entities:
-                _reject_unknown(connection, item, entities)
+        others = [item for item in result if item is not entities and item.keys != entities.keys]
+        _each_sequence(others, partial(_reject_unknown, connection, entities))
     return result
+
+
+def _each_sequence(files: Iterable[StagedFile], reject: Callable[[StagedFile], int]) -> None:
+    """Reject rows of each file by their keys, but not where a file with the same keys has none to reject."""
+    clean = set()
+    for item in files:
+        if item.keys not in clean and not reject(item) and item.keys:
+            clean.add(item.keys)
 
 
 def _stage_file(
@@ -113,55 +123,43 @@ def _stage_file(
 ) -> StagedFile:
     result = StagedFile(file)
     connection.exec_driver_sql(
-        f"CREATE TEMP TABLE {staged(file.table)} ({LINE} bigint, {column_definitions(file.table)})"
+        f"CREATE TEMP TABLE {staged(file.table)} ({LINE_DEFINITION}, {column_definitions(file.table)})"
         " ON COMMIT DROP"
     )
     try:
         with CsvReader(file.path, file.size) as reader:
             order, result.notes = header_order(file.table, reader.header())
-            checker, seen = RowChecker(file.table, order, as_of), 0
-            for chunk in reader.chunks(chunk_rows):
-                _store_chunk(connection, result, checker.check(chunk))
-                moved(file.name, reader.bytes_read - seen)
-                seen = reader.bytes_read
+            checker, keys, seen = RowChecker(file.table, order, as_of), KeySequence(), 0
+            with RowCopier(connection, staged(file.table), checker.field_names) as copier:
+                for checked in checker.checked(reader, chunk_rows):
+                    copier.add(checked)
+                    keys.add(checked.accepted[file.table.key])
+                    if checked.rejected:
+                        copier.end()
+                        _quarantine(connection, result, checked.rejected)
+                    result.lines += checked.accepted.num_rows + len(checked.rejected)
+                    result.accepted += checked.accepted.num_rows
+                    moved(file.name, reader.bytes_read - seen)
+                    seen = reader.bytes_read
             if not result.lines:
                 raise FileError("has a header and no rows.")
             # The ledger records the digest taken before; it must be that of the rows read here.
             reader.require(file.sha256)
+            result.keys = keys.digest()
     except (FileError, OSError) as error:
         result.problems.append(problem_of(file.name, error))
     return result
 
 
-def _store_chunk(connection: sa.Connection, result: StagedFile, checked: Checked) -> None:
-    result.lines += checked.accepted.num_rows + len(checked.rejected)
-    result.accepted += checked.accepted.num_rows
-    result.quarantined += len(checked.rejected)
-    columns = ", ".join(quote(name) for name in checked.accepted.column_names)
-    if checked.accepted.num_rows:
-        text = io.BytesIO()
-        # Nulls are written as empty, unquoted fields, which COPY reads as null.
-        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
-        pyarrow.csv.write_csv(checked.accepted, text, options)
-        with _copy(
-            connection, f"COPY {staged(result.file.table)} ({columns}) FROM STDIN (FORMAT csv)"
-        ) as copy:
-            copy.write(text.getbuffer())
-    if checked.rejected:
-        rows = (_quarantine_row(result.file, item) for item in checked.rejected)
-        with _copy(connection, f"COPY {QUARANTINE} FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
+def _quarantine(connection: sa.Connection, result: StagedFile, rejected: list[Rejected]) -> None:
+    result.quarantined += len(rejected)
+    with copy(connection, f"COPY {QUARANTINE} FROM STDIN") as rows:
+        for item in rejected:
+            rows.write_row(_quarantine_row(result.file, item))
 
 
 def _quarantine_row(file: DropFile, item: Rejected) -> tuple[Any, ...]:
     return (file.table.name, file.name, item.line, item.column, item.reason, item.value, item.raw)
-
-
-def _copy(connection: sa.Connection, statement: str) -> Any:
-    # SQLAlchemy has no COPY; psycopg's own cursor has.
-    driver: Any = connection.connection.driver_connection
-    return driver.cursor().copy(statement)
 
 
 def _reject_erased(connection: sa.Connection, files: list[StagedFile], key: Key) -> None:
@@ -207,11 +205,11 @@ def _reject_erased(connection: sa.Connection, files: list[StagedFile], key: Key)
         item.erased += moved + blanked
 
 
-def _reject_duplicates(connection: sa.Connection, item: StagedFile) -> None:
+def _reject_duplicates(connection: sa.Connection, item: StagedFile) -> int:
     # Reject every copy: we cannot tell which one is right, and keeping the first would make the outcome
     # depend on the order of lines.
     name, key = staged(item.file.table), quote(item.file.table.key)
-    _reject(
+    return _reject(
         connection,
         item,
         f"DELETE FROM {name} s USING"
@@ -221,10 +219,10 @@ def _reject_duplicates(connection: sa.Connection, item: StagedFile) -> None:
     )
 
 
-def _reject_unknown(connection: sa.Connection, item: StagedFile, entities: StagedFile) -> None:
+def _reject_unknown(connection: sa.Connection, entities: StagedFile, item: StagedFile) -> int:
     name, key = staged(item.file.table), quote(item.file.table.key)
     known, known_key = staged(entities.file.table), quote(entities.file.table.key)
-    _reject(
+    return _reject(
         connection,
         item,
         f"DELETE FROM {name} s WHERE NOT EXISTS (SELECT FROM {known} k WHERE k.{known_key} = s.{key})"
@@ -233,9 +231,9 @@ def _reject_unknown(connection: sa.Connection, item: StagedFile, entities: Stage
     )
 
 
-def _reject(connection: sa.Connection, item: StagedFile, delete: str) -> None:
+def _reject(connection: sa.Connection, item: StagedFile, delete: str) -> int:
     """Move rows to the quarantine: those that the statement `delete` returns as line, value and reason."""
-    moved = connection.execute(
+    moved: int = connection.execute(
         sa.text(
             f"WITH rejected AS ({delete}) INSERT INTO {QUARANTINE}"
             " (table_name, file, line, column_name, reason, value)"
@@ -245,6 +243,7 @@ def _reject(connection: sa.Connection, item: StagedFile, delete: str) -> None:
     ).rowcount
     item.accepted -= moved
     item.quarantined += moved
+    return moved
 
 
 def judge(connection: sa.Connection, item: StagedFile, max_bad_share: float) -> None:
@@ -295,9 +294,9 @@ def add_raw_text(connection: sa.Connection, item: StagedFile, chunk_rows: int) -
     )
     if not lines:
         return
-    with _copy(connection, f"COPY {_RAW} FROM STDIN") as copy:
+    with copy(connection, f"COPY {_RAW} FROM STDIN") as rows:
         for row in _raw_rows(item, lines, chunk_rows):
-            copy.write_row(row)
+            rows.write_row(row)
     connection.execute(
         sa.text(
             f"UPDATE {QUARANTINE} q SET raw = r.raw FROM {_RAW} r WHERE q.raw IS NULL"
