@@ -45,8 +45,9 @@ def measured(settings: Settings, users: int) -> Figures:
     few, many = figures[FEW], figures[users]
 
     def bytes_per_row(what: str) -> float:
-        more = (many[what]["peak_mib"] - few[what]["peak_mib"]) * 2**20
-        return round(more / max(1, many[what]["rows"] - few[what]["rows"]), 1)
+        more: float = (many[what]["peak_mib"] - few[what]["peak_mib"]) * 2**20
+        rows: int = many[what]["rows"] - few[what]["rows"]
+        return round(more / max(1, rows), 1)
 
     return {
         "users": users,
@@ -113,17 +114,16 @@ def _set(settings: Settings) -> Figures:
     data, _ = point_in_time.training_set(
         settings.database, definitions.load(settings.feast.repo), None, known
     )
-    return {"rows": len(data.frame), "data_bytes_per_row": round(_data_bytes(data) / len(data.frame), 1)}
+    figures = {"rows": len(data.frame), "fingerprint": data.fingerprint}
+    return {**figures, "data_bytes_per_row": round(_data_bytes(data) / len(data.frame), 1)}
 
 
 def _data_bytes(data: TrainingSet) -> int:
-    texts = {data.key, *(feature.name for feature in data.features if feature.type == "string")}
-    return sum(
-        sum(len(str(value)) for value in data.frame[name])
-        if name in texts
-        else len(data.frame) * data.frame[name].dtype.itemsize
-        for name in data.frame.columns
-    )
+    total = 0
+    for name in data.frame.columns:
+        values = data.frame[name].to_numpy()
+        total += sum(map(len, values)) if values.dtype == object else values.nbytes
+    return total
 
 
 def _peak_mib() -> float:

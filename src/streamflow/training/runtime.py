@@ -92,7 +92,7 @@ def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.Da
     """
     if not hasattr(pipeline, "predict_proba"):
         raise NotServableError("it gives no probabilities (predict_proba)", _CALIBRATE)
-    matrix = Encoder(features).encode(raw_rows(features, x))
+    matrix = _encoded(features, x)
     expected = pipeline.predict_proba(x)[:, 1]
     differs: NotServableError | None = None
     for convert in _WAYS:
@@ -104,6 +104,23 @@ def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.Da
         except NotServableError as error:
             differs = differs or error
     raise differs or NotServableError("there is no conversion of it, or of a part of it, to ONNX")
+
+
+def _encoded(features: Sequence[Feature], x: pd.DataFrame) -> npt.NDArray[np.float32]:
+    """Encode every row as batch scoring does; the first and the last ones also as predict does, to the same bits.
+
+    Raises:
+        UnknownCategoryError: A row has a category that is not the feature's.
+        NotServableError: The two ways differ.
+    """
+    encoder = Encoder(features)
+    matrix, unknown = encoder.encode_columns([x[feature.name].to_numpy() for feature in features])
+    some = np.unique(np.concatenate([np.arange(len(x))[:_ROWS_ALONE], np.arange(len(x))[-_ROWS_ALONE:]]))
+    if unknown.any():
+        some = np.flatnonzero(unknown)
+    if not np.array_equal(encoder.encode(raw_rows(features, x.iloc[some])), matrix[some]):
+        raise NotServableError("a row is encoded otherwise alone than among others")
+    return matrix
 
 
 def _boosting(classifier: Any, opset: int) -> bytes | None:
