@@ -287,10 +287,10 @@ def cross_validate(
     areas = []
     started = time.perf_counter()
     whole = build_pipeline(features, classifier, calibrated=calibrated)
-    # Once for all folds, because the encoder learns nothing from rows: its categories are the features' own.
-    encoded = whole[:1].fit_transform(x)
+    # Once for all folds: what stands before the classifier learns nothing from rows, its categories are the features'.
+    encoded = whole[:-1].fit_transform(x)
     for number, (train, test) in enumerate(splits):
-        pipeline = clone(whole[1:]).fit(encoded[train], y[train])
+        pipeline = clone(whole[-1:]).fit(encoded[train], y[train])
         single_threaded(pipeline)
         rows = encoded[test]
         probabilities[test] = pipeline.predict_proba(rows)[:, 1]
