@@ -6,8 +6,8 @@ Feast fetches rows from a cursor and makes Arrow arrays of Python's lists, which
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-import psycopg
 import pyarrow as pa
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import PostgreSQLRetrievalJob
 from feast.infra.utils.postgres.connection_utils import _get_conn
@@ -17,12 +17,12 @@ from streamflow.postgres.copied import parse
 
 _BLOCK_BYTES = 1 << 20
 
-_AS_THEY_ARE = ("bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bpchar")
-_AS_MICROSECONDS = ("timestamptz", "timestamp", "date")
-_CODES = {
-    psycopg.adapters.types[name].oid: name in _AS_MICROSECONDS for name in (*_AS_THEY_ARE, *_AS_MICROSECONDS)
-}
-"""Types whose every value CSV gives back, and whether they are copied as microseconds since 1970."""
+# bool, int2, int4, int8, float4, float8, text, varchar, bpchar
+_AS_THEY_ARE = (16, 21, 23, 20, 700, 701, 25, 1043, 1042)
+# timestamptz, timestamp, date
+_AS_MICROSECONDS = (1184, 1114, 1082)
+_CODES = {**dict.fromkeys(_AS_THEY_ARE, False), **dict.fromkeys(_AS_MICROSECONDS, True)}
+"""Object ids of the types whose every value CSV gives back, and whether they are copied as microseconds since 1970."""
 
 
 class CopiedRetrievalJob(PostgreSQLRetrievalJob):  # type: ignore[misc]
@@ -51,13 +51,13 @@ class CopiedRetrievalJob(PostgreSQLRetrievalJob):  # type: ignore[misc]
         return super()._to_arrow_internal(timeout)
 
 
-def _columns(connection: psycopg.Connection, query: str) -> list[tuple[str, int]]:
+def _columns(connection: Any, query: str) -> list[tuple[str, int]]:
     """Name and type of each column of a query's result."""
     described = connection.execute(f"SELECT * FROM (\n{query}\n) AS described LIMIT 0").description
     return [(column.name, column.type_code) for column in described or ()]
 
 
-def _copied(connection: psycopg.Connection, query: str, columns: Sequence[tuple[str, int]]) -> pa.Table:
+def _copied(connection: Any, query: str, columns: Sequence[tuple[str, int]]) -> pa.Table:
     # Columns are numbered, because two views may have features with the same name.
     names = [f"c{i}" for i in range(len(columns))]
     values = [
@@ -84,7 +84,7 @@ def _empty(types: Mapping[str, pa.DataType]) -> pa.Table:
     return pa.schema(list(types.items())).empty_table()
 
 
-def _blocks(connection: psycopg.Connection, statement: str) -> Iterator[bytes]:
+def _blocks(connection: Any, statement: str) -> Iterator[bytes]:
     """The output of a COPY in blocks of whole rows: PostgreSQL sends each row by itself."""
     with connection.cursor().copy(statement) as copy:
         rows: list[bytes] = []
