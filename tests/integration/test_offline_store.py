@@ -10,10 +10,13 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import (
     EntitySelectMode,
     PostgreSQLOfflineStore,
     PostgreSQLOfflineStoreConfig,
+    PostgreSQLRetrievalJob,
 )
 
 from streamflow.apply import apply
 from streamflow.errors import UsageError
+from streamflow.features import copied_job
+from streamflow.features.copied_job import CopiedRetrievalJob
 from streamflow.features.offline_store import EmbeddingOfflineStore, query_of
 from streamflow.features.store import open_store
 from streamflow.postgres import catalog
@@ -120,6 +123,63 @@ def test_a_range_of_dates_instead_of_entities_leaves_no_table_behind(store, tabl
         features=FEATURES[:1], start_date=MARCH - timedelta(days=60), end_date=MARCH
     )
     assert sorted(job.to_df()["skips_7d"]) == [20, 20, 30, 30]
+
+
+def both_readings(store, query):
+    """What a query gives by COPY alone, and what Feast's own job gives."""
+    own = PostgreSQLRetrievalJob(query=query, config=store.config, full_feature_names=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delattr(PostgreSQLRetrievalJob, "_to_arrow_internal")
+        ours = CopiedRetrievalJob.like(own).to_arrow()
+    return ours, own.to_arrow()
+
+
+def test_every_value_is_copied_as_feast_reads_it(store):
+    """Floats to the last bit, NaN and null told apart, times in UTC, and texts that CSV has to quote."""
+    select = """SELECT * FROM (VALUES
+        (1::bigint, 2::smallint, 0.1::float8, 0.1::real, true, ''::text, 'a'::varchar,
+         timestamptz '2024-03-31 12:00:00.000001+02', date '1969-12-31'),
+        (-9223372036854775808, 1, 'NaN', 'NaN', false, E'"\\n\\r,\\\\.', NULL, '1900-01-01 00:00:00+00', '2024-02-29'),
+        (9223372036854775807, NULL, '-0', '-Infinity', NULL, 'ü😀', ' ', NULL, NULL),
+        (NULL, 0, '5e-324', '1e-45', NULL, NULL, 'NULL', '2262-04-11 23:47:16.854775+00', NULL),
+        (0, 0, 'Infinity', '3.4028235e38', NULL, 'NaN', 't', '2024-03-31 12:00:00-07', NULL),
+        (0, 0, 2.2250738585072014e-308, 16777217, NULL, ' x ', E'\\t', NULL, NULL),
+        (0, 0, NULL, NULL, NULL, 'x', 'x', NULL, NULL))
+        AS v (big, small, double, single, flag, text, short, moment, day)"""
+    ours, theirs = both_readings(store, select)
+    assert ours.schema == theirs.schema
+    for name in theirs.column_names:
+        assert [repr(value) for value in ours[name].to_pylist()] == [
+            repr(value) for value in theirs[name].to_pylist()
+        ], name
+
+
+def test_many_rows_are_copied_in_blocks_and_none_is_lost(store, monkeypatch):
+    monkeypatch.setattr(copied_job, "_BLOCK_BYTES", 1000)
+    ours, theirs = both_readings(
+        store, "SELECT n, nullif(n % 3, 0)::text AS rest FROM generate_series(1, 5000) n"
+    )
+    assert ours.equals(theirs)
+    ours, theirs = both_readings(store, "SELECT nullif(n % 2, 0) AS rest FROM generate_series(1, 5000) n")
+    assert ours.equals(theirs)
+    assert ours.num_rows == 5000
+    ours, theirs = both_readings(store, "SELECT 1 AS a, 'x'::text AS b WHERE false")
+    assert ours.equals(theirs)
+
+
+@pytest.mark.parametrize(
+    ("select", "values"),
+    [
+        ("SELECT 1 AS a, ARRAY[1.5, NULL, 2]::float8[] AS b", [[1.5, None, 2.0]]),
+        (r"SELECT 1 AS a, '\x00ff'::bytea AS b", [b"\x00\xff"]),
+    ],
+    ids=["list", "bytes"],
+)
+def test_a_result_that_csv_cannot_give_is_read_as_feast_reads_it(store, select, values):
+    own = PostgreSQLRetrievalJob(query=select, config=store.config, full_feature_names=False)
+    ours = CopiedRetrievalJob.like(own).to_arrow()
+    assert ours.equals(own.to_arrow())
+    assert ours["b"].to_pylist() == values
 
 
 def test_values_of_every_type_reach_postgresql_as_they_are(module_settings):

@@ -1,4 +1,4 @@
-"""An offline store for Feast that puts the entities of a DataFrame into the query instead of into a table.
+"""An offline store for Feast that puts the entities of a DataFrame into the query, and reads by COPY.
 
 Feast's own PostgreSQL store creates a table for them, for which a login needs the right to create one, and leaves it
 behind if entities are queries otherwise (`entity_select_mode: embed_query`) or the query fails early.
@@ -26,6 +26,7 @@ from feast.type_map import arrow_to_pg_type
 from feast.utils import compute_non_entity_date_range
 
 from streamflow.errors import UsageError
+from streamflow.features.copied_job import CopiedRetrievalJob
 from streamflow.postgres.names import literal, quote
 
 _EVENT_TIMESTAMP = "event_timestamp"
@@ -49,7 +50,7 @@ class EmbeddingOfflineStoreConfig(PostgreSQLOfflineStoreConfig):  # type: ignore
 
 
 class EmbeddingOfflineStore(PostgreSQLOfflineStore):  # type: ignore[misc]
-    """Feast's PostgreSQL offline store, which never creates a table."""
+    """Feast's PostgreSQL offline store, which never creates a table and reads its results by COPY."""
 
     @staticmethod
     def get_historical_features(
@@ -78,7 +79,7 @@ class EmbeddingOfflineStore(PostgreSQLOfflineStore):  # type: ignore[misc]
         with warnings.catch_warnings():
             # Feast hands pandas a psycopg connection, and pandas warns that it supports SQLAlchemy only.
             warnings.filterwarnings("ignore", message="pandas only supports SQLAlchemy")
-            return PostgreSQLOfflineStore.get_historical_features(
+            job = PostgreSQLOfflineStore.get_historical_features(
                 config,
                 feature_views,
                 feature_refs,
@@ -89,6 +90,7 @@ class EmbeddingOfflineStore(PostgreSQLOfflineStore):  # type: ignore[misc]
                 filter_by_created_timestamp,
                 **kwargs,
             )
+        return CopiedRetrievalJob.like(job)
 
 
 def query_of(entities: pd.DataFrame) -> str:

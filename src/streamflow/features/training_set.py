@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
+from pyarrow import compute as pc
 
 from streamflow import types
-from streamflow.eligibility import Rules
+from streamflow.eligibility import Columns, Rules
 from streamflow.errors import NotFound
 from streamflow.features.store import applied, open_store
 from streamflow.model_version.contract import Feature, View
@@ -105,29 +108,23 @@ def build(
             f"No labels of {label_as_of.date()} were known at {known_at.isoformat()}.",
             hint="Ingest that drop, or give a later --known-at. Months that retention.months dropped do not come back.",
         )
-    joined = _joined(database, repo, db_schema, features, entities)
-    rows, incomplete = complete_rows(joined, repo.join_key, features, views)
-    features = with_categories(features, rows)
-    frame = pd.DataFrame(
-        {
-            repo.join_key: [row[0] for row in rows],
-            **{
-                feature.name: _column(feature, [row[i + 1] for row in rows])
-                for i, feature in enumerate(features)
-            },
-            LABEL: pd.array([row[-1] for row in rows], dtype="bool"),
-        }
+    # Without a name for what Feast joins, so that it is gone when the frame is made.
+    table, incomplete = complete_rows(
+        _joined(database, repo, db_schema, features, entities), repo.join_key, features, views
     )
+    features = with_categories(features, table)
     columns = [(repo.join_key, "string"), *((f.name, f.type) for f in features), (LABEL, "bool")]
+    # Before the frame is made, whose texts are larger than the table's.
+    digest = fingerprint(columns, table)
     return TrainingSet(
-        frame=frame,
+        frame=_frame(table, repo.join_key, features),
         key=repo.join_key,
         features=features,
         views=views,
         as_of=as_of,
         label_as_of=label_as_of,
         known_at=known_at,
-        fingerprint=fingerprint(columns, rows),
+        fingerprint=digest,
         incomplete=incomplete,
     )
 
@@ -156,7 +153,7 @@ def _joined(
 
 def complete_rows(
     joined: pa.Table, key: str, features: Sequence[Feature], views: Sequence[View]
-) -> tuple[list[tuple[Any, ...]], dict[str, int]]:
+) -> tuple[pa.Table, dict[str, int]]:
     """Select the rows that have a usable value for every required feature.
 
     Predictions are refused for the other rows, so models are not trained on them either.
@@ -167,47 +164,75 @@ def complete_rows(
     Raises:
         NotFound: No row is complete.
     """
-    names = [key, *(feature.name for feature in features), LABEL]
-    columns = [joined.column(name).to_pylist() for name in names]
-    rules = Rules(features, views)
-    incomplete: dict[str, int] = {}
-    rows = []
-    for row in zip(*columns, strict=True):
-        lacking = rules.lacking(row[1:-1])
-        for i in lacking:
-            incomplete[features[i].name] = incomplete.get(features[i].name, 0) + 1
-        if not lacking:
-            rows.append(row)
-    if not rows:
+    columns = [joined.column(feature.name) for feature in features]
+    absent = [_mask(column.is_null()) for column in columns]
+    values = [
+        _doubles(column) if feature.type == "float" else mask
+        for feature, column, mask in zip(features, columns, absent, strict=True)
+    ]
+    lacking = Rules(features, views).lacking_columns(Columns(values, absent, ()))
+    counts = {feature.name: int(mask.sum()) for feature, mask in zip(features, lacking, strict=True)}
+    incomplete = {name: count for name, count in counts.items() if count}
+    complete = np.flatnonzero(~np.logical_or.reduce(lacking)) if lacking else np.arange(joined.num_rows)
+    if not len(complete):
         raise NotFound(
             "No row of the training set has all required features.",
             details=tuple(f"{name} is missing in {count} rows" for name, count in incomplete.items()),
             hint="Ingest the drop of that as-of, and check its quarantine with 'streamflow drops quarantine'.",
         )
-    return sorted(rows, key=lambda row: str(row[0])), incomplete
+    keys = joined.column(key).cast(pa.string()).take(pa.array(complete))
+    # Arrow compares the bytes of UTF-8, whose order is that of Python's strings.
+    order = pa.array(complete[pc.array_sort_indices(keys.combine_chunks()).to_numpy()])
+    names = [key, *(feature.name for feature in features), LABEL]
+    unsorted = {name: joined.column(name) for name in names}
+    del joined, columns, absent, values, lacking, complete, keys
+    # Each column is freed once it is sorted.
+    return pa.table({name: unsorted.pop(name).take(order) for name in names}), incomplete
 
 
-def with_categories(features: Sequence[Feature], rows: Sequence[tuple[Any, ...]]) -> tuple[Feature, ...]:
-    """Give string features without declared categories the values that occur in `rows`."""
+def with_categories(features: Sequence[Feature], table: pa.Table) -> tuple[Feature, ...]:
+    """Give string features without declared categories the values that occur in `table`."""
     return tuple(
-        Feature(f.name, f.view, f.type, f.nullable, tuple(sorted({row[i + 1] for row in rows})))
+        Feature(f.name, f.view, f.type, f.nullable, tuple(sorted(table.column(f.name).unique().to_pylist())))
         if f.type == "string" and not f.categories
         else f
-        for i, f in enumerate(features)
+        for f in features
     )
 
 
 def frame_of(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """Turn rows of plain values, with None for null, into the frame that estimators take."""
-    return pd.DataFrame(
-        {feature.name: _column(feature, [row[i] for row in rows]) for i, feature in enumerate(features)}
-    )
+    columns = {feature.name: pa.array([row[i] for row in rows]) for i, feature in enumerate(features)}
+    return pd.DataFrame({feature.name: _column(feature, columns[feature.name]) for feature in features})
 
 
-def _column(feature: Feature, values: list[Any]) -> pd.Series[Any]:
-    """A pandas column as estimators take it; a column that may contain nulls is float, with NaN for null."""
+def _frame(table: pa.Table, key: str, features: Sequence[Feature]) -> pd.DataFrame:
+    """The frame of complete rows; its numbers are those of the table, without a copy."""
+    columns = {
+        # Each key occurs once: to look for equal ones would cost time and memory.
+        key: table.column(key).to_pandas(deduplicate_objects=False),
+        **{feature.name: _column(feature, table.column(feature.name)) for feature in features},
+        LABEL: _mask(table.column(LABEL).fill_null(False)),
+    }
+    return pd.DataFrame(columns, copy=False)
+
+
+def _column(feature: Feature, column: pa.Array | pa.ChunkedArray) -> Any:
+    """A column as estimators take it; a column that may contain nulls is float, with NaN for null."""
     if feature.nullable or feature.type == "float":
-        return pd.Series(
-            [float("nan") if value is None else float(value) for value in values], dtype="float64"
-        )
-    return pd.Series(values, dtype=types.of(feature.type).numpy)
+        return _doubles(column)
+    if feature.type == "string":
+        return column.to_pandas()
+    return column.cast(types.of(feature.type).arrow).to_numpy(zero_copy_only=False)
+
+
+def _doubles(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    """Numbers as floats, with NaN for null. Integers beyond 2^53 are rounded."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    doubles: npt.NDArray[np.float64] = whole.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return doubles
+
+
+def _mask(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    mask: npt.NDArray[np.bool_] = column.to_numpy(zero_copy_only=False)
+    return mask

@@ -28,6 +28,8 @@ _LONGEST_PARAMETER = 6000
 
 _EXAMPLE_ROWS = 5
 
+_TYPICAL_ROWS = 100
+
 _PARENT = "mlflow.parentRunId"
 
 # MLflow refuses these in the name of a run's model.
@@ -248,9 +250,16 @@ def log_data_set(
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         source = CodeDatasetSource(dict(facts))
-        made = from_pandas(frame, source=source, targets=label, name=name, digest=digest).to_dict()
+        few = from_pandas(_typical(frame), source=source, targets=label, name=name, digest=digest).to_dict()
+    made = {**few, "profile": json.dumps({"num_rows": len(frame), "num_elements": int(frame.size)})}
     tags = [InputTag("mlflow.data.context", "training")]
     mlflow_client.log_inputs(run_id, datasets=[DatasetInput(Dataset(**made), tags)])
+
+
+def _typical(frame: Any) -> Any:
+    """A few rows from which MLflow infers the same columns as from all, of which it would look at each value."""
+    first_nulls = {int(nulls.argmax()) for name in frame if (nulls := frame[name].isna().to_numpy()).any()}
+    return frame.iloc[sorted({*range(min(_TYPICAL_ROWS, len(frame))), *first_nulls})]
 
 
 def save_classifier(

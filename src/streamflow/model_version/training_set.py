@@ -41,8 +41,8 @@ class TrainingSet:
 
     @property
     def x(self) -> pd.DataFrame:
-        """Columns of the features."""
-        return self.frame[[feature.name for feature in self.features]]
+        """Columns of the features, without a copy of their values."""
+        return pd.DataFrame({feature.name: self.frame[feature.name] for feature in self.features}, copy=False)
 
     @property
     def y(self) -> pd.Series[bool]:

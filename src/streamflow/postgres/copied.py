@@ -41,7 +41,8 @@ def parse(content: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
     return csv.read_csv(
         io.BytesIO(content),
         csv.ReadOptions(column_names=list(types), use_threads=False, block_size=len(content)),
-        csv.ParseOptions(newlines_in_values=True),
+        # A row of a single column that is null is an empty line.
+        csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
         csv.ConvertOptions(
             column_types=types,
             # In PostgreSQL's CSV an empty field is null, and a quoted empty field is the empty string.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import BaggingClassifier, GradientBoostingClassifier
 from sklearn.impute import MissingIndicator, SimpleImputer
@@ -286,11 +286,15 @@ def cross_validate(
     scores, probabilities, folds = np.empty(len(y)), np.empty(len(y)), np.empty(len(y), dtype=np.int64)
     areas = []
     started = time.perf_counter()
+    whole = build_pipeline(features, classifier, calibrated=calibrated)
+    # Once for all folds: what stands before the classifier learns nothing from rows, its categories are the features'.
+    encoded = whole[:-1].fit_transform(x)
     for number, (train, test) in enumerate(splits):
-        pipeline = build_pipeline(features, classifier, calibrated=calibrated).fit(x.iloc[train], y[train])
+        pipeline = clone(whole[-1:]).fit(encoded[train], y[train])
         single_threaded(pipeline)
-        probabilities[test] = pipeline.predict_proba(x.iloc[test])[:, 1]
-        scores[test] = calibration.score(pipeline, x.iloc[test])
+        rows = encoded[test]
+        probabilities[test] = pipeline.predict_proba(rows)[:, 1]
+        scores[test] = calibration.score(pipeline, rows)
         folds[test] = number
         areas.append(float(roc_auc_score(y[test], probabilities[test])))
     seconds = time.perf_counter() - started

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -105,8 +106,9 @@ def lock_digest(feature_repo: Path) -> str:
     return ""
 
 
-def packages() -> dict[str, str]:
-    """Return the version of every installed distribution, by name."""
+@lru_cache(maxsize=1)
+def packages() -> Mapping[str, str]:
+    """Return the version of every installed distribution, by name; read once per process, as code is."""
     found: dict[str, str] = {}
     # Of two distributions with one name, Python imports the one that comes first on the path.
     for item in metadata.distributions():

@@ -22,6 +22,9 @@ TOLERANCE = 1e-6
 """Maximum difference between the estimator's probability and the served one."""
 
 OPSET = 18
+_CHUNK_ROWS = 65_536
+"""Number of rows that are compared at a time: between encoding and probability, a row is copied several times."""
+
 _ROWS_ALONE = 256
 """Number of rows that are scored both alone and in a batch."""
 
@@ -92,8 +95,8 @@ def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.Da
     """
     if not hasattr(pipeline, "predict_proba"):
         raise NotServableError("it gives no probabilities (predict_proba)", _CALIBRATE)
-    matrix = Encoder(features).encode(raw_rows(features, x))
-    expected = pipeline.predict_proba(x)[:, 1]
+    matrix = _encoded(features, x)
+    expected = np.concatenate([pipeline.predict_proba(x.iloc[rows])[:, 1] for rows in _slices(len(x))])
     differs: NotServableError | None = None
     for convert in _WAYS:
         model = convert(pipeline[-1], OPSET)
@@ -104,6 +107,27 @@ def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.Da
         except NotServableError as error:
             differs = differs or error
     raise differs or NotServableError("there is no conversion of it, or of a part of it, to ONNX")
+
+
+def _slices(rows: int) -> list[slice]:
+    return [slice(start, start + _CHUNK_ROWS) for start in range(0, rows, _CHUNK_ROWS)]
+
+
+def _encoded(features: Sequence[Feature], x: pd.DataFrame) -> npt.NDArray[np.float32]:
+    """Encode every row as batch scoring does; the first and the last ones also as predict does, to the same bits.
+
+    Raises:
+        UnknownCategoryError: A row has a category that is not the feature's.
+        NotServableError: The two ways differ.
+    """
+    encoder = Encoder(features)
+    matrix, unknown = encoder.encode_columns([x[feature.name].to_numpy() for feature in features])
+    some = np.unique(np.concatenate([np.arange(len(x))[:_ROWS_ALONE], np.arange(len(x))[-_ROWS_ALONE:]]))
+    if unknown.any():
+        some = np.flatnonzero(unknown)
+    if not np.array_equal(encoder.encode(raw_rows(features, x.iloc[some])), matrix[some]):
+        raise NotServableError("a row is encoded otherwise alone than among others")
+    return matrix
 
 
 def _boosting(classifier: Any, opset: int) -> bytes | None:
@@ -151,7 +175,7 @@ def _checked(model: bytes, matrix: npt.NDArray[np.float32], expected: npt.NDArra
 
     try:
         session = onnxruntime.InferenceSession(model, single_thread())
-        served = probabilities(session, matrix)
+        served = np.concatenate([probabilities(session, matrix[rows]) for rows in _slices(len(matrix))])
     # ONNX Runtime derives its errors from Exception alone, and a wrong output has any shape.
     except Exception as error:
         raise NotServableError("its conversion to ONNX does not run") from error

@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
+from streamflow import types
 from streamflow.erasure.runs import LeftOfRun
 from streamflow.errors import StreamFlowError
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import files
-from streamflow.model_version.contract import Contract
+from streamflow.model_version.contract import Contract, Feature
 from streamflow.model_version.fingerprint import fingerprint
 from streamflow.model_version.training_set import LABEL
-from streamflow.training.runtime import raw_rows
 from streamflow.training.split import holdout_digest
 
 
@@ -101,11 +103,22 @@ def rows_and_split(
 
 def fingerprint_of(contract: Contract, frame: pd.DataFrame) -> str:
     """Compute the fingerprint of a training set, with the column types of a contract. Pure."""
-    features = contract.features
-    columns = [(contract.join_key, "string"), *((f.name, f.type) for f in features), (LABEL, "bool")]
-    values = raw_rows(features, frame[[feature.name for feature in features]])
-    labelled = zip(frame[contract.join_key].tolist(), values, frame[LABEL].tolist(), strict=True)
-    return fingerprint(columns, [(key, *row, bool(label)) for key, row, label in labelled])
+    features, key = contract.features, contract.join_key
+    columns = [(key, "string"), *((f.name, f.type) for f in features), (LABEL, "bool")]
+    typed = {feature.name: _typed(feature, frame[feature.name]) for feature in features}
+    labels = pa.array(frame[LABEL].astype(bool).to_numpy())
+    return fingerprint(columns, pa.table({key: pa.array(frame[key].to_numpy()), **typed, LABEL: labels}))
+
+
+def _typed(feature: Feature, column: pd.Series[Any]) -> pa.Array:
+    """A column as it was before nulls made it one of floats."""
+    values = column.to_numpy()
+    if not feature.nullable:
+        return pa.array(values)
+    # Nullable columns are float64 with NaN for null, regardless of the feature's type.
+    numbers = values.astype(np.float64)
+    absent = np.isnan(numbers)
+    return pa.array(np.where(absent, 0.0, numbers).astype(types.of(feature.type).numpy), mask=absent)
 
 
 def _frame(fetch: Callable[[str], str], file: str) -> pd.DataFrame:
