@@ -14,5 +14,3 @@ for name in "${names[@]}"; do
   "$docker" build --file "images/${name#*/}/Dockerfile" --tag "$name:$tag" \
     --build-arg "PYTHON_IMAGE=$base" --build-arg "COMMIT=$commit" .
 done
-"$docker" image inspect --format '{{index .RepoTags 0}} {{.Size}}' "${names[@]/%/:$tag}" |
-  awk '{printf "%s  %.0f MB\n", $1, $2 / 1e6}'

@@ -1,8 +1,9 @@
 # Images and the local cluster. CLUSTER names it, TAG the images; see cluster.sh for CLUSTER_TOOL.
 .PHONY: images cluster-up load install cluster-down test-cluster
 
-images: $(READY) ## Build the three images (TAG=…, PYTHON_IMAGE=… sets another base image), and list their components in dist/
+images: $(READY) ## Build the three images (TAG=…, PYTHON_IMAGE=… sets another base image), check their sizes, and list their components in dist/
 	@images/build.sh
+	@$(BIN)/python images/sizes.py
 	@$(BIN)/python images/sbom.py
 
 cluster-up: ## Create a kind cluster, or use the existing one

@@ -143,6 +143,12 @@ def test_a_good_version_is_a_release():
     assert made.probabilities([[3.0]]).tolist() == [0.5]
 
 
+def test_a_release_does_not_keep_the_bytes_of_its_model():
+    pointer, files = version(good())
+    session = release.check(pointer, files).session
+    assert files["model.onnx"] not in vars(session).values()
+
+
 def test_the_child_refuses_with_the_same_words_as_a_check_in_this_process():
     pointer, files = version(good())
     files["golden.json"] = json.dumps({"rows": [[1.0]], "probabilities": [0.9]}).encode()

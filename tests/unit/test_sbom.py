@@ -137,4 +137,4 @@ def test_make_images_writes_the_lists():
         ["make", "-n", "images"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     commands = [shlex.split(line)[-1] for line in shown.splitlines()]
-    assert commands[-2:] == ["images/build.sh", "images/sbom.py"]
+    assert commands[-3:] == ["images/build.sh", "images/sizes.py", "images/sbom.py"]
