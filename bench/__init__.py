@@ -9,6 +9,8 @@ load.py        the load client, run as a separate process with keep-alive connec
 measure.py     measures latencies and CPU time of one contender under load
 agreement.py   checks that all contenders return the same probabilities
 batch.py       measures materialization, scoring and cold start
+parts.py       runs ingest.py, train.py and stored.py, and asks Docker for the sizes of the images
+rows.py        measures the way of the data over numbers of users, up to ten million
 floor.py       measures PostgreSQL alone, with pgbench
 report.py      turns figures into ratios, a table and results.json
 curve.py       plots requests per second and p99 by clients and users into docs/
