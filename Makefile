@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup prefect demo test test-rows test-upgrade drift-histories harm-histories coverage mutants faults fuzz api-cases feast-tests lint findings figures format reference licences lock bench bench-curve clean
+.PHONY: help setup prefect demo test test-rows test-upgrade drift-histories harm-histories coverage mutants faults fuzz api-cases feast-tests lint findings figures format reference licences lock bench bench-curve bench-rows bench-cluster clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,11 +91,17 @@ licences: $(READY) ## Write docs/licences.md: the licence of each pinned package
 lock: $(READY) ## Resolve pyproject.toml into the hashed locks (UPGRADE=1 takes newer versions)
 	@scripts/lock $(if $(filter-out 0,$(UPGRADE)),--upgrade)
 
-bench: $(READY) ## Measure predict against what it stands on and what it replaces (under 10 minutes)
+bench: $(READY) ## Measure each part against what it stands on and what it replaces (under 10 minutes)
 	@exec $(BIN)/python -m bench
 
 bench-curve: $(READY) ## Requests a second and p99 over clients and users, drawn into docs/performance.svg
 	@exec $(BIN)/python -m bench.curve
+
+bench-rows: $(READY) ## Ingest, materialize, train and score up to ten million users: seconds, CPU, memory (ROWS="100000 300000" for fewer; hours)
+	@exec $(BIN)/python -m bench.rows $(if $(ROWS),--users $(ROWS))
+
+bench-cluster: $(READY) ## Requests a second and latency of 1, 2 and 4 predict pods behind their Service, asked by another pod
+	@TEST_CLUSTER=required $(BIN)/python -m pytest -p no:cacheprovider -s tests/cluster/test_cluster_load.py -k curve $(ARGS)
 
 include charts/charts.mk
 include images/images.mk

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from bench import agreement, batch, contenders, floor, measure, report
+from bench import agreement, batch, contenders, floor, measure, parts, report
 from bench.contenders import Contender
 from bench.measure import Figures
 from bench.world import World, running
@@ -24,6 +24,7 @@ from streamflow.local import processes
 
 _RESULTS = Path(__file__).with_name("results.json")
 _FLOOR_CLIENTS = 8
+_PARTS = {"ingest": 300_000, "train": 300_000, "stored": 100_000}
 
 
 def tell(line: str) -> None:
@@ -41,16 +42,37 @@ def main() -> None:
     )
     options = parser.parse_args()
     began = time.monotonic()
+    # One after the other, and before the stack runs, so that nothing else needs the processor.
+    taken = _parts()
     with running(tell) as world, tempfile.TemporaryDirectory(prefix="streamflow-bench-") as folder:
-        results = measured(world, Path(folder), options.rounds, options.seconds, options.users)
+        results = measured(world, Path(folder), options.rounds, options.seconds, options.users, taken)
     results["took_s"] = round(time.monotonic() - began, 1)
     report.write(_RESULTS, results)
     sys.stdout.write(report.table(results) + "\n")
     tell(f"{_RESULTS} written after {results['took_s']:.0f} s")
 
 
-def measured(world: World, folder: Path, rounds: int, seconds: float, sizes: list[int]) -> dict[str, Any]:
-    """Measure everything; return the content of results.json."""
+def _parts() -> dict[str, Any]:
+    taken: dict[str, Any] = {}
+    for module, users in _PARTS.items():
+        tell(f"bench.{module} with {users:,} users")
+        taken[module] = parts.figures_of(module, users)
+    return {**taken, "images": parts.image_sizes()}
+
+
+def measured(
+    world: World, folder: Path, rounds: int, seconds: float, sizes: list[int], taken_apart: dict[str, Any]
+) -> dict[str, Any]:
+    """Measure everything on the stack; return the content of results.json.
+
+    Args:
+        world: The running stack.
+        folder: A folder for what the contenders write.
+        rounds: How often each contender has its turn.
+        seconds: How long a turn is.
+        sizes: Numbers of users to materialize.
+        taken_apart: What was measured without the stack, by name.
+    """
     online = processes.read(world.settings.home / "run" / "postgres.json")
     if online is None:
         raise measure.BenchError("The stack has no PostgreSQL.")
@@ -79,7 +101,8 @@ def measured(world: World, folder: Path, rounds: int, seconds: float, sizes: lis
         "contenders": {n: {"summary": summaries[n], "by_clients": by} for n, by in cells.items()},
         "half_peak": half,
         "batch": done,
-        "ratios": report.ratios(cells, done),
+        "parts": taken_apart,
+        "ratios": report.ratios(cells, done, half, taken_apart),
     }
 
 

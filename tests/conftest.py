@@ -33,10 +33,10 @@ import hypothesis
 import psycopg
 import pytest
 import structlog
-from xdist.scheduler import LoadFileScheduling
 
 import fault_verdicts
 from fault_verdicts import verdict  # noqa: F401
+from order_of_files import LongFilesFirst
 from streamflow import servers
 from streamflow import settings as settings_module
 from streamflow.local import home, postgres, processes
@@ -59,17 +59,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = fault_verdicts.select(items)
 
 
-class _ByFile(LoadFileScheduling):  # type: ignore[misc]
-    """Lets one process have all tests of a file, whose fixtures they share, and one all tests of the cluster."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "cluster" if nodeid.startswith("tests/cluster/") else super()._split_scope(nodeid)
-
-
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByFile:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongFilesFirst:
     """Spread tests over the processes of `pytest -n`."""
-    return _ByFile(config, log)
+    return LongFilesFirst(config, log)
 
 
 @pytest.hookimpl(hookwrapper=True)

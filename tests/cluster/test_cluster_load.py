@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from kubernetes_cli import answers, is_ready, run, wait_for
-from open_loop_pod import predict_pods
+from open_loop_pod import predict_pods, replicas
 from page_shell import ROOT, commands, page_block, shell
 from script_pod import script_pod
 
@@ -20,6 +20,8 @@ pytestmark = pytest.mark.load
 MOST_MEMORY, MOST_CPU = 2.5 * 2**30, 0.4
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 RATE = 40
+CURVE = (1, 2, 4)
+CURVE_SECONDS = 30
 SCRIPT = Path(__file__).with_name("load_client.py").read_text(encoding="utf-8")
 
 
@@ -73,6 +75,22 @@ def test_the_idle_platform_fits(demo, figures):
     figures(f"idle: {'together':44} {cpu * 1000:5.0f} mCPU {memory / 2**20:6.0f} MiB")
     assert memory < MOST_MEMORY
     assert cpu < MOST_CPU
+
+
+def test_the_curve_of_predict_pods_behind_their_service(demo, clients, entities, figures):
+    for pods in CURVE:
+        with replicas(demo, pods), load(clients, demo, entities, rate=0) as counts:
+            # Their processors and the client's are those of the nodes, and the same for every number of pods.
+            before = counts()["requests"]
+            time.sleep(CURVE_SECONDS)
+            last = counts()
+            a_second = (last["requests"] - before) / CURVE_SECONDS
+            figures(
+                f"curve: {pods} pods of predict: {a_second:,.0f} requests a second,"
+                f" p50 {last['p50_ms']} ms, p99 {last['p99_ms']} ms"
+            )
+            assert last["failed"] == 0, last["errors"]
+            assert a_second > RATE
 
 
 def test_the_autoscaler_sees_cpu_scales_out_under_load_and_in_again(demo, clients, entities, figures):

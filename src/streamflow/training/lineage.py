@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 
 from streamflow.model_version import tags
 from streamflow.settings import BuildSettings
@@ -108,13 +109,18 @@ def lock_digest(feature_repo: Path) -> str:
 
 @lru_cache(maxsize=1)
 def packages() -> Mapping[str, str]:
-    """Return the version of every installed distribution, by name; read once per process, as code is."""
+    """Return the version of every installed distribution, by name.
+
+    Read once per process: each look parses the metadata of hundreds of distributions, and Python imports a package once.
+    """
     found: dict[str, str] = {}
     # Of two distributions with one name, Python imports the one that comes first on the path.
     for item in metadata.distributions():
-        if item.metadata["Name"]:
-            found.setdefault(item.metadata["Name"].lower(), item.version)
-    return found
+        # Each access to an attribute of a distribution parses its file again.
+        facts = item.metadata
+        if facts["Name"]:
+            found.setdefault(facts["Name"].lower(), facts["Version"])
+    return MappingProxyType(found)
 
 
 def packages_digest() -> str:

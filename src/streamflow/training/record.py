@@ -228,7 +228,9 @@ def _write_artifacts(
     (rows / files.FINGERPRINT).write_text(json.dumps(facts, indent=2), encoding="utf-8")
     schema = {"features": [asdict(feature) for feature in contract.features]}
     (folder / files.FEATURE_SCHEMA).write_text(json.dumps(schema, indent=2), encoding="utf-8")
-    (folder / files.PACKAGES).write_text(json.dumps(packages(), indent=2, sort_keys=True), encoding="utf-8")
+    (folder / files.PACKAGES).write_text(
+        json.dumps(dict(packages()), indent=2, sort_keys=True), encoding="utf-8"
+    )
     (folder / files.SOURCES).write_text(json.dumps(sources(repo.path), indent=2), encoding="utf-8")
     plots.write(
         folder / files.PLOTS,

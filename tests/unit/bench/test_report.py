@@ -24,6 +24,20 @@ KEYS = {
     "score_rows_per_s",
     "cold_start_s",
     "rss_mib",
+    "ingest_vs_copy_wall",
+    "ingest_vs_copy_cpu",
+    "train_300000_s",
+    "stored_vs_csv",
+    "training_set_bytes_above_data",
+    "p99_at_half_peak_ms",
+    "image_predict_mb",
+    "image_platform_mb",
+}
+PARTS = {
+    "ingest": {"users": 300_000, "ingest_vs_copy_wall": 9.0, "ingest_vs_copy_cpu": 7.5},
+    "train": {"users": 300_000, "seconds": 7.9, "set_bytes_per_row": 300.0, "data_bytes_per_row": 120.0},
+    "stored": {"not_measured": "it did not end within 300 s"},
+    "images": {"predict": 149.0, "platform": None},
 }
 
 
@@ -81,6 +95,56 @@ def test_a_run_without_the_batch_part_leaves_those_ratios_empty() -> None:
     assert made["score_rows_per_s"] is None
 
 
+def test_figures_that_were_measured_apart_are_judged_beside_the_others() -> None:
+    from bench import report
+
+    made = report.ratios(CELLS, BATCH, {"p99_ms": 9.5}, PARTS)
+    assert {name: report.verdict(name, made[name]) for name in sorted(KEYS - {"rss_mib"})} == {
+        "cold_start_s": "not met",
+        "features_vs_feast_serve": "not met",
+        "image_platform_mb": "not measured",
+        "image_predict_mb": "met",
+        "ingest_vs_copy_cpu": "met",
+        "ingest_vs_copy_wall": "not met",
+        "materialize_entities_per_s": "met",
+        "p99_at_half_peak_ms": "met",
+        "predict_cpu_vs_ceiling": "not met",
+        "predict_linear_cpu_vs_ceiling": "met",
+        "predict_linear_p50_vs_ceiling_1": "met",
+        "predict_linear_rps_vs_ceiling": "met",
+        "predict_p50_vs_ceiling_1": "not met",
+        "predict_rps_vs_ceiling": "not met",
+        "predict_vs_obvious_8": "met",
+        "score_rows_per_s": "met",
+        "stored_vs_csv": "not measured",
+        "train_300000_s": "met",
+        "training_set_bytes_above_data": "met",
+    }
+
+
+def test_a_measurement_that_is_absent_or_fails_stops_no_other() -> None:
+    from bench import parts
+
+    assert parts.figures_of("absent", 1) == {"not_measured": "there is no bench/absent.py"}
+    assert "not_measured" in parts.figures_of("load", 1), "it takes other arguments"
+
+
+def test_a_line_is_fitted_through_the_steps_that_ended() -> None:
+    from bench import rows
+
+    steps: dict[str, Any] = {
+        str(n): {"rows": n, "seconds": 2 + n / 50_000} for n in (100_000, 300_000, 1_000_000)
+    }
+    steps["3000000"] = {"failed": "Killed"}
+    assert rows.line(steps) == {"seconds_a_million": 20.0, "seconds_at_0": 2.0, "r2": 1.0}
+    assert rows.line({"1": steps["100000"], "2": steps["3000000"]}) is None
+    steps["100000"] |= {"cpu_seconds": 1.0, "postgres_cpu_seconds": 1.0, "peak_mib": 5000.0}
+    document = {"steps": {"ingest": {n: steps[n] for n in ("100000", "3000000")}}, "lines": {"ingest": None}}
+    text = rows.table(document)
+    assert "not possible: Killed" in text
+    assert "5,000.0   not met" in text
+
+
 def test_the_table_names_every_contender_and_every_ratio_and_json_holds_the_same(tmp_path: Path) -> None:
     from bench import report
 
@@ -94,11 +158,13 @@ def test_the_table_names_every_contender_and_every_ratio_and_json_holds_the_same
         },
         "half_peak": {"rate": 1000, "p50_ms": 3, "p99_ms": 9},
         "batch": BATCH,
-        "ratios": report.ratios(CELLS, BATCH),
+        "parts": PARTS,
+        "ratios": report.ratios(CELLS, BATCH, parts=PARTS),
     }
     text = report.table(results)
     for word in (*KEYS, *(f"contender {name}" for name in CELLS)):
         assert word in text
+    assert "bench.stored was not measured: it did not end within 300 s" in text
     report.write(tmp_path / "results.json", results)
     assert json.loads((tmp_path / "results.json").read_text())["ratios"] == results["ratios"]
 

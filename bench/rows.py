@@ -1,0 +1,262 @@
+"""Measure how the way of the data grows with its rows: `python -m bench.rows --users 100000 300000 ...` prints JSON.
+
+Each step is a process of its own: ingest, materialize, the trainings and score, on a database of its own for each
+number of users. The forest is trained up to `FOREST_USERS` users alone (`forest_users`). A step that fails
+is reported with its reason and stops no other step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.measure import Figures, cpu_seconds
+
+if TYPE_CHECKING:
+    from streamflow.settings import Settings
+
+USERS = (100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
+FOREST_USERS = 300_000
+MOST_MIB = 4096.0
+"""Resident memory that no step may exceed."""
+LEAST_R2 = 0.99
+"""Fit of a straight line through seconds over rows that counts as linear."""
+_LONGEST_SECONDS = 4 * 3600.0
+_AS_OF = "2024-01-31"
+STEPS = (
+    "simulate",
+    "ingest",
+    "materialize",
+    "train-logistic_regression",
+    "score",
+    "train-gradient_boosting",
+    "train-random_forest",
+)
+
+
+def main() -> None:
+    """Measure, print the table to stderr and the JSON document to stdout."""
+    parser = argparse.ArgumentParser(prog="python -m bench.rows")
+    parser.add_argument("--users", type=int, nargs="+", default=list(USERS), help="numbers of users")
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.step:
+        document = _timed(options.step, options.users[0], options.folder)
+    else:
+        document = measured(options.users)
+        sys.stderr.write(table(document) + "\n")
+    sys.stdout.write(json.dumps(document) + "\n")
+
+
+def measured(sizes: Sequence[int]) -> dict[str, Any]:
+    """Measure all steps for each number of users, on a stack of its own."""
+    from bench.world import running
+
+    done: dict[str, dict[str, Figures]] = {step: {} for step in STEPS}
+    with running(_tell) as world:
+        for users in sorted(sizes):
+            with (
+                tempfile.TemporaryDirectory(prefix="streamflow-rows-") as folder,
+                _database(world.settings, users) as settings,
+            ):
+                for step in STEPS:
+                    if step == "train-random_forest" and users > FOREST_USERS:
+                        continue
+                    _tell(f"{users:,} users: {step}")
+                    done[step][str(users)] = _step(settings, step, users, Path(folder))
+    return {
+        "users": sorted(sizes),
+        "forest_users": [users for users in sorted(sizes) if users <= FOREST_USERS],
+        "steps": done,
+        "lines": {step: line(figures) for step, figures in done.items()},
+    }
+
+
+def line(figures: dict[str, Figures]) -> Figures | None:
+    """Fit seconds over rows by a straight line; None with fewer than three sizes that ended. Pure."""
+    ended = [one for one in figures.values() if "failed" not in one]
+    if len(ended) < 3:
+        return None
+    rows, seconds = (np.array([one[name] for one in ended], dtype=float) for name in ("rows", "seconds"))
+    slope, intercept = np.polyfit(rows, seconds, 1)
+    spread = float(((seconds - seconds.mean()) ** 2).sum())
+    left = float(((seconds - (slope * rows + intercept)) ** 2).sum())
+    r2 = 1.0 if spread == 0 else 1 - left / spread
+    return {
+        "seconds_a_million": round(float(slope) * 1e6, 3),
+        "seconds_at_0": round(float(intercept), 3),
+        "r2": round(r2, 5),
+    }
+
+
+def table(document: dict[str, Any]) -> str:
+    """Format the document as a text table, with what meets its target. Pure."""
+    heads = ("users", "seconds", "CPU s", "PostgreSQL", "MiB")
+    lines = [f"{'':28}" + "".join(f"{head:>12}" for head in heads)]
+    for step, figures in document["steps"].items():
+        for users, one in figures.items():
+            if "failed" in one:
+                lines.append(f"{step:28}{int(users):>12,}   not possible: {one['failed']}")
+                continue
+            cells = [one[name] for name in ("seconds", "cpu_seconds", "postgres_cpu_seconds", "peak_mib")]
+            memory = "met" if one["peak_mib"] < MOST_MIB else "not met"
+            lines.append(
+                f"{step:28}{int(users):>12,}" + "".join(f"{c:>12,.1f}" for c in cells) + f"   {memory}"
+            )
+        fit = document["lines"][step]
+        if fit is not None:
+            linear = "met" if fit["r2"] >= LEAST_R2 else "not met"
+            lines.append(
+                f"{step:28}{fit['seconds_a_million']:>12.2f} s a million, R² {fit['r2']:.4f}   {linear}"
+            )
+    return "\n".join(lines)
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+
+@contextlib.contextmanager
+def _database(settings: Settings, users: int) -> Iterator[Settings]:
+    """Create a migrated, empty database with the feature repo applied; drop it at the end."""
+    import psycopg
+    from psycopg import sql
+
+    from streamflow.apply import apply
+    from streamflow.postgres.engine import engine
+    from streamflow.schema.migrate import migrate
+
+    own = settings.model_copy(
+        update={
+            "database": settings.database.model_copy(update={"name": f"rows_{users}"}),
+            "mlflow": settings.mlflow.model_copy(update={"registered_model": f"rows_{users}"}),
+        }
+    )
+    place = settings.database
+    name = sql.Identifier(own.database.name)
+    with psycopg.connect(
+        host=place.host,
+        port=place.port,
+        user=place.user,
+        password=place.secret,
+        dbname="postgres",
+        autocommit=True,
+    ) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        try:
+            migrate(own.database)
+            apply(own)
+            yield own
+        finally:
+            engine(own.database).dispose()
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+def _step(settings: Settings, step: str, users: int, folder: Path) -> Figures:
+    """Run one step in a process of its own; return its figures, or why it failed."""
+    from streamflow.local import processes, services
+
+    server = processes.read(settings.home / "run" / "postgres.json")
+    before = cpu_seconds(server.pid) if server else 0.0
+    command = [
+        sys.executable,
+        "-m",
+        "bench.rows",
+        "--step",
+        step,
+        "--users",
+        str(users),
+        "--folder",
+        str(folder),
+    ]
+    environment = {
+        **services.environment(settings),
+        "STREAMFLOW_DATABASE__NAME": settings.database.name,
+        "STREAMFLOW_MLFLOW__REGISTERED_MODEL": settings.mlflow.registered_model,
+        "PYTHONPATH": os.getcwd(),  # noqa: PTH109
+    }
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=_LONGEST_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"it did not end within {_LONGEST_SECONDS:.0f} s"}
+    if done.returncode:
+        return {"failed": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:300]}
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    figures["postgres_cpu_seconds"] = round(cpu_seconds(server.pid) - before, 3) if server else 0.0
+    return figures
+
+
+def _timed(step: str, users: int, folder: Path) -> Figures:
+    """Do one step in this process; its imports are timed too."""
+    from streamflow import settings as settings_module
+
+    settings = settings_module.load()
+    if step == "score":
+        _promote(settings)
+    began, spent = time.perf_counter(), time.process_time()
+    rows = _do(settings, step, users, folder)
+    return {
+        "rows": rows,
+        "seconds": round(time.perf_counter() - began, 3),
+        "cpu_seconds": round(time.process_time() - spent, 3),
+        "peak_mib": round(_peak_mib(), 1),
+    }
+
+
+def _do(settings: Settings, step: str, users: int, folder: Path) -> int:
+    from datetime import date
+
+    if step == "simulate":
+        from streamflow.local.simulate import Simulation, simulate
+
+        simulate(settings.feast.repo, folder / "drops", Simulation(users=users, months=1))
+        return users
+    if step == "ingest":
+        from streamflow.jobs.ingest import ingest_folder
+
+        ingest_folder(settings, folder / "drops" / _AS_OF, date.fromisoformat(_AS_OF))
+        return users
+    if step == "materialize":
+        from streamflow.jobs.materialize import materialize
+
+        return min(view.rows for view in materialize(settings).views)
+    if step == "score":
+        from streamflow.jobs.score import score_as_of
+
+        return score_as_of(settings).scored
+    from streamflow import challenger
+
+    return challenger.train(settings, estimator=step.removeprefix("train-")).rows
+
+
+def _promote(settings: Settings) -> None:
+    """Promote the first version, which the step before has trained."""
+    from streamflow.registry.promote import promote
+
+    for alias in ("staging", "production"):
+        promote(settings.backends, 1, alias, why="benchmark", by="bench")  # type: ignore[arg-type]
+
+
+def _peak_mib() -> float:
+    """Peak resident memory of this process. Not from getrusage, which includes the parent's before exec."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[1]) / 1024  # type: ignore[index]
+
+
+if __name__ == "__main__":
+    main()

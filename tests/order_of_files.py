@@ -1,0 +1,62 @@
+"""Distribute the files of tests over the processes of `pytest -n`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sized
+from typing import Any
+
+from xdist.scheduler import LoadFileScheduling
+
+# The tests of the cluster mostly wait for it. Meanwhile the other process has tests that start no stacks.
+_LONG = ("tests/cluster/", "tests/integration/governance/", "tests/e2e/", "tests/integration/")
+# The files of end-to-end tests whose fixtures need the stack of tests/e2e/conftest.py, which takes minutes to fill.
+_SHARE_A_STACK = tuple(
+    f"tests/e2e/test_{name}.py"
+    for name in (
+        "backup_and_restore",
+        "bad_input",
+        "demo",
+        "faults_of_a_stack",
+        "feast_commands",
+        "from_drops_to_predictions",
+        "json",
+        "prefect",
+        "promotion_in_mlflow",
+        "two_stacks",
+    )
+)
+
+
+class LongFilesFirst(LoadFileScheduling):  # type: ignore[misc]
+    """Lets one process have all tests of a file, whose fixtures they share, and lets the short files come last.
+
+    So all processes end at about the same time. One has all tests of the cluster, and one all that share a stack.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return scope_of(super()._split_scope(nodeid))
+
+    def _assign_work_unit(self, node: Any) -> None:
+        self.workqueue.move_to_end(next_scope(self.workqueue), last=False)
+        super()._assign_work_unit(node)
+
+
+def scope_of(file: str) -> str:
+    """Return the name of the files that one process runs together with this one. Pure."""
+    if file.startswith("tests/cluster/"):
+        return "tests/cluster/"
+    return "tests/e2e/" if file in _SHARE_A_STACK else file
+
+
+def next_scope(waiting: Mapping[str, Sized]) -> str:
+    """Return the scope to run next. Pure.
+
+    Args:
+        waiting: The tests of each scope that no process has yet.
+    """
+
+    def turn(scope: str) -> tuple[int, int]:
+        place = next((i for i, folder in enumerate(_LONG) if scope.startswith(folder)), len(_LONG))
+        return place, -len(waiting[scope])
+
+    return min(waiting, key=turn)
