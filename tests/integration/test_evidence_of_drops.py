@@ -281,7 +281,7 @@ def test_no_role_but_ingest_adds_partitions(server, role):
 
 def test_a_partition_is_added_for_a_drop_in_the_ledger_alone(server):
     for table, number in (("things", 1), ("nothing", NUMBER.format(drop_id="'honest'"))):
-        with pytest.raises(sa.exc.DBAPIError, match="no drop has the number|is not a partitioned table"):
+        with pytest.raises(sa.exc.DBAPIError, match=r"no drop has the number|is not a partitioned table"):
             run(server, "ingest", f"SELECT source.add_partition('{table}', {number})")
 
 

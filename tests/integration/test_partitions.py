@@ -1,4 +1,4 @@
-"""Source tables are partitioned by as-of: those of an earlier version are converted, and a query reads its months alone."""
+"""Source tables are partitioned by as-of: earlier ones are converted, and a query reads its months alone."""
 
 from datetime import date, timedelta
 
@@ -167,7 +167,7 @@ def partitions_of(settings, table):
     ("spoil", "why"),
     [
         ("UPDATE source.users SET loaded_at = loaded_at + interval '1 s' WHERE user_id = (SELECT max(user_id) FROM"
-         " source.users)", "do not have the dates of a drop"),
+         " source.users)", "have the dates of no drop"),
         ("CREATE VIEW public.mine AS SELECT * FROM source.users", "Views depend on"),
     ],
 )  # fmt: skip
@@ -269,3 +269,97 @@ def test_training_reads_the_window_of_its_views(loaded):
     job = store_.get_historical_features(features=["usage_agg_30d_fv:skips_7d"], entity_df=entities)
     assert scanned(loaded, job.to_sql()) == {"2024_01_31"}
     assert repo.view("usage_agg_30d_fv").ttl
+
+
+def forget(settings):
+    with transaction(settings.database) as connection:
+        return dict(connection.exec_driver_sql("SELECT counts FROM streamflow.forget_months(1)").scalar_one())
+
+
+def rows_by_month(settings):
+    with transaction(settings.database) as connection:
+        statement = f"SELECT {drop_numbers.as_of()}::date, count(*) FROM source.users GROUP BY 1"
+        return dict(map(tuple, connection.exec_driver_sql(statement)))
+
+
+@pytest.mark.parametrize("style", ["ISO, MDY", "SQL, DMY", "German"])
+def test_old_months_go_with_their_partitions(loaded, style):
+    with transaction(loaded.database) as connection:
+        connection.exec_driver_sql(f"SET LOCAL datestyle = '{style}'; SET LOCAL timezone = 'Asia/Kolkata'")
+        found = dict(
+            connection.exec_driver_sql("SELECT counts FROM streamflow.forget_months(1)").scalar_one()
+        )
+        assert connection.exec_driver_sql("SHOW datestyle").scalar_one() == style.replace(
+            "German", "German, DMY"
+        )
+    assert found["source.users"] == 110
+    for table in definitions.load(loaded.feast.repo).tables:
+        assert partitions_of(loaded, table.name) == [f"{table.name}_2024_02_29"]
+    assert rows_by_month(loaded) == {FEBRUARY: 60}
+    assert forget(loaded) == {}
+
+
+def test_a_month_that_somebody_is_reading_is_emptied_instead(loaded):
+    with transaction(loaded.database) as reader:
+        reader.exec_driver_sql("SELECT count(*) FROM source.users").all()
+        assert forget(loaded)["source.users"] == 110
+    assert partitions_of(loaded, "users") == ["users_2024_01_31", "users_2024_02_29"]
+    assert partitions_of(loaded, "labels") == ["labels_2024_02_29"]
+    assert rows_by_month(loaded) == {FEBRUARY: 60}
+    assert forget(loaded) == {}
+    assert partitions_of(loaded, "users") == ["users_2024_02_29"]
+
+
+def test_a_month_is_loaded_again_after_it_was_dropped(loaded, drops):
+    forget(loaded)
+    with transaction(loaded.database) as connection:
+        number = add_drop(connection, "again", midnight(JANUARY))
+        connection.exec_driver_sql(f"INSERT INTO source.users (user_id, drop_number) VALUES ('x', {number})")
+    assert rows_by_month(loaded) == {JANUARY: 1, FEBRUARY: 60}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "CREATE TRIGGER t AFTER DELETE ON source.users_2024_01_31 FOR EACH ROW EXECUTE FUNCTION public.evil()",
+        "CREATE RULE r AS ON DELETE TO source.users_2024_01_31 DO ALSO NOTHING",
+        "ALTER TABLE source.users_2024_01_31 ENABLE ROW LEVEL SECURITY",
+        "DROP INDEX source.users_user_id_idx",
+    ],
+)
+def test_nobody_is_erased_from_a_table_with_a_partition_whose_owner_could_have_code_run(loaded, planted):
+    with transaction(loaded.database) as connection:
+        connection.exec_driver_sql("CREATE ROLE somebody_else")
+        connection.exec_driver_sql(
+            "CREATE FUNCTION public.evil() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+        )
+        connection.exec_driver_sql("ALTER FUNCTION public.evil OWNER TO somebody_else")
+        connection.exec_driver_sql(planted)
+        with (
+            pytest.raises(sa.exc.DBAPIError, match="of its own: nothing was erased"),
+            connection.begin_nested(),
+        ):
+            connection.exec_driver_sql("SELECT streamflow.count_entity('x')")
+        connection.rollback()
+
+
+def test_a_person_is_found_in_few_blocks_of_a_month(settings):
+    """By the index of blocks, which a load has entered its rows into."""
+    apply(settings)
+    with transaction(settings.database) as connection:
+        number = add_drop(connection, "many", midnight(JANUARY))
+        connection.exec_driver_sql(
+            "INSERT INTO source.users (user_id, drop_number)"
+            f" SELECT to_char(n, 'FM000000'), {number} FROM generate_series(1, 50000) AS n"
+        )
+        partitions.index(connection, "users", number)
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        statement = (
+            "EXPLAIN (ANALYZE, BUFFERS, FORMAT json) SELECT FROM source.users WHERE user_id = '031415'"
+        )
+        (plan,) = connection.exec_driver_sql(statement).scalar_one()
+        whole = connection.exec_driver_sql(
+            "SELECT pg_relation_size('source.users_2024_01_31') / 8192"
+        ).scalar_one()
+    read = plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+    assert 0 < read < whole / 5

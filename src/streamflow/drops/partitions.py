@@ -153,8 +153,8 @@ def _copy(connection: sa.Connection, table: str, former: str, key: str, columns:
     ).rowcount
     if copied != total:
         raise Refused(
-            f"{total - copied} rows of {SOURCE}.{table} do not have the dates of a drop in the ledger. Nothing was changed.",
-            hint="They were not loaded by 'streamflow ingest'. Delete them as the owner of the table, then run this again.",
+            f"{total - copied} rows of {SOURCE}.{table} have the dates of no drop in the ledger. Nothing was changed.",
+            hint="'streamflow ingest' did not load them. Delete them as the owner of the table, then run this again.",
         )
 
 
