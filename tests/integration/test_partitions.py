@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 
+import prepared
 import pytest
 import sqlalchemy as sa
 
@@ -16,11 +17,12 @@ from streamflow.postgres import catalog, drop_numbers
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import quote
 from streamflow.repo import definitions
-from streamflow.schema import migrate
+from streamflow.schema import migrate, prepare, roles
 from streamflow.snapshots import views
 from streamflow.times import midnight
 
 pytestmark = pytest.mark.postgres
+PASSWORDS = {name: f"secret-of-{name}" for name in roles.LOGINS}
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 
 
@@ -363,3 +365,42 @@ def test_a_person_is_found_in_few_blocks_of_a_month(settings):
         ).scalar_one()
     read = plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
     assert 0 < read < whole / 5
+
+
+@pytest.mark.parametrize("install", [prepared.by_the_job, prepared.by_hand])
+def test_under_roles_features_apply_converts_and_ingest_adds_months(module_settings, drops, install):
+    admin = prepared.named(module_settings)
+    install(admin, PASSWORDS, apply)
+    try:
+        ingest(prepared.as_role(admin, PASSWORDS, "ingest"), drops[:1])
+        before = contents(admin)
+        make_earlier(admin)
+        with transaction(admin.database) as connection:
+            for relation in catalog.relations(connection, ["source", "features"]):
+                owner = quote(f"{admin.database.role_prefix}feast_apply")
+                name = quote(relation.schema, relation.name)
+                connection.exec_driver_sql(f"ALTER TABLE {name} OWNER TO {owner}")
+        migrate.migrate(prepared.as_role(admin, PASSWORDS, "owner").database)
+        prepare.grant(admin.database)
+        with pytest.raises(Refused, match="has not been partitioned yet"):
+            ingest(prepared.as_role(admin, PASSWORDS, "ingest"), drops[1:])
+        apply(prepared.as_role(admin, PASSWORDS, "feast_apply"))
+        if install is prepared.by_the_job:
+            prepare.finish(admin.database, admin.feast.repo, {})
+        else:
+            owner = prepared.as_role(admin, PASSWORDS, "owner").database
+            prepare.finish(owner, admin.feast.repo, PASSWORDS, with_roles=False)
+        assert contents(admin) == before
+        ingest(prepared.as_role(admin, PASSWORDS, "ingest"), drops[1:])
+        with transaction(prepared.as_role(admin, PASSWORDS, "train").database) as connection:
+            statement = "SELECT count(*) FROM features.users_snapshots"
+            assert connection.exec_driver_sql(statement).scalar_one() == 170
+        with transaction(prepared.as_role(admin, PASSWORDS, "erase").database) as connection:
+            person = before["users_snapshots"][1][0].split("'")[1]
+            count = sa.text("SELECT streamflow.count_entity(:person)")
+            assert connection.execute(count, {"person": person}).scalar_one()["source.users"] >= 2
+            found = connection.exec_driver_sql("SELECT counts FROM streamflow.forget_months(1)").scalar_one()
+        assert found["source.users"] == 110
+        assert rows_by_month(admin) == {FEBRUARY: 60}
+    finally:
+        prepared.remove(admin, PASSWORDS)

@@ -92,8 +92,13 @@ def analyze(connection: sa.Connection, table: str, drop_number: int) -> None:
     ).scalars():
         connection.exec_driver_sql(f"ANALYZE {part}")
     version = int(connection.execute(sa.text("SHOW server_version_num")).scalar_one())
-    only = "ONLY " if version >= _ONLY_SINCE else ""
-    connection.exec_driver_sql(f"ANALYZE {only}{quote(SOURCE, table)}")
+    if version >= _ONLY_SINCE:
+        connection.exec_driver_sql(f"ANALYZE ONLY {quote(SOURCE, table)}")
+        return
+    months = connection.execute(sa.text(_SQL["months"]), {"table": table}).scalar_one()
+    # An older server analyzes all partitions again: so at 1, 2, 4, 8… of them.
+    if months & (months - 1) == 0:
+        connection.exec_driver_sql(f"ANALYZE {quote(SOURCE, table)}")
 
 
 def convert(connection: sa.Connection) -> None:

@@ -8,6 +8,10 @@ WHERE i.inhparent = to_regclass(format('source.%I', CAST(:table AS text)))
   AND pg_get_expr(c.relpartbound, c.oid)
     = format('FOR VALUES IN (%L)', to_timestamp((CAST(:drop_number AS integer) >> 12) * CAST(86400 AS double precision)));
 
+-- name: months
+-- Number of partitions.
+SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(format('source.%I', CAST(:table AS text)));
+
 -- name: unpartitioned
 -- Source tables of an earlier version: name, key, and whether the login has their owner's privileges.
 SELECT c.relname, a.attname, pg_has_role(c.relowner, 'USAGE')
