@@ -105,13 +105,17 @@ def stored(settings: Settings, folder: Path, users: int) -> dict[str, Any]:
 
 
 def _dates(months: int) -> list[date]:
-    return [date(2010 + number // 12, 1 + number % 12, 1) for number in range(months)]
+    return [date(2021 + number // 12, 1 + number % 12, 1) for number in range(months)]
 
 
 def read_costs(settings: Settings, folder: Path, users: int, months: int) -> dict[str, Any]:
     """Load months one by one; return what the newest one and a person's history cost with 2 of them and with all."""
     repo = definitions.load(settings.feast.repo)
-    (drop,) = simulate(settings.feast.repo, folder / f"months-{users}", Simulation(users=users, months=1))
+    (drop,) = simulate(
+        settings.feast.repo,
+        folder / f"months-{users}",
+        Simulation(users=users, months=1, first_as_of=date(2020, 1, 31)),
+    )
     found: dict[str, Any] = {}
     for number, day in enumerate(_dates(months), start=1):
         load(settings.database, settings.ingest, repo, drop.folder, day, "bench")

@@ -322,6 +322,8 @@ REVOKE ALL ON "online"."materializations", "online"."usage_fv" FROM "sf_mlflow";
 REVOKE ALL ON "source"."users" FROM "sf_mlflow";
 REVOKE ALL ON "streamflow"."drops", "streamflow"."job_runs" FROM "sf_mlflow";
 -- owners
+ALTER FUNCTION "source"."add_partition" OWNER TO "sf_feast_apply";
+ALTER FUNCTION "source"."index_partition" OWNER TO "sf_feast_apply";
 ALTER TABLE "feast"."projects" OWNER TO "sf_feast_apply";
 ALTER TABLE "features"."users_snapshots" OWNER TO "sf_feast_apply";
 ALTER TABLE "online"."usage_fv" OWNER TO "sf_materialize";

@@ -125,7 +125,7 @@ def everything():
         "databases": database_statements(plan, set()),
         "schemas": schema_statements(plan),
         "tables": table_statements(plan, there),
-        "owners": owner_statements(plan, there),
+        "owners": owner_statements(plan, there, {"add_partition", "index_partition"}),
         "functions": function_statements(plan.role, sorted(set(ROLES) - {"owner"}), {*CALLERS, "drop_hash"}),
         "functions of source": source_statements(
             plan.role, sorted(set(ROLES) - {"feast_apply"}), {"add_partition", "index_partition"}
