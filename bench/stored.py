@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ def _database(folder: Path) -> Iterator[Settings]:
     """A server of its own, with the project's feature repo applied."""
     from streamflow.apply import apply
 
-    password = "bench"  # noqa: S105
+    password = secrets.token_hex(8)
     with home.choosing_ports():
         server = postgres.Server(
             folder=folder / "postgres",
