@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from psycopg import sql
 
 from bench.measure import BenchError, Figures
 from streamflow.local import home, processes, services, stack
+from streamflow.postgres import drop_numbers
 from streamflow.postgres.engine import engine
 from streamflow.postgres.names import quote
 from streamflow.settings import Settings
@@ -69,6 +71,7 @@ def _multiply(source: Settings, target: Settings, users: int) -> None:
     from streamflow.repo import definitions
 
     with connect(source, source.database.name) as out, connect(target, target.database.name) as into:
+        number = drop_numbers.of(date(2024, 2, 29), 1)
         into.execute(
             "INSERT INTO streamflow.drops VALUES"
             f" ('{_DROP}', '2024-02-29+00', 1, '', clock_timestamp(), 'bench', 'bench', {users}, 0)"
@@ -78,8 +81,9 @@ def _multiply(source: Settings, target: Settings, users: int) -> None:
             into.execute(f"CREATE TEMP TABLE sample AS SELECT * FROM source.{quote(table.name)} LIMIT 0")
             select = (
                 f"SELECT * FROM source.{quote(table.name)} t"
-                f" WHERE as_of = (SELECT max(as_of) FROM source.{quote(table.name)})"
+                f" WHERE drop_number = (SELECT max(drop_number) FROM source.{quote(table.name)})"
             )
+            into.execute("SELECT source.add_partition(%s, %s)", (table.name, number))
             with (
                 out.cursor().copy(f"COPY ({select}) TO STDOUT") as rows,
                 into.cursor().copy("COPY sample FROM STDIN") as copy,
@@ -88,8 +92,8 @@ def _multiply(source: Settings, target: Settings, users: int) -> None:
                     copy.write(block)
             held = into.execute("SELECT count(*) FROM sample").fetchone()
             into.execute(
-                f"INSERT INTO source.{quote(table.name)} ({quote(table.key)}, {columns}, as_of, loaded_at, drop_id)"
-                f" SELECT 'user-' || to_char(n, 'FM00000000'), {columns}, '2024-02-29+00', clock_timestamp(), '{_DROP}'"
+                f"INSERT INTO source.{quote(table.name)} ({quote(table.key)}, {columns}, drop_number)"
+                f" SELECT 'user-' || to_char(n, 'FM00000000'), {columns}, {number}"
                 f" FROM generate_series(1, {users}) n JOIN"
                 f" (SELECT *, row_number() OVER (ORDER BY {quote(table.key)}) AS i FROM sample) s"
                 f" ON s.i = n % {held[0] if held else 1} + 1 ORDER BY n"

@@ -84,9 +84,9 @@ def test_a_drop_that_no_stamp_dated_counts_too(clocks, settings):
     with transaction(settings.database) as connection:
         connection.execute(
             sa.text(
-                "INSERT INTO streamflow.drops VALUES ('d', :at, 1, 'd', :loaded, 'old release', '', 0, 0)"
+                "INSERT INTO streamflow.drops VALUES ('d', '2024-03-31+00', 1, 'd', :loaded, 'old release', '', 0, 0)"
             ),
-            {"at": NOON, "loaded": NOON + HOUR},
+            {"loaded": NOON + HOUR},
         )
     assert clocks.known_now() == NOON + HOUR + TICK
 
@@ -230,7 +230,7 @@ def test_doctor_says_what_is_wrong_with_the_clocks_and_how_to_repair_it(clocks, 
     with transaction(settings.database) as connection:
         connection.execute(
             sa.text(
-                "INSERT INTO streamflow.drops VALUES ('2024-03-31-wrong', :at, 1, 'd', :at, 'x', '', 0, 0)"
+                "INSERT INTO streamflow.drops VALUES ('2024-03-31-wrong', '2024-03-31+00', 1, 'd', :at, 'x', '', 0, 0)"
             ),
             {"at": NOON},
         )
@@ -274,7 +274,7 @@ def test_a_migrated_database_goes_on_from_its_newest_stamp(clocks, settings):
     newest = itertools.count(1)
     with transaction(settings.database) as connection:
         for statement in (
-            "INSERT INTO streamflow.drops VALUES ('d', now(), 1, 'd', :at, 'x', '', 0, 0)",
+            "INSERT INTO streamflow.drops VALUES ('d', '2024-03-31+00', 1, 'd', :at, 'x', '', 0, 0)",
             "INSERT INTO online.materializations (feature_view, window_start, window_end, rows, materialized_at)"
             " VALUES ('v', now(), now(), 0, :at)",
             "INSERT INTO streamflow.scorings (model, version, fingerprint, as_of, known_at)"

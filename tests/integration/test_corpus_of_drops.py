@@ -44,7 +44,9 @@ def contents(settings, *, of_drop=None):
         names = connection.execute(
             sa.text(
                 "SELECT schemaname || '.' || tablename FROM pg_tables"
-                " WHERE schemaname IN ('source', 'streamflow') ORDER BY 1"
+                " WHERE schemaname IN ('source', 'streamflow') AND NOT EXISTS"
+                " (SELECT FROM pg_inherits WHERE inhrelid = to_regclass(format('%I.%I', schemaname, tablename)))"
+                " ORDER BY 1"
             )
         ).scalars()
         found = {}
@@ -53,7 +55,7 @@ def contents(settings, *, of_drop=None):
                 query = f"SELECT t::text FROM {name} t ORDER BY 1"
             elif name.startswith("source."):
                 query = (
-                    f"SELECT to_jsonb(t) - 'drop_id' - 'loaded_at' FROM {name} t"
+                    f"SELECT to_jsonb(t) - 'drop_number' FROM {name} t JOIN streamflow.drops d USING (drop_number)"
                     f" WHERE drop_id = '{of_drop}' ORDER BY user_id"
                 )
             else:

@@ -2,18 +2,20 @@
 
 import json
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner as Runner
 
+from source_rows import add_drop
 from streamflow.cli import main as command_line
 from streamflow.jobs.score import score_as_of
 from streamflow.monitoring.drift import judge as drift
 from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.registry.promote import promote
+from streamflow.times import midnight
 
 pytestmark = [pytest.mark.postgres, pytest.mark.stack]
 
@@ -48,24 +50,12 @@ def load(settings, as_of, changes=(), where="true"):
     """A drop as of a date with February's rows, some of whose columns are replaced by SQL."""
     changes = dict(changes)
     with transaction(settings.database) as connection:
-        moment = clock.stamp(connection)
         sequence = connection.execute(
-            sa.text("SELECT count(*) + 1 FROM streamflow.drops WHERE as_of = :as_of"), {"as_of": as_of}
+            sa.text("SELECT count(*) + 1 FROM streamflow.drops WHERE as_of = :as_of"),
+            {"as_of": midnight(as_of)},
         ).scalar_one()
         drop_id = f"{as_of}-{sequence}"
-        connection.execute(
-            sa.text(
-                "INSERT INTO streamflow.drops (drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin, accepted,"
-                " quarantined) VALUES (:drop, :as_of, :sequence, :digest, :at, 'tests', 'tests', 0, 0)"
-            ),
-            {
-                "drop": drop_id,
-                "as_of": as_of,
-                "sequence": sequence,
-                "digest": f"{as_of} {sequence}",
-                "at": moment,
-            },
-        )
+        number = add_drop(connection, drop_id, midnight(as_of), clock.stamp(connection))
         for table in TABLES:
             columns = connection.execute(
                 sa.text(
@@ -74,19 +64,14 @@ def load(settings, as_of, changes=(), where="true"):
                 ),
                 {"t": f"source.{table}"},
             ).scalar_one()
-            stamps = {"as_of": ":as_of", "loaded_at": ":at", "drop_id": ":drop"}
-            selected = [{**stamps, **changes}.get(name, f'"{name}"') for name in columns]
+            selected = [{"drop_number": ":number", **changes}.get(name, f's."{name}"') for name in columns]
             connection.execute(
                 sa.text(
                     f"INSERT INTO source.{table} ({', '.join(columns)})"
-                    f" SELECT {', '.join(selected)} FROM source.{table} s WHERE s.as_of = :february AND ({where})"
+                    f" SELECT {', '.join(selected)} FROM source.{table} s JOIN streamflow.drops d USING (drop_number)"
+                    f" WHERE d.as_of = :february AND ({where})"
                 ),
-                {
-                    "as_of": as_of,
-                    "at": moment,
-                    "drop": drop_id,
-                    "february": datetime(2024, 2, 29, tzinfo=UTC),
-                },
+                {"number": number, "february": midnight(FEBRUARY)},
             )
     return drop_id
 

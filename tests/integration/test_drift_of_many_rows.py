@@ -8,6 +8,7 @@ import sys
 import pytest
 import sqlalchemy as sa
 
+from source_rows import add_drop
 from streamflow.apply import apply
 from streamflow.postgres.engine import transaction
 
@@ -25,7 +26,7 @@ VALUES = {
     "boolean": "random() < 0.3",
     "text": "(ARRAY['DSL', 'Fiber optic', 'No'])[1 + floor(random() * 3)::int]",
 }
-STAMPS = {"as_of": ":at", "loaded_at": ":at", "drop_id": "'drop'", "user_id": "i::text"}
+KEYS = {"drop_number": ":number", "user_id": "i::text"}
 COLUMNS = """
 SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
 WHERE attrelid = CAST(:name AS regclass) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attidentity = ''
@@ -74,12 +75,16 @@ print(json.dumps({
 def load(settings):
     """Months of users with made values."""
     with transaction(settings.database) as connection:
+        numbers = []
+        for month in range(1, MONTHS + 1):
+            moment = f"2024-0{month}-01 00:00:00+00"
+            numbers.append(add_drop(connection, f"drop {month}", moment, moment))
         for table in TABLES:
             rows = connection.execute(sa.text(COLUMNS), {"name": f"source.{table}"})
             columns = {row.attname: row.format_type for row in rows}
-            values = [STAMPS.get(name) or VALUES[kind] for name, kind in columns.items()]
-            for month in range(1, MONTHS + 1):
-                made = ", ".join(values).replace(":at", f"TIMESTAMPTZ '2024-0{month}-01 00:00:00+00'")
+            values = [KEYS.get(name) or VALUES[kind] for name, kind in columns.items()]
+            for number in numbers:
+                made = ", ".join(values).replace(":number", str(number))
                 connection.execute(
                     sa.text(
                         f"INSERT INTO source.{table} ({', '.join(columns)})"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from streamflow.cli.drops import app
-from streamflow.drops import chain, tables
+from streamflow.drops import chain, partitions, tables
 from streamflow.errors import DependencyDown, StreamFlowError
 from streamflow.postgres import clock, job_runs, locks
 from streamflow.postgres.engine import transaction
@@ -23,22 +23,24 @@ PASSWORDS = {name: f"secret-of-{name}" for name in roles.LOGINS}
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 DROP = (
     "INSERT INTO streamflow.drops (drop_id, as_of, sequence, digest, loaded_at, loaded_by, origin, accepted, quarantined)"
-    " VALUES ({drop_id}, '2020-01-01', {sequence}, 'd', {loaded_at}, 'ada', '', 0, 0)"
+    " VALUES ({drop_id}, '2020-01-01+00', {sequence}, 'd', {loaded_at}, 'ada', '', 0, 0)"
 )
 FILE = "INSERT INTO streamflow.drop_files VALUES ({drop_id}, 'labels', 'labels.csv', 's', 1, 1, 1, 0)"
 REJECTED = (
     "INSERT INTO streamflow.quarantine (drop_id, table_name, file, line, reason, raw)"
     " VALUES ({drop_id}, 'labels', 'labels.csv', 2, 'made up', '')"
 )
-ROW = "INSERT INTO source.things VALUES ('x', '2020-01-01', {loaded_at}, {drop_id})"
+NUMBER = "(SELECT drop_number FROM streamflow.drops WHERE drop_id = {drop_id})"
+ROW = f"INSERT INTO source.things (user_id, drop_number) VALUES ('x', {NUMBER})"
+PART = "source.things_2020_01_01"
+INTO_PART = ROW.replace("source.things", PART)
+MONTH = "SELECT source.add_partition('things', (SELECT max(drop_number) FROM streamflow.drops))"
 REFUSED = r"the clock did not give|is complete|takes rows of the drop|append-only|permission denied|may not"
 
 
 def things(own):
     with transaction(own.database) as connection:
-        connection.exec_driver_sql(
-            "CREATE TABLE source.things (user_id text, as_of timestamptz, loaded_at timestamptz, drop_id text)"
-        )
+        partitions.create(connection, "things", "user_id", {})
         guard(connection)
 
 
@@ -147,6 +149,7 @@ def loading(connection, name, *, lock=True):
     loaded_at = clock.stamp(connection)
     values = {"drop_id": f"'{name}'", "loaded_at": f"'{loaded_at.isoformat()}'", "sequence": next(_SEQUENCE)}
     connection.exec_driver_sql(DROP.format(**values))
+    connection.exec_driver_sql(MONTH)
     return values
 
 
@@ -199,7 +202,7 @@ def test_a_lock_that_could_be_released_early_is_held_until_the_drop_is_there(ser
             assert not locks.try_now(other, locks.LOADING)
 
 
-@pytest.mark.parametrize("statement", [FILE, REJECTED, ROW])
+@pytest.mark.parametrize("statement", [FILE, REJECTED, ROW, INTO_PART])
 def test_a_complete_drop_takes_no_more_rows(server, statement):
     values = loaded(server, f"complete {next(_SEQUENCE)}")
     statement = statement.replace("'labels'", "'users'")
@@ -213,18 +216,73 @@ def test_a_complete_drop_takes_no_more_rows(server, statement):
         connection.exec_driver_sql(statement.format(**now))
 
 
+NOW = NUMBER.format(drop_id="'forged'")
+OLD = NUMBER.format(drop_id="'before'")
+
+
+@pytest.mark.parametrize("table", ["source.things", PART])
 @pytest.mark.parametrize(
-    "changed",
-    [{"loaded_at": "'2020-01-01'"}, {"drop_id": "'nothing'"}, {"drop_id": "NULL"}, {"loaded_at": "NULL"}],
+    ("rows", "why"),
+    [
+        (f"('x', {OLD})", "takes rows of the drop"),
+        (f"('x', {NOW}), ('y', {OLD})", "takes rows of the drop"),
+        (f"('x', {NOW} + 1)", "takes rows of the drop"),
+        (f"('x', {NOW} + 4096)", "no partition|violates partition constraint"),
+        ("('x', NULL)", "no partition|violates"),
+        (f"('x', {NOW}), ('x', {NOW})", "one row of a key"),
+        (f"('x', {NOW}), ('y', {NOW}), ('x', {NOW})", "one row of a key"),
+    ],
 )
-def test_source_rows_have_the_dates_of_their_drop(server, changed):
+def test_source_rows_are_of_the_drop_that_is_loaded_and_each_key_comes_once(server, table, rows, why):
+    if "before" in rows and not exists(server, "before"):
+        loaded(server, "before")
+    with pytest.raises(sa.exc.DBAPIError, match=why), transaction(as_role(server, "ingest")) as connection:
+        loading(connection, "forged")
+        connection.exec_driver_sql(f"INSERT INTO {table} (user_id, drop_number) VALUES {rows}")
+
+
+def exists(server, name):
+    with transaction(server.database) as connection:
+        found = sa.text("SELECT EXISTS (SELECT FROM streamflow.drops WHERE drop_id = :name)")
+        return connection.execute(found, {"name": name}).scalar_one()
+
+
+@pytest.mark.parametrize("first", [ROW, INTO_PART])
+@pytest.mark.parametrize("second", [ROW, INTO_PART])
+@pytest.mark.parametrize(
+    "between",
+    ["SELECT 1", "SELECT streamflow.fill_table(0, 'things')", "DELETE FROM streamflow.filled_tables"],
+)
+def test_the_rows_of_a_drop_come_in_one_statement(server, first, second, between):
     with (
         pytest.raises(sa.exc.DBAPIError, match=REFUSED),
         transaction(as_role(server, "ingest")) as connection,
     ):
-        values = loading(connection, "forged")
-        connection.exec_driver_sql(ROW.format(**values))
-        connection.exec_driver_sql(ROW.format(**values | changed))
+        values = loading(connection, f"twice {next(_SEQUENCE)}")
+        connection.exec_driver_sql(first.format(**values))
+        connection.exec_driver_sql(between)
+        connection.exec_driver_sql(second.format(**values).replace("'x'", "'another'"))
+
+
+def test_rows_in_any_order_are_accepted(server):
+    with transaction(as_role(server, "ingest")) as connection:
+        values = loading(connection, f"unordered {next(_SEQUENCE)}")
+        number = NUMBER.format(**values)
+        connection.exec_driver_sql(
+            f"INSERT INTO source.things (user_id, drop_number) VALUES ('y', {number}), ('x', {number})"
+        )
+
+
+@pytest.mark.parametrize("role", ["train", "score", "predict", "erase", "materialize"])
+def test_no_role_but_ingest_adds_partitions(server, role):
+    refused(server, role, MONTH)
+    refused(server, role, "SELECT source.index_partition('things', 0)")
+
+
+def test_a_partition_is_added_for_a_drop_in_the_ledger_alone(server):
+    for table, number in (("things", 1), ("nothing", NUMBER.format(drop_id="'honest'"))):
+        with pytest.raises(sa.exc.DBAPIError, match=r"no drop has the number|is not a partitioned table"):
+            run(server, "ingest", f"SELECT source.add_partition('{table}', {number})")
 
 
 @pytest.mark.parametrize("statement", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
@@ -232,6 +290,7 @@ def test_source_rows_have_the_dates_of_their_drop(server, changed):
     ("table", "column"),
     [
         ("source.things", "user_id"),
+        (PART, "user_id"),
         ("streamflow.drops", "digest"),
         ("streamflow.drop_files", "sha256"),
         ("streamflow.drop_chain", "hash"),
@@ -257,7 +316,7 @@ def test_only_the_owner_erases(server):
         server,
         "owner",
         "SET LOCAL streamflow.erasing = 'on'",
-        "DELETE FROM source.things WHERE drop_id = 'erased'",
+        "DELETE FROM source.things WHERE drop_number = " + NUMBER.format(drop_id="'erased'"),
     )
     refused(server, "feast_apply", "SET LOCAL streamflow.erasing = 'on'", "DELETE FROM source.things")
 
@@ -339,6 +398,8 @@ def test_the_number_of_a_run_is_not_the_jobs_choice(server):
         ("DELETE FROM streamflow.drop_chain WHERE drop_id = '{}'", "is not in the chain"),
         ("ALTER TABLE source.things DISABLE TRIGGER append_only", "without its trigger append_only"),
         ("DROP TRIGGER rows_checked ON source.things", "without its trigger rows_checked"),
+        (f"ALTER TABLE {PART} DISABLE TRIGGER append_only", f"{PART} is without its trigger append_only"),
+        (f"DROP TRIGGER rows_checked ON {PART}", f"{PART} is without its trigger rows_checked"),
     ],
 )
 def test_what_an_administrator_changes_is_noticed(server, statement, problem, monkeypatch):
@@ -364,7 +425,12 @@ class _Undone(Exception):
 
 
 def test_features_apply_puts_triggers_back(server):
-    run(server, "feast_apply", "DROP TRIGGER append_only ON source.things")
+    run(
+        server,
+        "feast_apply",
+        "DROP TRIGGER append_only ON source.things",
+        f"DROP TRIGGER rows_checked ON {PART}",
+    )
     with pytest.raises(StreamFlowError, match="tampered"):
         chain.verify(server.database)
     with transaction(as_role(server, "ingest")) as connection:
@@ -375,7 +441,11 @@ def test_features_apply_puts_triggers_back(server):
 
 
 ATTACKS = [
-    DROP, FILE, REJECTED, ROW,
+    DROP, FILE, REJECTED, ROW, INTO_PART, MONTH,
+    f"INSERT INTO source.things (user_id, drop_number) VALUES ('y', {NUMBER}), ('y', {NUMBER})",
+    "SELECT streamflow.fill_table(0, 'things')", "DELETE FROM streamflow.filled_tables",
+    f"DELETE FROM {PART}", f"TRUNCATE {PART}", f"DROP TABLE {PART}",
+    f"ALTER TABLE source.things DETACH PARTITION {PART}", "SELECT source.index_partition('things', 74793)",
     "SELECT streamflow.next_stamp(now())",
     "SELECT streamflow.next_stamp('2020-01-01')",
     f"SELECT pg_advisory_xact_lock({locks.key(locks.LOADING)})",
@@ -389,7 +459,7 @@ ATTACKS = [
     "SET search_path = pg_temp, streamflow", "SET streamflow.erasing = 'on'", "SET session_replication_role = replica",
     "INSERT INTO streamflow.given_stamps VALUES ('2020-01-01', pg_current_xact_id(), true)",
     "INSERT INTO streamflow.drop_chain VALUES (1, {drop_id}, '', '')",
-    "UPDATE source.things SET loaded_at = '2020-01-01'", "DELETE FROM source.things", "TRUNCATE source.things",
+    "UPDATE source.things SET drop_number = drop_number + 1", "DELETE FROM source.things", "TRUNCATE source.things",
     "ALTER TABLE source.things DISABLE TRIGGER ALL",
 ]  # fmt: skip
 
@@ -408,21 +478,28 @@ ATTACKS = [
         max_size=14,
     )
 )
-def test_no_sequence_of_statements_of_ingest_dates_a_row_back(server, plan):
-    begun = stamped(server)
+def test_no_sequence_of_statements_of_ingest_dates_a_row_back_or_adds_one_to_a_complete_drop(server, plan):
+    begun, before = stamped(server), rows_of_things(server)
     attack(server, plan)
     ended = stamped(server)
     assert chain.problems(server.database) == ()
     with transaction(server.database) as connection:
         drops = {r.drop_id: r for r in connection.exec_driver_sql("SELECT * FROM streamflow.drops")}
-        rows = connection.exec_driver_sql("SELECT * FROM source.things").all()
     for drop in drops.values():
         assert LONG_AGO < drop.loaded_at <= ended
         assert drop.login == as_role(server, "ingest").user
-    for row in rows:
-        drop = drops[row.drop_id]
-        assert (row.as_of, row.loaded_at) == (drop.as_of, drop.loaded_at)
+    after = rows_of_things(server)
+    assert {row.drop_number for row in after} <= {drop.drop_number for drop in drops.values()}
+    assert len(set(after)) == len(after)
+    complete = {row.drop_number for row in before}
+    assert [row for row in after if row.drop_number in complete] == before
     assert begun < ended
+
+
+def rows_of_things(server):
+    with transaction(server.database) as connection:
+        statement = "SELECT user_id, drop_number FROM source.things ORDER BY drop_number, user_id"
+        return connection.exec_driver_sql(statement).all()
 
 
 def stamped(server):

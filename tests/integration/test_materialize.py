@@ -11,6 +11,7 @@ from feast.data_source import DataSource
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 from feast.types import Int64
 
+from source_rows import add_drop
 from streamflow.apply import apply
 from streamflow.errors import NotFound
 from streamflow.features.store import open_store
@@ -26,23 +27,15 @@ VIEWS = ("subs_profile_fv", "usage_agg_30d_fv", "payments_agg_90d_fv", "support_
 def load(settings, as_of: datetime, users: list[str], value: int) -> None:
     """Insert rows into the source tables as a drop would; every numeric column gets `value`."""
     with transaction(settings.database) as connection:
-        number = connection.execute(sa.text("SELECT count(*) + 1 FROM streamflow.drops")).scalar_one()
-        connection.execute(
-            sa.text(
-                "INSERT INTO streamflow.drops VALUES"
-                " (:id, :as_of, :n, 'd', clock_timestamp(), 'test', 'test', 0, 0)"
-            ),
-            {"id": f"d{number}", "as_of": as_of, "n": number},
-        )
+        count = connection.execute(sa.text("SELECT count(*) + 1 FROM streamflow.drops")).scalar_one()
+        number = add_drop(connection, f"d{count}", as_of)
         for table in definitions.load(settings.feast.repo).tables:
             columns = [c.name for c in table.columns if c.type in ("int", "float")]
-            listed = ", ".join([table.key, *columns, "as_of", "loaded_at", "drop_id"])
-            values = ", ".join(
-                [":user", *(str(value) for _ in columns), ":as_of", "clock_timestamp()", ":id"]
-            )
+            listed = ", ".join([table.key, *columns, "drop_number"])
+            values = ", ".join([":user", *(str(value) for _ in columns), ":number"])
             connection.execute(
                 sa.text(f"INSERT INTO source.{table.name} ({listed}) VALUES ({values})"),
-                [{"user": user, "as_of": as_of, "id": f"d{number}"} for user in users],
+                [{"user": user, "number": number} for user in users],
             )
 
 

@@ -77,6 +77,10 @@ def undo_shards(connection):
 def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
     with transaction(settings.database) as connection:
         undo_shards(connection)
+        connection.execute(sa.text("ALTER TABLE streamflow.drops DROP COLUMN drop_number CASCADE"))
+        connection.execute(sa.text("DROP TABLE streamflow.filled_tables"))
+        for function in ("fill_table", "key_column", "drop_partitions", "add_partition", "index_partition"):
+            connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
         connection.execute(sa.text("DROP SCHEMA monitoring CASCADE"))
         connection.execute(sa.text("DROP INDEX streamflow.scores_by_scoring"))
         connection.execute(sa.text("ALTER TABLE streamflow.job_runs DROP COLUMN start_id"))

@@ -226,7 +226,7 @@ def test_history_has_every_row_with_its_two_times(installed, grace):
     admin, trained, _ = installed
     for table in definitions.load(admin.feast.repo).tables:
         frame = streamflow.history(table.name)
-        stored = rows(admin, f"SELECT * FROM source.{table.name} ORDER BY user_id, as_of, loaded_at")
+        stored = rows(admin, f"SELECT * FROM features.{table.snapshots} ORDER BY user_id, as_of, loaded_at")
         assert list(frame.columns) == list(stored[0]._fields)
         as_stored = [tuple(pd.Timestamp(v) if isinstance(v, date) else v for v in row) for row in stored]
         assert [tuple(None if v is pd.NA or v is pd.NaT else v for v in row) for row in

@@ -13,6 +13,7 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import (
     PostgreSQLRetrievalJob,
 )
 
+from source_rows import add_drop
 from streamflow.apply import apply
 from streamflow.errors import UsageError
 from streamflow.features import copied_job
@@ -33,26 +34,17 @@ def store(module_settings):
     with transaction(module_settings.database) as connection:
         for month, skips in ((2, 20), (3, 30)):
             as_of = MARCH if month == 3 else datetime(2024, 2, 29, tzinfo=UTC)
-            connection.execute(
-                sa.text(
-                    "INSERT INTO streamflow.drops VALUES"
-                    " (:id, :as_of, 1, 'd', clock_timestamp(), 'test', 'test', 0, 0)"
-                ),
-                {"id": f"d{month}", "as_of": as_of},
-            )
+            number = add_drop(connection, f"d{month}", as_of)
             for table, column, value in (
                 ("usage_agg_30d", "skips_7d", skips),
                 ("subscriptions", "net_service", "Fiber optic"),
             ):
                 connection.execute(
                     sa.text(
-                        f"INSERT INTO source.{table} (user_id, {column}, as_of, loaded_at, drop_id)"
-                        " VALUES (:user, :value, :as_of, clock_timestamp(), :id)"
+                        f"INSERT INTO source.{table} (user_id, {column}, drop_number)"
+                        " VALUES (:user, :value, :number)"
                     ),
-                    [
-                        {"user": user, "value": value, "as_of": as_of, "id": f"d{month}"}
-                        for user in ("a", "it's")
-                    ],
+                    [{"user": user, "value": value, "number": number} for user in ("a", "it's")],
                 )
     return open_store(module_settings.database, module_settings.feast.repo)
 

@@ -1,13 +1,14 @@
 """Batch scoring: the probabilities of /predict, from the features of training, and counted refusals."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
+from source_rows import add_drop
 from streamflow.errors import NotFound
 from streamflow.features import training_set
 from streamflow.jobs.score import score, score_as_of
@@ -161,7 +162,9 @@ def test_without_a_promoted_version_nothing_is_scored(settings, mlflow_server):
 def test_users_without_complete_and_fresh_features_get_no_score(promoted):
     """Must run last in this module: it adds users to the January drop."""
     with transaction(promoted.database) as connection:
-        at = {"as_of": datetime(2024, 1, 31, tzinfo=UTC)}
+        at = datetime(2024, 1, 31, tzinfo=UTC)
+        january = add_drop(connection, "more users", at)
+        before = add_drop(connection, "a day before", at - timedelta(days=1))
         copies = {"complete": {}, "gone": {}, "null": {"usage_agg_30d": ["watch_hours_30d"]}, "norow": {}}
         for table in definitions.load(promoted.feast.repo).tables:
             columns = [c.name for c in table.columns]
@@ -169,14 +172,14 @@ def test_users_without_complete_and_fresh_features_get_no_score(promoted):
                 if user == "norow" and table.name == "payments_agg_90d":
                     continue
                 selected = ["NULL" if c in nulls.get(table.name, ()) else c for c in columns]
-                as_of = "as_of - interval '1 day'" if user == "gone" else "as_of"
+                number = before if user == "gone" else january
                 connection.execute(
                     sa.text(
-                        f"INSERT INTO source.{table.name} (user_id, {', '.join(columns)}, as_of, loaded_at, drop_id)"
-                        f" SELECT 'test:{user}', {', '.join(selected)}, {as_of}, clock_timestamp(), drop_id"
-                        f" FROM source.{table.name} WHERE as_of = :as_of AND user_id = '7590-VHVEG'"
+                        f"INSERT INTO source.{table.name} (user_id, {', '.join(columns)}, drop_number)"
+                        f" SELECT 'test:{user}', {', '.join(selected)}, {number}"
+                        f" FROM features.{table.snapshots} WHERE as_of = :as_of AND user_id = '7590-VHVEG'"
                     ),
-                    at,
+                    {"as_of": at},
                 )
     scored = score_as_of(promoted, JANUARY)
     assert scored.scored == 7044

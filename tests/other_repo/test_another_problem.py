@@ -141,7 +141,9 @@ def test_another_feature_repo_goes_from_drops_to_predictions(windpark, tmp_path)
     trained = train(windpark, MONTHS[0])
     with transaction(windpark.database) as connection:
         failed = connection.execute(
-            sa.text("SELECT count(*) FROM source.failures WHERE failed AND as_of = :d AND turbine_id <> :k"),
+            sa.text(
+                "SELECT count(*) FROM features.failure_snapshots WHERE failed AND as_of = :d AND turbine_id <> :k"
+            ),
             {"d": MONTHS[1], "k": NO_VIBRATION},
         ).scalar_one()
     assert (trained.rows, trained.positives) == (TURBINES - 1, failed)

@@ -166,7 +166,7 @@ def load(
         loaded_at = store.store(connection, drop, staged, meter.step)
         # In the same transaction, so that rows and their planner statistics become visible together.
         meter.step("analyzing")
-        store.analyze(connection, repo)
+        store.analyze(connection, repo, drop)
     outcomes = tuple(_outcome(item) for item in staged)
     return IngestOutcome(drop.drop_id, as_of, True, loaded_at, outcomes, _notes(staged))
 

@@ -1,4 +1,4 @@
-"""Append staged rows to the ledger, the source tables and the quarantine, all with the same loaded-at."""
+"""Append staged rows to the ledger, the source tables and the quarantine, all of the same drop."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.drops import stage
+from streamflow.drops import partitions, stage
 from streamflow.drops.tables import SCHEMA
-from streamflow.postgres import clock, locks, statements
+from streamflow.errors import Refused
+from streamflow.postgres import clock, drop_numbers, locks, statements
 from streamflow.postgres.names import PLATFORM, quote
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.times import midnight
@@ -30,6 +31,11 @@ class Drop:
     loaded_by: str
     origin: str
 
+    @property
+    def number(self) -> int:
+        """Number of the drop in the rows of source tables."""
+        return drop_numbers.of(self.as_of, self.sequence)
+
 
 def store(
     connection: sa.Connection, drop: Drop, staged: list[stage.StagedFile], step: Callable[[str], None]
@@ -44,7 +50,15 @@ def store(
 
     Returns:
         The loaded-at of the drop, which all its rows share.
+
+    Raises:
+        Refused: There are as many drops of its date as there can be.
     """
+    if drop.sequence > drop_numbers.MOST_DROPS:
+        raise Refused(
+            f"There are {drop_numbers.MOST_DROPS} drops as of {drop.as_of}, and there can be no more of one date.",
+            hint="Correct the month in the next drop.",
+        )
     loaded_at = _loaded_at(connection)
     connection.execute(
         sa.text(_SQL["add_drop"]),
@@ -58,7 +72,7 @@ def store(
     )
     for item in staged:
         step(f"storing {item.file.table.name}")
-        _append_rows(connection, drop, item, loaded_at)
+        _append_rows(connection, drop, item)
         _append_file(connection, drop, item)
     connection.execute(
         sa.text(
@@ -82,17 +96,17 @@ def _loaded_at(connection: sa.Connection) -> datetime:
     return clock.stamp(connection)
 
 
-def _append_rows(connection: sa.Connection, drop: Drop, item: stage.StagedFile, loaded_at: datetime) -> None:
+def _append_rows(connection: sa.Connection, drop: Drop, item: stage.StagedFile) -> None:
     table = item.file.table
     columns = ", ".join(quote(column) for column in table.column_names)
+    partitions.add(connection, table.name, drop.number)
     stored = connection.execute(
-        # Insert in key order, so that neighbouring keys share pages of table and index.
+        # Insert in key order, so that the index of blocks finds a key in few of them.
         sa.text(
-            f"INSERT INTO {quote(SCHEMA, table.name)} ({columns}, as_of, loaded_at, drop_id)"
-            f" SELECT {columns}, :as_of, :loaded_at, :drop_id FROM {stage.staged(table)}"
-            f" ORDER BY {quote(table.key)}"
+            f"INSERT INTO {quote(SCHEMA, table.name)} ({columns}, {drop_numbers.COLUMN})"
+            f" SELECT {columns}, CAST(:number AS integer) FROM {stage.staged(table)} ORDER BY {quote(table.key)}"
         ),
-        {"as_of": midnight(drop.as_of), "loaded_at": loaded_at, "drop_id": drop.drop_id},
+        {"number": drop.number},
     ).rowcount
     # A record that is neither stored nor quarantined would be lost without a trace.
     if stored != item.accepted or item.accepted + item.quarantined != item.lines:
@@ -118,7 +132,8 @@ def _append_file(connection: sa.Connection, drop: Drop, item: stage.StagedFile) 
     )
 
 
-def analyze(connection: sa.Connection, repo: FeatureRepo) -> None:
+def analyze(connection: sa.Connection, repo: FeatureRepo, drop: Drop) -> None:
     """Update planner statistics of the source tables: the point-in-time join of training depends on them."""
     for table in repo.tables:
-        connection.exec_driver_sql(f"ANALYZE {quote(SCHEMA, table.name)}")
+        partitions.index(connection, table.name, drop.number)
+        partitions.analyze(connection, table.name, drop.number)

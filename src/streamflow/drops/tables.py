@@ -1,6 +1,7 @@
-"""Create the source tables in PostgreSQL from their declarations: append-only, with as_of and loaded_at.
+"""Create the source tables in PostgreSQL from their declarations: append-only, partitioned by as-of.
 
-Triggers keep rows from being changed or deleted, and from having other dates than their drop; migration 0012 says how.
+A row has the number of its drop, whose dates are the row's. Triggers keep rows from being changed or deleted, and from
+being added to a drop that is complete; migrations 0012 and 0020 say how.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from streamflow import types
-from streamflow.postgres import catalog
+from streamflow.drops import partitions
+from streamflow.postgres import catalog, drop_numbers
 from streamflow.postgres.comments import Described
 from streamflow.postgres.names import SOURCE, quote
 from streamflow.repo.declarations import Column, SourceTable
@@ -24,6 +26,7 @@ _TRIGGERS = {
     " EXECUTE FUNCTION streamflow.check_source_rows()",
 }
 
+_NUMBER = {drop_numbers.COLUMN: "Number of the drop that the row came with, in streamflow.drops."}
 _STAMPS = {
     "as_of": "Date that the row is about: that of its drop.",
     "loaded_at": "Stamp of the load: when the row was learnt.",
@@ -41,10 +44,13 @@ def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
 
     A role without the right to create tables may call this too: no DDL is sent unless something is missing.
     """
+    partitions.ensure_functions(connection)
+    partitions.convert(connection)
     existing = catalog.columns(connection, SCHEMA)
     for table in repo.tables:
         if table.name not in existing:
-            connection.exec_driver_sql(_create(table))
+            columns = {column.name: types.of(column.type).postgres[0] for column in table.columns}
+            partitions.create(connection, table.name, table.key, columns)
             continue
         for column in table.columns:
             if column.name not in existing[table.name]:
@@ -52,21 +58,17 @@ def ensure(connection: sa.Connection, repo: FeatureRepo) -> None:
                     f"ALTER TABLE {quote(SCHEMA, table.name)}"
                     f" ADD COLUMN IF NOT EXISTS {quote(column.name)} {types.of(column.type).postgres[0]}"
                 )
-    for name in catalog.without_block_index(connection, SCHEMA):
-        # The rows of a month lie together, so a small index finds them; the other index is by entity.
-        connection.exec_driver_sql(
-            f"CREATE INDEX ON {quote(SCHEMA, name)} USING brin (as_of) WITH (autosummarize = on)"
-        )
     for name, trigger in catalog.missing_triggers(connection, SCHEMA, list(_TRIGGERS)):
         definition = _TRIGGERS[trigger].format(table=quote(SCHEMA, name))
         connection.exec_driver_sql(f"CREATE TRIGGER {trigger} {definition}")
 
 
 def described(table: SourceTable) -> Described:
-    """A source table in the words of its declaration; its snapshot view has the same columns."""
+    """A source table and its snapshot view in the words of its declaration."""
     columns = {column.name: _described(table, column) for column in table.columns}
     about = table.description or f"Rows of {table.name}.csv."
-    return Described(f"{about} Append-only.", {table.key: "Key of the entity.", **columns, **_STAMPS})
+    columns = {table.key: "Key of the entity.", **columns, **_NUMBER, **_STAMPS}
+    return Described(f"{about} Append-only.", columns)
 
 
 def _described(table: SourceTable, column: Column) -> str:
@@ -98,12 +100,3 @@ def column_definitions(table: SourceTable) -> str:
     """Return the column definitions of a table, for use in CREATE TABLE."""
     columns = "".join(f", {quote(c.name)} {types.of(c.type).postgres[0]}" for c in table.columns)
     return f"{quote(table.key)} text NOT NULL{columns}"
-
-
-def _create(table: SourceTable) -> str:
-    # The index behind the constraint also serves the point-in-time join.
-    return (
-        f"CREATE TABLE IF NOT EXISTS {quote(SCHEMA, table.name)} ({column_definitions(table)},"
-        " as_of timestamptz NOT NULL, loaded_at timestamptz NOT NULL, drop_id text NOT NULL,"
-        f" UNIQUE ({quote(table.key)}, as_of, loaded_at))"
-    )

@@ -182,9 +182,14 @@ def missing_triggers(
     return [(table, trigger) for table, trigger in found]
 
 
-def without_block_index(connection: sa.Connection, schema: str) -> list[str]:
-    """List the login's own tables in a schema that have no index of blocks (BRIN)."""
-    return list(_ask(connection, "without_block_index", schema=schema).scalars())
+def functions(connection: sa.Connection, schema: str) -> set[str]:
+    """Return the names of a schema's functions."""
+    return set(_ask(connection, "functions", schema=schema).scalars())
+
+
+def may_create_in(connection: sa.Connection, schema: str) -> bool:
+    """Whether the current login may create objects in a schema."""
+    return bool(_ask(connection, "may_create_in", schema=schema).scalar_one())
 
 
 def own_functions(connection: sa.Connection, schema: str) -> set[str]:

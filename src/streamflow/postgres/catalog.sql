@@ -41,12 +41,13 @@ WHERE n.nspname = :schema AND c.relkind IN ('r', 'v', 'p') AND NOT c.relispartit
 ORDER BY c.relname, a.attnum;
 
 -- name: every_table
--- All permanent tables of the database except system tables.
+-- All permanent tables of the database except system tables. A source table stands for its partitions; of other tables, which
+-- earlier backups list so, the partitions stand for themselves.
 SELECT nspname, relname
 FROM pg_class
 JOIN pg_namespace n ON n.oid = relnamespace
-WHERE relkind = 'r' AND relpersistence = 'p'
-  AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\_%'
+WHERE CASE nspname WHEN 'source' THEN relkind IN ('r', 'p') AND NOT relispartition ELSE relkind = 'r' END
+  AND relpersistence = 'p' AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\_%'
 ORDER BY nspname, relname;
 
 -- name: relations
@@ -121,26 +122,20 @@ SELECT c.relname, wanted.name
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN unnest(CAST(:triggers AS text[])) AS wanted (name)
-WHERE n.nspname = :schema AND c.relkind = 'r' AND (:everybodys OR pg_has_role(c.relowner, 'USAGE'))
+WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND (:everybodys OR pg_has_role(c.relowner, 'USAGE'))
   AND NOT EXISTS (
     SELECT FROM pg_trigger t
     WHERE t.tgrelid = c.oid AND t.tgname = wanted.name AND (t.tgenabled <> 'D' OR NOT :everybodys)
   )
 ORDER BY c.relname, wanted.name;
 
--- name: without_block_index
--- The login's own tables in a schema that have no index of blocks (BRIN).
-SELECT c.relname
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = :schema AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE')
-  AND NOT EXISTS (
-    SELECT FROM pg_index i
-    JOIN pg_class x ON x.oid = i.indexrelid
-    JOIN pg_am a ON a.oid = x.relam
-    WHERE i.indrelid = c.oid AND a.amname = 'brin'
-  )
-ORDER BY c.relname;
+-- name: functions
+-- Functions of a schema.
+SELECT DISTINCT proname FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = :schema;
+
+-- name: may_create_in
+-- Whether the login may create objects in a schema.
+SELECT has_schema_privilege(:schema, 'CREATE');
 
 -- name: own_functions
 -- Functions of a schema whose owner's privileges the login has.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from streamflow.repo.definitions import FeastObjects, FeatureRepo
 
-_RESERVED = ("as_of", "loaded_at", "drop_id")
+_RESERVED = ("as_of", "loaded_at", "drop_id", "drop_number")
 _NULLS = ("", "missing", "not_applicable")
 _LABEL = {"FEATURE_SERVICE": str, "TABLE": str, "COLUMN": str, "HORIZON": int}
 

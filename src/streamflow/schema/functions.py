@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
 
-from streamflow.postgres.names import PLATFORM, literal, quote
+from streamflow.postgres.names import PLATFORM, SOURCE, literal, quote
 
 JOBS: Mapping[str, tuple[str, ...]] = {
     "ingest": ("ingest",),
@@ -40,6 +40,7 @@ CALLERS: Mapping[str, tuple[str, ...]] = {
     "abandon_scorings": ("score",),
     "keep_prediction_log": ("predict",),
     "entity_tables": _ERASERS,
+    "key_column": _ERASERS,
     "erase": _ERASERS,
     "forget_months": _ERASERS,
     "withdraw_erasure": _ERASERS,
@@ -51,6 +52,9 @@ CALLERS: Mapping[str, tuple[str, ...]] = {
     "fields_of": ("ingest",),
     "refuse_unless_erasing": _APPLIERS,
     "check_source_rows": _APPLIERS,
+    "add_partition": _APPLIERS,
+    "index_partition": _APPLIERS,
+    "fill_table": ("ingest",),
     "is_owner": EVERYBODY,
     "read_clock": EVERYBODY,
     "server_clock": EVERYBODY,
@@ -74,6 +78,24 @@ def function_statements(role: Callable[[str], str], others: Iterable[str], exist
     for name in sorted(CALLERS.keys() & existing):
         callers = ", ".join(caller if caller in EVERYBODY else role(caller) for caller in CALLERS[name])
         statements.append(f"GRANT EXECUTE ON FUNCTION {quote(PLATFORM, name)} TO {callers}")
+    return statements
+
+
+def source_statements(role: Callable[[str], str], others: Iterable[str], existing: Set[str]) -> list[str]:
+    """Return SQL that lets ingest alone call the functions of the schema `source`, besides their owner. Pure.
+
+    Args:
+        role: Returns a role's quoted, prefixed name.
+        others: Names of all roles but the owner of the functions.
+        existing: Functions of the schema.
+    """
+    statements = []
+    for name in sorted(existing):
+        function = quote(SOURCE, name)
+        statements.append(
+            f"REVOKE ALL ON FUNCTION {function} FROM {', '.join(['PUBLIC', *map(role, others)])}"
+        )
+        statements.append(f"GRANT EXECUTE ON FUNCTION {function} TO {role('ingest')}")
     return statements
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from streamflow.postgres import catalog
-from streamflow.postgres.names import ONLINE, PLATFORM, SCHEMAS, quote
+from streamflow.postgres.names import ONLINE, PLATFORM, SCHEMAS, SOURCE, quote
 from streamflow.schema import functions, roles
 
 
@@ -40,15 +40,19 @@ def ensure_grants(connection: sa.Connection, plan: roles.Plan, *, own: bool = Fa
         statements += functions.function_statements(plan.role, others, known) + functions.job_statements(
             plan.prefix
         )
+    if known := catalog.own_functions(connection, SOURCE):
+        others = [name for name in roles.ROLES if name != roles.APPLY]
+        statements += functions.source_statements(plan.role, others, known)
     if catalog.owns_database(connection):
         statements.append(roles.revoke_create(plan))
     _run(connection, statements)
 
 
 def ensure_owners(connection: sa.Connection, plan: roles.Plan) -> None:
-    """Reassign restored tables and views to their usual owners."""
+    """Reassign restored tables, views and functions to their usual owners."""
     existing, _ = _tables(connection, plan, own=False)
-    _run(connection, roles.owner_statements(plan, existing))
+    functions_of_source = catalog.functions(connection, SOURCE)
+    _run(connection, roles.owner_statements(plan, existing, functions_of_source))
 
 
 def _tables(

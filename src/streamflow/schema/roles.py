@@ -296,15 +296,21 @@ def schema_statements(plan: Plan) -> list[str]:
     return statements
 
 
-def owner_statements(plan: Plan, existing: Mapping[str, set[str]]) -> list[str]:
-    """Return SQL that reassigns restored tables and views to their usual owners. Pure.
+def owner_statements(
+    plan: Plan, existing: Mapping[str, set[str]], functions: Set[str] = frozenset()
+) -> list[str]:
+    """Return SQL that reassigns restored tables, views and functions to their usual owners. Pure.
 
     Args:
         plan: Names of roles.
         existing: Tables and views of each schema, all owned by the role `owner`.
+        functions: Functions of the schema `source`.
     """
     made_by = {SOURCE: APPLY, FEATURES: APPLY, FEAST: APPLY, ONLINE: MATERIALIZE}
-    return [
+    of_functions = [
+        f"ALTER FUNCTION {quote(SOURCE, name)} OWNER TO {plan.role(APPLY)}" for name in sorted(functions)
+    ]
+    return of_functions + [
         f"ALTER TABLE {quote(schema, table)} OWNER TO {plan.role(made_by[schema])}"
         for schema, tables in sorted(existing.items())
         if schema in made_by

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.postgres import catalog, statements
+from streamflow.postgres import catalog, drop_numbers, statements
 from streamflow.postgres.engine import transaction
-from streamflow.postgres.names import FEATURES, KNOWN_PREFIX, SOURCE, quote
+from streamflow.postgres.names import FEATURES, KNOWN_PREFIX, quote
 from streamflow.repo.declarations import SourceTable
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import DatabaseSettings
@@ -37,13 +37,12 @@ def _create(connection: sa.Connection, table: SourceTable) -> None:
     if existing:
         # CREATE OR REPLACE VIEW can only append columns. Readers wait until this transaction commits.
         connection.exec_driver_sql(f"DROP VIEW {name}")
-    selected = ", ".join(quote(column) for column in wanted)
-    connection.exec_driver_sql(f"CREATE VIEW {name} AS SELECT {selected} FROM {quote(SOURCE, table.name)}")
+    connection.exec_driver_sql(f"CREATE VIEW {name} AS {drop_numbers.snapshots(table.name, wanted)}")
 
 
 def column_names(table: SourceTable) -> list[str]:
     """Names of the columns of a table's views, in order."""
-    return [*table.column_names, "as_of", "loaded_at", "drop_id"]
+    return [*table.column_names, *drop_numbers.STAMPS]
 
 
 @contextlib.contextmanager

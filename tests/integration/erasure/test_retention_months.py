@@ -22,7 +22,7 @@ from streamflow.jobs.score import score_as_of
 from streamflow.local.simulate import Simulation, simulate
 from streamflow.mlflow_api.transport import RegistryClient
 from streamflow.model_version import files
-from streamflow.postgres import locks
+from streamflow.postgres import drop_numbers, locks
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import Idle
 from streamflow.registry import versions
@@ -31,6 +31,7 @@ from streamflow.settings import RetentionSettings
 
 pytestmark = [pytest.mark.postgres, pytest.mark.stack]
 BEFORE = datetime(2024, 2, 1, tzinfo=UTC)
+AS_OF = drop_numbers.as_of()
 AWAY = "http://127.0.0.1:9"
 GONE = "months before 2024-02 were dropped by retention.months"
 
@@ -80,7 +81,7 @@ def tables(settings):
 
 
 def dated(name):
-    return "as_of" if name.startswith("source.") else "event_timestamp"
+    return AS_OF if name.startswith("source.") else "event_timestamp"
 
 
 def digest(settings, name, condition):
@@ -252,7 +253,7 @@ def test_a_run_of_the_old_month_cannot_be_told_and_one_of_a_newer_month_is_repro
 
 def change(settings, assignment):
     """Change a user's row of the newer version's month, as an administrator could."""
-    one = "as_of BETWEEN '2024-02-01' AND '2024-03-01'"
+    one = f"{AS_OF} BETWEEN '2024-02-01' AND '2024-03-01'"
     with transaction(settings.database) as connection:
         connection.execute(sa.text("ALTER TABLE source.subscriptions DISABLE TRIGGER USER"))
         connection.execute(

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from source_rows import add_drop
 from streamflow.apply import apply
 from streamflow.audit.replay import Question, answer
 from streamflow.challenger import train
@@ -35,13 +36,8 @@ def small(settings, mlflow_server, tmp_path, production):
 def correct(settings, users, number):
     """Correct the newest usage as a drop would: new values for the users in the test."""
     with transaction(settings.database) as connection:
-        connection.execute(
-            sa.text(
-                "INSERT INTO streamflow.drops SELECT :id, max(as_of), 1000 + :n, 'd', clock_timestamp(), 'test',"
-                " 'test', 0, 0 FROM streamflow.drops"
-            ),
-            {"id": f"corrected-{number}", "n": number},
-        )
+        newest = connection.exec_driver_sql("SELECT max(as_of) FROM streamflow.drops").scalar_one()
+        drop = add_drop(connection, f"corrected-{number}", newest)
         names = list(
             connection.execute(
                 sa.text(
@@ -50,14 +46,15 @@ def correct(settings, users, number):
                 )
             ).scalars()
         )
-        new = {"loaded_at": "clock_timestamp()", "drop_id": ":id", "watch_hours_30d": ":n * 10 + 0.5"}
-        values = ", ".join(new.get(name, name) for name in names)
+        new = {"drop_number": ":drop", "watch_hours_30d": ":n * 10 + 0.5"}
+        values = ", ".join(new.get(name, f"u.{name}") for name in names)
         connection.execute(
             sa.text(
                 f"INSERT INTO source.usage_agg_30d ({', '.join(names)}) SELECT {values}"
-                " FROM source.usage_agg_30d WHERE user_id = ANY(:users) AND drop_id NOT LIKE 'corrected-%'"
+                " FROM source.usage_agg_30d u JOIN streamflow.drops d USING (drop_number)"
+                " WHERE user_id = ANY(:users) AND drop_id NOT LIKE 'corrected-%'"
             ),
-            {"id": f"corrected-{number}", "n": number, "users": users},
+            {"drop": drop, "n": number, "users": users},
         )
 
 
@@ -133,10 +130,9 @@ def test_a_drop_loaded_during_a_materialization_comes_with_the_next_one(small):
     with transaction(small.database) as connection:
         connection.execute(
             sa.text(
-                "ALTER TABLE source.usage_agg_30d DISABLE TRIGGER ALL;"
-                "UPDATE source.usage_agg_30d SET loaded_at = clock_timestamp() + interval '1 hour'"
-                " WHERE drop_id = 'corrected-1';"
-                "ALTER TABLE source.usage_agg_30d ENABLE TRIGGER ALL"
+                "SET LOCAL session_replication_role = replica;"
+                "UPDATE streamflow.drops SET loaded_at = clock_timestamp() + interval '1 hour'"
+                " WHERE drop_id = 'corrected-1'"
             )
         )
     materialize(small)

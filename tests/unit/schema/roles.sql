@@ -322,13 +322,16 @@ REVOKE ALL ON "online"."materializations", "online"."usage_fv" FROM "sf_mlflow";
 REVOKE ALL ON "source"."users" FROM "sf_mlflow";
 REVOKE ALL ON "streamflow"."drops", "streamflow"."job_runs" FROM "sf_mlflow";
 -- owners
+ALTER FUNCTION "source"."add_partition" OWNER TO "sf_feast_apply";
+ALTER FUNCTION "source"."index_partition" OWNER TO "sf_feast_apply";
 ALTER TABLE "feast"."projects" OWNER TO "sf_feast_apply";
 ALTER TABLE "features"."users_snapshots" OWNER TO "sf_feast_apply";
 ALTER TABLE "online"."usage_fv" OWNER TO "sf_materialize";
 ALTER TABLE "source"."users" OWNER TO "sf_feast_apply";
 -- functions
-REVOKE ALL ON FUNCTION "streamflow"."abandon_scorings", "streamflow"."append_promotion", "streamflow"."check_source_rows", "streamflow"."close_known", "streamflow"."count_entity", "streamflow"."drop_hash", "streamflow"."entity_tables", "streamflow"."erase", "streamflow"."erased_hash", "streamflow"."fields_of", "streamflow"."finish_shard", "streamflow"."forget_months", "streamflow"."is_owner", "streamflow"."keep_job_runs", "streamflow"."keep_prediction_log", "streamflow"."keep_releases", "streamflow"."keep_scores", "streamflow"."mentions", "streamflow"."next_stamp", "streamflow"."open_known", "streamflow"."open_scoring", "streamflow"."read_clock", "streamflow"."record_erased_run", "streamflow"."record_erasure_step", "streamflow"."refuse_unless_erasing", "streamflow"."restart_scoring", "streamflow"."server_clock", "streamflow"."withdraw_erasure" FROM PUBLIC, "sf_backup", "sf_erase", "sf_exporter", "sf_feast_apply", "sf_feast_serve", "sf_ingest", "sf_materialize", "sf_mlflow", "sf_monitor", "sf_predict", "sf_promote", "sf_read", "sf_registrar", "sf_score", "sf_train";
+REVOKE ALL ON FUNCTION "streamflow"."abandon_scorings", "streamflow"."add_partition", "streamflow"."append_promotion", "streamflow"."check_source_rows", "streamflow"."close_known", "streamflow"."count_entity", "streamflow"."drop_hash", "streamflow"."entity_tables", "streamflow"."erase", "streamflow"."erased_hash", "streamflow"."fields_of", "streamflow"."fill_table", "streamflow"."finish_shard", "streamflow"."forget_months", "streamflow"."index_partition", "streamflow"."is_owner", "streamflow"."keep_job_runs", "streamflow"."keep_prediction_log", "streamflow"."keep_releases", "streamflow"."keep_scores", "streamflow"."key_column", "streamflow"."mentions", "streamflow"."next_stamp", "streamflow"."open_known", "streamflow"."open_scoring", "streamflow"."read_clock", "streamflow"."record_erased_run", "streamflow"."record_erasure_step", "streamflow"."refuse_unless_erasing", "streamflow"."restart_scoring", "streamflow"."server_clock", "streamflow"."withdraw_erasure" FROM PUBLIC, "sf_backup", "sf_erase", "sf_exporter", "sf_feast_apply", "sf_feast_serve", "sf_ingest", "sf_materialize", "sf_mlflow", "sf_monitor", "sf_predict", "sf_promote", "sf_read", "sf_registrar", "sf_score", "sf_train";
 GRANT EXECUTE ON FUNCTION "streamflow"."abandon_scorings" TO "sf_score";
+GRANT EXECUTE ON FUNCTION "streamflow"."add_partition" TO "sf_feast_apply";
 GRANT EXECUTE ON FUNCTION "streamflow"."append_promotion" TO "sf_train", "sf_registrar", "sf_promote";
 GRANT EXECUTE ON FUNCTION "streamflow"."check_source_rows" TO "sf_feast_apply";
 GRANT EXECUTE ON FUNCTION "streamflow"."close_known" TO "sf_train", "sf_registrar", "sf_promote", "sf_score", "sf_read";
@@ -337,13 +340,16 @@ GRANT EXECUTE ON FUNCTION "streamflow"."entity_tables" TO "sf_erase";
 GRANT EXECUTE ON FUNCTION "streamflow"."erase" TO "sf_erase";
 GRANT EXECUTE ON FUNCTION "streamflow"."erased_hash" TO "sf_ingest";
 GRANT EXECUTE ON FUNCTION "streamflow"."fields_of" TO "sf_ingest";
+GRANT EXECUTE ON FUNCTION "streamflow"."fill_table" TO "sf_ingest";
 GRANT EXECUTE ON FUNCTION "streamflow"."finish_shard" TO "sf_score";
 GRANT EXECUTE ON FUNCTION "streamflow"."forget_months" TO "sf_erase";
+GRANT EXECUTE ON FUNCTION "streamflow"."index_partition" TO "sf_feast_apply";
 GRANT EXECUTE ON FUNCTION "streamflow"."is_owner" TO PUBLIC;
 GRANT EXECUTE ON FUNCTION "streamflow"."keep_job_runs" TO "sf_ingest", "sf_materialize", "sf_train", "sf_score", "sf_monitor", "sf_backup", "sf_erase";
 GRANT EXECUTE ON FUNCTION "streamflow"."keep_prediction_log" TO "sf_predict";
 GRANT EXECUTE ON FUNCTION "streamflow"."keep_releases" TO "sf_train", "sf_registrar", "sf_promote";
 GRANT EXECUTE ON FUNCTION "streamflow"."keep_scores" TO "sf_score";
+GRANT EXECUTE ON FUNCTION "streamflow"."key_column" TO "sf_erase";
 GRANT EXECUTE ON FUNCTION "streamflow"."mentions" TO "sf_erase";
 GRANT EXECUTE ON FUNCTION "streamflow"."next_stamp" TO "sf_ingest", "sf_materialize", "sf_train", "sf_score", "sf_monitor", "sf_backup", "sf_erase";
 GRANT EXECUTE ON FUNCTION "streamflow"."open_known" TO "sf_train", "sf_registrar", "sf_promote", "sf_score", "sf_read";
@@ -355,6 +361,11 @@ GRANT EXECUTE ON FUNCTION "streamflow"."refuse_unless_erasing" TO "sf_feast_appl
 GRANT EXECUTE ON FUNCTION "streamflow"."restart_scoring" TO "sf_score";
 GRANT EXECUTE ON FUNCTION "streamflow"."server_clock" TO PUBLIC;
 GRANT EXECUTE ON FUNCTION "streamflow"."withdraw_erasure" TO "sf_erase";
+-- functions of source
+REVOKE ALL ON FUNCTION "source"."add_partition" FROM PUBLIC, "sf_backup", "sf_erase", "sf_exporter", "sf_feast_serve", "sf_ingest", "sf_materialize", "sf_mlflow", "sf_monitor", "sf_owner", "sf_predict", "sf_promote", "sf_read", "sf_registrar", "sf_score", "sf_train";
+GRANT EXECUTE ON FUNCTION "source"."add_partition" TO "sf_ingest";
+REVOKE ALL ON FUNCTION "source"."index_partition" FROM PUBLIC, "sf_backup", "sf_erase", "sf_exporter", "sf_feast_serve", "sf_ingest", "sf_materialize", "sf_mlflow", "sf_monitor", "sf_owner", "sf_predict", "sf_promote", "sf_read", "sf_registrar", "sf_score", "sf_train";
+GRANT EXECUTE ON FUNCTION "source"."index_partition" TO "sf_ingest";
 -- jobs
 DELETE FROM "streamflow"."job_logins";
 INSERT INTO "streamflow"."job_logins" (login, job) VALUES ('sf_ingest', 'ingest'), ('sf_materialize', 'materialize'), ('sf_train', 'train'), ('sf_train', 'audit'), ('sf_train', 'promote'), ('sf_score', 'score'), ('sf_score', 'parity'), ('sf_monitor', 'monitor'), ('sf_backup', 'backup'), ('sf_erase', 'erase'), ('sf_erase', 'retention');

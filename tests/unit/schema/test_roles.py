@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from streamflow.schema.functions import CALLERS, EVERYBODY, JOBS, function_statements, job_statements
+from streamflow.schema.functions import (
+    CALLERS,
+    EVERYBODY,
+    JOBS,
+    function_statements,
+    job_statements,
+    source_statements,
+)
 from streamflow.schema.roles import (
     ROLES,
     SCHEMAS,
@@ -118,8 +125,11 @@ def everything():
         "databases": database_statements(plan, set()),
         "schemas": schema_statements(plan),
         "tables": table_statements(plan, there),
-        "owners": owner_statements(plan, there),
+        "owners": owner_statements(plan, there, {"add_partition", "index_partition"}),
         "functions": function_statements(plan.role, sorted(set(ROLES) - {"owner"}), {*CALLERS, "drop_hash"}),
+        "functions of source": source_statements(
+            plan.role, sorted(set(ROLES) - {"feast_apply"}), {"add_partition", "index_partition"}
+        ),
         "jobs": job_statements(plan.prefix),
     }
     return "".join(f"-- {name}\n" + "".join(f"{item};\n" for item in items) for name, items in parts.items())
