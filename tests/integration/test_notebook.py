@@ -256,7 +256,7 @@ def test_the_login_writes_nothing_and_reads_no_log_of_people(login, installed):
     own = login["STREAMFLOW_DATABASE__USER"]
     having = (
         "SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ANY(:schemas)"
-        " AND relkind IN ('r', 'v') AND has_table_privilege(:role, c.oid, :privileges)"
+        " AND relkind IN ('r', 'p', 'v') AND has_table_privilege(:role, c.oid, :privileges)"
     )
     of_role = {"schemas": list(SCHEMAS), "role": own}
     assert rows(admin, having, privileges="INSERT, UPDATE, DELETE, TRUNCATE", **of_role) == []

@@ -14,6 +14,7 @@ from streamflow.jobs.ingest import ingest_folder
 from streamflow.jobs.materialize import materialize
 from streamflow.local.simulate import Simulation, simulate
 from streamflow.mlflow_api.transport import registry
+from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.registry import artifacts, versions
 from streamflow.repo import definitions
@@ -123,18 +124,13 @@ def test_every_answer_is_replayed_from_the_materialization_that_it_read(small, s
     assert other == []
 
 
-def test_a_drop_loaded_during_a_materialization_comes_with_the_next_one(small):
+def test_a_drop_loaded_during_a_materialization_comes_with_the_next_one(small, monkeypatch):
     """A materialization is identified by load times alone, so it must not include rows loaded after it began."""
     (key,) = query(small, "SELECT min(user_id) FROM online.usage_agg_30d_fv")[0]
-    correct(small, [key], 1)
     with transaction(small.database) as connection:
-        connection.execute(
-            sa.text(
-                "SET LOCAL session_replication_role = replica;"
-                "UPDATE streamflow.drops SET loaded_at = clock_timestamp() + interval '1 hour'"
-                " WHERE drop_id = 'corrected-1'"
-            )
-        )
+        began = clock.known_now(connection)
+    correct(small, [key], 1)
+    monkeypatch.setattr(clock, "known_now", lambda _: began)
     materialize(small)
     (hours,) = query(
         small, "SELECT watch_hours_30d FROM online.usage_agg_30d_fv WHERE user_id = :key", key=key
