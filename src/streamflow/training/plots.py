@@ -41,9 +41,10 @@ def write(
         _importance(folder, importance)
 
 
-def _axes(title: str, x: str, y: str) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(5.2, 4.4), dpi=110, layout="constrained")
-    axes = figure.subplots()
+def _axes(title: str, x: str, y: str, left: float = 0.13) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(5.2, 4.4), dpi=110)
+    # Fixed margins: a layout that fits them draws each figure twice.
+    axes = figure.subplots(gridspec_kw={"left": left, "right": 0.96, "bottom": 0.12, "top": 0.92})
     axes.set_title(title, color=INK)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -73,7 +74,9 @@ def _roc(folder: Path, labels: npt.NDArray[np.bool_], probabilities: npt.NDArray
 def _precision_recall(
     folder: Path, labels: npt.NDArray[np.bool_], probabilities: npt.NDArray[np.float64]
 ) -> None:
-    precision, recall, thresholds = metrics.precision_recall_curve(labels, probabilities)
+    precision, recall, thresholds = metrics.precision_recall_curve(
+        labels, probabilities, drop_intermediate=True
+    )
     average = metrics.average_precision_score(labels, probabilities)
     figure, axes = _axes(f"Precision and recall, AP {average:.4f}", "recall", "precision")
     axes.axhline(labels.mean(), color=PALE, linestyle="--")
@@ -107,6 +110,11 @@ def _confusion(
 def _importance(folder: Path, importance: Mapping[str, float]) -> None:
     # Matplotlib draws the first bar at the bottom; the most important feature belongs at the top.
     names = list(importance)[::-1]
-    figure, axes = _axes("Feature importance", "share", "")
+    figure, axes = _axes("Feature importance", "share", "", left=_margin(names))
     axes.barh(names, [importance[name] for name in names], color=ACCENT)
     _save(folder, "importance", figure, dict(importance))
+
+
+def _margin(names: list[str]) -> float:
+    """Share of the figure's width that the longest of the names takes, at most half of it."""
+    return min(0.5, 0.04 + 0.0155 * max(map(len, names)))
