@@ -3,6 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
+from earlier_revisions import undo_shards
 from streamflow.postgres.engine import transaction
 from streamflow.schema import migrate
 from streamflow.schema.revisions import FOLDER, revisions
@@ -59,18 +60,6 @@ def undo_evidence(connection):
     connection.execute(sa.text("DROP TRIGGER drop_files_append_only ON streamflow.drop_files"))
     for table in ("drops", "job_runs"):
         connection.execute(sa.text(f"ALTER TABLE streamflow.{table} DROP COLUMN login"))
-
-
-def undo_shards(connection):
-    """What 0021 added."""
-    connection.execute(sa.text("DROP TRIGGER scorings_signed ON streamflow.scorings"))
-    for function in (
-        *("sign_scoring", "require_scorer", "open_scoring", "restart_scoring", "finish_shard"),
-        "abandon_scorings",
-    ):
-        connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
-    for table in ("scoring_shards", "scoring_runs"):
-        connection.execute(sa.text(f"DROP TABLE streamflow.{table}"))
 
 
 @pytest.mark.postgres

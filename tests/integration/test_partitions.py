@@ -6,6 +6,7 @@ import prepared
 import pytest
 import sqlalchemy as sa
 
+from earlier_revisions import undo_shards
 from source_rows import add_drop
 from streamflow.apply import apply
 from streamflow.drops import chain, partitions, store, tables
@@ -65,6 +66,7 @@ def contents(settings):
 def make_earlier(settings):
     """Turn a database into one of revision 0019, whose source tables are not partitioned."""
     with transaction(settings.database) as connection:
+        undo_shards(connection)
         for table in definitions.load(settings.feast.repo).tables:
             name, view = quote("source", table.name), f"features.{table.snapshots}"
             key = quote(table.key)

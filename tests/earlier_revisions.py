@@ -1,0 +1,21 @@
+"""Take a database back to an earlier revision, so that its migration can be tried."""
+
+import sqlalchemy as sa
+
+
+def undo_shards(connection):
+    """Undo migration 0021."""
+    connection.execute(sa.text("DROP TRIGGER scorings_signed ON streamflow.scorings"))
+    for function in (
+        *("sign_scoring", "require_scorer", "open_scoring", "restart_scoring", "finish_shard"),
+        "abandon_scorings",
+    ):
+        connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
+    for table in ("scoring_shards", "scoring_runs"):
+        connection.execute(sa.text(f"DROP TABLE streamflow.{table}"))
+    connection.execute(
+        sa.text(
+            "CREATE TRIGGER scorings_signed BEFORE INSERT ON streamflow.scorings"
+            " FOR EACH ROW EXECUTE FUNCTION streamflow.sign_row('scored_at', '', 'scoring_id')"
+        )
+    )
