@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
+from source_rows import add_drop
 from streamflow.jobs.score import score_as_of
 from streamflow.jobs.shards import run_shard
 from streamflow.postgres.engine import transaction
@@ -22,6 +23,7 @@ from streamflow.settings import ScoringSettings
 pytestmark = [pytest.mark.postgres, pytest.mark.stack]
 
 JANUARY = date(2024, 1, 31)
+FEBRUARY = datetime(2024, 2, 29, tzinfo=UTC)
 REFUSED = 3
 
 
@@ -33,19 +35,21 @@ def promoted(module_simulated):
         promote(settings.backends, 1, alias, why="a test", by="tests")
     with transaction(settings.database) as connection:
         repo = definitions.load(settings.feast.repo)
+        newest = add_drop(connection, "odd users", FEBRUARY)
+        before = add_drop(connection, "a day before", FEBRUARY - timedelta(days=1))
         for table in repo.tables:
             columns = [column.name for column in table.columns]
             # A user without a row in one table, some without a value, and one whose newest row is old.
-            odd = {f"nulls:{n}": "as_of" for n in range(9)} | {"old": "as_of - interval '1 day'"}
+            odd = {f"nulls:{n}": newest for n in range(9)} | {"old": before}
             if table.name == repo.entity_table.name:
-                odd["no row"] = "as_of"
-            for user, as_of in odd.items():
+                odd["no row"] = newest
+            for user, number in odd.items():
                 empty = {"watch_hours_30d"} if user.startswith("nulls") else set()
                 chosen = ", ".join("NULL" if column in empty else column for column in columns)
                 connection.exec_driver_sql(
-                    f"INSERT INTO source.{table.name} (user_id, {', '.join(columns)}, as_of, loaded_at, drop_id)"
-                    f" SELECT 'odd:{user}', {chosen}, {as_of}, loaded_at, drop_id FROM source.{table.name}"
-                    f" WHERE as_of = '2024-02-29+00' LIMIT 1"
+                    f"INSERT INTO source.{table.name} (user_id, {', '.join(columns)}, drop_number)"
+                    f" SELECT 'odd:{user}', {chosen}, {number} FROM features.{table.snapshots}"
+                    f" WHERE as_of = '{FEBRUARY.isoformat()}' LIMIT 1"
                 )
     return settings
 
@@ -268,10 +272,7 @@ def test_a_promotion_and_a_drop_in_between_change_nothing(due):
     for alias in ("staging", "production"):
         promote(due.backends, 2, alias, why="a test", by="tests")
     with transaction(due.database) as connection:
-        connection.exec_driver_sql(
-            "INSERT INTO streamflow.drops SELECT 'later', as_of + interval '1 month', sequence + 1, 'x',"
-            " clock_timestamp(), loaded_by, origin, 0, 0 FROM streamflow.drops WHERE as_of = '2024-02-29+00'"
-        )
+        add_drop(connection, "later", FEBRUARY + timedelta(days=29))
     assert run_shard(shard(due, 1, name="steady")) == 0
     (_, _, facts) = runs(due)[-1]
     assert (facts["version"], facts["as_of"]) == (1, "2024-02-29T00:00:00Z")
