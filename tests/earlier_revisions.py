@@ -19,3 +19,11 @@ def undo_shards(connection):
             " FOR EACH ROW EXECUTE FUNCTION streamflow.sign_row('scored_at', '', 'scoring_id')"
         )
     )
+
+
+def undo_partitions(connection):
+    """Undo migration 0020; the source tables and their functions have to be those of before, or none."""
+    connection.execute(sa.text("ALTER TABLE streamflow.drops DROP COLUMN drop_number CASCADE"))
+    connection.execute(sa.text("DROP TABLE streamflow.filled_tables"))
+    for function in ("fill_table", "key_column", "drop_partitions", "add_partition", "index_partition"):
+        connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from earlier_revisions import undo_shards
+from earlier_revisions import undo_partitions, undo_shards
 from streamflow.postgres.engine import transaction
 from streamflow.schema import migrate
 from streamflow.schema.revisions import FOLDER, revisions
@@ -66,10 +66,7 @@ def undo_evidence(connection):
 def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
     with transaction(settings.database) as connection:
         undo_shards(connection)
-        connection.execute(sa.text("ALTER TABLE streamflow.drops DROP COLUMN drop_number CASCADE"))
-        connection.execute(sa.text("DROP TABLE streamflow.filled_tables"))
-        for function in ("fill_table", "key_column", "drop_partitions", "add_partition", "index_partition"):
-            connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
+        undo_partitions(connection)
         connection.execute(sa.text("DROP SCHEMA monitoring CASCADE"))
         connection.execute(sa.text("DROP INDEX streamflow.scores_by_scoring"))
         connection.execute(sa.text("ALTER TABLE streamflow.job_runs DROP COLUMN start_id"))

@@ -6,7 +6,7 @@ import prepared
 import pytest
 import sqlalchemy as sa
 
-from earlier_revisions import undo_shards
+from earlier_revisions import undo_partitions, undo_shards
 from source_rows import add_drop
 from streamflow.apply import apply
 from streamflow.drops import chain, partitions, store, tables
@@ -84,11 +84,7 @@ def make_earlier(settings):
                 connection.exec_driver_sql(f"CREATE TRIGGER {trigger} {when.format(table=name)}")
         for function in ("add_partition", "index_partition"):
             connection.exec_driver_sql(f"DROP FUNCTION source.{function}")
-            connection.exec_driver_sql(f"DROP FUNCTION streamflow.{function}")
-        for function in ("fill_table", "key_column", "drop_partitions"):
-            connection.exec_driver_sql(f"DROP FUNCTION streamflow.{function}")
-        connection.exec_driver_sql("ALTER TABLE streamflow.drops DROP COLUMN drop_number CASCADE")
-        connection.exec_driver_sql("DROP TABLE streamflow.filled_tables")
+        undo_partitions(connection)
         connection.exec_driver_sql("UPDATE streamflow.alembic_version SET version_num = '0019'")
 
 

@@ -3,6 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
+from earlier_revisions import undo_partitions, undo_shards
 from streamflow.backup import dump as dumps
 from streamflow.errors import Busy, StreamFlowError
 from streamflow.postgres import catalog
@@ -19,10 +20,8 @@ pytestmark = pytest.mark.postgres
 def earlier(settings, tmp_path):
     """A database at the revision before the newest, on a server without MLflow's database."""
     with transaction(settings.database) as connection:
-        connection.execute(sa.text("ALTER TABLE streamflow.drops DROP COLUMN drop_number CASCADE"))
-        connection.execute(sa.text("DROP TABLE streamflow.filled_tables"))
-        for function in ("fill_table", "key_column", "drop_partitions", "add_partition", "index_partition"):
-            connection.execute(sa.text(f"DROP FUNCTION streamflow.{function}"))
+        undo_shards(connection)
+        undo_partitions(connection)
         connection.execute(sa.text("DROP SCHEMA monitoring CASCADE"))
         connection.execute(sa.text("DROP INDEX streamflow.scores_by_scoring"))
         connection.execute(sa.text("ALTER TABLE streamflow.job_runs DROP COLUMN start_id"))
