@@ -99,7 +99,7 @@ def test_another_mlflow_has_one_account_and_may_name_who_moves():
         "mlflow.external.namesMoves=true",
     )
     found = logins(objects)
-    assert set(found) == {"registrar", "train", "audit", "backup", "restore", "erase", "retention"}
+    assert set(found) == {"registrar", "train", "audit", "monitor", "backup", "restore", "erase", "retention"}
     assert set(found.values()) == {("streamflow", "password")}
     settings = pick(objects, "ConfigMap", "streamflow-settings")["data"]
     assert settings["STREAMFLOW_MLFLOW__NAMES_MOVES"] == "true"

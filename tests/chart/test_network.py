@@ -25,7 +25,7 @@ MAY_CONNECT = {
     "demo": {"postgresql", "mlflow"},
     "ingest": {"postgresql"},
     "materialize": {"postgresql"},
-    "monitor": {"postgresql"},
+    "monitor": {"mlflow", "postgresql"},
     "train": {"postgresql", "mlflow"},
     "score": {"postgresql"},
     "audit": {"postgresql", "mlflow"},
