@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Iterable
 from itertools import islice
@@ -52,7 +53,7 @@ def difference(answers: dict[str, list[float]]) -> str | None:
 def probability(name: str, document: dict[str, Any]) -> float:
     """Extract the probability from a contender's answer. Pure."""
     if name == "mlflow_serve":
-        return float(document["predictions"][0][1])
+        return float(document["predictions"][0]["probability"])
     return float(document["probability"])
 
 
@@ -65,5 +66,8 @@ def _ask(server: Contender, request: str) -> float:
     head, body = request.split("\r\n\r\n", 1)
     url = f"http://127.0.0.1:{server.port}{head.split(' ')[1]}"
     asked = urllib.request.Request(url, body.encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310  # our own address
-        return probability(server.name, json.load(answer))
+    try:
+        with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310  # our own address
+            return probability(server.name, json.load(answer))
+    except urllib.error.HTTPError as error:
+        raise BenchError(f"{server.name} answers {error.code} to {head.splitlines()[0]}.") from None

@@ -127,7 +127,7 @@ def _data_bytes(data: TrainingSet) -> int:
 
 
 def _peak_mib() -> float:
-    from bench.batch import _peak_mib as peak
+    from bench.batch import peak_mib as peak
 
     return peak()
 

@@ -40,7 +40,7 @@ def predict(question: Question) -> dict[str, float]:
     frame = pd.DataFrame([row])
     for name, kind in model.metadata.get_input_schema().input_dict().items():
         frame[name] = frame[name].astype(kind.type.to_pandas())
-    return {"probability": float(model.predict(frame)[0][1])}
+    return {"probability": float(model.predict(frame)["probability"].iloc[0])}
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def test_contenders_that_disagree_are_named() -> None:
         agreement.difference({"predict": [0.1, 0.2], "obvious": [0.1, 0.21]})
     )
     assert agreement.difference({"predict": [0.1], "obvious": [float("nan")]}) is not None
-    assert agreement.probability("mlflow_serve", {"predictions": [[0.75, 0.25]]}) == 0.25
+    assert agreement.probability("mlflow_serve", {"predictions": [{"probability": 0.25}]}) == 0.25
 
 
 def test_the_machine_is_described_without_its_name() -> None:
