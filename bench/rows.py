@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench import batch
 from bench.measure import Figures, cpu_seconds
 
 if TYPE_CHECKING:
@@ -132,7 +132,6 @@ def _tell(text: str) -> None:
 @contextlib.contextmanager
 def _database(settings: Settings, users: int) -> Iterator[Settings]:
     """Create a migrated, empty database with the feature repo applied; drop it at the end."""
-    import psycopg
     from psycopg import sql
 
     from streamflow.apply import apply
@@ -145,16 +144,8 @@ def _database(settings: Settings, users: int) -> Iterator[Settings]:
             "mlflow": settings.mlflow.model_copy(update={"registered_model": f"rows_{users}"}),
         }
     )
-    place = settings.database
     name = sql.Identifier(own.database.name)
-    with psycopg.connect(
-        host=place.host,
-        port=place.port,
-        user=place.user,
-        password=place.secret,
-        dbname="postgres",
-        autocommit=True,
-    ) as admin:
+    with batch.connect(settings, "postgres") as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(name))
         try:
             migrate(own.database)
@@ -214,7 +205,7 @@ def _timed(step: str, users: int, folder: Path) -> Figures:
         "rows": rows,
         "seconds": round(time.perf_counter() - began, 3),
         "cpu_seconds": round(time.process_time() - spent, 3),
-        "peak_mib": round(_peak_mib(), 1),
+        "peak_mib": round(batch.peak_mib(), 1),
     }
 
 
@@ -250,12 +241,6 @@ def _promote(settings: Settings) -> None:
 
     for alias in ("staging", "production"):
         promote(settings.backends, 1, alias, why="benchmark", by="bench")  # type: ignore[arg-type]
-
-
-def _peak_mib() -> float:
-    """Peak resident memory of this process. Not from getrusage, which includes the parent's before exec."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[1]) / 1024  # type: ignore[index]
 
 
 if __name__ == "__main__":

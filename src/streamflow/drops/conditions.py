@@ -48,7 +48,7 @@ def of(
         as_of: Date of the drop.
 
     Returns:
-        The conditions of each column; None if something is declared that has no translation.
+        The conditions of each column; None if a declared check cannot be translated.
     """
     if schema.checks or schema.parsers or schema.index is not None or schema.coerce:
         return None

@@ -29,7 +29,7 @@ _UNDERFLOW_CHARACTERS = 300
 
 
 def copy(connection: sa.Connection, statement: str) -> Any:
-    """Begin a COPY. SQLAlchemy has none; psycopg's own cursor has."""
+    """Start a COPY, for which SQLAlchemy has no interface, on psycopg's own cursor."""
     driver: Any = connection.connection.driver_connection
     return driver.cursor().copy(statement)
 

@@ -111,7 +111,7 @@ def stage(
 
 
 def _each_sequence(files: Iterable[StagedFile], reject: Callable[[StagedFile], int]) -> None:
-    """Reject rows of each file by their keys, but not where a file with the same keys has none to reject."""
+    """Reject rows of each file by their keys; skip a file if one with the same keys had nothing to reject."""
     clean = set()
     for item in files:
         if item.keys not in clean and not reject(item) and item.keys:

@@ -27,7 +27,7 @@ def request_id(scope: Scope) -> str:
 
 
 def sent_or_new_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The id among the headers of a request, whose names are in lower case; a new one if there is no sane one."""
+    """The request id in the headers, whose names are in lower case; a new id if it is missing or malformed."""
     for name, value in headers:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
             return value.decode()

@@ -138,7 +138,7 @@ def record(
         settings: The settings.
         name: Name of the job.
         ended: The outcome.
-        start: The recorded begin of the run; None if there is none.
+        start: The recorded start of the run; None if it was not recorded.
         seconds: Its duration.
         logger: Where a failure is logged.
     """

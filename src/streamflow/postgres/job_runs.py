@@ -25,7 +25,7 @@ def running(connection: sa.Connection, jobs: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Start:
-    """The recorded begin of a run.
+    """The recorded start of a run.
 
     Attributes:
         start_id: Its number.
@@ -43,7 +43,7 @@ def record_start(connection: sa.Connection, job: str) -> Start:
 
 
 def open_start(connection: sa.Connection, start_id: int | None) -> Start | None:
-    """Return a recorded begin; None if a run has ended it, or if there is none."""
+    """Return a recorded start; None if it was not recorded or its run has ended."""
     row = connection.execute(sa.text(_SQL["open_start"]), {"start_id": start_id}).first()
     return Start(row.start_id, row.started_at) if row else None
 

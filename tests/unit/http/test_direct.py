@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from recording_transport import Transport
 from streamflow.http.connection import MOST_HEAD_BYTES, CappedProtocol, capped
 from streamflow.http.direct import direct
 
@@ -19,37 +20,6 @@ CLOSE = b"close"
 """Part of a body that lets an answer announce that the connection is closed."""
 LATER = b"later"
 """Part of a body that is answered some iterations of the event loop later."""
-
-
-class Transport:
-    """Records what is written; nothing is sent."""
-
-    def __init__(self):
-        self.written = b""
-        self.closed = False
-
-    def write(self, data):
-        assert not self.closed
-        self.written += data
-
-    def close(self):
-        self.closed = True
-
-    abort = close
-
-    def get_write_buffer_size(self):
-        return 0
-
-    def is_closing(self):
-        return self.closed
-
-    def get_extra_info(self, name):
-        return None
-
-    def pause_reading(self):
-        """Nothing reads."""
-
-    resume_reading = pause_reading
 
 
 def answer_to(headers, body):

@@ -85,5 +85,5 @@ class AccessLog:
 
 
 def _traced(trace: Trace | None) -> dict[str, str]:
-    """The fields of a log line that name a trace; without tracing there are none."""
+    """The fields of a log line that name a trace; empty without tracing."""
     return {} if trace is None else {"trace_id": trace.trace_id}

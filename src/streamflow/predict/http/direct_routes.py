@@ -7,6 +7,7 @@ writes to its connection. No task, future or message is made for it.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from streamflow.http.answers import sent_or_new_id
@@ -60,7 +61,7 @@ class DirectRoutes:
         kind(self, exchange, path, sent_or_new_id(headers), len(body)).ask(headers, body)
 
 
-class _Asked:
+class _Asked(ABC):
     """A request that waits for its batch, which calls it as it would call a future."""
 
     __slots__ = ("_began", "_exchange", "_id", "_key_id", "_path", "_route", "_size")
@@ -114,14 +115,14 @@ class _Asked:
             self._route.log.failed(error, self._handler(), self._id)
             self._refuse(FAILED)
 
-    def _key(self, body: bytes) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _key(self, body: bytes) -> str: ...
 
-    def _answer(self, outcome: Outcome) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _answer(self, outcome: Outcome) -> None: ...
 
-    def _handler(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _handler(self) -> str: ...
 
     def _refuse(self, problem: Problem) -> None:
         status, headers, content = render(problem, self._path, self._id)
