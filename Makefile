@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 LOCKS := requirements/uv.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup prefect demo test test-rows test-upgrade drift-histories harm-histories coverage mutants faults fuzz api-cases feast-tests lint findings figures format reference licences lock bench bench-curve bench-rows bench-cluster clean
+.PHONY: help setup prefect spark demo test test-spark test-rows test-upgrade drift-histories harm-histories coverage mutants faults fuzz api-cases feast-tests lint findings figures format reference licences lock bench bench-curve bench-rows bench-cluster clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,14 @@ prefect: .venv-prefect/.ready ## Prepare .venv-prefect, with Prefect and what co
 
 .venv-prefect/.ready: requirements/prefect.txt scripts/prefect | $(READY)
 	@scripts/prefect
+
+spark: .venv-spark/.ready ## Prepare .venv-spark, with Spark for `engine: spark` (needs Java 17 or later)
+
+.venv-spark/.ready: requirements/spark.txt scripts/spark | $(READY)
+	@scripts/spark
+
+test-spark: spark ## The tests that run Spark (ARGS=… goes to pytest)
+	@exec .venv-spark/bin/python -m pytest -p no:cacheprovider $(or $(ARGS),tests/spark tests/feature_store_kit)
 
 demo: $(READY) $(if $(filter-out 0,$(PREFECT)),prefect) ## The whole way of the data (DATA=DIR takes your own drops, ONCE=1 ends after the answers, PREFECT=1 adds Prefect)
 	@exec $(BIN)/streamflow demo $(if $(filter-out 0,$(PREFECT)),--prefect) $(if $(DATA),--data "$(DATA)") $(if $(filter-out 0,$(ONCE)),--once)

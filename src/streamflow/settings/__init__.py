@@ -21,6 +21,7 @@ from streamflow.errors import UsageError
 from streamflow.settings.erasure import ErasureSettings as ErasureSettings
 from streamflow.settings.erasure import RetentionSettings as RetentionSettings
 from streamflow.settings.ingest import IngestSettings as IngestSettings
+from streamflow.settings.lake import LakeSettings as LakeSettings
 from streamflow.settings.mlflow import MlflowSettings as MlflowSettings
 from streamflow.settings.monitoring import MonitoringSettings as MonitoringSettings
 from streamflow.settings.prefect import PrefectSettings as PrefectSettings
@@ -28,6 +29,7 @@ from streamflow.settings.promotion import PromotionSettings as PromotionSettings
 from streamflow.settings.request import RequestSettings as RequestSettings
 from streamflow.settings.retrain import RetrainSettings as RetrainSettings
 from streamflow.settings.section import Section, text_of
+from streamflow.settings.spark import SparkSettings as SparkSettings
 from streamflow.settings.tracing import TracingSettings as TracingSettings
 from streamflow.settings.training import TrainingSettings as TrainingSettings
 
@@ -315,7 +317,12 @@ class Settings(BaseSettings):
 
     home: Path = HOME_DEFAULT
     """Folder with all state of a local stack."""
+    engine: Literal["postgresql", "spark"] = "postgresql"
+    """What stores the rows of drops and computes training sets, materializations and scores: PostgreSQL, or Spark over a
+    lake of Parquet files."""
     database: DatabaseSettings = DatabaseSettings()
+    lake: LakeSettings = LakeSettings()
+    spark: SparkSettings = SparkSettings()
     mlflow: MlflowSettings = MlflowSettings()
     feast: FeastSettings = FeastSettings()
     ingest: IngestSettings = IngestSettings()
@@ -335,6 +342,12 @@ class Settings(BaseSettings):
     prefect: PrefectSettings = PrefectSettings()
     log: LogSettings = LogSettings()
     build: BuildSettings = BuildSettings()
+
+    @model_validator(mode="after")
+    def _has_a_lake(self) -> Settings:
+        if self.engine == "spark" and not self.lake.url:
+            raise ValueError("engine=spark needs lake.url, the folder or object store of the rows")
+        return self
 
     @property
     def backends(self) -> Backends:

@@ -1,0 +1,1 @@
+"""The lake: rows of drops as Parquet files, for `engine: spark`."""

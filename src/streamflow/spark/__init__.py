@@ -1,0 +1,1 @@
+"""Spark: training sets, materializations and scores over the lake, for `engine: spark`; the only place that imports it."""
