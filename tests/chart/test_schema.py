@@ -24,6 +24,9 @@ TEMPLATES = "\n".join(
 # Settings that the chart derives from its own objects, or that a single run of a job is given, so they are not values.
 DERIVED = {
     "home",
+    "engine",
+    "lake.url",
+    "spark.conf",
     "jobs.after",
     "backup.artifacts",
     "backup.except_versions",

@@ -75,7 +75,7 @@ that Prefect starts by its schedule.
 {{- end -}}
 {{- range $name, $job := include "streamflow.jobs" . | fromYaml -}}
 {{-   $volumes := $job.volumes | default dict -}}
-{{-   $store := or (and $.Values.drops.url (hasKey $volumes "drops")) (and $.Values.backups.url (hasKey $volumes "backups")) -}}
+{{-   $store := or (and $.Values.drops.url (hasKey $volumes "drops")) (and $.Values.backups.url (hasKey $volumes "backups")) (and $.Values.lake.url (hasKey $volumes "lake")) -}}
 {{-   $_ := set $talks $name (ternary (append $job.talksTo "objectStore") $job.talksTo (not (empty $store))) -}}
 {{- end -}}
 {{- toYaml $talks -}}
