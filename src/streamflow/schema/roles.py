@@ -132,6 +132,7 @@ ROLES: Mapping[str, Role] = {
         "the registrar; answers requests for promotions, and reads a schema `known_*` of views when it judges",
         (
             *_WAIT,
+            *_DROPS,
             *_read(SOURCE, FEATURES, FEAST),
             *_PROMOTE,
             ("SELECT, INSERT", PLATFORM, ("promotion_requests", "signed_heads")),
@@ -175,7 +176,7 @@ ROLES: Mapping[str, Role] = {
     ),
     "promote": Role(
         "group of the personal logins of people who promote, roll back and judge",
-        (*_WAIT, *_read(SOURCE, FEATURES, FEAST), *_PROMOTE),
+        (*_WAIT, *_DROPS, *_read(SOURCE, FEATURES, FEAST), *_PROMOTE),
         database=("TEMPORARY",),
         login=False,
     ),
