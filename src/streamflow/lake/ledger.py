@@ -37,11 +37,7 @@ class Drop:
 
 
 def drops(
-    connection: sa.Connection,
-    place: Place,
-    table: str,
-    known_at: datetime | None = None,
-    as_of: datetime | None = None,
+    connection: sa.Connection, place: Place, table: str, known_at: datetime | None = None
 ) -> list[Drop]:
     """The drops whose rows of a table are in the lake, by as-of, then in load order. No others count.
 
@@ -52,7 +48,6 @@ def drops(
         place: The lake.
         table: Name of the source table.
         known_at: Omit drops loaded after this time; default: list all drops.
-        as_of: List drops of this as-of only.
 
     Raises:
         Refused: The rows are in PostgreSQL.
@@ -60,7 +55,7 @@ def drops(
     """
     refuse_rows_in_postgresql(connection)
     before = forgotten_before(place)
-    rows = connection.execute(sa.text(_SQL["drops"]), {"table": table, "known_at": known_at, "as_of": as_of})
+    rows = connection.execute(sa.text(_SQL["drops"]), {"table": table, "known_at": known_at})
     found = [
         Drop(row.as_of.astimezone(UTC), row.number, row.loaded_at.astimezone(UTC), row.drop_id)
         for row in rows

@@ -12,10 +12,9 @@ SELECT EXISTS (
 SELECT EXISTS (SELECT FROM streamflow.drops);
 
 -- name: drops
--- Drops that have a table, by as-of, then in load order; those loaded up to a known-at, and of one as-of, if they are given.
+-- Drops that have a table, by as-of, then in load order; those loaded up to a known-at, if one is given.
 SELECT d.as_of, d.drop_number AS number, d.loaded_at, d.drop_id
 FROM streamflow.drops d JOIN streamflow.drop_files f USING (drop_id)
 WHERE f.table_name = :table
   AND (CAST(:known_at AS timestamptz) IS NULL OR d.loaded_at <= :known_at)
-  AND (CAST(:as_of AS timestamptz) IS NULL OR d.as_of = :as_of)
 ORDER BY d.as_of, d.sequence;
