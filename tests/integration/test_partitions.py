@@ -12,7 +12,7 @@ from streamflow.apply import apply
 from streamflow.drops import chain, partitions, rows, store, tables
 from streamflow.drops.load import load
 from streamflow.errors import Refused
-from streamflow.features import training_set
+from streamflow.features import one_time_join, training_set
 from streamflow.local.simulate import Simulation, simulate
 from streamflow.postgres import catalog, drop_numbers
 from streamflow.postgres.engine import transaction
@@ -259,15 +259,19 @@ def test_names_of_partitions_fit_postgresql(settings):
 
 
 def test_training_reads_the_window_of_its_views(loaded):
-    """Feast's own query, planned as training has it planned."""
+    """Feast's own query and the one of training, planned as training has them planned."""
     repo = definitions.load(loaded.feast.repo)
     store_ = training_set.open_store(
         loaded.database, loaded.feast.repo, db_schema=training_set.planned("features")
     )
     entities = f"SELECT user_id, TIMESTAMPTZ '{midnight(JANUARY).isoformat()}' AS event_timestamp FROM"
     entities += f" features.labels_snapshots WHERE as_of = TIMESTAMPTZ '{midnight(JANUARY).isoformat()}'"
-    job = store_.get_historical_features(features=["usage_agg_30d_fv:skips_7d"], entity_df=entities)
-    assert scanned(loaded, job.to_sql()) == {"2024_01_31"}
+    own = one_time_join.EntitiesAt(
+        entities, timestamp="event_timestamp", moment=midnight(JANUARY), others=("user_id",)
+    )
+    for query in (entities, own):
+        job = store_.get_historical_features(features=["usage_agg_30d_fv:skips_7d"], entity_df=query)
+        assert scanned(loaded, job.to_sql()) == {"2024_01_31"}
     assert repo.view("usage_agg_30d_fv").ttl
 
 

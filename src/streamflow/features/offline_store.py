@@ -26,6 +26,7 @@ from feast.type_map import arrow_to_pg_type
 from feast.utils import compute_non_entity_date_range
 
 from streamflow.errors import UsageError
+from streamflow.features import one_time_join
 from streamflow.features.copied_job import CopiedRetrievalJob
 from streamflow.postgres.names import literal, quote
 
@@ -66,9 +67,23 @@ class EmbeddingOfflineStore(PostgreSQLOfflineStore):  # type: ignore[misc]
     ) -> RetrievalJob:
         """Join features point in time to entities: a DataFrame, a query, or None for a range of dates.
 
+        A query that is `EntitiesAt` is joined by a query of our own, which gives the same rows.
+
         Raises:
             UsageError: The DataFrame has no column `event_timestamp`.
         """
+        if isinstance(entity_df, one_time_join.EntitiesAt) and not filter_by_created_timestamp:
+            job = one_time_join.job(
+                config,
+                feature_views,
+                feature_refs,
+                entity_df,
+                registry,
+                project,
+                full_feature_names=full_feature_names,
+            )
+            if job is not None:
+                return job
         if entity_df is None:
             start, end = compute_non_entity_date_range(
                 feature_views, start_date=kwargs.get("start_date"), end_date=kwargs.get("end_date")

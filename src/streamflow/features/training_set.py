@@ -17,6 +17,7 @@ from pyarrow import compute as pc
 from streamflow import types
 from streamflow.eligibility import Columns, Rules
 from streamflow.errors import NotFound
+from streamflow.features.one_time_join import EntitiesAt
 from streamflow.features.store import applied, open_store
 from streamflow.model_version.contract import Feature, View
 from streamflow.model_version.fingerprint import fingerprint
@@ -57,10 +58,10 @@ def feature_schema(repo: FeatureRepo) -> tuple[tuple[Feature, ...], tuple[View, 
 def planned(schema: str) -> str:
     """Value of Feast's `db_schema` that makes it read `schema` without nested loops. Pure.
 
-    PostgreSQL expects only a few rows from the common table expressions of Feast's point-in-time join, and so
-    may join them by a nested loop: with 300,000 users the query had not finished after 24 minutes; without
-    nested loops it took 11 s. Feast has no setting for this, but copies `db_schema` into libpq's options
-    unchanged, so that further options can follow the schema.
+    PostgreSQL expects only a few rows from each view of a point-in-time join, whose as-of it computes, and so may
+    join them by a nested loop: with 300,000 users Feast's query had not finished after 24 minutes. Feast has no
+    setting for this, but copies `db_schema` into libpq's options unchanged, so that further options can follow the
+    schema.
     """
     # The schema comes last because Feast appends ",public" to it.
     return f"public -c enable_nestloop=off -c search_path={schema}"
@@ -102,7 +103,12 @@ def build(
         f"{quote(repo.label.column)} AS {LABEL}",
     ]
     labels = f"as_of = TIMESTAMPTZ '{label_as_of.isoformat()}'"
-    entities = per_entity(selected, table.snapshots, [key], ["loaded_at"], labels)
+    entities = EntitiesAt(
+        per_entity(selected, table.snapshots, [key], ["loaded_at"], labels),
+        timestamp=EVENT_TIMESTAMP,
+        moment=as_of,
+        others=(repo.join_key, LABEL),
+    )
     if not _labelled(database, db_schema, table.snapshots, labels):
         raise NotFound(
             f"No labels of {label_as_of.date()} were known at {known_at.isoformat()}.",
@@ -139,7 +145,11 @@ def _labelled(database: DatabaseSettings, db_schema: str, table: str, labels: st
 
 
 def _joined(
-    database: DatabaseSettings, repo: FeatureRepo, db_schema: str, features: Sequence[Feature], entities: str
+    database: DatabaseSettings,
+    repo: FeatureRepo,
+    db_schema: str,
+    features: Sequence[Feature],
+    entities: EntitiesAt,
 ) -> pa.Table:
     """Have Feast join the features to the rows that the query `entities` selects."""
     store = open_store(database, repo.path, db_schema=planned(db_schema))
