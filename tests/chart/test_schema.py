@@ -23,6 +23,11 @@ TEMPLATES = "\n".join(
 
 # Settings that the chart derives from its own objects, or that a single run of a job is given, so they are not values.
 DERIVED = {
+    "engine",
+    "lake.url",
+    "spark.conf",
+    "spark.driver_memory",
+    "spark.master",
     "home",
     "jobs.after",
     "backup.artifacts",

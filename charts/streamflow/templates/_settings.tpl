@@ -20,6 +20,10 @@ STREAMFLOW_{{ upper $section }}__{{ snakecase $key | upper }}: {{ include "strea
 {{- end }}
 {{- end }}
 {{- end }}
+STREAMFLOW_ENGINE: {{ .Values.engine }}
+{{- if eq .Values.engine "spark" }}
+STREAMFLOW_LAKE__URL: {{ .Values.lake.url | default "/lake" | quote }}
+{{- end }}
 STREAMFLOW_DATABASE__HOST: {{ include "streamflow.databaseHost" . | quote }}
 STREAMFLOW_DATABASE__PORT: {{ include "streamflow.databasePort" . | quote }}
 STREAMFLOW_DATABASE__NAME: {{ .Values.database.name | quote }}

@@ -32,6 +32,7 @@ of ephemeral storage. Arguments: context (see _pod.tpl), persistence.
 {{- if .Values.postgresql.enabled }}{{ $_ := set $volumes "postgresql" .Values.postgresql.persistence }}{{ end -}}
 {{- if not .Values.mlflow.artifactsUrl }}{{ $_ := set $volumes "mlflow" .Values.mlflow.persistence }}{{ end -}}
 {{- if not .Values.drops.url }}{{ $_ := set $volumes "drops" .Values.drops.persistence }}{{ end -}}
+{{- if and (eq .Values.engine "spark") (not .Values.lake.url) }}{{ $_ := set $volumes "lake" .Values.lake.persistence }}{{ end -}}
 {{- $names := list -}}
 {{- range $component, $persistence := $volumes -}}
 {{-   $source := include "streamflow.claimVolume" (dict "root" $ "component" $component "persistence" $persistence) | fromYaml -}}

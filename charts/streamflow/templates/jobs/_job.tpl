@@ -63,7 +63,7 @@ Adds to a job's `extraEnv` which shard a pod scores, and of which run: its Job's
 
 {{- /* Volumes of a job, as the keys sources, mounts, readOnly and onNode of a pod's context. Arguments: root, job. */ -}}
 {{- define "streamflow.jobVolumes" -}}
-{{- $known := dict "drops" .root.Values.drops "backups" .root.Values.backups -}}
+{{- $known := dict "drops" .root.Values.drops "backups" .root.Values.backups "lake" .root.Values.lake -}}
 {{- $sources := dict }}{{ $mounts := dict }}{{ $readOnly := list }}{{ $counted := dict "onNode" list -}}
 {{- range $name, $access := .job.volumes | default dict -}}
 {{-   $values := get $known $name -}}
