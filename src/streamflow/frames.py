@@ -145,7 +145,7 @@ def history(
     repo = definitions.load(settings.feast.repo)
     declared = repo.entity_table if table is None else repo.table(table)
     keys = None if user_ids is None else _keys(user_ids)
-    found = snapshots.read(settings.database, declared, keys, _moment(known_at))
+    found = snapshots.read(settings.database, declared, keys, _moment(known_at), settings.rows_in_lake)
     frame: pd.DataFrame = found.to_pandas(
         types_mapper=_DTYPES.get, date_as_object=False, coerce_temporal_nanoseconds=True
     )

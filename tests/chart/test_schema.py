@@ -23,12 +23,10 @@ TEMPLATES = "\n".join(
 
 # Settings that the chart derives from its own objects, or that a single run of a job is given, so they are not values.
 DERIVED = {
+    "home",
     "engine",
     "lake.url",
     "spark.conf",
-    "spark.driver_memory",
-    "spark.master",
-    "home",
     "jobs.after",
     "backup.artifacts",
     "backup.except_versions",

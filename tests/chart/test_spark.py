@@ -8,9 +8,13 @@ from render import JOBS, RELEASE, configuration, pick, pod_specs, render, render
 from test_network import COMPONENTS, PORTS, labels, open_between, policies
 
 DRIVERS = {"materialize", "score", "train"}
-WRITERS = {"ingest", "erase", "retention"}
 NAME = "streamflow-executor"
 RPC, BLOCKS = 7078, 7079
+YAML = """
+engine: spark
+lake: {existingClaim: lake}
+settings: {spark: {master: "k8s://https://kubernetes.default.svc"}}
+"""
 
 
 def job(objects, name):
@@ -46,7 +50,6 @@ def test_a_driver_makes_executors_from_the_template_that_it_mounts(name):
     objects = configuration("spark")
     template = job(objects, name)
     found = environment(template)
-    assert found["STREAMFLOW_SPARK__MASTER"]["value"] == "k8s://https://kubernetes.default.svc"
     assert found["SPARK_LOCAL_HOSTNAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "status.podIP"
     conf = json.loads(found["STREAMFLOW_SPARK__CONF"]["value"])
     folder, _, file = conf["spark.kubernetes.executor.podTemplateFile"].rpartition("/")
@@ -60,14 +63,14 @@ def test_a_driver_makes_executors_from_the_template_that_it_mounts(name):
 
 
 def test_a_property_of_the_chart_cannot_be_replaced_and_another_one_is_passed_on():
-    given = "engine: spark\nspark: {conf: {spark.driver.port: '1', spark.task.maxFailures: '9'}}"
+    given = YAML + "spark: {conf: {spark.driver.port: '1', spark.task.maxFailures: '9'}}"
     conf = json.loads(environment(job(render(given=given), "score"))["STREAMFLOW_SPARK__CONF"]["value"])
     assert (conf["spark.driver.port"], conf["spark.task.maxFailures"]) == (str(RPC), "9")
 
 
 @pytest.mark.parametrize("secret", ["", "lake-login"])
 def test_executors_meet_the_restricted_standard_and_hold_no_password_and_no_token(secret):
-    pod = executor(render("engine=spark", f"lake.existingSecret={secret}"))
+    pod = executor(render(f"lake.existingSecret={secret}", given=YAML))
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert pod["spec"]["serviceAccountName"] not in ("default", "")
     context = pod["spec"]["securityContext"]
@@ -123,7 +126,9 @@ def test_drivers_and_executors_reach_each_other_and_executors_nothing_else():
 def test_executors_reach_an_object_store_only_if_the_lake_is_there(url, port):
     rules = [
         rule
-        for policy in policies(render("engine=spark", f"lake.url={url}"))
+        for policy in policies(
+            render(f"lake.url={url}", f"lake.existingClaim={'' if url else 'lake'}", given=YAML)
+        )
         if policy["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/component") == "executor"
         for rule in policy["egress"]
         if "to" not in rule
@@ -138,19 +143,14 @@ def test_drivers_reach_the_api_of_kubernetes():
             assert {"ports": [{"port": 443}, {"port": 6443}]} in policy["egress"]
 
 
-def test_the_lake_is_on_a_claim_which_only_some_jobs_may_write():
-    objects = configuration("spark")
-    pick(objects, "PersistentVolumeClaim", "streamflow-lake")
-    mounts = {
-        name: mount.get("readOnly", False)
-        for name in JOBS
-        for mount in job(objects, name)["spec"]["containers"][0]["volumeMounts"]
-        if mount["name"] == "lake"
-    }
-    assert {name for name, only in mounts.items() if only} == DRIVERS
-    assert {name for name, only in mounts.items() if not only} == WRITERS
-    on_a_store = render("engine=spark", "lake.url=s3://rows/lake")
-    assert not [o for o in on_a_store if o["metadata"]["name"] == "streamflow-lake"]
+def test_a_job_may_use_spark_in_its_own_pod_and_starts_nothing():
+    objects = render("engine=spark", "lake.existingClaim=lake")
+    assert not [o for o in objects if "executor" in o["metadata"]["name"]]
+    for name in DRIVERS:
+        template = job(objects, name)
+        assert "/spark:" in template["spec"]["containers"][0]["image"]
+        assert not any("projected" in volume for volume in template["spec"]["volumes"])
+        assert environment(template)["STREAMFLOW_SPARK__CONF"]["value"] == "{}"
 
 
 def test_every_pod_knows_the_engine_and_the_lake():

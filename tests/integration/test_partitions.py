@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from earlier_revisions import undo_partitions, undo_shards
 from source_rows import add_drop
 from streamflow.apply import apply
-from streamflow.drops import chain, partitions, store, tables
+from streamflow.drops import chain, partitions, rows, store, tables
 from streamflow.drops.load import load
 from streamflow.errors import Refused
 from streamflow.features import training_set
@@ -242,7 +242,7 @@ def test_no_more_drops_of_a_date_than_can_be_numbered(settings):
         transaction(settings.database) as connection,
         pytest.raises(Refused, match="4095 drops as of 2024-01-31"),
     ):
-        store.store(connection, drop, [], print)
+        store.store(connection, rows.InTables(), drop, [], print)
 
 
 def test_names_of_partitions_fit_postgresql(settings):

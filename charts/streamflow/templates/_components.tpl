@@ -75,7 +75,6 @@ that Prefect starts by its schedule.
 {{- end -}}
 {{- $drivers := include "streamflow.drivers" . | fromYamlArray -}}
 {{- range $name, $job := include "streamflow.jobs" . | fromYaml -}}
-{{-   include "streamflow.withLake" (dict "root" $ "name" $name "job" $job) -}}
 {{-   $volumes := $job.volumes | default dict -}}
 {{-   if has $name $drivers }}{{ $_ := set $job "talksTo" (append $job.talksTo "kubernetes") }}{{ end -}}
 {{-   $store := or (and $.Values.drops.url (hasKey $volumes "drops")) (and $.Values.backups.url (hasKey $volumes "backups")) (and $.Values.lake.url (hasKey $volumes "lake")) -}}

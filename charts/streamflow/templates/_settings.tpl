@@ -20,7 +20,7 @@ STREAMFLOW_{{ upper $section }}__{{ snakecase $key | upper }}: {{ include "strea
 {{- end }}
 {{- end }}
 {{- end }}
-STREAMFLOW_ENGINE: {{ .Values.engine }}
+STREAMFLOW_ENGINE: {{ .Values.engine | quote }}
 {{- if eq .Values.engine "spark" }}
 STREAMFLOW_LAKE__URL: {{ .Values.lake.url | default "/lake" | quote }}
 {{- end }}

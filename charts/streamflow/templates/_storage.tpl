@@ -8,6 +8,30 @@ emptyDir: {sizeLimit: {{ .persistence.size }}}
 {{- end -}}
 {{- end -}}
 
+{{- /* Volume source of a lake in a folder; empty without one. */ -}}
+{{- define "streamflow.lakeVolume" -}}
+{{- if and (eq .Values.engine "spark") .Values.lake.existingClaim -}}
+persistentVolumeClaim:
+  claimName: {{ .Values.lake.existingClaim }}
+{{- end -}}
+{{- end -}}
+
+{{- /* Adds to a pod's context what reading the lake takes. Arguments: context (see _pod.tpl). */ -}}
+{{- define "streamflow.withLake" -}}
+{{- $context := .context -}}
+{{- with include "streamflow.lakeVolume" $context.root | fromYaml -}}
+{{-   $_ := set $context "mounts" (merge (dict "lake" "/lake") ($context.mounts | default dict)) -}}
+{{-   $_ := set $context "volumes" (merge (dict "lake" .) ($context.volumes | default dict)) -}}
+{{-   $_ := set $context "readOnly" (append ($context.readOnly | default list) "lake") -}}
+{{- end -}}
+{{- with $context.root.Values.lake.existingSecret -}}
+{{-   $values := deepCopy $context.values -}}
+{{-   $secret := dict "secretRef" (dict "name" .) -}}
+{{-   $_ := set $values "extraEnvFrom" (append ($values.extraEnvFrom | default $context.root.Values.pods.extraEnvFrom) $secret) -}}
+{{-   $_ := set $context "values" $values -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* A Kubernetes quantity (8Gi, 500M) in mebibytes, rounded up. Argument: the quantity, as text. */ -}}
 {{- define "streamflow.mebibytes" -}}
 {{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18
@@ -32,7 +56,6 @@ of ephemeral storage. Arguments: context (see _pod.tpl), persistence.
 {{- if .Values.postgresql.enabled }}{{ $_ := set $volumes "postgresql" .Values.postgresql.persistence }}{{ end -}}
 {{- if not .Values.mlflow.artifactsUrl }}{{ $_ := set $volumes "mlflow" .Values.mlflow.persistence }}{{ end -}}
 {{- if not .Values.drops.url }}{{ $_ := set $volumes "drops" .Values.drops.persistence }}{{ end -}}
-{{- if and (eq .Values.engine "spark") (not .Values.lake.url) }}{{ $_ := set $volumes "lake" .Values.lake.persistence }}{{ end -}}
 {{- $names := list -}}
 {{- range $component, $persistence := $volumes -}}
 {{-   $source := include "streamflow.claimVolume" (dict "root" $ "component" $component "persistence" $persistence) | fromYaml -}}

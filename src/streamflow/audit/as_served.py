@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from streamflow.eligibility import NO_ROW, NULL_VALUES, STALE, Policy, Rules
 from streamflow.errors import Refused
+from streamflow.lake import ledger
 from streamflow.model_version.contract import Contract
 from streamflow.postgres import statements
 from streamflow.postgres.names import FEATURES, MATERIALIZATIONS, ONLINE, quote
@@ -60,8 +61,9 @@ def as_served(
         moment: The moment to look at.
 
     Raises:
-        Refused: The feature repo no longer has the contract's features.
+        Refused: The feature repo no longer has the contract's features, or the rows are in the lake.
     """
+    ledger.refuse_rows_in_lake(connection)
     return tuple(_view(connection, repo, contract, view.name, entity, moment) for view in contract.views)
 
 

@@ -14,7 +14,8 @@ conditions evaluate a declaration's checks on whole columns
 copy_rows copy valid rows to a temporary table
 key_sequence tell files with the same keys in the same order
 stage    copy rows to temporary tables; reject duplicates and unknown entities
-store    append staged rows to ledger, source tables and quarantine
+rows     where the rows are stored: in the source tables, or in the lake
+store    append staged rows to ledger, store of rows and quarantine
 quoting  quote names and values in messages, cut and printable
 limits   how long and wide files may be
 load     run all of this for a drop, in one transaction

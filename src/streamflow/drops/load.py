@@ -1,4 +1,4 @@
-"""Load drops. Each drop is one transaction that writes ledger, source tables and quarantine, or nothing."""
+"""Load drops. Each drop is one transaction that writes ledger, rows and quarantine, or nothing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.drops import complete, files, inbox, ledger, parse, stage, store, tables
+from streamflow.drops import complete, files, inbox, ledger, parse, stage, store
 from streamflow.drops.quoting import shown, shown_path
 from streamflow.drops.raw_file import FileError, problem_of
 from streamflow.drops.read import Progress
+from streamflow.drops.rows import Rows
 from streamflow.erasure import listed
 from streamflow.erasure.key import Key
 from streamflow.errors import DropRefused, UsageError
@@ -24,6 +25,21 @@ from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import DatabaseSettings, IngestSettings
 
 _CORRECT = "Correct the files and ingest again; 'streamflow drops check DIR' checks without storing."
+
+
+@dataclass(frozen=True)
+class Into:
+    """What drops are loaded into.
+
+    Attributes:
+        database: Connection settings; PostgreSQL checks the rows, and has the ledger and the quarantine.
+        rows: Where the rows are stored.
+        key: Key of the list of erasures; needed once somebody was erased.
+    """
+
+    database: DatabaseSettings
+    rows: Rows
+    key: Key | None = None
 
 
 @dataclass(frozen=True)
@@ -109,14 +125,13 @@ class _Meter:
 
 
 def load(
-    database: DatabaseSettings,
+    into: Into,
     rules: IngestSettings,
     repo: FeatureRepo,
     folder: Path,
     as_of: date,
     loaded_by: str | None = None,
     progress: Progress | None = None,
-    key: Key | None = None,
 ) -> IngestOutcome:
     """Store the drop in `folder` as the state of the world on `as_of`.
 
@@ -124,33 +139,32 @@ def load(
     differs. Different content for a known date is a correction, stored as a new drop beside the old one.
 
     Args:
-        database: Connection settings.
+        into: What to load into.
         rules: Limits on files and on bad rows, and number of rows to read at a time.
         repo: Feature repo that declares the source tables.
         folder: Folder of the drop.
         as_of: Date that the drop describes.
         loaded_by: User or job to record in the ledger; default: the user of this process.
         progress: Called after each chunk.
-        key: Key of the list of erasures; needed once somebody was erased.
 
     Raises:
         UsageError: The folder does not exist, or the date is in the future or before all dates that are read.
         DropRefused: The drop has problems, all of which are listed; nothing was stored.
         Refused: Another ingest is running, the clock is wrong (see `clock.stamp`), or the key is missing.
-        DependencyDown: PostgreSQL does not answer.
+        DependencyDown: PostgreSQL or the lake does not answer.
     """
     found, problems = files.find(repo.tables, folder, rules.max_file_bytes)
     content = files.digest(found)
-    with transaction(database) as connection:
+    with transaction(into.database) as connection:
         locks.take(connection, locks.INGEST)
         _require_past(connection, as_of)
         known = ledger.newest(connection, as_of)
         # The digest covers declared tables only: an unknown file must be refused even beside known content.
         if known is not None and known.digest == content and not problems:
             return _unchanged(connection, repo, known)
-        tables.ensure(connection, repo)
+        into.rows.prepare(connection, repo)
         meter = _Meter(progress, sum(file.size for file in found))
-        staged = _stage(connection, rules, found, as_of, meter, key)
+        staged = _stage(connection, rules, found, as_of, meter, into.key)
         problems += [problem for item in staged for problem in item.problems]
         if problems:
             raise _refusal(folder, problems)
@@ -163,23 +177,22 @@ def load(
             loaded_by=shown(loaded_by or _user()),
             origin=shown_path(folder.resolve()),
         )
-        loaded_at = store.store(connection, drop, staged, meter.step)
+        loaded_at = store.store(connection, into.rows, drop, staged, meter.step)
         # In the same transaction, so that rows and their planner statistics become visible together.
         meter.step("analyzing")
-        store.analyze(connection, repo, drop)
+        into.rows.finish(connection, repo, drop.number)
     outcomes = tuple(_outcome(item) for item in staged)
     return IngestOutcome(drop.drop_id, as_of, True, loaded_at, outcomes, _notes(staged))
 
 
 def load_new(
-    database: DatabaseSettings,
+    into: Into,
     rules: IngestSettings,
     repo: FeatureRepo,
     root: Path,
     loaded_by: str | None = None,
     progress: Progress | None = None,
     provided: Callable[[Path], AbstractContextManager[object]] = nullcontext,
-    key: Key | None = None,
 ) -> list[IngestOutcome]:
     """Store each complete drop below `root` whose date is not in the ledger yet, oldest first.
 
@@ -187,20 +200,19 @@ def load_new(
     drops are left to the next run, and drops later than `ingest.until` to a run that allows them.
 
     Args:
-        database: Connection settings.
+        into: What to load into.
         rules: Newest date to load, limits on files and on bad rows, and number of rows to read at a time.
         repo: Feature repo that declares the source tables.
         root: Folder that contains the drops' folders.
         loaded_by: User or job to record in the ledger; default: the user of this process.
         progress: Called after each chunk.
         provided: Puts the files of a drop into its folder while it is loaded; default: they are there.
-        key: Key of the list of erasures; needed once somebody was erased.
 
     Raises:
         UsageError: The folder does not exist or cannot be read.
         DropRefused: Some drops have problems, or folders are no drops but named almost so; the others were stored.
     """
-    with transaction(database) as connection:
+    with transaction(into.database) as connection:
         known = ledger.dates(connection)
     drops, problems = inbox.scan(root)
     outcomes = []
@@ -211,7 +223,7 @@ def load_new(
                 continue
             with provided(folder):
                 if complete.is_complete(folder):
-                    outcomes.append(load(database, rules, repo, folder, when, loaded_by, progress, key))
+                    outcomes.append(load(into, rules, repo, folder, when, loaded_by, progress))
         except (FileError, OSError) as error:
             problems.append(problem_of(folder.name, error))
         except DropRefused as refusal:

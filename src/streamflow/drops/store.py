@@ -1,4 +1,4 @@
-"""Append staged rows to the ledger, the source tables and the quarantine, all of the same drop."""
+"""Append staged rows to the ledger, the store of rows and the quarantine, all of the same drop."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from streamflow.drops import partitions, stage
-from streamflow.drops.tables import SCHEMA
+from streamflow.drops import stage
+from streamflow.drops.rows import Rows
 from streamflow.errors import Refused
 from streamflow.postgres import clock, drop_numbers, locks, statements
-from streamflow.postgres.names import PLATFORM, quote
-from streamflow.repo.definitions import FeatureRepo
+from streamflow.postgres.names import PLATFORM
 from streamflow.times import midnight
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
@@ -38,12 +37,17 @@ class Drop:
 
 
 def store(
-    connection: sa.Connection, drop: Drop, staged: list[stage.StagedFile], step: Callable[[str], None]
+    connection: sa.Connection,
+    rows: Rows,
+    drop: Drop,
+    staged: list[stage.StagedFile],
+    step: Callable[[str], None],
 ) -> datetime:
     """Store a staged drop.
 
     Args:
         connection: Connection that holds the staged rows.
+        rows: Where to store the rows.
         drop: Ledger entry of the drop.
         staged: Staged files of the drop.
         step: Called with a description of each step, for the progress display.
@@ -72,7 +76,7 @@ def store(
     )
     for item in staged:
         step(f"storing {item.file.table.name}")
-        _append_rows(connection, drop, item)
+        _append_rows(connection, rows, drop, item)
         _append_file(connection, drop, item)
     connection.execute(
         sa.text(
@@ -96,19 +100,8 @@ def _loaded_at(connection: sa.Connection) -> datetime:
     return clock.stamp(connection)
 
 
-def _append_rows(connection: sa.Connection, drop: Drop, item: stage.StagedFile) -> None:
-    table = item.file.table
-    columns = ", ".join(quote(column) for column in table.column_names)
-    partitions.add(connection, table.name, drop.number)
-    stored = connection.execute(
-        # Insert in key order, so that the index of blocks finds a key in few of them; "C" sorts in half the time.
-        sa.text(
-            f"INSERT INTO {quote(SCHEMA, table.name)} ({columns}, {drop_numbers.COLUMN})"
-            f" SELECT {columns}, CAST(:number AS integer) FROM {stage.staged(table)}"
-            f' ORDER BY {quote(table.key)} COLLATE "C"'
-        ),
-        {"number": drop.number},
-    ).rowcount
+def _append_rows(connection: sa.Connection, rows: Rows, drop: Drop, item: stage.StagedFile) -> None:
+    stored = rows.append(connection, drop.number, item)
     # A record that is neither stored nor quarantined would be lost without a trace.
     if stored != item.accepted or item.accepted + item.quarantined != item.lines:
         raise AssertionError(
@@ -131,10 +124,3 @@ def _append_file(connection: sa.Connection, drop: Drop, item: stage.StagedFile) 
             "quarantined": item.quarantined,
         },
     )
-
-
-def analyze(connection: sa.Connection, repo: FeatureRepo, drop: Drop) -> None:
-    """Update planner statistics of the source tables: the point-in-time join of training depends on them."""
-    for table in repo.tables:
-        partitions.index(connection, table.name, drop.number)
-        partitions.analyze(connection, table.name, drop.number)

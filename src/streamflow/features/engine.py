@@ -33,6 +33,7 @@ from feast.repo_config import FeastConfigBaseModel
 from streamflow.errors import UsageError
 from streamflow.features.online_store import database_settings
 from streamflow.features.online_tables import write_views
+from streamflow.lake import ledger
 from streamflow.postgres import clock, locks
 from streamflow.postgres.engine import engine, transaction
 
@@ -170,6 +171,7 @@ class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
             # otherwise block new drops until the materialization ends.
             with transaction(database_settings(config.online_store)) as other:
                 known_at = clock.known_now(other)
+            ledger.refuse_rows_in_lake(connection)
             search_path = f"{config.offline_store.db_schema},public"
             connection.execute(
                 sa.text("SELECT set_config('search_path', :path, true)"), {"path": search_path}

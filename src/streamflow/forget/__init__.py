@@ -1,1 +1,1 @@
-"""Erase a person, or old months, everywhere: PostgreSQL, the list beside the backups, and the runs in MLflow."""
+"""Erase a person, or old months, everywhere: PostgreSQL, the list beside the backups, the lake, and runs in MLflow."""

@@ -1,4 +1,4 @@
-"""Drop whole old months: their rows in PostgreSQL with the record, then the training sets of their runs in MLflow."""
+"""Drop whole old months: rows in PostgreSQL with the record, those in the lake, then training sets of runs in MLflow."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from streamflow import log
 from streamflow.erasure import acts, months
 from streamflow.errors import DependencyDown, StreamFlowError
 from streamflow.forget.runs import content
+from streamflow.lake import forget as lake_forget
+from streamflow.lake import place
 from streamflow.mlflow_api.transport import RegistryClient, registry
 from streamflow.model_version import files
 from streamflow.model_version.contract import Contract
@@ -37,26 +39,29 @@ class Dropped:
     runs: tuple[str, ...]
 
 
-def forget(database: DatabaseSettings, mlflow: MlflowSettings, keep: int) -> Dropped | None:
+def forget(database: DatabaseSettings, mlflow: MlflowSettings, keep: int, lake: str = "") -> Dropped | None:
     """Drop all months but the newest ones. A call that was killed is completed by the next.
 
     Args:
         database: How to connect to PostgreSQL.
         mlflow: MLflow's server.
         keep: Number of months to keep, counted back from the month of the newest drop.
+        lake: URL of the lake that has the rows of drops; "" if PostgreSQL has them.
 
     Returns:
         What was dropped; None before the first drop.
 
     Raises:
         Busy: A job that could bring rows back is running.
-        DependencyDown: PostgreSQL does not answer; or MLflow does not, and the message names what is left to do.
+        DependencyDown: PostgreSQL does not answer; or the lake or MLflow does not: the message names what is left.
     """
     with acts.undisturbed(database):
         done = months.forget(database, keep)
         if done is None:
             return None
         before, rows = done
+        if lake:
+            rows |= _drop_files(lake, before)
         try:
             with registry(mlflow) as client:
                 runs = _empty_runs(client, mlflow, before)
@@ -69,6 +74,16 @@ def forget(database: DatabaseSettings, mlflow: MlflowSettings, keep: int) -> Dro
             ) from error
         _vacuum(database)
     return Dropped(before, rows, runs)
+
+
+def _drop_files(lake: str, before: datetime) -> dict[str, int]:
+    try:
+        return lake_forget.months(place.opened(lake), before)
+    except StreamFlowError as error:
+        raise DependencyDown(
+            f"Rows of before {before:%Y-%m} are gone from PostgreSQL, and left in the lake: {error.what}",
+            hint="Run the job 'retention' again when the lake answers; it completes what is left.",
+        ) from error
 
 
 def _empty_runs(client: RegistryClient, mlflow: MlflowSettings, before: datetime) -> tuple[str, ...]:

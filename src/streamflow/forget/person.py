@@ -1,4 +1,4 @@
-"""Erase a person, in this order: PostgreSQL with the record, the list beside the backups, runs in MLflow, then 'done'."""
+"""Erase a person: PostgreSQL with the record, the list beside the backups, the lake, runs in MLflow, and then 'done'."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from streamflow.erasure.acts import Asked
 from streamflow.erasure.key import Key
 from streamflow.errors import StreamFlowError, UsageError
 from streamflow.forget import runs
+from streamflow.lake import forget as lake_forget
+from streamflow.lake import place
 from streamflow.mlflow_api.transport import registry
 from streamflow.postgres.engine import transaction
 from streamflow.settings import BackupSettings, DatabaseSettings, ErasureSettings, MlflowSettings
@@ -30,6 +32,7 @@ class Places:
         backups: Folder of the backups.
         erasure: The key of the list of erasures.
         copy_list: Copies the list beside the backups to where else backups are kept.
+        lake: URL of the lake that has the rows of drops; "" if PostgreSQL has them.
     """
 
     database: DatabaseSettings
@@ -37,6 +40,7 @@ class Places:
     backups: Path
     erasure: ErasureSettings
     copy_list: Callable[[], None] = lambda: None
+    lake: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,10 @@ def places(
     backup: BackupSettings,
     erasure: ErasureSettings,
     copy_list: Callable[[], None] = lambda: None,
+    lake: str = "",
 ) -> Places:
     """Where a person's data are, from the sections of the settings."""
-    return Places(database, mlflow, backup.folder, erasure, copy_list)
+    return Places(database, mlflow, backup.folder, erasure, copy_list, lake)
 
 
 def look(places: Places, entity: str) -> Outcome:
@@ -80,17 +85,19 @@ def look(places: Places, entity: str) -> Outcome:
 
     Raises:
         UsageError: The key is not a possible one.
-        DependencyDown: PostgreSQL does not answer.
+        DependencyDown: PostgreSQL or the lake does not answer.
     """
     check(entity)
     rows = acts.count(places.database, entity)
+    if places.lake:
+        rows |= lake_forget.count(place.opened(places.lake), entity.__eq__, entity)
     found, left = _runs(places, runs.Wanted(entity.__eq__, entity, ""))
     mentioned = acts.mentions(places.database, entity)
     return Outcome("", False, rows, found.rows, tuple(found.pinned), mentioned, tuple(left))
 
 
 def erase(places: Places, entity: str, asked: Asked) -> Outcome:
-    """Erase a person. If MLflow is away, the outcome says what is left to do; the same call completes it.
+    """Erase a person. If the lake or MLflow is away, the outcome says what is left to do; the same call completes it.
 
     Raises:
         UsageError: The key of the list is not set, or the reason contains the person's key.
@@ -102,7 +109,7 @@ def erase(places: Places, entity: str, asked: Asked) -> Outcome:
     with acts.undisturbed(places.database):
         done = acts.erase(places.database, secret, entity, asked)
         outcome = _beyond_rows(places, done.erasure_id, runs.Wanted(entity.__eq__, entity, done.erasure_id))
-        rows = dict(done.counts)
+        rows = dict(done.counts) | outcome.rows
         # Answers that predict gave in the meantime, and logged after their entity was gone.
         if late := acts.count(places.database, entity):
             acts.erase(places.database, secret, entity, asked)
@@ -160,7 +167,7 @@ def _hashed(secret: Key, entity_hash: str) -> Callable[[str], bool]:
 
 
 def _beyond_rows(places: Places, erasure_id: str, wanted: runs.Wanted) -> Outcome:
-    """What follows after PostgreSQL: the list beside the backups, and the runs."""
+    """What follows after PostgreSQL: the list beside the backups, the lake, and the runs."""
     left = []
     try:
         _write_list(places)
@@ -169,10 +176,21 @@ def _beyond_rows(places: Places, erasure_id: str, wanted: runs.Wanted) -> Outcom
         left.append(
             f"The list beside the backups in {places.backups}, or its copy, was not written ({why}): mend that, {_AGAIN}."
         )
+    rows, in_lake = _lake(places, wanted)
     found, more = _runs(places, wanted)
-    if not more:
-        acts.step(places.database, erasure_id, "artifacts", {"runs": found.rows, "pinned": found.pinned})
-    return Outcome(erasure_id, False, {}, found.rows, tuple(found.pinned), None, (*left, *more))
+    if not more and not in_lake:
+        facts = {"runs": found.rows, "pinned": found.pinned} | ({"lake": rows} if places.lake else {})
+        acts.step(places.database, erasure_id, "artifacts", facts)
+    return Outcome(erasure_id, False, rows, found.rows, tuple(found.pinned), None, (*left, *in_lake, *more))
+
+
+def _lake(places: Places, wanted: runs.Wanted) -> tuple[dict[str, int], list[str]]:
+    if not places.lake:
+        return {}, []
+    try:
+        return lake_forget.erase(place.opened(places.lake), wanted.matches, wanted.text), []
+    except StreamFlowError as error:
+        return {}, [f"Files of the lake: {error.what} {error.hint} {_AGAIN.capitalize()}."]
 
 
 def _runs(places: Places, wanted: runs.Wanted) -> tuple[runs.Found, list[str]]:

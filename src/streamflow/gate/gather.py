@@ -17,7 +17,7 @@ import pandas as pd
 
 from streamflow.eligibility import Columns, Rules
 from streamflow.erasure.runs import left_of
-from streamflow.errors import NotFound, ReleaseRefused, StreamFlowError, UsageError
+from streamflow.errors import NotFound, Refused, ReleaseRefused, StreamFlowError, UsageError
 from streamflow.features import training_set
 from streamflow.gate import bootstrap, figures, slices
 from streamflow.gate.facts import Compared, Facts
@@ -192,9 +192,8 @@ def gather(backends: Backends, target: Version, champion_number: int | None) -> 
     labels = holdout[LABEL].to_numpy(dtype=bool)
     scores = challenger.probabilities(holdout)
     scored = pd.DataFrame({"label": labels, "challenger": scores}, index=holdout.index)
-    with views.frozen(backends.database, repo, datetime.fromisoformat(contract.known_at)) as schema:
-        with transaction(backends.database) as connection:
-            parts = slices.read(connection, repo, schema, datetime.fromisoformat(contract.as_of))
+    with _snapshots(backends, repo, datetime.fromisoformat(contract.known_at)) as schema:
+        parts = _parts(backends, repo, schema, contract)
         source = _Source(backends.database, repo, schema, contract)
         champion_scores, why = _champion_scores(source, champion, holdout)
     compared: Compared | None = None
@@ -220,6 +219,23 @@ def gather(backends: Backends, target: Version, champion_number: int | None) -> 
         new_drops=_new_drops(contract, champion.contract),
         same_data=champion.contract is not None and champion.contract.fingerprint == contract.fingerprint,
     )
+
+
+def _snapshots(
+    backends: Backends, repo: FeatureRepo, known_at: datetime
+) -> contextlib.AbstractContextManager[str]:
+    """The schema of the rows as known at a time; "" if they are in the lake."""
+    return contextlib.nullcontext("") if backends.lake else views.frozen(backends.database, repo, known_at)
+
+
+def _parts(
+    backends: Backends, repo: FeatureRepo, schema: str, contract: Contract
+) -> dict[str, dict[str, str]]:
+    as_of, known_at = (datetime.fromisoformat(text) for text in (contract.as_of, contract.known_at))
+    with transaction(backends.database) as connection:
+        if backends.lake:
+            return slices.read_lake(connection, repo, backends.lake, as_of, known_at)
+        return slices.read(connection, repo, schema, as_of)
 
 
 def _new_drops(challenger: Contract, champion: Contract | None) -> tuple[str, ...]:
@@ -253,7 +269,7 @@ class _Source:
     Attributes:
         database: How to connect to PostgreSQL.
         repo: The feature repo.
-        schema: Schema of the snapshot views as known at the challenger's known-at.
+        schema: Schema of the snapshot views as known at the challenger's known-at; "" if the rows are in the lake.
         contract: The challenger's contract.
     """
 
@@ -287,6 +303,10 @@ def _champion_rows(source: _Source, champion: Contract, holdout: pd.DataFrame) -
         missing = sorted(f"{f.view}:{f.name}" for f in champion.features if f"{f.view}:{f.name}" not in names)
         if missing:
             raise UsageError(f"The feature repo does not have what the champion takes: {', '.join(missing)}.")
+        if not source.schema:
+            raise Refused(
+                "The champion takes features that the challenger was not trained on, and their rows are in the lake."
+            )
         built = training_set.build(
             source.database,
             source.repo,

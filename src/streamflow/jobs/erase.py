@@ -43,11 +43,12 @@ def erase(settings: Settings) -> EraseResult:
 
 
 def places(settings: Settings) -> person.Places:
-    """Where a person's data are: in PostgreSQL, in MLflow, and on the list beside the backups and its copies."""
+    """Where a person's data are: in PostgreSQL, the lake, MLflow, and on the list beside the backups and its copies."""
     return person.places(
         settings.database,
         settings.mlflow,
         settings.backup,
         settings.erasure,
         partial(object_store.copy_list, settings.backup),
+        settings.rows_in_lake,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from streamflow.drops import inbox, ledger, load
 from streamflow.drops.load import IngestOutcome
 from streamflow.drops.read import Progress
+from streamflow.drops.rows import InLake, InTables
 from streamflow.erasure.key import optional
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import IngestedDrop, IngestResult
@@ -26,9 +27,8 @@ def ingest(settings: Settings) -> IngestResult:
         known = ledger.dates(connection)
     repo = definitions.load(settings.feast.repo)
     with inbox.opened(settings.ingest, known) as (root, provided):
-        key, by = optional(settings.erasure), "job ingest"
         outcomes = load.load_new(
-            settings.database, settings.ingest, repo, root, by, provided=provided, key=key
+            _into(settings), settings.ingest, repo, root, "job ingest", provided=provided
         )
     return IngestResult(tuple(_result(outcome) for outcome in outcomes))
 
@@ -37,8 +37,8 @@ def ingest_folders(
     settings: Settings, root: Path, loaded_by: str | None = None, progress: Progress | None = None
 ) -> list[IngestOutcome]:
     """Ingest every dated drop below `root` whose date is not in the ledger yet; see `drops.load.load_new`."""
-    repo, key = definitions.load(settings.feast.repo), optional(settings.erasure)
-    return load.load_new(settings.database, settings.ingest, repo, root, loaded_by, progress, key=key)
+    repo = definitions.load(settings.feast.repo)
+    return load.load_new(_into(settings), settings.ingest, repo, root, loaded_by, progress)
 
 
 def ingest_folder(
@@ -50,8 +50,14 @@ def ingest_folder(
 ) -> IngestOutcome:
     """Ingest one drop; without `as_of`, the folder's name is its as-of date. See `drops.load.load`."""
     when, located = as_of or inbox.as_of(folder), inbox.located(folder)
-    repo, key = definitions.load(settings.feast.repo), optional(settings.erasure)
-    return load.load(settings.database, settings.ingest, repo, located, when, loaded_by, progress, key)
+    repo = definitions.load(settings.feast.repo)
+    return load.load(_into(settings), settings.ingest, repo, located, when, loaded_by, progress)
+
+
+def _into(settings: Settings) -> load.Into:
+    lake = settings.rows_in_lake
+    rows = InLake(lake) if lake else InTables()
+    return load.Into(settings.database, rows, optional(settings.erasure))
 
 
 def _result(done: IngestOutcome) -> IngestedDrop:

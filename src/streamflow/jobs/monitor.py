@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from streamflow import log
 from streamflow.errors import DependencyDown, NotYet, Refused
+from streamflow.lake import ledger
 from streamflow.monitoring import freshness, verdicts
 from streamflow.monitoring.report.keep import keep
 from streamflow.postgres import job_results
@@ -24,6 +25,7 @@ def monitor(settings: Settings) -> MonitorResult:
     with transaction(settings.database) as connection:
         # One snapshot, so that a drop that is ingested meanwhile does not look like a difference.
         connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+        ledger.refuse_rows_in_lake(connection)
         found = freshness.read(connection)
         last = job_results.newest(connection, MonitorResult)
     if found.newest_drop is None:

@@ -15,12 +15,12 @@ def retention(settings: Settings) -> RetentionResult | Idle:
     Raises:
         NotYet: No drop has been ingested.
         Busy: A job that could bring the rows back is running.
-        DependencyDown: PostgreSQL does not answer, or MLflow does not and something is left to do.
+        DependencyDown: PostgreSQL does not answer, or the lake or MLflow does not and something is left to do.
     """
     keep = settings.retention.months
     if keep is None:
         return Idle("retention.months is not set")
-    done = months.forget(settings.database, settings.mlflow, keep)
+    done = months.forget(settings.database, settings.mlflow, keep, settings.rows_in_lake)
     if done is None:
         raise NotYet("No drop has been ingested.", hint="Put one into the inbox and run the job 'ingest'.")
     return RetentionResult(before=done.before, rows=done.rows, runs=len(done.runs))

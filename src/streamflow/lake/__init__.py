@@ -1,1 +1,1 @@
-"""The lake: rows of drops as Parquet files, for `engine: spark`."""
+"""The lake: rows of drops as Parquet files, with `engine: spark`. PostgreSQL has the ledger, which says what counts."""

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
+AS_OF = "as_of"
+"""What the name of a month's folder begins with, before `=`."""
+
+SUFFIX = ".parquet"
+"""End of the name of a file."""
+
+DEPTH = 4
+"""Parts of a file's path below the lake: table, as-of, drop and file."""
+
 
 def of_table(url: str, table: str) -> str:
     """Folder of a source table.
@@ -17,7 +26,7 @@ def of_table(url: str, table: str) -> str:
 
 def of_month(url: str, table: str, as_of: date) -> str:
     """Folder of the rows of one as-of."""
-    return f"{of_table(url, table)}/as_of={as_of.isoformat()}"
+    return f"{of_table(url, table)}/{AS_OF}={as_of.isoformat()}"
 
 
 def of_drop(url: str, table: str, as_of: date, drop_number: int) -> str:

@@ -126,6 +126,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
 
 
 def _database(settings: Settings) -> Iterator[Finding]:
+    from streamflow.lake import ledger
     from streamflow.monitoring import freshness
     from streamflow.postgres import clock
     from streamflow.postgres.engine import transaction
@@ -145,6 +146,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             yield Finding("ok", "database", f"answers, revision {revision}")
             yield _clock(clock.read(connection), clock.ahead(connection))
             drop, online = freshness.newest_drop(connection), freshness.newest_materialized(connection)
+            in_lake = ledger.in_lake(connection)
     except StreamFlowError as error:
         yield Finding("wrong", "database", error.what, error.hint)
         return
@@ -152,11 +154,30 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("note", "drops", "none yet", "Take one: streamflow ingest DIR --as-of 2024-01-31")
         return
     yield Finding("ok", "drops", f"newest as of {drop:%Y-%m-%d}")
+    yield from _rows(settings, in_lake=in_lake)
     if online is None or online < drop:
         found = "never" if online is None else f"newest as of {online:%Y-%m-%d}"
         yield Finding("note", "materialization", found, "Run 'streamflow materialize'.")
     else:
         yield Finding("ok", "materialization", f"newest as of {online:%Y-%m-%d}")
+
+
+def _rows(settings: Settings, *, in_lake: bool) -> Iterator[Finding]:
+    """Judge whether the rows of the drops are where the engine looks for them, and whether a lake answers."""
+    from streamflow.lake import ledger, place
+
+    if in_lake != (settings.engine == "spark"):
+        where = "the lake" if in_lake else "PostgreSQL"
+        other = "spark" if in_lake else "postgresql"
+        found = f"rows are in {where}, and the engine is '{settings.engine}'"
+        yield Finding("wrong", "engine", found, f"Set STREAMFLOW_ENGINE={other}.")
+    elif in_lake:
+        try:
+            ledger.forgotten_before(place.opened(settings.lake.url))
+        except StreamFlowError as error:
+            yield Finding("wrong", "lake", error.what, error.hint)
+        else:
+            yield Finding("ok", "lake", f"answers ({settings.lake.url})")
 
 
 def _clock(reading: Reading, ahead: list[tuple[str, datetime]]) -> Finding:

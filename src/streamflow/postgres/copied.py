@@ -7,12 +7,14 @@ enough digits for Arrow to restore every bit.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 from pyarrow import csv
+
+_BATCH_BYTES = 16 << 20
 
 
 def table(connection: sa.Connection, select: str, types: Mapping[str, pa.DataType]) -> pa.Table:
@@ -29,6 +31,31 @@ def table(connection: sa.Connection, select: str, types: Mapping[str, pa.DataTyp
     with cursor.copy(f"COPY ({select}) TO STDOUT (FORMAT csv)") as copy:
         content = b"".join(copy)
     return parse(content, types) if content else pa.schema(list(types.items())).empty_table()
+
+
+def batches(
+    connection: sa.Connection, select: str, types: Mapping[str, pa.DataType], size: int = _BATCH_BYTES
+) -> Iterator[pa.RecordBatch]:
+    """Run a SELECT and return its result in parts, so that memory holds one of them.
+
+    Args:
+        connection: Connection in a transaction; nothing else may use it until the last part was read.
+        select: The SELECT, without parameters.
+        types: Name and type of each column of the result, in order.
+        size: Bytes of CSV from which a part ends.
+    """
+    connection.exec_driver_sql("SET LOCAL DateStyle TO ISO")
+    cursor: Any = connection.connection.cursor()
+    held, total = [], 0
+    with cursor.copy(f"COPY ({select}) TO STDOUT (FORMAT csv)") as copy:
+        for row in copy:  # PostgreSQL sends each row by itself, so a part never ends within one
+            held.append(row)
+            total += len(row)
+            if total >= size:
+                yield from parse(b"".join(held), types).to_batches()
+                held, total = [], 0
+    if held:
+        yield from parse(b"".join(held), types).to_batches()
 
 
 def parse(content: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from streamflow.postgres.names import PLATFORM, SOURCE, quote
 
@@ -23,6 +23,11 @@ _EPOCH = date(1970, 1, 1)
 def of(as_of: date, sequence: int) -> int:
     """Number of a drop, as the ledger generates it. Pure."""
     return ((as_of - _EPOCH).days << _BITS) + sequence
+
+
+def date_of(number: int) -> date:
+    """The as-of of a drop. Pure."""
+    return _EPOCH + timedelta(days=number >> _BITS)
 
 
 def as_of(row: str = "") -> str:

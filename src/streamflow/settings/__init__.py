@@ -297,11 +297,13 @@ class Backends:
         database: How to connect to PostgreSQL.
         mlflow: MLflow's server, and the registered model.
         feast: Feature repo and Feast's feature server.
+        lake: URL of the lake that has the rows of drops; "" if PostgreSQL has them.
     """
 
     database: DatabaseSettings
     mlflow: MlflowSettings
     feast: FeastSettings
+    lake: str = ""
 
 
 class Settings(BaseSettings):
@@ -357,8 +359,13 @@ class Settings(BaseSettings):
 
     @property
     def backends(self) -> Backends:
-        """Where PostgreSQL, MLflow and Feast are."""
-        return Backends(self.database, self.mlflow, self.feast)
+        """Where PostgreSQL, MLflow, Feast and the lake are."""
+        return Backends(self.database, self.mlflow, self.feast, self.rows_in_lake)
+
+    @property
+    def rows_in_lake(self) -> str:
+        """URL of the lake that has the rows of drops; "" if PostgreSQL has them."""
+        return self.lake.url if self.engine == "spark" else ""
 
     @property
     def least_kept(self) -> dict[str, int]:

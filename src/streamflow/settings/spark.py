@@ -11,8 +11,9 @@ class SparkSettings(Section):
     """Spark sessions."""
 
     master: str = "local[2]"
-    """Where Spark runs: `local[N]` in this process with N threads, or `k8s://https://HOST:PORT` with executors as pods."""
+    """Where Spark runs: `local[N]` in this process with N threads, or `k8s://https://HOST:PORT` with executors as pods.
+    """
     driver_memory: str = Field("2g", pattern=r"^[0-9]+[mg]$")
     """Heap of the driver's Java process."""
-    conf: dict[str, str] = {}
+    conf: dict[str, str] = Field(default_factory=dict)
     """Further properties of Spark, by name."""

@@ -8,6 +8,8 @@ from datetime import datetime
 import pyarrow as pa
 
 from streamflow import types
+from streamflow.lake import ledger, place
+from streamflow.lake import read as lake_read
 from streamflow.postgres import copied
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import FEATURES, literal, quote
@@ -23,6 +25,7 @@ def read(
     table: SourceTable,
     keys: Sequence[str] | None = None,
     known_at: datetime | None = None,
+    lake: str = "",
 ) -> pa.Table:
     """Read the rows of a source table, sorted by key, as-of and loaded-at.
 
@@ -31,10 +34,17 @@ def read(
         table: The table.
         keys: Keys of entities; None reads the rows of all.
         known_at: Newest load time of a row; None reads all.
+        lake: URL of the lake; "" reads PostgreSQL.
 
     Raises:
-        DependencyDown: PostgreSQL does not answer.
+        DependencyDown: PostgreSQL or the lake does not answer.
+        Refused: The rows are in the other one of them.
     """
+    if lake:
+        opened = place.opened(lake)
+        with transaction(database) as connection:
+            drops = ledger.drops(connection, opened, table.name, known_at)
+        return lake_read.history(opened, table, drops, keys)
     read_as = {table.key: pa.string()}
     read_as |= {column.name: pa.type_for_alias(types.of(column.type).arrow) for column in table.columns}
     read_as |= {"as_of": _MOMENT, "loaded_at": _MOMENT, "drop_id": pa.string()}
@@ -49,4 +59,5 @@ def read(
         f" WHERE {' AND '.join(conditions)} ORDER BY {key}, as_of, loaded_at"
     )
     with transaction(database) as connection:
+        ledger.refuse_rows_in_lake(connection)
         return copied.table(connection, select, read_as)

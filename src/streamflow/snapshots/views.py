@@ -10,6 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from streamflow.lake import ledger
 from streamflow.postgres import catalog, drop_numbers, statements
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import FEATURES, KNOWN_PREFIX, quote
@@ -61,12 +62,16 @@ def frozen(database: DatabaseSettings, repo: FeatureRepo, known_at: datetime) ->
 
     Yields:
         Name of the schema.
+
+    Raises:
+        Refused: The rows are in the lake, so that the views would be empty.
     """
     views = [
         {"view": table.snapshots, "table": table.name, "columns": column_names(table)}
         for table in repo.tables
     ]
     with transaction(database) as connection:
+        ledger.refuse_rows_in_lake(connection)
         _drop_leftovers(connection)
         parameters = {"known_at": known_at, "views": json.dumps(views)}
         schema: str = connection.execute(sa.text(_SQL["open_known"]), parameters).scalar_one()

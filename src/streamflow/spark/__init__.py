@@ -1,1 +1,1 @@
-"""Spark: training sets, materializations and scores over the lake, for `engine: spark`; the only place that imports it."""
+"""Spark: training sets, materializations and scores over the lake, with `engine: spark`. Only it imports Spark."""

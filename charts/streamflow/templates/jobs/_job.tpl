@@ -63,9 +63,9 @@ Adds to a job's `extraEnv` which shard a pod scores, and of which run: its Job's
 
 {{- /* Volumes of a job, as the keys sources, mounts, readOnly and onNode of a pod's context. Arguments: root, job. */ -}}
 {{- define "streamflow.jobVolumes" -}}
-{{- $known := dict "drops" .root.Values.drops "backups" .root.Values.backups "lake" .root.Values.lake -}}
+{{- $known := dict "drops" .root.Values.drops "backups" .root.Values.backups -}}
 {{- $sources := dict }}{{ $mounts := dict }}{{ $readOnly := list }}{{ $counted := dict "onNode" list -}}
-{{- range $name, $access := .job.volumes | default dict -}}
+{{- range $name, $access := omit (.job.volumes | default dict) "lake" -}}
 {{-   $values := get $known $name -}}
 {{- /* A backup is made on the volume and then copied, and a restore copies it back. */ -}}
 {{-   if or (eq $name "backups") (not $values.url) -}}
@@ -74,6 +74,12 @@ Adds to a job's `extraEnv` which shard a pod scores, and of which run: its Job's
 {{-     $_ := set $sources $name (fromYaml (include "streamflow.claimVolume" $claim)) -}}
 {{-     include "streamflow.countVolume" (dict "context" $counted "persistence" $values.persistence) -}}
 {{-     if and (eq $access "read") (not $values.url) }}{{ $readOnly = append $readOnly $name }}{{ end -}}
+{{-   end -}}
+{{- end -}}
+{{- with include "streamflow.lakeVolume" .root | fromYaml -}}
+{{-   if hasKey ($.job.volumes | default dict) "lake" -}}
+{{-     $_ := set $sources "lake" . }}{{ $_ := set $mounts "lake" "/lake" -}}
+{{-     if eq $.job.volumes.lake "read" }}{{ $readOnly = append $readOnly "lake" }}{{ end -}}
 {{-   end -}}
 {{- end -}}
 {{- toYaml (dict "sources" $sources "mounts" $mounts "readOnly" $readOnly "onNode" $counted.onNode) -}}

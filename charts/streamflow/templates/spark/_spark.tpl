@@ -1,5 +1,5 @@
-{{- /* Jobs whose pods are drivers of Spark, if engine is spark: a list of names. */ -}}
-{{- define "streamflow.drivers" -}}
+{{- /* Jobs that use Spark, if engine is spark: a list of names. */ -}}
+{{- define "streamflow.sparkJobs" -}}
 {{- $names := list -}}
 {{- if eq .Values.engine "spark" -}}
 {{-   $jobs := include "streamflow.jobs" . | fromYaml -}}
@@ -8,12 +8,9 @@
 {{- toYaml $names -}}
 {{- end -}}
 
-{{- /* Adds the lake to the volumes of a job that opens it. Arguments: root, name, job. */ -}}
-{{- define "streamflow.withLake" -}}
-{{- $access := dict "ingest" "write" "erase" "write" "retention" "write" "materialize" "read" "score" "read" "train" "read" -}}
-{{- if and (eq .root.Values.engine "spark") (hasKey $access .name) -}}
-{{-   $_ := set .job "volumes" (merge (dict "lake" (get $access .name)) (.job.volumes | default dict)) -}}
-{{- end -}}
+{{- /* Those of them that start executors: the drivers. */ -}}
+{{- define "streamflow.drivers" -}}
+{{- toYaml (ternary (include "streamflow.sparkJobs" . | fromYamlArray) list (hasPrefix "k8s://" .Values.settings.spark.master)) -}}
 {{- end -}}
 
 {{- /* Port on which a driver talks to its executors, and that of blocks, which drivers and executors have. */ -}}
@@ -48,22 +45,25 @@
 {{- end -}}
 
 {{- /*
-Makes a job's pod a driver: its image, token and variables, and the pod that its executors are made from. Changes the pod's context
-and the job's `extraEnv`. Arguments: context (see _pod.tpl), job.
+Gives a job that uses Spark its image and resources; a driver also gets a token, its address, and the pod that its executors are made
+from. Changes the pod's context and the job. Arguments: context (see _pod.tpl), name, job.
 */ -}}
 {{- define "streamflow.withSpark" -}}
 {{- $root := .context.root -}}
-{{- $_ := set .context "image" "spark" -}}
-{{- $_ := set .context.env "STREAMFLOW_SPARK__MASTER" "k8s://https://kubernetes.default.svc" -}}
-{{- $_ := set .context.env "STREAMFLOW_SPARK__DRIVER_MEMORY" $root.Values.spark.driver.heap -}}
-{{- $_ := set .context.env "STREAMFLOW_SPARK__CONF" (include "streamflow.sparkConf" $root) -}}
-{{- $_ := set .context.env "STREAMFLOW_BUILD__IMAGE" (include "streamflow.image" (dict "root" $root "image" "spark")) -}}
-{{- $address := dict "name" "SPARK_LOCAL_HOSTNAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "status.podIP")) -}}
-{{- $_ := set .job "extraEnv" (append (.job.extraEnv | default $root.Values.pods.extraEnv) $address) -}}
-{{- $_ := set .job "resources" $root.Values.spark.driver.resources -}}
-{{- $_ := include "streamflow.withKubernetesToken" (dict "context" .context) -}}
-{{- $name := include "streamflow.object" (dict "root" $root "component" "executor") -}}
-{{- $_ := set .context.volumes "executor" (dict "configMap" (dict "name" $name)) -}}
-{{- $_ := set .context.mounts "executor" "/etc/spark" -}}
-{{- $_ := set .context "readOnly" (append .context.readOnly "executor") -}}
+{{- if has .name (include "streamflow.sparkJobs" $root | fromYamlArray) -}}
+{{-   $_ := set .context "image" "spark" -}}
+{{-   $_ := set .context.env "STREAMFLOW_BUILD__IMAGE" (include "streamflow.image" (dict "root" $root "image" "spark")) -}}
+{{-   $_ := set .context.env "STREAMFLOW_SPARK__CONF" (toJson $root.Values.spark.conf) -}}
+{{-   $_ := set .job "resources" $root.Values.spark.driverResources -}}
+{{- end -}}
+{{- if has .name (include "streamflow.drivers" $root | fromYamlArray) -}}
+{{-   $_ := set .context.env "STREAMFLOW_SPARK__CONF" (include "streamflow.sparkConf" $root) -}}
+{{-   $address := dict "name" "SPARK_LOCAL_HOSTNAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "status.podIP")) -}}
+{{-   $_ := set .job "extraEnv" (append (.job.extraEnv | default $root.Values.pods.extraEnv) $address) -}}
+{{-   $_ := include "streamflow.withKubernetesToken" (dict "context" .context) -}}
+{{-   $name := include "streamflow.object" (dict "root" $root "component" "executor") -}}
+{{-   $_ := set .context.volumes "executor" (dict "configMap" (dict "name" $name)) -}}
+{{-   $_ := set .context.mounts "executor" "/etc/spark" -}}
+{{-   $_ := set .context "readOnly" (append .context.readOnly "executor") -}}
+{{- end -}}
 {{- end -}}

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from streamflow import types as value_types
 from streamflow.errors import NotYet
+from streamflow.lake import ledger
 from streamflow.model_version import files as version_files
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.model_version.contract import Contract, Feature
@@ -98,7 +99,11 @@ def month(
     """Count the values of the features of a contract as of a date, as known at a time.
 
     A view is read and counted before the next one, so that memory holds the columns of a single one.
+
+    Raises:
+        Refused: The rows are in the lake.
     """
+    ledger.refuse_rows_in_lake(connection)
     known = {view.name: {feature.name for feature in view.features} for view in repo.feature_views}
     columns: dict[str, Column] = {}
     rows = 0

@@ -14,6 +14,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from streamflow import types
+from streamflow.lake import ledger
 from streamflow.model_version import files
 from streamflow.model_version.contract import Contract
 from streamflow.monitoring.quality import months
@@ -119,7 +120,11 @@ def scores(
         task: The month.
         drops: All drops.
         known_at: Load time up to which labels are read.
+
+    Raises:
+        Refused: The rows are in the lake.
     """
+    ledger.refuse_rows_in_lake(connection)
     month, contract = task.scored, task.released.contract
     given = _batch(month) if month.scoring_id is not None else _log(contract.model, month, drops)
     columns = {"probability": pa.float64(), "prediction": pa.bool_(), "label": pa.bool_()}
