@@ -11,8 +11,10 @@ namespace=${NAMESPACE:-streamflow}
 release=${RELEASE:-streamflow}
 tag=${TAG:-$(sed -nE 's/^version = "(.*)"/\1/p' pyproject.toml | head -n 1)}
 images=("streamflow/predict:$tag" "streamflow/platform:$tag")
-# Only installs with prefect.enabled need this one.
-docker image inspect "streamflow/prefect:$tag" >/dev/null 2>&1 && images+=("streamflow/prefect:$tag")
+# Only installs with prefect.enabled, or with engine: spark, need these.
+for name in prefect spark; do
+  docker image inspect "streamflow/$name:$tag" >/dev/null 2>&1 && images+=("streamflow/$name:$tag")
+done
 
 impossible() { echo "Cannot create a cluster on this machine: $*" >&2; exit 4; }
 
@@ -52,7 +54,7 @@ install() {
   kubectl label --overwrite namespace "$namespace" pod-security.kubernetes.io/enforce=restricted >/dev/null
   helm upgrade --install "$release" charts/streamflow --namespace "$namespace" \
     --values "${VALUES:-charts/streamflow/ci/small.yaml}" \
-    --set "images.predict.tag=$tag,images.platform.tag=$tag,images.prefect.tag=$tag" --wait --timeout 20m
+    --set "images.predict.tag=$tag,images.platform.tag=$tag,images.prefect.tag=$tag,images.spark.tag=$tag" --wait --timeout 20m
 }
 
 down() {

@@ -1,10 +1,15 @@
 # Images and the local cluster. CLUSTER names it, TAG the images; see cluster.sh for CLUSTER_TOOL.
-.PHONY: images cluster-up load install cluster-down test-cluster
+.PHONY: images image-spark cluster-up load install cluster-down test-cluster
 
 images: $(READY) ## Build the three images (TAG=…, PYTHON_IMAGE=… sets another base image), check their sizes, and list their components in dist/
 	@images/build.sh
 	@$(BIN)/python images/sizes.py
 	@$(BIN)/python images/sbom.py
+
+image-spark: $(READY) ## Build the image of Spark's drivers and executors, for installs with engine: spark (JAVA=… names another package with Java)
+	@images/build.sh spark
+	@$(BIN)/python images/sizes.py spark
+	@$(BIN)/python images/sbom.py spark
 
 cluster-up: ## Create a kind cluster, or use the existing one
 	@images/cluster.sh up

@@ -173,10 +173,12 @@ def main() -> None:
     """Write a file for each image into the folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=ROOT / "dist", help="where the lists are written")
-    folder = parser.parse_args().folder
+    parser.add_argument("names", nargs="*", help="images; by default those of `make images`")
+    arguments = parser.parse_args()
+    folder = arguments.folder
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     tag = os.environ.get("TAG") or project
-    for name in NAMES:
+    for name in arguments.names or NAMES:
         image = f"streamflow/{name}"
         has = asked(os.environ.get("DOCKER") or "docker", f"{image}:{tag}")
         lock = pins((ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8"), has["environment"])

@@ -141,6 +141,7 @@ CONFIGURATIONS = {
     "small": {"values": ("ci/existing-secrets.yaml", "ci/small.yaml")},
     "prefect": {"values": ("ci/existing-secrets.yaml", "ci/small.yaml", "ci/prefect.yaml")},
     "prefect-elsewhere": {"values": ("ci/existing-secrets.yaml", "ci/prefect-elsewhere.yaml")},
+    "spark": {"values": ("ci/existing-secrets.yaml", "ci/small.yaml", "ci/spark.yaml")},
     "external-postgres": {"values": ("ci/external-postgres.yaml",)},
     "every-knob": {"values": ("ci/every-knob.yaml",)},
     "cloudnative-pg": {"values": ("examples/cloudnative-pg.yaml",)},

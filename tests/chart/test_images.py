@@ -51,9 +51,36 @@ def test_skaffold_builds_what_the_chart_installs():
     assert all((ROOT / file).is_file() for file in release["valuesFiles"])
 
 
+def test_the_image_of_spark_is_the_platforms_with_spark_and_java_and_runs_as_nobody():
+    """It may install packages of Debian in its last stage, which the others may not."""
+    text = (ROOT / "images" / "spark" / "Dockerfile").read_text(encoding="utf-8")
+    platform = (ROOT / "images" / "platform" / "Dockerfile").read_text(encoding="utf-8")
+    shared = platform.partition("AS dependencies\n")[2].partition("\nFROM ")[0]
+    assert f"AS dependencies\n{shared}\nFROM " in text, "the images share no layer"
+    assert text.count("install") == text.count("--require-hashes") + 2, "apt-get, and the project itself"
+    assert "ARG JAVA=openjdk-21-jre-headless\n" in text
+    assert text.rstrip().endswith(
+        'USER 10001:10001\nENTRYPOINT ["/opt/entrypoint"]\nCMD ["streamflow", "--help"]'
+    )
+    assert (ROOT / "images" / "spark" / "README.md").is_file()
+
+
+def test_images_of_spark_are_built_only_if_named():
+    shown = {
+        target: subprocess.run(
+            ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        for target in ("images", "image-spark")
+    }
+    assert "spark" not in shown["images"]
+    assert [line.split()[-2:] for line in shown["image-spark"].splitlines()[-3:]] == [
+        [f"images/{name}", "spark"] for name in ("build.sh", "sizes.py", "sbom.py")
+    ]
+
+
 @pytest.mark.parametrize("built", [True, False])
-def test_a_cluster_gets_the_image_of_prefect_only_if_it_was_built(built, tmp_path):
-    """No install without Prefect needs it."""
+def test_a_cluster_gets_the_images_of_prefect_and_spark_only_if_they_were_built(built, tmp_path):
+    """Few installs need them."""
     for name, script in (("docker", f"exit {int(not built)}"), ("tool", 'echo "$@"')):
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / name).chmod(0o755)
@@ -64,7 +91,8 @@ def test_a_cluster_gets_the_image_of_prefect_only_if_it_was_built(built, tmp_pat
         capture_output=True,
         text=True,
     )
-    loaded = ["streamflow/predict:t1", "streamflow/platform:t1", *["streamflow/prefect:t1"] * built]
+    further = ["streamflow/prefect:t1", "streamflow/spark:t1"] * built
+    loaded = ["streamflow/predict:t1", "streamflow/platform:t1", *further]
     assert done.stdout.split() == ["load", *loaded, "postgres:17"]
 
 

@@ -42,14 +42,15 @@ def projects_a_token(volume):
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
-def test_only_the_registrar_and_the_conductor_mount_a_token(name):
+def test_only_the_registrar_the_conductor_and_drivers_of_spark_mount_a_token(name):
     given = {
         where.rpartition("-")[2]
         for where, template in pods(name)
         if any(map(projects_a_token, template["spec"]["volumes"]))
     }
     conducted = {"conductor"} if name in ("prefect", "prefect-elsewhere", "every-knob") else set()
-    assert given == {"registrar"} | conducted
+    drivers = {"materialize", "score", "train"} if name == "spark" else set()
+    assert given == {"registrar"} | conducted | drivers
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name != "every-knob"])

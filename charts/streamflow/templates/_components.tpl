@@ -73,8 +73,10 @@ that Prefect starts by its schedule.
 {{-   $api := and $own.kubernetes (eq (include "streamflow.knob" (dict "root" $ "path" $own.kubernetes)) "true") -}}
 {{-   $_ := set $talks $name (ternary (append $targets "kubernetes") $targets (not (empty $api))) -}}
 {{- end -}}
+{{- $drivers := include "streamflow.drivers" . | fromYamlArray -}}
 {{- range $name, $job := include "streamflow.jobs" . | fromYaml -}}
 {{-   $volumes := $job.volumes | default dict -}}
+{{-   if has $name $drivers }}{{ $_ := set $job "talksTo" (append $job.talksTo "kubernetes") }}{{ end -}}
 {{-   $store := or (and $.Values.drops.url (hasKey $volumes "drops")) (and $.Values.backups.url (hasKey $volumes "backups")) (and $.Values.lake.url (hasKey $volumes "lake")) -}}
 {{-   $_ := set $talks $name (ternary (append $job.talksTo "objectStore") $job.talksTo (not (empty $store))) -}}
 {{- end -}}

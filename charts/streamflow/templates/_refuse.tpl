@@ -4,7 +4,7 @@ checked here: values.schema.json checks the knobs one by one.
 */ -}}
 {{- define "streamflow.refuse" -}}
 {{- $problems := list -}}
-{{- range list "refuseDatabase" "refuseSecrets" "refusePredict" "refuseRegistrar" "refuseMlflow" "refusePrefect" "refuseFeast" "refuseServices" "refuseJobs" "refuseImages" -}}
+{{- range list "refuseDatabase" "refuseSecrets" "refusePredict" "refuseRegistrar" "refuseMlflow" "refusePrefect" "refuseFeast" "refuseServices" "refuseJobs" "refuseImages" "refuseSpark" -}}
 {{-   $problems = concat $problems (fromYamlArray (include (printf "streamflow.%s" .) $)) -}}
 {{- end -}}
 {{- if $problems -}}

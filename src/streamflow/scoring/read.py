@@ -21,7 +21,8 @@ from streamflow.postgres.names import quote
 from streamflow.postgres.newest import per_entity
 from streamflow.repo.definitions import FeatureRepo
 
-_KEY = "key"
+KEY = "key"
+"""Column of the entities' keys in rows that are scored."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def statement(
     """SELECT of every entity of a shard known by `as_of`: its key, its features and its row's as-of in each view."""
     position = {view.name: i for i, view in enumerate(contract.views)}
     key = quote(repo.join_key)
-    columns = [f"k.{key} AS {_KEY}"]
+    columns = [f"k.{key} AS {KEY}"]
     columns += [f"v{position[f.view]}.f{i} AS f{i}" for i, f in enumerate(contract.features)]
     columns += [f"v{i}.stamp AS s{i}" for i in range(len(contract.views))]
     entities = _newest(
@@ -170,19 +171,29 @@ def chunks(connection: sa.Connection, contract: Contract, select: str, rows: int
 
 
 def _parsed(contract: Contract, content: bytes) -> Chunk:
-    types = {_KEY: pa.string()}
-    types |= {
-        f"f{i}": pa.type_for_alias(value_types.of(feature.type).arrow)
-        for i, feature in enumerate(contract.features)
-    }
-    types |= {f"s{i}": pa.float64() for i in range(len(contract.views))}
-    table = copied.parse(content, types)
-    columns = [table.column(f"f{i}").combine_chunks() for i in range(len(contract.features))]
+    return chunk(contract, copied.parse(content, types(contract)))
+
+
+def types(contract: Contract) -> dict[str, pa.DataType]:
+    """Name and type of each column of the rows that `chunk` takes: the key, the features, a stamp of each view."""
+    names = {f"f{i}": value_types.of(feature.type).arrow for i, feature in enumerate(contract.features)}
+    stamps = {f"s{i}": pa.float64() for i in range(len(contract.views))}
+    return {KEY: pa.string()} | {name: pa.type_for_alias(of) for name, of in names.items()} | stamps
+
+
+def chunk(contract: Contract, rows: pa.Table) -> Chunk:
+    """Make a chunk of rows. Pure.
+
+    Args:
+        contract: Contract of the version that will score them.
+        rows: Rows with the columns of `types`.
+    """
+    columns = [rows.column(f"f{i}").combine_chunks() for i in range(len(contract.features))]
     return Chunk(
-        keys=table.column(_KEY).combine_chunks(),
+        keys=rows.column(KEY).combine_chunks(),
         columns=tuple(_values(f, c) for f, c in zip(contract.features, columns, strict=True)),
         absent=tuple(c.is_null().to_numpy(zero_copy_only=False) for c in columns),
-        stamps=tuple(table.column(f"s{i}").to_numpy().astype(np.float64) for i in range(len(contract.views))),
+        stamps=tuple(rows.column(f"s{i}").to_numpy().astype(np.float64) for i in range(len(contract.views))),
     )
 
 

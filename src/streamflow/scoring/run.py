@@ -28,7 +28,7 @@ class World:
 
     Attributes:
         repo: Definitions of the features.
-        schema: Schema of the snapshots, frozen at `known_at`.
+        schema: Schema of the snapshots, frozen at `known_at`; "" with Spark, whose session has them.
         as_of: Newest as-of date of a value that is used.
         known_at: Newest load time of a value that is used.
     """
@@ -87,8 +87,22 @@ def score_every_entity(
             scoring.record_refusals(target, number, tally)
     with transaction(database) as connection:
         scoring.forget(connection, contract.model, limits.keep)
+    return finished(tally, number, release, world, began)
+
+
+def finished(tally: scoring.Tally, number: int, release: Release, world: World, began: float) -> ScoreResult:
+    """The result of a scoring that one process stored; it ends now.
+
+    Args:
+        tally: What was counted.
+        number: Id of the scoring.
+        release: Version that scored.
+        world: What it scored.
+        began: Start of the job by `time.monotonic`.
+    """
     seconds = time.monotonic() - began
-    return result(tally, number, release.pointer, contract.fingerprint, world.as_of, world.known_at, seconds)
+    fingerprint = release.contract.fingerprint
+    return result(tally, number, release.pointer, fingerprint, world.as_of, world.known_at, seconds)
 
 
 def result(

@@ -351,6 +351,12 @@ class Settings(BaseSettings):
             raise ValueError("engine=spark needs lake.url, the folder or object store of the rows")
         return self
 
+    @model_validator(mode="after")
+    def _shares_a_scoring_once(self) -> Settings:
+        if self.engine == "spark" and self.scoring.shards > 1:
+            raise ValueError("engine=spark shares a scoring among its executors: set scoring.shards=1")
+        return self
+
     @property
     def backends(self) -> Backends:
         """Where PostgreSQL, MLflow, Feast and the lake are."""

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from streamflow.errors import Refused
 from streamflow.scoring.read import EVERYBODY, Shard
 from streamflow.scoring.shards import Run, check_shard
-from streamflow.settings import ScoringSettings
+from streamflow.settings import ScoringSettings, Settings
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,12 @@ from streamflow.settings import ScoringSettings
 def test_a_shard_that_cannot_be_is_refused(given, words):
     with pytest.raises(ValidationError, match=words):
         ScoringSettings(**given)
+
+
+def test_executors_of_spark_share_a_scoring_and_shards_do_not():
+    scoring = ScoringSettings(shards=2, run="night")
+    with pytest.raises(ValidationError, match="among its executors"):
+        Settings(engine="spark", lake={"url": "/lake"}, scoring=scoring)
 
 
 def test_by_default_one_process_scores_everybody_without_a_condition():
