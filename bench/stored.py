@@ -20,7 +20,8 @@ import psutil
 import sqlalchemy as sa
 
 from streamflow import settings as settings_module
-from streamflow.drops.load import load
+from streamflow.drops.load import Into, load
+from streamflow.drops.rows import InTables
 from streamflow.local import home, postgres
 from streamflow.local.simulate import Simulation, simulate
 from streamflow.postgres.engine import engine, transaction
@@ -89,7 +90,7 @@ def stored(settings: Settings, folder: Path, users: int) -> dict[str, Any]:
     (drop,) = simulate(settings.feast.repo, folder / f"drops-{users}", Simulation(users=users, months=1))
     csv = sum(file.stat().st_size for file in drop.folder.glob("*.csv"))
     before, server = psutil.Process().cpu_times(), _cpu_of_server(settings)
-    load(settings.database, settings.ingest, repo, drop.folder, drop.as_of, "bench")
+    load(Into(settings.database, InTables()), settings.ingest, repo, drop.folder, drop.as_of, "bench")
     after = psutil.Process().cpu_times()
     with transaction(settings.database) as connection:
         sizes = connection.execute(sa.text(_SIZES)).one()._asdict()
@@ -119,7 +120,7 @@ def read_costs(settings: Settings, folder: Path, users: int, months: int) -> dic
     )
     found: dict[str, Any] = {}
     for number, day in enumerate(_dates(months), start=1):
-        load(settings.database, settings.ingest, repo, drop.folder, day, "bench")
+        load(Into(settings.database, InTables()), settings.ingest, repo, drop.folder, day, "bench")
         if number in (2, months):
             found[str(number)] = _costs(settings, day)
     return {"users": users, "months": found}

@@ -21,7 +21,8 @@ from hypothesis.stateful import (
 
 from streamflow.apply import apply
 from streamflow.drops import ledger
-from streamflow.drops.load import load
+from streamflow.drops.load import Into, load
+from streamflow.drops.rows import InTables
 from streamflow.errors import Refused
 from streamflow.jobs.materialize import materialize
 from streamflow.postgres.engine import transaction
@@ -114,7 +115,9 @@ class Reads(RuleBasedStateMachine):
         folder = write(self.folder, values)
         before = self.clocks.read()
         try:
-            done = load(self.database, self.platform.ingest, self.repo, folder, as_of, "test")
+            done = load(
+                Into(self.database, InTables()), self.platform.ingest, self.repo, folder, as_of, "test"
+            )
         except Refused:
             assert before.refused
             return

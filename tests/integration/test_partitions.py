@@ -10,7 +10,8 @@ from earlier_revisions import undo_partitions, undo_shards
 from source_rows import add_drop
 from streamflow.apply import apply
 from streamflow.drops import chain, partitions, rows, store, tables
-from streamflow.drops.load import load
+from streamflow.drops.load import Into, load
+from streamflow.drops.rows import InTables
 from streamflow.errors import Refused
 from streamflow.features import one_time_join, training_set
 from streamflow.local.simulate import Simulation, simulate
@@ -46,7 +47,7 @@ def loaded(settings, drops):
 def ingest(settings, drops):
     repo = definitions.load(settings.feast.repo)
     for drop in drops:
-        load(settings.database, settings.ingest, repo, drop.folder, drop.as_of, "tests")
+        load(Into(settings.database, InTables()), settings.ingest, repo, drop.folder, drop.as_of, "tests")
 
 
 def contents(settings):

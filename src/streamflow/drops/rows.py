@@ -105,6 +105,11 @@ class InLake:
         """Nothing is left to do."""
 
 
+def rows_in(lake: str) -> Rows:
+    """The store of rows in a lake of this URL; "" for PostgreSQL's tables."""
+    return InLake(lake) if lake else InTables()
+
+
 def _in_order(table: SourceTable) -> str:
     # "C" sorts in half the time, and by bytes, as Parquet orders text.
     return f'{staged(table)} ORDER BY {quote(table.key)} COLLATE "C"'

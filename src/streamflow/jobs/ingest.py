@@ -8,7 +8,7 @@ from pathlib import Path
 from streamflow.drops import inbox, ledger, load
 from streamflow.drops.load import IngestOutcome
 from streamflow.drops.read import Progress
-from streamflow.drops.rows import InLake, InTables
+from streamflow.drops.rows import rows_in
 from streamflow.erasure.key import optional
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import IngestedDrop, IngestResult
@@ -27,10 +27,8 @@ def ingest(settings: Settings) -> IngestResult:
         known = ledger.dates(connection)
     repo = definitions.load(settings.feast.repo)
     with inbox.opened(settings.ingest, known) as (root, provided):
-        outcomes = load.load_new(
-            _into(settings), settings.ingest, repo, root, "job ingest", provided=provided
-        )
-    return IngestResult(tuple(_result(outcome) for outcome in outcomes))
+        done = load.load_new(_into(settings), settings.ingest, repo, root, "job ingest", provided=provided)
+    return IngestResult(tuple(map(_result, done)))
 
 
 def ingest_folders(
@@ -55,11 +53,8 @@ def ingest_folder(
 
 
 def _into(settings: Settings) -> load.Into:
-    lake = settings.rows_in_lake
-    rows = InLake(lake) if lake else InTables()
-    return load.Into(settings.database, rows, optional(settings.erasure))
+    return load.Into(settings.database, rows_in(settings.rows_in_lake), optional(settings.erasure))
 
 
-def _result(done: IngestOutcome) -> IngestedDrop:
-    rows = (done.accepted, done.quarantined)
-    return IngestedDrop(done.drop_id, done.as_of, done.changed, done.loaded_at, *rows)
+def _result(of: IngestOutcome) -> IngestedDrop:
+    return IngestedDrop(of.drop_id, of.as_of, of.changed, of.loaded_at, of.accepted, of.quarantined)
