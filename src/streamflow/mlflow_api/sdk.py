@@ -60,6 +60,19 @@ def _client(uri: str) -> Any:
 
 
 @contextlib.contextmanager
+def _requirements_as_given() -> Iterator[None]:
+    """Have MLflow not compare requirements with what is installed, for which it reads the file lists of all packages."""
+    from mlflow.utils import environment
+
+    theirs = environment.warn_dependency_requirement_mismatches
+    environment.warn_dependency_requirement_mismatches = lambda _: None
+    try:
+        yield
+    finally:
+        environment.warn_dependency_requirement_mismatches = theirs
+
+
+@contextlib.contextmanager
 def client(mlflow: MlflowSettings) -> Iterator[Any]:
     """Provide an `mlflow.MlflowClient`; exceptions of MLflow in the `with` block become StreamFlow's errors.
 
@@ -281,7 +294,7 @@ def save_classifier(
         sample: Rows of raw features, from which MLflow infers the signature; the first few are the input example.
         answers: What the code answers for these rows.
         trusted_types: Types that the classifier may contain beyond those that skops trusts by default.
-        requirements: Packages that are needed to load the classifier, as pip requirements.
+        requirements: Packages that are needed to load the classifier, as pip requirements; of those that are installed.
         code: Folder in `folder`, which the caller adds, with the code that `pyfunc` loads the model with.
         loader: Name of the module in `code` that loads it.
     """
@@ -291,16 +304,17 @@ def save_classifier(
         import mlflow.sklearn
         from mlflow.models import Model, infer_signature
 
-        mlflow.sklearn.save_model(
-            classifier,
-            str(folder),
-            serialization_format="skops",
-            # MLflow refuses ordinary pipelines in this format unless their types are listed.
-            skops_trusted_types=list(trusted_types),
-            signature=infer_signature(sample, answers),
-            input_example=sample.head(_EXAMPLE_ROWS),
-            pip_requirements=list(requirements),
-        )
+        with _requirements_as_given():
+            mlflow.sklearn.save_model(
+                classifier,
+                str(folder),
+                serialization_format="skops",
+                # MLflow refuses ordinary pipelines in this format unless their types are listed.
+                skops_trusted_types=list(trusted_types),
+                signature=infer_signature(sample, answers),
+                input_example=sample.head(_EXAMPLE_ROWS),
+                pip_requirements=list(requirements),
+            )
         saved = Model.load(str(folder))
         by_default = saved.flavors["python_function"]
         kept = {name: by_default[name] for name in ("env", "python_version")}

@@ -29,6 +29,9 @@ def _without_type_checks() -> Iterator[None]:
 with _without_type_checks():
     import feast
     import feast.data_source  # noqa: F401
+
+    # MLflow imports it before its first request, because Feast is a plugin of MLflow.
+    import feast.infra.data_sources.mlflow  # noqa: F401
     import feast.repo_config  # noqa: F401
 
 __all__ = ["feast"]
