@@ -13,9 +13,9 @@ def main() -> None:
         # structlog imports rich where it is installed, for coloured tracebacks that no server prints: a fifth of
         # the CPU that a start takes. None makes the import fail, and structlog goes without.
         sys.modules["rich"] = None  # type: ignore[assignment]
-        from streamflow.predict import server
+        from streamflow.predict import starting
 
-        sys.exit(server.main())
+        sys.exit(starting.main())
     try:
         from streamflow.cli.main import main as command_line
     except ModuleNotFoundError as error:

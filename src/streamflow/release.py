@@ -18,17 +18,20 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from streamflow.encoding import Encoder
 from streamflow.errors import ReleaseMissing, ReleaseRefused, ReleaseUnfit
 from streamflow.model_version import files as version_files
 from streamflow.model_version import tags as version_tags
 from streamflow.model_version.contract import Contract
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 GOLDEN_TOLERANCE = 1e-6
 """Maximum difference between a golden row's recorded probability and the release's."""
@@ -139,14 +142,8 @@ def _checked(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
         raise unfit(pointer, f"its contract cannot be read ({error})") from error
     if contract.model != pointer.name:
         raise unfit(pointer, f"its contract is one of '{contract.model}'")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    # Fatal only: ONNX Runtime also raises its errors as exceptions, which become the reason of a refusal.
-    options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(
-            files[version_files.ONNX], options, providers=["CPUExecutionProvider"]
-        )
+        session = _session(files[version_files.ONNX])
     except Exception as error:
         raise unfit(pointer, f"its model cannot be loaded ({type(error).__name__})") from error
     # A session keeps what it was made from, 18 MB for a forest of 300 trees, to start again on another device.
@@ -154,6 +151,42 @@ def _checked(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
     release = Release(pointer, contract, Encoder(contract.features), session, session.get_inputs()[0].name)
     _check_golden(release, files[version_files.GOLDEN])
     return release
+
+
+def write_compact(model: str, path: str) -> None:
+    """Write a model in ONNX Runtime's own form.
+
+    Args:
+        model: File of the model in ONNX.
+        path: Where to write it.
+    """
+    _session(model, {"session.save_model_format": "ORT"}, path)
+
+
+def compact_session(path: str) -> onnxruntime.InferenceSession:
+    """Load a model in ONNX Runtime's own form."""
+    return _session(path, {"session.load_model_format": "ORT"})
+
+
+def golden(release: Release, files: Mapping[str, bytes]) -> npt.NDArray[np.float64]:
+    """The probabilities of a version's golden rows, by a release."""
+    return release.probabilities(json.loads(files[version_files.GOLDEN])["rows"])
+
+
+def _session(
+    model: bytes | str, entries: Mapping[str, str] = MappingProxyType({}), written: str = ""
+) -> onnxruntime.InferenceSession:
+    # Here, so that predict fetches a model before it loads what runs it.
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    # Fatal only: ONNX Runtime also raises its errors as exceptions, which become the reason of a refusal.
+    options.log_severity_level = 4
+    options.optimized_model_filepath = written
+    for name, value in entries.items():
+        options.add_session_config_entry(name, value)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _check_digests(pointer: VersionPointer, files: Mapping[str, bytes]) -> None:

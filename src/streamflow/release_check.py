@@ -4,26 +4,23 @@ ONNX has loops and tensors of any size, so loading a model, or predicting its go
 memory. The child has limits on time, processor time, memory and the size of files; it has no network to reach and
 writes nothing. It also measures how long the model takes for one row.
 
-    python -m streamflow.release_check FOLDER NAME VERSION MANIFEST_SHA256
+    echo '["NAME", VERSION, "MANIFEST_SHA256"]' | python -m streamflow.release_check   # in the folder of the files
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import resource
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from streamflow import disk_full, release
+from streamflow import confined, disk_full, release
+from streamflow.confined import Child
 from streamflow.errors import ReleaseRefused, ReleaseUnfit
 from streamflow.model_version import files as version_files
 from streamflow.release import Release, VersionPointer
@@ -43,7 +40,7 @@ ROW_MILLISECONDS = 50.0
 A forest takes 0.1 to 0.3, so that a busy machine refuses no version that could be served.
 """
 
-_COMMAND = ("-m", "streamflow.release_check")
+_COMMAND = confined.RELEASE_CHECK
 _FILE_BYTES = 2**20
 _REFUSED = 3
 _TIMED_ROWS = 9
@@ -51,12 +48,22 @@ _TIMING_SECONDS = 3.0
 _ENDED_BY_PEOPLE = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
-def check(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
+def prepare() -> Child:
+    """Start the child of a check whose version is not known yet.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    return Child(_COMMAND)
+
+
+def check(pointer: VersionPointer, files: Mapping[str, bytes], prepared: Child | None = None) -> Release:
     """Check the files of a version in a child process, and then make a release of them in this one.
 
     Args:
         pointer: Model version that the files belong to.
         files: Content of each file in `SERVED`, by name.
+        prepared: A child that has been started; by default, one is started now.
 
     Raises:
         ReleaseUnfit: A check failed, or the child did not survive it; the message says which.
@@ -64,7 +71,7 @@ def check(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
     """
     # Files that are not those of the version need no child.
     release.verify(pointer, files)
-    check_apart(pointer, files)
+    check_apart(pointer, files, prepared)
     try:
         return release.check(pointer, files)
     except ReleaseUnfit as error:
@@ -72,61 +79,44 @@ def check(pointer: VersionPointer, files: Mapping[str, bytes]) -> Release:
         raise ReleaseRefused(error.what, hint=error.hint) from error
 
 
-def check_apart(pointer: VersionPointer, files: Mapping[str, bytes]) -> None:
+def check_apart(pointer: VersionPointer, files: Mapping[str, bytes], prepared: Child | None = None) -> None:
     """Check the files of a version in a child process.
 
     Raises:
         ReleaseUnfit: A check failed, or the child did not survive it; the message says which.
         ReleaseRefused: The child could not check the files, for a reason of its own.
     """
-    with _folder_with(pointer, files) as folder:
-        command = [
-            *(sys.executable, *_COMMAND, str(folder)),
-            *(pointer.name, str(pointer.version), pointer.manifest_sha256),
-        ]
-        # No secret of this process, and no library that a variable could name.
-        environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        }
-        child = subprocess.Popen(
-            command,
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            said, _ = child.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            raise _not_survived(pointer, f"its check had not ended after {SECONDS:g} s") from None
-        finally:
-            _end(child)
-    if child.returncode == _REFUSED:
+    child = _child_with(pointer, files, prepared)
+    question = json.dumps([pointer.name, pointer.version, pointer.manifest_sha256])
+    try:
+        code, said = child.ask(question, SECONDS)
+    except subprocess.TimeoutExpired:
+        raise _not_survived(pointer, f"its check had not ended after {SECONDS:g} s") from None
+    if code == _REFUSED:
         found = json.loads(said)
         raise ReleaseUnfit(found["what"], hint=found["hint"], why=found["why"])
-    if child.returncode < 0 and -child.returncode not in _ENDED_BY_PEOPLE:
-        raise _not_survived(pointer, _why(child.returncode))
-    if child.returncode:
-        raise release.refused(pointer, _why(child.returncode))
+    if code < 0 and -code not in _ENDED_BY_PEOPLE:
+        raise _not_survived(pointer, _why(code))
+    if code:
+        raise release.refused(pointer, _why(code))
 
 
-@contextlib.contextmanager
-def _folder_with(pointer: VersionPointer, files: Mapping[str, bytes]) -> Iterator[Path]:
-    with contextlib.ExitStack() as stack:
-        try:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="streamflow-check-")))
-            for file in version_files.SERVED:
-                (folder / file).write_bytes(files[file])
-        except OSError as error:
-            full = disk_full.behind(error)
-            if full is None:
-                raise
-            why = full.what.removesuffix(".")
-            raise release.refused(pointer, f"it cannot be checked: {why}", hint=full.hint) from error
-        yield folder
+def _child_with(pointer: VersionPointer, files: Mapping[str, bytes], prepared: Child | None) -> Child:
+    """A child in whose folder the files are."""
+    child = prepared
+    try:
+        child = child or prepare()
+        for file in version_files.SERVED:
+            (child.folder / file).write_bytes(files[file])
+    except OSError as error:
+        if child is not None:
+            child.end()
+        full = disk_full.behind(error)
+        if full is None:
+            raise
+        why = full.what.removesuffix(".")
+        raise release.refused(pointer, f"it cannot be checked: {why}", hint=full.hint) from error
+    return child
 
 
 def _not_survived(pointer: VersionPointer, why: str) -> ReleaseUnfit:
@@ -136,13 +126,6 @@ def _not_survived(pointer: VersionPointer, why: str) -> ReleaseUnfit:
 def recheck(version: int) -> str:
     """What to do about a refusal whose reason is gone, in one sentence."""
     return f"If this machine was the reason, such as its memory, check it again: streamflow models recheck {version}"
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child and whatever it started."""
-    if child.poll() is None:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.communicate()
 
 
 def _why(code: int) -> str:
@@ -159,24 +142,19 @@ def limit(size: int) -> None:
     Args:
         size: Bytes of the files that it reads.
     """
-    mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-    most = mapped + MEMORY_BYTES + 8 * size
-    for kind, value in (
-        (resource.RLIMIT_AS, most),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_FSIZE, _FILE_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (value, value + 1 if kind == resource.RLIMIT_CPU else value))
+    confined.limit(MEMORY_BYTES + 8 * size, CPU_SECONDS, _FILE_BYTES)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Check the files of a folder; print why they are refused as JSON, and exit with 3 then."""
-    folder, name, version, manifest_sha256 = arguments
-    files = {file: (Path(folder) / file).read_bytes() for file in version_files.SERVED}
+def main() -> int:
+    """Check the files of this folder; print why they are refused as JSON, and exit with 3 then."""
+    name, version, manifest_sha256 = json.loads(sys.stdin.readline())
+    files = {file: Path(file).read_bytes() for file in version_files.SERVED}
+    # A library counts as mapped before only if it is loaded before.
+    import onnxruntime  # noqa: F401
+
     limit(sum(map(len, files.values())))
     try:
-        checked = release.check(VersionPointer(name, int(version), manifest_sha256), files)
+        checked = release.check(VersionPointer(name, version, manifest_sha256), files)
         check_pace(checked, json.loads(files[version_files.GOLDEN])["rows"])
     except ReleaseUnfit as error:
         sys.stdout.write(json.dumps({"what": error.what, "hint": error.hint, "why": error.why}))
@@ -209,4 +187,4 @@ def check_pace(checked: Release, rows: Sequence[Sequence[Any]]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -20,7 +20,7 @@ def test_predict_is_served_without_the_command_line_and_its_libraries():
         import sys
         from streamflow import __main__ as program
         from streamflow.predict import server
-        server.run = lambda settings: print(settings.predict.port, *(m for m in sys.modules if sys.modules[m]))
+        server.run = lambda settings, first: print(settings.predict.port, *(m for m in sys.modules if sys.modules[m]))
         sys.argv = ["streamflow", "serve", "predict"]
         program.main()
         """

@@ -34,9 +34,9 @@ def predict() -> None:
 
     Example: streamflow serve predict
     """
-    from streamflow.predict import server
+    from streamflow.predict import starting
 
-    raise typer.Exit(server.main())
+    raise typer.Exit(starting.main())
 
 
 @app.command()

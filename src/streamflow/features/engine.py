@@ -23,10 +23,8 @@ from feast.infra.common.materialization_job import (
     MaterializationTask,
 )
 from feast.infra.compute_engines.base import ComputeEngine
-from feast.infra.compute_engines.local.compute import LocalComputeEngine
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import PostgreSQLOfflineStoreConfig
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
-from feast.infra.offline_stores.dask import DaskOfflineStore, DaskOfflineStoreConfig
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
@@ -149,6 +147,10 @@ class SnapshotEngine(ComputeEngine):  # type: ignore[misc]
     def _left_to_feast(
         self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any
     ) -> MaterializationJob:
+        # Here, because these load dask, which takes longer than a materialization in PostgreSQL.
+        from feast.infra.compute_engines.local.compute import LocalComputeEngine
+        from feast.infra.offline_stores.dask import DaskOfflineStore, DaskOfflineStoreConfig
+
         config, offline = self.repo_config, self.offline_store
         if isinstance(task.feature_view.batch_source, FileSource) and not isinstance(
             offline, DaskOfflineStore

@@ -22,6 +22,7 @@ from streamflow.predict.http.middleware import RequestMiddleware
 from streamflow.predict.http.openapi import complete_document
 from streamflow.predict.http.routes import add_routes
 from streamflow.predict.http.status import add_health_routes, add_probes, add_report_routes
+from streamflow.predict.models.first_release import FirstRelease
 from streamflow.predict.models.ledger import Ledger
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.predict.models.watch import Watch
@@ -64,12 +65,13 @@ class Apps:
         return self.predictions.direct
 
 
-def create_apps(settings: Settings, live: LiveModel | None = None) -> Apps:
+def create_apps(settings: Settings, live: LiveModel | None = None, first: FirstRelease | None = None) -> Apps:
     """Build the ASGI applications.
 
     Args:
         settings: All settings.
         live: What is served; pass one to observe or control it.
+        first: The release that is loaded already.
     """
     live = live or LiveModel()
     connections = Connections(settings.database, settings.predict.pool_size)
@@ -83,7 +85,7 @@ def create_apps(settings: Settings, live: LiveModel | None = None) -> Apps:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ledger = Ledger(settings.database, settings.mlflow.registered_model)
-        watch = Watch(settings.predict, ledger, live, connections)
+        watch = Watch(settings.predict, ledger, live, connections, first=first)
         await watch.start()
         tasks = [asyncio.create_task(watch.run())]
         if key_file is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import sys
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Literal
@@ -13,12 +12,11 @@ from typing import Any, Literal
 import uvicorn
 
 from streamflow import log
-from streamflow import settings as settings_module
-from streamflow.errors import StreamFlowError
 from streamflow.http import server as http_server
 from streamflow.http.direct import DirectRoutes
 from streamflow.http.server import QuietServer, SweepingServer, bind
 from streamflow.predict.app import create_apps
+from streamflow.predict.models.first_release import FirstRelease
 from streamflow.predict.models.live_model import LiveModel
 from streamflow.settings import PredictSettings, Settings
 
@@ -82,30 +80,18 @@ class DrainingServer(SweepingServer):
         self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, end, sig, frame)
 
 
-def main() -> int:
-    """Load the settings and serve.
-
-    Returns:
-        The exit code; an error that an operator can meet is a message on stderr.
-    """
-    try:
-        loaded = settings_module.load()
-        log.configure(loaded.log)
-        run(loaded)
-    except StreamFlowError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return 0
-
-
-def run(settings: Settings) -> None:
+def run(settings: Settings, first: FirstRelease | None = None) -> None:
     """Serve until a signal arrives.
+
+    Args:
+        settings: All settings.
+        first: The release that is loaded already; None loads it after the start.
 
     Raises:
         DependencyDown: A port is in use.
     """
     live = LiveModel()
-    apps = create_apps(settings, live)
+    apps = create_apps(settings, live, first)
     predict = settings.predict
     bound = bind(predict.host, predict.port, "STREAMFLOW_PREDICT__PORT")
     beside = None

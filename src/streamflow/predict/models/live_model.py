@@ -22,11 +22,13 @@ class Served:
         release: The verified model.
         plan: Reads its features.
         loaded_at: When it was swapped in, in seconds since 1970.
+        settled: Whether it takes as little memory as it can.
     """
 
     release: Release
     plan: ReadPlan
     loaded_at: float
+    settled: bool = False
 
     @property
     def label(self) -> dict[str, Any]:

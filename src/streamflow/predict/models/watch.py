@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from streamflow import log, release_check
-from streamflow.errors import DependencyDown, ReleaseMissing, ReleaseRefused
+from streamflow import compact_model, log, release_check
+from streamflow.errors import DependencyDown, ReleaseMissing, ReleaseRefused, StreamFlowError
 from streamflow.http.problems import ProblemError
+from streamflow.model_version import files as version_files
 from streamflow.model_version.aliases import PRODUCTION, TRIAL_ALIASES
 from streamflow.predict.features import online_facts
 from streamflow.predict.features.connections import Connections
+from streamflow.predict.models.first_release import FirstRelease
 from streamflow.predict.models.ledger import Ledger
 from streamflow.predict.models.live_model import LiveModel, RefusedVersion, Served, make_served
 from streamflow.predict.models.memory import trim
@@ -32,6 +35,7 @@ class Watch:
         live: What is served; changed in place.
         connections: Connections to the online store.
         clock: Returns the current time in seconds since 1970.
+        first: A release that is loaded already.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Watch:
         connections: Connections,
         *,
         clock: Callable[[], float] = time.time,
+        first: FirstRelease | None = None,
     ) -> None:
         self._settings = settings
         self._live = live
@@ -49,6 +54,7 @@ class Watch:
         self._clock = clock
         self._ledger = ledger
         self._reported_down = False
+        self._first = first
 
     async def start(self) -> None:
         """Poll once; the service starts without a model if that fails."""
@@ -60,11 +66,43 @@ class Watch:
     async def run(self) -> None:
         """Poll until cancelled, at once when the ledger has a new row; a poll that fails is logged."""
         while True:
+            await self._settle()
             await self._ledger.moved(self._settings.poll_seconds)
             try:
                 await self.poll()
             except Exception:
                 _LOG.exception("poll failed")
+
+    async def _settle(self) -> None:
+        """Have new releases take less memory, now that they are served."""
+        for alias in (PRODUCTION, *TRIAL_ALIASES):
+            served = self._served_as(alias)
+            if served is None or served.settled:
+                continue
+            # First, so that there is room for the child.
+            await asyncio.to_thread(trim)
+            settled = replace(served, release=await self._compacted(served.release), settled=True)
+            # Polls wait for this, so nothing else was swapped in meanwhile.
+            if alias == PRODUCTION:
+                self._live.served = settled
+            else:
+                self._live.trials[alias] = settled
+            del served
+            await asyncio.to_thread(trim)
+
+    def _served_as(self, alias: str) -> Served | None:
+        return self._live.served if alias == PRODUCTION else self._live.trials.get(alias)
+
+    async def _compacted(self, release: Release) -> Release:
+        try:
+            files = await self._ledger.files(release.pointer)
+            if len(files[version_files.ONNX]) < compact_model.WORTH_BYTES:
+                return release
+            return await asyncio.to_thread(compact_model.compacted, release, files)
+        except (DependencyDown, ReleaseRefused, compact_model.NotCompactError) as error:
+            why = error.what if isinstance(error, StreamFlowError) else str(error)
+            _LOG.warning("the model was not made smaller", version=release.pointer.version, why=why)
+            return release
 
     def close(self) -> None:
         """Close the connection to the ledger."""
@@ -134,7 +172,6 @@ class Watch:
         metrics.reloaded(release.pointer)
         seconds = round(time.perf_counter() - started, 3)
         _LOG.info("release swapped in", version=pointer.version, seconds=seconds)
-        await asyncio.to_thread(trim)
 
     def _is_served(self, pointer: VersionPointer) -> bool:
         served = self._live.served
@@ -150,7 +187,10 @@ class Watch:
         return self._clock() - refused.at < _RETRY_REFUSED_SECONDS
 
     async def _load(self, pointer: VersionPointer) -> Release:
-        release = await asyncio.to_thread(release_check.check, pointer, await self._ledger.files(pointer))
+        first, self._first = self._first, None
+        release = None if first is None else await asyncio.to_thread(first.take, pointer)
+        if release is None:
+            release = await asyncio.to_thread(release_check.check, pointer, await self._ledger.files(pointer))
         self._check_join_key(release)
         return release
 
@@ -183,7 +223,6 @@ class Watch:
         trials[alias] = make_served(release)
         _show_trials(trials)
         _LOG.info("trial begun", alias=alias, version=pointer.version)
-        await asyncio.to_thread(trim)
 
     def _check_join_key(self, release: Release) -> None:
         ours = self._settings.join_key
