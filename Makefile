@@ -105,8 +105,8 @@ bench: $(READY) ## Measure each part against what it stands on and what it repla
 bench-curve: $(READY) ## Requests a second and p99 over clients and users, drawn into docs/performance.svg
 	@exec $(BIN)/python -m bench.curve
 
-bench-rows: $(READY) ## Ingest, materialize, train and score up to ten million users: seconds, CPU, memory (ROWS="100000 300000" for fewer; hours)
-	@exec $(BIN)/python -m bench.rows $(if $(ROWS),--users $(ROWS))
+bench-rows: $(READY) ## Ingest, materialize, train and score up to ten million users: seconds, CPU, memory (ROWS="100000 300000" for fewer, STEPS="ingest score"; hours)
+	@exec $(BIN)/python -m bench.rows $(if $(ROWS),--users $(ROWS)) $(if $(STEPS),--steps $(STEPS))
 
 bench-cluster: $(READY) ## Requests a second and latency of 1, 2 and 4 predict pods behind their Service, asked by another pod
 	@TEST_CLUSTER=required $(BIN)/python -m pytest -p no:cacheprovider -s tests/cluster/test_cluster_load.py -k curve $(ARGS)

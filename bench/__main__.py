@@ -20,6 +20,7 @@ from bench import agreement, batch, contenders, floor, measure, parts, report
 from bench.contenders import Contender
 from bench.measure import Figures
 from bench.world import World, running
+from streamflow.errors import StreamFlowError
 from streamflow.local import processes
 
 _RESULTS = Path(__file__).with_name("results.json")
@@ -167,8 +168,9 @@ def _batch(world: World, sizes: list[int], rounds: int) -> dict[str, Any]:
             if users == max(sizes):
                 tell("scoring it")
                 try:
+                    batch.release_into(world.settings, big, world.version)
                     done["score"] = batch.in_process(big, "score")
-                except measure.BenchError as error:
+                except (measure.BenchError, StreamFlowError) as error:
                     tell(f"not measured: {error}")
     return done
 

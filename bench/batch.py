@@ -25,7 +25,7 @@ from psycopg import sql
 from bench.measure import BenchError, Figures
 from streamflow.local import home, processes, services, stack
 from streamflow.postgres import drop_numbers
-from streamflow.postgres.engine import engine
+from streamflow.postgres.engine import engine, transaction
 from streamflow.postgres.names import quote
 from streamflow.settings import Settings
 
@@ -101,6 +101,25 @@ def _multiply(source: Settings, target: Settings, users: int) -> None:
             into.execute("DROP TABLE sample")
             into.execute(f"VACUUM ANALYZE source.{quote(table.name)}")
         into.execute("CHECKPOINT")
+
+
+def release_into(source: Settings, target: Settings, version: int) -> None:
+    """Promote a version in a database of the stack other than the one that it was trained on."""
+    from bench.world import ALIASES
+    from streamflow.registry import releases
+    from streamflow.registry.promote import promote
+
+    model = source.mlflow.registered_model
+    with connect(source, source.database.name) as connection:
+        found = connection.execute(
+            "SELECT manifest_sha256, run_id, split_digest FROM streamflow.trained_models WHERE model = %s",
+            [model],
+        ).fetchall()
+    with transaction(target.database) as into:
+        for manifest_sha256, run_id, split_digest in found:
+            releases.record_trained(into, model, manifest_sha256, run_id, split_digest)
+    for alias in ALIASES:
+        promote(target.backends, version, alias, why="benchmark", by="bench")
 
 
 def in_process(settings: Settings, what: str) -> Figures:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
 Figures = dict[str, Any]
+_WATCH_SECONDS = 0.5
 
 
 class BenchError(Exception):
@@ -59,6 +62,44 @@ def cpu_seconds(pid: int) -> float:
             continue
         total += spent.user + spent.system
     return total
+
+
+class PeakMemory:
+    """Watches the resident memory of a process and its descendants, with what they share counted once.
+
+    Args:
+        pid: Process id; None watches nothing.
+
+    Attributes:
+        mib: Most that was seen.
+    """
+
+    def __init__(self, pid: int | None) -> None:
+        self.mib = 0.0
+        self._pid, self._end = pid, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while self._pid is not None and not self._end.wait(_WATCH_SECONDS):
+            self.mib = max(self.mib, _resident(self._pid) / 2**20)
+
+
+def _resident(pid: int) -> int:
+    """Bytes of a process and its descendants: what each has alone, and the most that one shares."""
+    alone = shared = 0
+    for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            memory = process.memory_info()
+            alone, shared = alone + memory.rss - memory.shared, max(shared, memory.shared)
+    return alone + shared
 
 
 def with_cpu(pid: int, postgres: int | None, run: Any) -> Figures:

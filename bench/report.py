@@ -136,8 +136,8 @@ def table(results: dict[str, Any]) -> str:
             lines.append(f"bench.{name} was not measured: {part['not_measured']}")
     for name, value in results["ratios"].items():
         sign, target = TARGETS[name]
-        shown = "-" if value is None else f"{value:,.2f}"
-        lines.append(f"{name:32}{shown:>14}   target {sign} {target:>8,g}   {verdict(name, value)}")
+        text = "-" if value is None else f"{value:,.2f}"
+        lines.append(f"{name:32}{text:>14}   target {sign} {target:>8,g}   {verdict(name, value)}")
     return "\n".join(lines)
 
 

@@ -14,10 +14,8 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.measure import BenchError, Figures, cpu_seconds
 
@@ -144,36 +142,21 @@ def _main() -> None:
 def _alone(users: int) -> Figures:
     """Measure on a stack of its own, in a temporary folder."""
     from bench import world
-    from streamflow import settings as settings_module
     from streamflow.drops.inbox import dated_folders
     from streamflow.jobs.ingest import ingest_folder
-    from streamflow.local import stack
     from streamflow.local.simulate import Simulation, simulate
-
-    for name in list(os.environ):
-        if name.startswith(("STREAMFLOW_", "MLFLOW_", "FEAST_", "PG")):
-            del os.environ[name]
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
     def tell(line: str) -> None:
         sys.stderr.write(line + "\n")
 
-    with tempfile.TemporaryDirectory(prefix="streamflow-bench-") as folder:
-        base: Any = settings_module.load(
-            home=Path(folder) / "home", feast={"repo": world.ROOT / "feature_repo"}
-        )
-        try:
-            settings = stack.up(base, tell)
-            os.environ["STREAMFLOW_HOME"] = str(settings.home)
-            drops = world.drops_folder()
-            if drops is None:
-                drops = Path(folder) / "drops"
-                simulate(settings.feast.repo, drops, Simulation(users=7000, months=1))
-            as_of, drop = list(dated_folders(drops))[-1]
-            ingest_folder(settings, drop, as_of)
-            return measured(settings, users)
-        finally:
-            stack.down(base.home)
+    with world.stack_alone(tell) as (settings, folder):
+        drops = world.drops_folder()
+        if drops is None:
+            drops = folder / "drops"
+            simulate(settings.feast.repo, drops, Simulation(users=7000, months=1))
+        as_of, drop = list(dated_folders(drops))[-1]
+        ingest_folder(settings, drop, as_of)
+        return measured(settings, users)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from streamflow import settings as settings_module
 from streamflow.local import stack
+from streamflow.model_version.aliases import PromotionAlias
 from streamflow.postgres.engine import transaction
 from streamflow.settings import Settings
 
@@ -22,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ESTIMATOR = "random_forest"
 LINEAR, LINEAR_MODEL = "logistic_regression", "streamflow_bench_linear"
 """A cheap estimator, and the registered model that it is served as."""
+ALIASES: tuple[PromotionAlias, ...] = ("staging", "production")
+"""Ways of a version into production."""
 _SAMPLE = ROOT.parent / "shared" / "data" / "streamflow"
 _SIMULATED_USERS = 7000
 Tell = Callable[[str], None]
@@ -49,6 +52,15 @@ class World:
 @contextlib.contextmanager
 def running(tell: Tell) -> Iterator[World]:
     """Run a stack with data and a model in a temporary folder; always stop it at the end."""
+    with stack_alone(tell) as (settings, folder):
+        data, version = _fill(settings, folder, tell)
+        users, rows = _sample(settings)
+        yield World(settings, data, users, rows, version)
+
+
+@contextlib.contextmanager
+def stack_alone(tell: Tell) -> Iterator[tuple[Settings, Path]]:
+    """Run an empty stack in a temporary folder; yield its settings and the folder, and always stop it at the end."""
     for name in list(os.environ):
         if name.startswith(("STREAMFLOW_", "MLFLOW_", "FEAST_", "PG")):
             del os.environ[name]
@@ -59,9 +71,7 @@ def running(tell: Tell) -> Iterator[World]:
         try:
             settings = stack.up(base, tell)
             os.environ["STREAMFLOW_HOME"] = str(settings.home)
-            data, version = _fill(settings, Path(folder), tell)
-            users, rows = _sample(settings)
-            yield World(settings, data, users, rows, version)
+            yield settings, Path(folder)
         finally:
             tell("stopping the stack")
             stack.down(home)
@@ -92,14 +102,8 @@ def _fill(settings: Settings, folder: Path, tell: Tell) -> tuple[str, int]:
     versions = []
     for each, estimator in ((settings, ESTIMATOR), (linear(settings), LINEAR)):
         version = train(each, loaded[0][0], estimator=estimator).version
-        for alias in ("staging", "production"):
-            promote(
-                each.backends,
-                version,
-                alias,
-                why="benchmark",
-                by="bench",
-            )  # type: ignore[arg-type]
+        for alias in ALIASES:
+            promote(each.backends, version, alias, why="benchmark", by="bench")
         versions.append(version)
     return data, versions[0]
 

@@ -76,6 +76,8 @@ class Contract:
         known_at: Known-at of the training set, in ISO 8601.
         fingerprint: Fingerprint of the training set.
         drops: Ids of the drops that the training could see.
+        learned_rows: Training rows that the estimator learned from, which may be a sample; None in a contract of an
+            earlier release, whose estimator learned from all.
         holdout: Counts of the holdout's scores by label, and its losses; empty in a contract of an earlier release.
         statistics: Statistics of each feature in the training rows, the reference for drift.
         runtime: Name and version of the runtime that the estimator was compared with, the number of rows compared,
@@ -94,6 +96,7 @@ class Contract:
     known_at: str
     fingerprint: str
     drops: tuple[str, ...] = ()
+    learned_rows: int | None = None
     threshold_rule: str = ""
     threshold_curve: tuple[tuple[float, float, float, float], ...] = ()
     calibration: str = "none"

@@ -23,6 +23,8 @@ SEED = "seed"
 HOLDOUT_SHARE = "holdout_share"
 FOLDS = "folds"
 THREADS = "threads"
+FOREST_ROWS = "forest_rows"
+LEARNED_ROWS = "learned_rows"
 THRESHOLD = "threshold"
 THRESHOLD_RULE = "threshold_rule"
 CALIBRATION = "calibration"
@@ -54,6 +56,8 @@ class RunRecord:
         holdout_share: Share of the rows that is held out.
         folds: Number of cross-validation folds.
         threads: Threads of the training; None in a run that recorded none.
+        forest_rows: Most training rows that a forest could learn from; 0, which is all, in a run that recorded none.
+        learned_rows: Training rows that the estimator learned from; None in a run that recorded none.
         threshold: Probability from which an answer is positive.
         threshold_rule: How it was chosen; the number itself in a run that recorded no rule.
         calibration: Curve behind the classifier; `none` in a run that recorded none.
@@ -76,6 +80,8 @@ class RunRecord:
     holdout_share: float
     folds: int
     threads: int | None
+    forest_rows: int
+    learned_rows: int | None
     threshold: float
     threshold_rule: str
     calibration: str
@@ -100,6 +106,8 @@ class RunRecord:
             HOLDOUT_SHARE: self.holdout_share,
             FOLDS: self.folds,
             THREADS: self.threads,
+            FOREST_ROWS: self.forest_rows,
+            LEARNED_ROWS: self.learned_rows,
             THRESHOLD: self.threshold,
             THRESHOLD_RULE: self.threshold_rule,
             CALIBRATION: self.calibration,
@@ -132,6 +140,8 @@ class RunRecord:
                 holdout_share=float(parameters[HOLDOUT_SHARE]),
                 folds=int(parameters[FOLDS]),
                 threads=int(parameters[THREADS]) if THREADS in parameters else None,
+                forest_rows=int(parameters.get(FOREST_ROWS, 0)),
+                learned_rows=int(parameters[LEARNED_ROWS]) if LEARNED_ROWS in parameters else None,
                 threshold=float(parameters[THRESHOLD]),
                 threshold_rule=parameters.get(THRESHOLD_RULE, parameters[THRESHOLD]),
                 calibration=parameters.get(CALIBRATION, "none"),

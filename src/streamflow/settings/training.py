@@ -65,6 +65,9 @@ class TrainingSettings(Section):
     """Number of folds in the cross-validation that selects an estimator."""
     estimators: tuple[str, ...] = ("random_forest", "logistic_regression", "gradient_boosting")
     """Candidates from `feature_repo/estimator.py`; the one with the best cross-validated AUC is used."""
+    forest_rows: int = Field(50_000, ge=0)
+    """Most training rows that a forest learns from, since its trees grow with them; of more, it takes those whose keys
+    have the lowest SHA-256. 0 takes all."""
     calibration: Literal["auto", "isotonic", "platt", "none"] = "auto"
     """Curve behind the classifier that makes its scores probabilities, fitted on cross-validated scores of the training
     rows; `auto` takes the one of `isotonic` and `platt` that is better calibrated in cross-validation, and `platt` when

@@ -65,7 +65,7 @@ def described(name: str, candidate: CrossValidated, chosen: str) -> str:
     """A candidate in a sentence. Pure."""
     outcome = "It was chosen." if name == chosen else f"{chosen} was chosen."
     return (
-        f"{name}, cross-validated on {len(candidate.auc_by_fold)} folds of the training rows:"
+        f"{name}, cross-validated on {len(candidate.auc_by_fold)} folds of {len(candidate.rows):,} training rows:"
         f" mean AUC {candidate.auc:.4f}. {outcome}"
     )
 

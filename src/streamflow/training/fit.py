@@ -32,9 +32,10 @@ from streamflow.settings import TrainingSettings
 from streamflow.training import calibration, forest_onnx, servable
 from streamflow.training import threshold as thresholds
 from streamflow.training.calibration import Calibration
+from streamflow.training.encoded import ROUND, Rows, in_place
 from streamflow.training.evaluate import evaluate
 from streamflow.training.runtime import NotServableError
-from streamflow.training.split import Split, split
+from streamflow.training.split import Split, sample, split
 from streamflow.training.threshold import Threshold
 
 ENCODE, CLASSIFY = "encode", "classify"
@@ -54,6 +55,7 @@ class CrossValidated:
         scores: What it gives to a curve for each training row, by the fit that has not seen the row.
         probabilities: Its probability of each training row, by the same fit.
         folds: Number of the fold of each training row.
+        rows: Positions of the training rows that it learned from: all, or a sample.
     """
 
     auc_by_fold: tuple[float, ...]
@@ -62,6 +64,7 @@ class CrossValidated:
     scores: npt.NDArray[np.float64]
     probabilities: npt.NDArray[np.float64]
     folds: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
 
     @property
     def auc(self) -> float:
@@ -84,6 +87,7 @@ class Fitted:
         left_out: Why a candidate cannot be served, by candidate; these were not fitted.
         calibration: The curve behind the classifier, and how well each curve that was tried is calibrated.
         threshold: The threshold, and how it was chosen.
+        learned_rows: Number of training rows that the estimator learned from: all, or a sample.
         holdout_probabilities: Probabilities of the holdout rows, in the order of `split.holdout`.
     """
 
@@ -96,6 +100,7 @@ class Fitted:
     left_out: dict[str, str]
     calibration: Calibration
     threshold: Threshold
+    learned_rows: int
     holdout_probabilities: npt.NDArray[np.float64]
 
     @property
@@ -157,7 +162,7 @@ def _rounding(classifier: ClassifierMixin, calibrated: bool) -> list[tuple[str, 
         and all(isinstance(step, StandardScaler) for step in before)
     ):
         return []
-    return [("round", FunctionTransformer(np.float32)), ("widen", FunctionTransformer(np.float64))]
+    return [(ROUND, FunctionTransformer(np.float32)), ("widen", FunctionTransformer(np.float64))]
 
 
 def fit(
@@ -172,7 +177,8 @@ def fit(
 ) -> Fitted:
     """Fit the named estimator, or the candidate with the highest cross-validated AUC, and calibrate it.
 
-    Its scores of the training rows in cross-validation choose the curve behind it and the threshold; the holdout
+    A forest learns from at most `forest_rows` of the training rows, all other estimators learn from all.
+    Its scores of the rows in cross-validation choose the curve behind it and the threshold; the holdout
     chooses nothing. The result depends only on the rows, the seed and the versions of the libraries. It does not
     depend on the number of threads: numerical libraries run on one thread, and a forest grows its trees in parallel
     but adds up their probabilities in a fixed order.
@@ -191,30 +197,35 @@ def fit(
         Refused: One class has too few rows, or the named estimator or all candidates cannot be served.
     """
     parts = split(keys, y, holdout_share=settings.holdout_share, seed=settings.seed)
-    x_train, y_train = x.iloc[parts.train], y[parts.train]
     calibrated = settings.calibration != "none"
     with deterministic():
         named = settings.estimators if estimator is None else (estimator,)
-        left_out = _left_out(repo, features, named, x_train, y_train, settings)
+        few = parts.train[servable.few_of_each(y[parts.train])]
+        left_out = _left_out(repo, features, named, x.iloc[few], y[few], settings)
         if estimator in left_out:
             raise left_out[estimator].of(estimator)
-        tried = {
-            name: cross_validate(features, _classifier(repo, name, settings), x_train, y_train, settings)
-            for name in _servable(named, left_out)
-        }
+        tried = {}
+        for name in _servable(named, left_out):
+            classifier = _classifier(repo, name, settings)
+            most = settings.forest_rows if forest_onnx.takes(classifier) else 0
+            rows = Rows(features, x, sample(keys, parts.train, most))
+            tried[name] = cross_validate(features, classifier, rows, y[rows.at], settings)
         best = max(tried, key=lambda name: tried[name].auc)
+        rows, labels = Rows(features, x, tried[best].rows), y[tried[best].rows]
         started = time.perf_counter()
-        classifier = _classifier(repo, best, settings)
-        pipeline = build_pipeline(features, classifier, calibrated=calibrated).fit(x_train, y_train)
+        pipeline = build_pipeline(features, _classifier(repo, best, settings), calibrated=calibrated)
+        rows.fit_encoding(pipeline)
+        _fit(pipeline[-1], rows.matrix(pipeline), labels)
         seconds = time.perf_counter() - started
         # Before the first prediction: several threads would change the last digit of the metrics.
         single_threaded(pipeline)
         curve = calibration.chosen(
-            settings.calibration, tried[best].scores, tried[best].probabilities, y_train, tried[best].folds
+            settings.calibration, tried[best].scores, tried[best].probabilities, labels, tried[best].folds
         )
+        held_out = Rows(features, x, parts.holdout).matrix(pipeline)
         pipeline = calibration.behind(pipeline, curve)
-        probabilities = pipeline.predict_proba(x.iloc[parts.holdout])[:, 1]
-    threshold = thresholds.choose(settings.threshold, y_train, curve.probabilities)
+        probabilities = pipeline[-1].predict_proba(held_out)[:, 1]
+    threshold = thresholds.choose(settings.threshold, labels, curve.probabilities)
     return Fitted(
         pipeline=pipeline,
         estimator=best,
@@ -225,6 +236,7 @@ def fit(
         left_out={name: error.why for name, error in left_out.items()},
         calibration=curve,
         threshold=threshold,
+        learned_rows=len(labels),
         holdout_probabilities=probabilities,
     )
 
@@ -268,7 +280,7 @@ def _servable(candidates: Sequence[str], left_out: Mapping[str, NotServableError
 def cross_validate(
     features: Sequence[Feature],
     classifier: ClassifierMixin,
-    x: pd.DataFrame,
+    rows: Rows,
     y: npt.NDArray[np.bool_],
     settings: TrainingSettings,
 ) -> CrossValidated:
@@ -277,29 +289,35 @@ def cross_validate(
     Args:
         features: Schema of the features.
         classifier: Unfitted classifier; each fold fits it again.
-        x: Raw features of the training rows. The holdout must not be among them.
+        rows: Training rows. The holdout must not be among them.
         y: Labels of these rows.
         settings: Number of folds, and the seed that shuffles them.
     """
     calibrated = settings.calibration != "none"
-    splits = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed).split(x, y)
+    splits = StratifiedKFold(settings.folds, shuffle=True, random_state=settings.seed).split(y, y)
     scores, probabilities, folds = np.empty(len(y)), np.empty(len(y)), np.empty(len(y), dtype=np.int64)
     areas = []
     started = time.perf_counter()
     whole = build_pipeline(features, classifier, calibrated=calibrated)
-    # Once for all folds: what stands before the classifier learns nothing from rows, its categories are the features'.
-    encoded = whole[:-1].fit_transform(x)
+    rows.fit_encoding(whole)
     for number, (train, test) in enumerate(splits):
-        pipeline = clone(whole[-1:]).fit(encoded[train], y[train])
+        pipeline = clone(whole[-1:])
+        _fit(pipeline[-1], rows.matrix(whole, train), y[train])
         single_threaded(pipeline)
-        rows = encoded[test]
-        probabilities[test] = pipeline.predict_proba(rows)[:, 1]
-        scores[test] = calibration.score(pipeline, rows)
+        encoded = rows.matrix(whole, test)
+        probabilities[test] = pipeline.predict_proba(encoded)[:, 1]
+        scores[test] = calibration.score(pipeline, encoded)
         folds[test] = number
         areas.append(float(roc_auc_score(y[test], probabilities[test])))
     seconds = time.perf_counter() - started
     known = run_record.hyperparameters(classifier)
-    return CrossValidated(tuple(areas), seconds, known, scores, probabilities, folds)
+    return CrossValidated(tuple(areas), seconds, known, scores, probabilities, folds, rows.at)
+
+
+def _fit(classifier: Any, matrix: npt.NDArray[Any], y: npt.NDArray[np.bool_]) -> None:
+    """Fit a classifier on a matrix that nobody else needs."""
+    with in_place(classifier):
+        classifier.fit(matrix, y)
 
 
 def _classifier(repo: FeatureRepo, name: str, settings: TrainingSettings) -> ClassifierMixin:

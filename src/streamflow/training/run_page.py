@@ -31,9 +31,16 @@ def description(data: TrainingSet, fitted: Fitted) -> str:
     return (
         f"{fitted.estimator} as of {data.as_of:%Y-%m-%d}, on the labels of {data.label_as_of:%Y-%m-%d}, as known at"
         f" {data.known_at:%Y-%m-%d %H:%M:%S} UTC: {len(data.frame):,} rows, {data.positives:,} positive,"
-        f" AUC {fitted.metrics['auc']:.4f} on the holdout.\n\n"
+        f" AUC {fitted.metrics['auc']:.4f} on the holdout.{_learned(fitted)}\n\n"
         "`streamflow reproduce` and the id of this run train it again."
     )
+
+
+def _learned(fitted: Fitted) -> str:
+    rows, learned = len(fitted.split.train), fitted.learned_rows
+    if learned == rows:
+        return ""
+    return f" It learned from {learned:,} of {rows:,} training rows, a sample by the SHA-256 of their keys."
 
 
 def data_set_name(data: TrainingSet) -> str:

@@ -52,7 +52,7 @@ def why_not(
     """
     if forest_onnx.takes(pipeline[-1]) or linear_onnx.takes(pipeline[-1]):
         return None
-    some = np.sort(np.concatenate([np.flatnonzero(side)[:_OF_EACH_CLASS] for side in (y, ~y)]))
+    some = few_of_each(y)
     rows = x.iloc[some]
     try:
         pipeline.fit(rows, y[some])
@@ -70,6 +70,11 @@ def why_not(
     except NotServableError as error:
         return error
     return None
+
+
+def few_of_each(y: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Positions of the rows that a candidate is tried on, given the labels of the training rows."""
+    return np.sort(np.concatenate([np.flatnonzero(side)[:_OF_EACH_CLASS] for side in (y, ~y)]))
 
 
 def _some_curve(pipeline: Pipeline, x: pd.DataFrame, y: npt.NDArray[np.bool_]) -> calibration.Calibration:

@@ -54,6 +54,21 @@ def split(keys: Sequence[str], labels: npt.NDArray[np.bool_], *, holdout_share: 
     return Split(train, holdout, holdout_digest([keys[i] for i in holdout]))
 
 
+def sample(keys: Sequence[str], at: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """Of more rows than `most`, the positions of those whose keys have the lowest SHA-256, in ascending order.
+
+    Args:
+        keys: Entity keys, one per row.
+        at: Positions of the rows to choose from, in ascending order.
+        most: Number of rows to choose; 0 takes all.
+    """
+    if not most or len(at) <= most:
+        return at
+    hashes = [int.from_bytes(hashlib.sha256(keys[i].encode()).digest()[:8]) for i in at]
+    # The sort is stable, so equal hashes would keep the order of the keys.
+    return np.sort(at[np.argsort(np.array(hashes, dtype=np.uint64), kind="stable")[:most]])
+
+
 def holdout_digest(keys: Sequence[str]) -> str:
     """Return the SHA-256 over the keys of a holdout, in the given order."""
     return hashlib.sha256("\n".join(keys).encode()).hexdigest()

@@ -280,6 +280,17 @@ def test_settings_that_changed_since_do_not_matter(small, january):
     )
 
 
+def test_a_forest_of_a_sample_says_so_and_is_reproduced_with_the_same_sample(small):
+    few = small.training.model_copy(update={"forest_rows": 200})
+    trained = train(small.model_copy(update={"training": few}), JANUARY, estimator="random_forest")
+    with sdk.client(small.mlflow) as client:
+        run = client.get_run(trained.run_id).data
+    assert run.params["learned_rows"] == "200"
+    assert "It learned from 200 of " in run.tags["mlflow.note.content"]
+    again = reproduce(small.backends, small.training, small.build, trained.run_id)
+    assert again.verdict == "reproduced"
+
+
 def test_another_version_of_a_library_is_named_in_text_and_in_json(small, january, tmp_path):
     """A second environment: the same packages with an older scikit-learn before them."""
     overlay = tmp_path / "overlay"

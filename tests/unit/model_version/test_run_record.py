@@ -29,6 +29,8 @@ RECORDS = st.builds(
     holdout_share=SHARES,
     folds=COUNTS,
     threads=st.none() | COUNTS,
+    forest_rows=COUNTS,
+    learned_rows=st.none() | COUNTS,
     threshold=SHARES,
     threshold_rule=WORDS,
     calibration=WORDS,
@@ -50,6 +52,8 @@ def test_a_parameter_that_is_missing_is_named(record, data):
     optional = {
         run_record.DROPS_DIGEST,
         run_record.THREADS,
+        run_record.FOREST_ROWS,
+        run_record.LEARNED_ROWS,
         run_record.THRESHOLD_RULE,
         run_record.CALIBRATION,
     }
@@ -65,6 +69,13 @@ def test_a_run_of_before_had_no_curve_and_a_number_as_threshold(record):
     del parameters[run_record.THRESHOLD_RULE], parameters[run_record.CALIBRATION]
     read = RunRecord.from_parameters(parameters)
     assert (read.threshold_rule, read.calibration) == (str(record.threshold), "none")
+
+
+@given(RECORDS)
+def test_a_forest_of_before_learned_from_all_rows(record):
+    parameters = record.parameters()
+    del parameters[run_record.FOREST_ROWS]
+    assert RunRecord.from_parameters(parameters).forest_rows == 0
 
 
 @given(RECORDS)
@@ -90,6 +101,8 @@ def test_a_run_with_many_drops_names_the_newest():
         0.2,
         3,
         1,
+        0,
+        None,
         0.5,
         "f1",
         "none",

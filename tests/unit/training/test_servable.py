@@ -172,3 +172,14 @@ def test_it_is_an_error_when_it_is_named_or_the_only_one():
 
 def replace_estimators(settings, names):
     return settings.model_copy(update={"estimators": names})
+
+
+def test_a_forest_learns_from_a_sample_of_many_rows_and_other_candidates_from_all():
+    repo, settings = candidates(forest=FOREST, line=LINEAR)
+    train = len(fitted(repo, settings).split.train)
+    few = settings.model_copy(update={"forest_rows": 60})
+    forest, line = (fitted(repo, few, name) for name in ("forest", "line"))
+    assert (forest.learned_rows, line.learned_rows) == (60, train)
+    assert {tree.tree_.n_node_samples[0] <= 60 for tree in forest.classifier.estimators_} == {True}
+    assert fitted(repo, few, "forest").metrics == forest.metrics
+    assert fitted(repo, settings, "forest").learned_rows == train

@@ -211,6 +211,7 @@ def _retrain(
             "seed": run.record.seed,
             "holdout_share": run.record.holdout_share,
             "folds": run.record.folds,
+            "forest_rows": run.record.forest_rows,
             "threshold": run.record.threshold_rule,
             "calibration": run.record.calibration,
             "estimators": candidates or training.estimators,

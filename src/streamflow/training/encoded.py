@@ -1,0 +1,103 @@
+"""Encode rows of a training set when a classifier takes them, so that no encoded matrix outlives a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from streamflow.encoding import Encoder
+from streamflow.model_version.contract import Feature
+from streamflow.training import forest_onnx
+
+ROUND = "round"
+"""Name of the step of a pipeline that rounds to single precision; the one after it widens again."""
+
+_SOME = 1000
+"""Rows that the steps before a classifier are fitted on: they learn nothing from rows."""
+
+Positions = npt.NDArray[np.int64]
+
+
+class Rows:
+    """Rows of raw features, which become the matrix that the steps before a classifier would give, to the last bit.
+
+    Those steps make an object of each number on the way, which takes forty times the memory.
+
+    Args:
+        features: Schema of the features.
+        x: Raw features.
+        at: Positions of the rows in `x`.
+        part_rows: Number of rows that are encoded at a time.
+
+    Attributes:
+        at: The same.
+    """
+
+    def __init__(
+        self, features: Sequence[Feature], x: pd.DataFrame, at: Positions, *, part_rows: int = 65_536
+    ) -> None:
+        self.at, self._x, self._part_rows = at, x, part_rows
+        self._columns = [x[feature.name].to_numpy() for feature in features]
+        self._encoder = Encoder(features)
+
+    def fit_encoding(self, pipeline: Pipeline) -> None:
+        """Fit the steps before the classifier of a pipeline."""
+        pipeline[:-1].fit(self._x.iloc[self.at[:_SOME]])
+
+    def matrix(self, pipeline: Pipeline, which: Positions | None = None) -> npt.NDArray[Any]:
+        """Encode rows for the classifier of a pipeline whose other steps are fitted.
+
+        Args:
+            pipeline: The pipeline.
+            which: Positions among the rows; None takes all.
+
+        Returns:
+            A new matrix. It is in single precision for trees that would round it themselves.
+        """
+        at = self.at if which is None else self.at[which]
+        kind = np.float32 if _rounds_itself(pipeline[-1]) else np.float64
+        single = kind is np.float32 or ROUND in pipeline.named_steps
+        matrix = np.empty((len(at), self._encoder.width), dtype=kind)
+        for start in range(0, len(at), self._part_rows):
+            part = slice(start, start + self._part_rows)
+            matrix[part] = self._single(pipeline, at[part]) if single else self._double(pipeline, at[part])
+        return matrix
+
+    def _single(self, pipeline: Pipeline, at: Positions) -> npt.NDArray[np.float32]:
+        matrix, unknown = self._encoder.encode_columns([column[at] for column in self._columns])
+        if unknown.any():
+            # Its error names the category.
+            self._double(pipeline, at)
+        return matrix
+
+    def _double(self, pipeline: Pipeline, at: Positions) -> Any:
+        return pipeline[:-1].transform(self._x.iloc[at])
+
+
+def _rounds_itself(classifier: Any) -> bool:
+    return forest_onnx.takes(classifier) or isinstance(
+        classifier, DecisionTreeClassifier | GradientBoostingClassifier
+    )
+
+
+@contextmanager
+def in_place(classifier: Any) -> Iterator[None]:
+    """Let a classifier that begins by standardising its input do so without a copy, while nobody else needs it."""
+    first: Any = classifier[0] if isinstance(classifier, Pipeline) else None
+    if type(first) is not StandardScaler or not first.copy:
+        yield
+        return
+    first.set_params(copy=False)
+    try:
+        yield
+    finally:
+        first.set_params(copy=True)
