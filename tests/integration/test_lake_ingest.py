@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime
 
 import boto3
 import pyarrow.parquet as pq
@@ -16,14 +16,17 @@ from test_killed_writers import kill_at
 from small_disks import filled, mounted
 from streamflow.drops import ledger
 from streamflow.errors import DependencyDown, DiskFull, DropRefused, Refused
+from streamflow.gate import slices
 from streamflow.jobs.ingest import ingest_folder
+from streamflow.jobs.materialize import materialize
+from streamflow.jobs.monitor import monitor
 from streamflow.lake import ledger as lake_ledger
 from streamflow.lake import place, read
 from streamflow.local.simulate import Simulation, simulate
 from streamflow.postgres.engine import transaction
 from streamflow.repo import definitions
 from streamflow.settings import LakeSettings
-from streamflow.snapshots import history
+from streamflow.snapshots import history, views
 
 pytestmark = pytest.mark.postgres
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
@@ -227,6 +230,35 @@ def test_rows_in_the_lake_are_not_looked_for_in_postgresql(settings, delivered, 
         ingest_folder(settings, delivered[1].folder, delivered[1].as_of)
     with pytest.raises(Refused, match="ingested with 'engine: spark'"):
         rows_of(settings, repo)
+    for recipe in (monitor, materialize):
+        with pytest.raises(Refused, match="ingested with 'engine: spark'"):
+            recipe(settings)
+    now = datetime.now(UTC)
+    with (
+        pytest.raises(Refused, match="ingested with 'engine: spark'"),
+        views.frozen(settings.database, repo, now),
+    ):
+        pass
+
+
+def test_the_history_and_the_slices_of_the_gate_are_those_of_the_tables(
+    settings, tables_of, delivered, repo, tmp_path
+):
+    lake = in_lake(settings, tmp_path / "lake")
+    for made in (tables_of, lake):
+        for item in delivered:
+            ingest_folder(made, item.folder, item.as_of)
+    as_of, now = datetime(2024, 2, 29, tzinfo=UTC), datetime.now(UTC)
+    with views.frozen(tables_of.database, repo, now) as schema, transaction(tables_of.database) as connection:
+        expected = slices.read(connection, repo, schema, as_of)
+    with transaction(lake.database) as connection:
+        assert slices.read_lake(connection, repo, lake.lake.url, as_of, now) == expected
+    assert all(len(parts) > 300 for parts in expected.values())
+    keys = sorted(expected[repo.slices[0].name])[:5]
+    former = history.read(tables_of.database, repo.entity_table, keys)
+    found = history.read(lake.database, repo.entity_table, keys, lake=lake.lake.url)
+    assert found.drop_columns(["loaded_at"]).equals(former.drop_columns(["loaded_at"]))
+    assert found.num_rows > len(keys)
 
 
 @pytest.fixture

@@ -231,7 +231,8 @@ def _snapshots(
 def _parts(
     backends: Backends, repo: FeatureRepo, schema: str, contract: Contract
 ) -> dict[str, dict[str, str]]:
-    as_of, known_at = (datetime.fromisoformat(text) for text in (contract.as_of, contract.known_at))
+    as_of = datetime.fromisoformat(contract.as_of)
+    known_at = datetime.fromisoformat(contract.known_at)
     with transaction(backends.database) as connection:
         if backends.lake:
             return slices.read_lake(connection, repo, backends.lake, as_of, known_at)
