@@ -6,6 +6,7 @@ import asyncio
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from streamflow import compact_model, release_check
@@ -34,16 +35,21 @@ def first(settings, child):
     return FirstRelease(settings.database, settings.mlflow.registered_model, child)
 
 
+def rows_of(release):
+    """Some encoded rows, which need not be those of any customer."""
+    width = release.session.get_inputs()[0].shape[1]
+    return np.random.default_rng(1).normal(0, 30, (200, width)).astype(np.float32)
+
+
 def test_it_is_the_release_that_the_first_poll_finds(simulated, production, child):
     production(simulated, 1)
     served = served_release(simulated.database, simulated.mlflow.registered_model)
     found = first(simulated, child)
     release = found.take(served.pointer)
-    rows = [[None] * len(served.contract.features)] * 3
     assert found.take(served.pointer) is None, "it keeps nothing"
     assert first(simulated, None).take(replace(served.pointer, version=2)) is None
     assert release.contract == served.contract
-    assert release.probabilities(rows).tolist() == served.probabilities(rows).tolist()
+    assert release.infer(rows_of(served)).tolist() == served.infer(rows_of(served)).tolist()
 
 
 def test_one_that_fails_its_check_is_refused_in_the_words_of_the_check(
@@ -84,5 +90,5 @@ def test_what_is_served_is_settled_once_and_answers_with_the_same_bits(simulated
     assert later is settled
     assert settled.release.session is not loaded.release.session
     assert (settled.loaded_at, settled.plan) == (loaded.loaded_at, loaded.plan)
-    rows = [[None] * len(loaded.release.contract.features)] * 3
-    assert settled.release.probabilities(rows).tolist() == loaded.release.probabilities(rows).tolist()
+    rows = rows_of(loaded.release)
+    assert settled.release.infer(rows).tolist() == loaded.release.infer(rows).tolist()
