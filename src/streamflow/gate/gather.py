@@ -194,7 +194,8 @@ def gather(backends: Backends, target: Version, champion_number: int | None) -> 
     scored = pd.DataFrame({"label": labels, "challenger": scores}, index=holdout.index)
     with views.frozen(backends.database, repo, datetime.fromisoformat(contract.known_at)) as schema:
         with transaction(backends.database) as connection:
-            parts = slices.read(connection, repo, schema, datetime.fromisoformat(contract.as_of))
+            at = datetime.fromisoformat(contract.as_of)
+            parts = slices.read(connection, repo, schema, at, [str(key) for key in holdout.index])
         source = _Source(backends.database, repo, schema, contract)
         champion_scores, why = _champion_scores(source, champion, holdout)
     compared: Compared | None = None
