@@ -1,6 +1,7 @@
 """Batch scoring: the probabilities of /predict, from the features of training, and counted refusals."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -18,6 +19,7 @@ from streamflow.registry.promote import promote
 from streamflow.registry.served import served_release
 from streamflow.registry.versions import by_alias
 from streamflow.repo import definitions
+from streamflow.scoring import run
 
 pytestmark = [pytest.mark.postgres, pytest.mark.stack]
 
@@ -157,6 +159,21 @@ def test_a_date_before_all_drops_is_not_found(promoted):
 def test_without_a_promoted_version_nothing_is_scored(settings, mlflow_server):
     with pytest.raises(NotFound, match="models promote"):
         score_as_of(settings)
+
+
+@pytest.mark.timeout(120)
+def test_an_error_amid_the_chunks_ends_the_scoring(promoted, monkeypatch):
+    """The rollback once waited for ever for a COPY that nobody read on."""
+
+    def fail(_matrix):
+        raise MemoryError("no memory for a chunk")
+
+    model_of, before = run.model_of, number_of_scores(promoted)
+    monkeypatch.setattr(run, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(run, "model_of", lambda release: replace(model_of(release), infer=fail))
+    with pytest.raises(MemoryError, match="for a chunk"):
+        score_as_of(promoted, JANUARY)
+    assert number_of_scores(promoted) == before
 
 
 def test_users_without_complete_and_fresh_features_get_no_score(promoted):

@@ -193,7 +193,7 @@ def gather(backends: Backends, target: Version, champion_number: int | None) -> 
     scores = challenger.probabilities(holdout)
     scored = pd.DataFrame({"label": labels, "challenger": scores}, index=holdout.index)
     with _snapshots(backends, repo, datetime.fromisoformat(contract.known_at)) as schema:
-        parts = _parts(backends, repo, schema, contract)
+        parts = _parts(backends, repo, schema, contract, [str(key) for key in holdout.index])
         source = _Source(backends.database, repo, schema, contract)
         champion_scores, why = _champion_scores(source, champion, holdout)
     compared: Compared | None = None
@@ -229,14 +229,14 @@ def _snapshots(
 
 
 def _parts(
-    backends: Backends, repo: FeatureRepo, schema: str, contract: Contract
+    backends: Backends, repo: FeatureRepo, schema: str, contract: Contract, entities: Collection[str]
 ) -> dict[str, dict[str, str]]:
     as_of = datetime.fromisoformat(contract.as_of)
     known_at = datetime.fromisoformat(contract.known_at)
     with transaction(backends.database) as connection:
         if backends.lake:
             return slices.read_lake(connection, repo, backends.lake, as_of, known_at)
-        return slices.read(connection, repo, schema, as_of)
+        return slices.read(connection, repo, schema, as_of, entities)
 
 
 def _new_drops(challenger: Contract, champion: Contract | None) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Set
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -10,30 +11,40 @@ from streamflow.lake import ledger, place
 from streamflow.lake import read as lake_read
 from streamflow.postgres import newest
 from streamflow.postgres.names import quote
+from streamflow.repo.declarations import Slice
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.repo.parts import part
 
 
 def read(
-    connection: sa.Connection, repo: FeatureRepo, schema: str, as_of: datetime
+    connection: sa.Connection, repo: FeatureRepo, schema: str, as_of: datetime, entities: Collection[str]
 ) -> dict[str, dict[str, str]]:
-    """For each declared slice, the part that each entity belongs to.
+    """For each declared slice, the part that each of the entities belongs to; without those that have no row.
 
     Args:
         connection: Connection to read on.
         repo: The feature repo.
         schema: Schema of the snapshot views to read.
         as_of: When the world is looked at.
+        entities: Keys of the entities.
     """
-    key = quote(repo.join_key)
-    found: dict[str, dict[str, str]] = {}
-    for item in repo.slices:
-        view = quote(schema, repo.table(item.table).snapshots)
-        select = newest.per_entity(
-            [key, quote(item.column)], view, [key], ["as_of", "loaded_at"], "as_of <= :as_of"
-        )
-        rows = connection.execute(sa.text(select), {"as_of": as_of})
-        found[item.name] = {str(row[0]): part(item, row[1]) for row in rows}
+    wanted = set(entities)
+    return {item.name: _parts(connection, repo, item, schema, as_of, wanted) for item in repo.slices}
+
+
+def _parts(
+    connection: sa.Connection, repo: FeatureRepo, item: Slice, schema: str, as_of: datetime, wanted: Set[str]
+) -> dict[str, str]:
+    key, view = quote(repo.join_key), quote(schema, repo.table(item.table).snapshots)
+    found: dict[str, str] = {}
+    # Older months are read only if an entity has no row in the newest one.
+    for condition in ("as_of = :as_of", "as_of < :as_of"):
+        if len(found) == len(wanted):
+            break
+        select = newest.per_entity([key, quote(item.column)], view, [key], ["as_of", "loaded_at"], condition)
+        for entity, value in connection.execute(sa.text(select), {"as_of": as_of}):
+            if str(entity) in wanted:
+                found.setdefault(str(entity), part(item, value))
     return found
 
 

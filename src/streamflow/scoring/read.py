@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -94,67 +95,134 @@ def newest_as_of(
     connection: sa.Connection, repo: FeatureRepo, contract: Contract, schema: str, as_of: datetime
 ) -> tuple[float, ...]:
     """Each view's newest as-of up to `as_of`, in seconds since 1970; NaN for an empty view."""
-    found = []
-    for view in contract.views:
-        source: Any = repo.view(view.name).batch_source
-        stamp = quote(source.timestamp_field)
-        newest = connection.execute(
-            sa.text(
-                f"SELECT extract(epoch FROM max({stamp}))::float8"
-                f" FROM {quote(schema, source.name)} WHERE {stamp} <= :as_of"
-            ),
-            {"as_of": as_of},
-        ).scalar_one()
-        found.append(float("nan") if newest is None else newest)
-    return tuple(found)
+    return tuple(_newest_as_of(connection, repo, view.name, schema, as_of) for view in contract.views)
+
+
+def _newest_as_of(
+    connection: sa.Connection, repo: FeatureRepo, view: str, schema: str, as_of: datetime
+) -> float:
+    source: Any = repo.view(view).batch_source
+    table, stamp = quote(schema, source.name), quote(source.timestamp_field)
+    values = {"as_of": as_of}
+    # The greatest as-of is searched in all months, so first it is asked whether the last one has rows.
+    has_rows = sa.text(f"SELECT EXISTS (SELECT FROM {table} WHERE {stamp} = :as_of)")
+    if connection.execute(has_rows, values).scalar_one():
+        return as_of.timestamp()
+    greatest = sa.text(f"SELECT extract(epoch FROM max({stamp}))::float8 FROM {table} WHERE {stamp} < :as_of")
+    found: float | None = connection.execute(greatest, values).scalar_one()
+    return math.nan if found is None else found
 
 
 def statement(
-    repo: FeatureRepo, contract: Contract, schema: str, as_of: datetime, shard: Shard = EVERYBODY
+    repo: FeatureRepo,
+    contract: Contract,
+    schema: str,
+    as_of: datetime,
+    newest: Sequence[float],
+    shard: Shard = EVERYBODY,
 ) -> str:
-    """SELECT of every entity of a shard known by `as_of`: its key, its features and its row's as-of in each view."""
+    """SELECT of every entity of a shard known by `as_of`: its key, its features and its row's as-of in each view.
+
+    Which entities there are is read in the entity table's rows of all months. Older months of a view are read only if
+    there is an entity without a row since the view's newest as-of.
+
+    Args:
+        repo: Definitions of the features.
+        contract: Contract of the version that takes them.
+        schema: Schema of the snapshot views.
+        as_of: Newest as-of of a row.
+        newest: Each view's newest as-of, as `newest_as_of` returns it. Any other would give the same rows, but slower.
+        shard: Which entities.
+    """
     position = {view.name: i for i, view in enumerate(contract.views)}
     key = quote(repo.join_key)
     columns = [f"k.{key} AS {KEY}"]
     columns += [f"v{position[f.view]}.f{i} AS f{i}" for i, f in enumerate(contract.features)]
     columns += [f"v{i}.stamp AS s{i}" for i in range(len(contract.views))]
-    entities = _newest(
-        quote(schema, repo.entity_table.snapshots), key, "as_of", "loaded_at", [key], as_of, shard
-    )
-    joins = "".join(
-        f" LEFT JOIN ({_view(repo, contract, view.name, schema, as_of, shard)}) v{i} USING ({key})"
-        for i, view in enumerate(contract.views)
-    )
-    return f"SELECT {', '.join(columns)} FROM ({entities}) k{joins} ORDER BY k.{key} DESC"
+    until = f"as_of <= {_moment(as_of)}"
+    conditions = " AND ".join(filter(None, [until, shard.condition(key)]))
+    entities = quote(schema, repo.entity_table.snapshots)
+    parts, joins = [f"k AS MATERIALIZED (SELECT DISTINCT {key} FROM {entities} WHERE {conditions})"], ""
+    for i, (view, latest) in enumerate(zip(contract.views, newest, strict=True)):
+        of_view = _ViewRows.of(repo, contract, view.name, schema, shard)
+        # A view without a row up to the as-of has none to split.
+        split = as_of if math.isnan(latest) else min(as_of, datetime.fromtimestamp(latest, UTC))
+        parts.append(f"m{i} AS MATERIALIZED ({of_view.missing(split, as_of)})")
+        joins += f" LEFT JOIN ({of_view.newest(split, as_of, f'm{i}')}) v{i} USING ({key})"
+    return f"WITH {', '.join(parts)} SELECT {', '.join(columns)} FROM k{joins} ORDER BY k.{key} DESC"
 
 
-def _view(
-    repo: FeatureRepo, contract: Contract, name: str, schema: str, as_of: datetime, shard: Shard
-) -> str:
-    source: Any = repo.view(name).batch_source
-    mapping = {feature: column for column, feature in (source.field_mapping or {}).items()}
-    key, stamp = quote(repo.join_key), quote(source.timestamp_field)
-    columns = [key, f"extract(epoch FROM {stamp})::float8 AS stamp"]
-    columns += [
-        f"{quote(mapping.get(feature.name, feature.name))} AS f{i}"
-        for i, feature in enumerate(contract.features)
-        if feature.view == name
-    ]
-    loaded = quote(source.created_timestamp_column)
-    return _newest(quote(schema, source.name), key, stamp, loaded, columns, as_of, shard)
+@dataclass(frozen=True)
+class _ViewRows:
+    """SQL of the rows of a view for the entities in `k`, which are split by an as-of.
+
+    Attributes:
+        table: Snapshot view, quoted.
+        key: Column of the key, quoted.
+        stamp: Column of the as-of, quoted.
+        loaded: Column of the load time, quoted.
+        columns: What to select, as SQL.
+        shard: Condition on the key, as SQL; "" for none.
+    """
+
+    table: str
+    key: str
+    stamp: str
+    loaded: str
+    columns: list[str]
+    shard: str
+
+    @classmethod
+    def of(cls, repo: FeatureRepo, contract: Contract, name: str, schema: str, shard: Shard) -> _ViewRows:
+        """The rows of a view with the features of a contract."""
+        source: Any = repo.view(name).batch_source
+        mapping = {feature: column for column, feature in (source.field_mapping or {}).items()}
+        key, stamp = quote(repo.join_key), quote(source.timestamp_field)
+        columns = [key, f"extract(epoch FROM {stamp})::float8 AS stamp"]
+        columns += [
+            f"{quote(mapping.get(feature.name, feature.name))} AS f{i}"
+            for i, feature in enumerate(contract.features)
+            if feature.view == name
+        ]
+        loaded = quote(source.created_timestamp_column)
+        return cls(quote(schema, source.name), key, stamp, loaded, columns, shard.condition(key))
+
+    def missing(self, split: datetime, as_of: datetime) -> str:
+        """SELECT of the entities without a row from `split` to `as_of`; of none if there is no older row at all."""
+        since = self._where(f"{self.stamp} BETWEEN {_moment(split)} AND {_moment(as_of)}")
+        return (
+            f"SELECT k.{self.key} FROM k WHERE EXISTS (SELECT FROM {self.table} WHERE {self.stamp} < {_moment(split)})"
+            f" AND NOT EXISTS (SELECT FROM {self.table} AS s WHERE s.{self.key} = k.{self.key} AND {since})"
+        )
+
+    def newest(self, split: datetime, as_of: datetime, missing: str) -> str:
+        """SELECT of each entity's newest row up to `as_of`: from `split` on, and before it of those in `missing`."""
+        since = self._where(f"{self.stamp} BETWEEN {_moment(split)} AND {_moment(as_of)}")
+        # The second condition is checked once, before anything is read.
+        lacking = f"{self.key} IN (SELECT {self.key} FROM {missing}) AND EXISTS (SELECT FROM {missing})"
+        before = self._where(f"{self.stamp} < {_moment(split)}", lacking)
+        return f"({self._per_entity(since)}) UNION ALL ({self._per_entity(before)})"
+
+    def _where(self, *conditions: str) -> str:
+        # In each subquery, so that a shard sorts and joins its own rows alone.
+        return " AND ".join(filter(None, (*conditions, self.shard)))
+
+    def _per_entity(self, where: str) -> str:
+        stamps = [self.stamp, self.loaded]
+        return per_entity(self.columns, self.table, [self.key], stamps, where, keys_descending=True)
 
 
-def _newest(
-    table: str, key: str, stamp: str, loaded: str, columns: list[str], as_of: datetime, shard: Shard
-) -> str:
-    # In each subquery, so that a shard sorts and joins its own rows alone.
-    conditions = [f"{stamp} <= TIMESTAMPTZ '{as_of.isoformat()}'", shard.condition(key)]
-    where = " AND ".join(filter(None, conditions))
-    return per_entity(columns, table, [key], [stamp, loaded], where, keys_descending=True)
+def _moment(moment: datetime) -> str:
+    return f"TIMESTAMPTZ '{moment.isoformat()}'"
 
 
-def chunks(connection: sa.Connection, contract: Contract, select: str, rows: int) -> Iterator[Chunk]:
+def chunks(
+    connection: sa.Connection, contract: Contract, select: str, rows: int
+) -> Generator[Chunk, None, None]:
     """Run a SELECT made by `statement` and yield its result in chunks.
+
+    Close the generator before the transaction ends: psycopg holds the connection's lock until the COPY has ended, so
+    after an error elsewhere the rollback would wait for ever.
 
     Args:
         connection: Connection in a transaction that lasts until the last chunk is read.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeGuard
@@ -79,9 +80,13 @@ def score_every_entity(
     read.check_fits(world.repo, contract)
     # Two connections, because one that copies rows out cannot copy others in at the same time.
     with transaction(database) as source:
-        rules = scoring.Rules(_newest(source, release, world), limits.require_newest, limits.threads)
-        chunks = read.chunks(source, contract, _statement(release, world), CHUNK_ROWS)
-        with transaction(database) as target:
+        latest = _newest(source, release, world)
+        rules = scoring.Rules(latest, limits.require_newest, limits.threads)
+        select = _statement(release, world, latest)
+        with (
+            closing(read.chunks(source, contract, select, CHUNK_ROWS)) as chunks,
+            transaction(database) as target,
+        ):
             number = scoring.begin(target, model, world.as_of, world.known_at)
             tally = scoring.write(target, number, scoring.score_all(model, rules, chunks))
             scoring.record_refusals(target, number, tally)
@@ -169,15 +174,16 @@ def probabilities(
     contract = release.contract
     read.check_fits(world.repo, contract)
     with transaction(database) as source:
-        rules = scoring.Rules(_newest(source, release, world), require_newest, threads=1)
+        latest = _newest(source, release, world)
+        rules = scoring.Rules(latest, require_newest, threads=1)
         listed = ", ".join(_literal(entity) for entity in entities)
-        chosen = f"SELECT * FROM ({_statement(release, world)}) AS every WHERE key IN ({listed})"
-        chunks = read.chunks(source, contract, chosen, max(len(entities), 1))
-        return {
-            str(key): float(probability)
-            for scores in scoring.score_all(model_of(release), rules, chunks)
-            for key, probability in zip(scores.keys.to_pylist(), scores.probabilities, strict=True)
-        }
+        chosen = f"SELECT * FROM ({_statement(release, world, latest)}) AS every WHERE key IN ({listed})"
+        with closing(read.chunks(source, contract, chosen, max(len(entities), 1))) as chunks:
+            return {
+                str(key): float(probability)
+                for scores in scoring.score_all(model_of(release), rules, chunks)
+                for key, probability in zip(scores.keys.to_pylist(), scores.probabilities, strict=True)
+            }
 
 
 def is_current(
@@ -203,8 +209,8 @@ def _newest(source: sa.Connection, release: Release, world: World) -> tuple[floa
     return read.newest_as_of(source, world.repo, release.contract, world.schema, world.as_of)
 
 
-def _statement(release: Release, world: World) -> str:
-    return read.statement(world.repo, release.contract, world.schema, world.as_of)
+def _statement(release: Release, world: World, latest: tuple[float, ...]) -> str:
+    return read.statement(world.repo, release.contract, world.schema, world.as_of, latest)
 
 
 def _literal(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -208,10 +209,10 @@ def score_shard(
     contract, work = release.contract, opened.work
     read.check_fits(world.repo, contract)
     rules = scoring.Rules(work.newest, work.require_newest, threads)
-    select = read.statement(world.repo, contract, world.schema, world.as_of, shard)
+    select = read.statement(world.repo, contract, world.schema, world.as_of, work.newest, shard)
     with transaction(database) as source:
         chunks = read.chunks(source, contract, select, run.CHUNK_ROWS)
-        with transaction(database) as target:
+        with closing(chunks), transaction(database) as target:
             results = scoring.score_all(run.model_of(release), rules, chunks)
             tally = scoring.write(target, work.scoring_id, results)
             parameters = {
