@@ -33,6 +33,7 @@ ALLOWED_PACKAGES = {
     "sqlalchemy",
     "streamflow.predict.observe.otlp",
     "streamflow.repo.quick_feast",
+    "streamflow.spark",
     "threadpoolctl",
     "urllib3",
 }
