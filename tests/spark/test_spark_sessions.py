@@ -60,9 +60,10 @@ def test_without_the_package_the_error_names_what_to_install():
     assert "streamflow[spark]" in answer.stdout
 
 
-def test_the_same_feature_store_yaml_names_the_lakes_store(feature_repo):
+def test_the_same_feature_store_yaml_names_the_lakes_store_and_engine(feature_repo):
     database = settings_module.load().database
     config = feast_config.read(feature_repo, database, engine="spark")
     assert config.offline_store.type == "streamflow.spark.offline_store.LakeOfflineStore"
+    assert config.batch_engine.type == "streamflow.spark.engine.LakeEngine"
     unchanged = feast_config.read(feature_repo, database)
-    assert unchanged.offline_store.type == "streamflow.features.offline_store.EmbeddingOfflineStore"
+    assert unchanged.batch_engine.type == "streamflow.features.engine.SnapshotEngine"

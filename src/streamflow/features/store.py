@@ -55,7 +55,7 @@ def open_store(
         database: How to connect to PostgreSQL.
         repo_folder: Folder of the feature repo.
         db_schema: Schema of the snapshots that the offline store reads; None keeps the configured one.
-        engine: What reads snapshots.
+        engine: What reads snapshots and materializes.
     """
     return FeatureStore(config=feast_config.read(repo_folder, database, db_schema=db_schema, engine=engine))
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Engine = Literal["postgresql", "spark"]
 _ON_SPARK = {
     "offline_store": {"type": "streamflow.spark.offline_store.LakeOfflineStore"},
+    "batch_engine": {"type": "streamflow.spark.engine.LakeEngine"},
 }
 """What stands in Feast's configuration in place of the file's own, with `engine: spark`."""
 
@@ -35,7 +36,7 @@ def read(
         folder: The feature repo.
         database: Settings that provide values for variables, along with the environment.
         db_schema: Schema in which the offline store reads snapshots; None keeps the one in the file.
-        engine: Whether Feast reads snapshots with what the file names, or with Spark.
+        engine: Whether Feast reads snapshots and materializes with what the file names, or with Spark.
 
     Raises:
         UsageError: The file cannot be read.
