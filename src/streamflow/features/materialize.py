@@ -20,7 +20,9 @@ _ALL_HISTORY = timedelta(days=3650)
 """Window of a view without a ttl: Feast requires a start."""
 
 
-def materialize(database: DatabaseSettings, repo: FeatureRepo, as_of: datetime) -> list[MaterializedView]:
+def materialize(
+    database: DatabaseSettings, repo: FeatureRepo, as_of: datetime, store: FeatureStore | None = None
+) -> list[MaterializedView]:
     """Write each entity's newest values up to `as_of` into the online tables, for all views at once.
 
     The window is explicit because `feast materialize-incremental` loses its position when the repo is applied
@@ -30,8 +32,9 @@ def materialize(database: DatabaseSettings, repo: FeatureRepo, as_of: datetime) 
         database: How to connect to PostgreSQL.
         repo: Definitions of the feature views.
         as_of: End of the window; the newest drop date to materialize.
+        store: Feast's feature store; by default the one that the feature repo configures.
     """
-    store = open_store(database, repo.path)
+    store = store or open_store(database, repo.path)
     _leave_registry(store)
     start = min(as_of - (view.ttl or _ALL_HISTORY) for view in repo.feature_views)
     # Feast prints its progress to stdout, where `--json` writes its document.

@@ -7,7 +7,7 @@ Filling a new table and indexing it takes a fifth of the time of updating every 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,7 +29,11 @@ _OFFERED = "(offered.event_timestamp, coalesce(offered.created_timestamp, '-infi
 
 
 def write_views(
-    connection: sa.Connection, schema: str, tasks: Sequence[MaterializationTask], known_at: datetime
+    connection: sa.Connection,
+    schema: str,
+    tasks: Sequence[MaterializationTask],
+    known_at: datetime,
+    offered: Callable[[FeatureView, int], str] | None = None,
 ) -> list[int]:
     """Build a new table for every view and swap them all in, as part of the caller's transaction.
 
@@ -38,6 +42,7 @@ def write_views(
         schema: Schema of the online tables.
         tasks: Views and windows to materialize.
         known_at: Newest load time to include; rows loaded later are left for the next materialization.
+        offered: SELECT of the newest rows of a view, whose arguments are those of `newest_in_window`, the default.
 
     Returns:
         Number of entities written from each task's window.
@@ -45,7 +50,8 @@ def write_views(
     Raises:
         DependencyDown: A reader kept a table locked for so long that it could not be swapped.
     """
-    built = [_build(connection, schema, task, known_at) for task in tasks]
+    rows_of = offered or newest_in_window
+    built = [_build(connection, schema, task, known_at, rows_of) for task in tasks]
     _swap(
         connection,
         schema,
@@ -59,7 +65,11 @@ def _next_name(view: str, number: int) -> str:
 
 
 def _build(
-    connection: sa.Connection, schema: str, task: MaterializationTask, known_at: datetime
+    connection: sa.Connection,
+    schema: str,
+    task: MaterializationTask,
+    known_at: datetime,
+    rows_of: Callable[[FeatureView, int], str],
 ) -> tuple[int, int]:
     """Fill the new table of one view; return the materialization's id and the number of entities written."""
     view = task.feature_view
@@ -77,7 +87,7 @@ def _build(
     # An entity whose current row is newer keeps it, so materializing an older as-of date replaces nothing.
     rows = connection.execute(
         sa.text(
-            f"INSERT INTO {target} ({listed}) SELECT {listed} FROM ({newest_in_window(view, number)}) AS offered"
+            f"INSERT INTO {target} ({listed}) SELECT {listed} FROM ({rows_of(view, number)}) AS offered"
             f" WHERE NOT EXISTS (SELECT FROM {held} AS held WHERE {_same(keys)} AND {_NEWER} > {_OFFERED})"
         ),
         {"start": task.start_time, "end": task.end_time, "known_at": known_at},

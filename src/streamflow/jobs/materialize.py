@@ -25,10 +25,11 @@ def materialize(settings: Settings, as_of: date | None = None) -> MaterializeRes
     with locks.exclusive(settings.database, locks.MATERIALIZE):
         with transaction(settings.database) as connection:
             drops = ledger.entries(connection, clock.known_now(connection))
-        return MaterializeResult(
-            tuple(
-                materialize_views(
-                    settings.database, repo, newest_as_of([drop.as_of for drop in drops], as_of)
-                )
-            )
-        )
+        newest = newest_as_of([drop.as_of for drop in drops], as_of)
+        if settings.engine == "spark":
+            from streamflow.spark import materialize as on_spark
+
+            views = on_spark.materialize(settings.database, settings.lake, settings.spark, repo, newest)
+        else:
+            views = materialize_views(settings.database, repo, newest)
+        return MaterializeResult(tuple(views))
