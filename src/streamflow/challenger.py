@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 
 from streamflow import log, point_in_time
+from streamflow.drops.ledger import LedgerEntry
 from streamflow.errors import StreamFlowError
 from streamflow.mlflow_api import sdk
 from streamflow.model_version import tags as version_tags
@@ -14,9 +17,13 @@ from streamflow.postgres import clock
 from streamflow.postgres.engine import transaction
 from streamflow.registry import releases, versions
 from streamflow.repo import definitions
+from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import DatabaseSettings, MlflowSettings, Settings
 from streamflow.training import fit
 from streamflow.training.record import Recorded, record
+
+Build = Callable[[FeatureRepo, date | None, datetime], tuple[TrainingSet, list[LedgerEntry]]]
+"""Builds the training set as of a date (None: of the newest drop), as known at a time; also gives the drops of then."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ def train(
     *,
     estimator: str | None = None,
     horizon: int | None = None,
+    build: Build | None = None,
 ) -> Trained:
     """Build the training set, fit and evaluate an estimator, record the run and register a model version.
 
@@ -79,6 +87,7 @@ def train(
         known_at: Time up to which loaded rows are visible; by default now.
         estimator: Name in `feature_repo/estimator.py`; by default the candidate with the highest cross-validated AUC.
         horizon: Number of drops between features and label; by default what the feature repo declares.
+        build: What builds the training set; by default PostgreSQL.
 
     Raises:
         UsageError: `known_at` is in the future, so the run could not be repeated, no drop of that as-of was loaded by
@@ -92,7 +101,8 @@ def train(
     repo = definitions.load(settings.feast.repo).with_horizon(horizon)
     with transaction(settings.database) as connection:
         known = clock.known_until(connection, known_at)
-    data, loaded = point_in_time.training_set(settings.database, repo, as_of, known)
+    build = build or partial(point_in_time.training_set, settings.database)
+    data, loaded = build(repo, as_of, known)
     fitted = fit.fit(
         repo,
         data.features,

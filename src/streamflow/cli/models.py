@@ -57,6 +57,7 @@ def train(
     settings = load()
     moment = parse_moment(known_at) if known_at is not None else None
     from streamflow import challenger
+    from streamflow.jobs.training_sets import builder
 
     with working("Training", quiet=as_json):
         trained = challenger.train(
@@ -65,6 +66,7 @@ def train(
             moment,
             estimator=estimator,
             horizon=horizon,
+            build=builder(settings),
         )
     if as_json:
         print_json(trained)

@@ -43,7 +43,11 @@ class Applied:
 
 
 def open_store(
-    database: DatabaseSettings, repo_folder: Path, *, db_schema: str | None = None
+    database: DatabaseSettings,
+    repo_folder: Path,
+    *,
+    db_schema: str | None = None,
+    engine: feast_config.Engine = "postgresql",
 ) -> FeatureStore:
     """Open Feast's feature store.
 
@@ -51,8 +55,9 @@ def open_store(
         database: How to connect to PostgreSQL.
         repo_folder: Folder of the feature repo.
         db_schema: Schema of the snapshots that the offline store reads; None keeps the configured one.
+        engine: What reads snapshots.
     """
-    return FeatureStore(config=feast_config.read(repo_folder, database, db_schema=db_schema))
+    return FeatureStore(config=feast_config.read(repo_folder, database, db_schema=db_schema, engine=engine))
 
 
 @contextlib.contextmanager

@@ -104,28 +104,55 @@ def build(
     labels = f"as_of = TIMESTAMPTZ '{label_as_of.isoformat()}'"
     entities = per_entity(selected, table.snapshots, [key], ["loaded_at"], labels)
     if not _labelled(database, db_schema, table.snapshots, labels):
-        raise NotFound(
-            f"No labels of {label_as_of.date()} were known at {known_at.isoformat()}.",
-            hint="Ingest that drop, or give a later --known-at. Months that retention.months dropped do not come back.",
-        )
+        raise no_labels(label_as_of, known_at)
     # Without a name for what Feast joins, so that it is gone when the frame is made.
     table, incomplete = complete_rows(
         _joined(database, repo, db_schema, features, entities), repo.join_key, features, views
     )
-    features = with_categories(features, table)
-    columns = [(repo.join_key, "string"), *((f.name, f.type) for f in features), (LABEL, "bool")]
+    return of_complete_rows(
+        table,
+        repo.join_key,
+        (features, views),
+        as_of=as_of,
+        label_as_of=label_as_of,
+        known_at=known_at,
+        incomplete=incomplete,
+    )
+
+
+def of_complete_rows(
+    table: pa.Table,
+    key: str,
+    schema: tuple[tuple[Feature, ...], tuple[View, ...]],
+    *,
+    as_of: datetime,
+    label_as_of: datetime,
+    known_at: datetime,
+    incomplete: dict[str, int],
+) -> TrainingSet:
+    """The training set of rows from `complete_rows`; `build` explains the other arguments."""
+    features = with_categories(schema[0], table)
+    columns = [(key, "string"), *((f.name, f.type) for f in features), (LABEL, "bool")]
     # Before the frame is made, whose texts are larger than the table's.
     digest = fingerprint(columns, table)
     return TrainingSet(
-        frame=_frame(table, repo.join_key, features),
-        key=repo.join_key,
+        frame=_frame(table, key, features),
+        key=key,
         features=features,
-        views=views,
+        views=schema[1],
         as_of=as_of,
         label_as_of=label_as_of,
         known_at=known_at,
         fingerprint=digest,
         incomplete=incomplete,
+    )
+
+
+def no_labels(label_as_of: datetime, known_at: datetime) -> NotFound:
+    """The error of a training set without labels."""
+    return NotFound(
+        f"No labels of {label_as_of.date()} were known at {known_at.isoformat()}.",
+        hint="Ingest that drop, or give a later --known-at. Months that retention.months dropped do not come back.",
     )
 
 

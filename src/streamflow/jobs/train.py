@@ -7,6 +7,7 @@ from streamflow.drops import ledger
 from streamflow.errors import NotYet
 from streamflow.gate import decision, policy
 from streamflow.gate.judged import judged
+from streamflow.jobs.training_sets import builder
 from streamflow.model_version.aliases import PRODUCTION, STAGING
 from streamflow.monitoring.harm import retrain, unanswered
 from streamflow.postgres import clock, job_results
@@ -38,7 +39,7 @@ def train(settings: Settings) -> TrainResult:
     start = retrain.decide(settings.retrain, production, new_drop=not set(drops) <= set(last.drops))
     if not start.trains:
         return TrainResult(None, promoted=False, why=start.why, drops=last.drops, judged=last.judged)
-    trained = challenger.train(settings)
+    trained = challenger.train(settings, build=builder(settings))
     version, why = trained.version, start.because(f"trained as of {trained.as_of:%Y-%m-%d}")
     promote(backends, version, STAGING, why=why, by=_BY, facts=start.facts)
     report = decision.decide(backends, settings.promotion, version)

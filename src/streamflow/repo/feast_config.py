@@ -6,7 +6,7 @@ import os
 import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 import yaml
@@ -19,13 +19,23 @@ if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
 
 
-def read(folder: Path, database: DatabaseSettings, *, db_schema: str | None = None) -> RepoConfig:
+Engine = Literal["postgresql", "spark"]
+_ON_SPARK = {
+    "offline_store": {"type": "streamflow.spark.offline_store.LakeOfflineStore"},
+}
+"""What stands in Feast's configuration in place of the file's own, with `engine: spark`."""
+
+
+def read(
+    folder: Path, database: DatabaseSettings, *, db_schema: str | None = None, engine: Engine = "postgresql"
+) -> RepoConfig:
     """Read Feast's configuration.
 
     Args:
         folder: The feature repo.
         database: Settings that provide values for variables, along with the environment.
         db_schema: Schema in which the offline store reads snapshots; None keeps the one in the file.
+        engine: Whether Feast reads snapshots with what the file names, or with Spark.
 
     Raises:
         UsageError: The file cannot be read.
@@ -35,7 +45,9 @@ def read(folder: Path, database: DatabaseSettings, *, db_schema: str | None = No
     path = folder.resolve()
     content = _parsed(path / STORE_FILE)
     content = _filled(content, {**os.environ, **database.variables})
-    if db_schema is not None:
+    if engine == "spark":
+        content |= _ON_SPARK
+    elif db_schema is not None:
         content["offline_store"]["db_schema"] = db_schema
     return feast.repo_config.RepoConfig(repo_path=path, **content)
 

@@ -1,0 +1,146 @@
+"""Build a training set with Spark: the same rows, frame and fingerprint as PostgreSQL's (`features.training_set`)."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+from pyarrow import dataset, fs
+from pyspark.sql import DataFrame, SparkSession
+
+from streamflow.drops import ledger
+from streamflow.features.store import applied, open_store
+from streamflow.features.training_set import (
+    EVENT_TIMESTAMP,
+    complete_rows,
+    feature_schema,
+    no_labels,
+    of_complete_rows,
+)
+from streamflow.lake import place
+from streamflow.model_version.contract import Feature
+from streamflow.model_version.training_set import LABEL, TrainingSet
+from streamflow.postgres.engine import transaction
+from streamflow.repo.definitions import FeatureRepo
+from streamflow.settings import DatabaseSettings, LakeSettings, SparkSettings
+from streamflow.snapshots.as_of import label_as_of, of_a_drop
+from streamflow.spark import session, snapshots
+
+_JOINED = "_training_sets"
+"""Folder of joined rows in the lake. Spark and Arrow skip names that begin so, and no table has one."""
+_LEFTOVER_AFTER = timedelta(days=1)
+"""Age from which files of a joined training set count as left behind by a process that was killed."""
+
+
+def training_set(
+    database: DatabaseSettings,
+    lake: LakeSettings,
+    spark: SparkSettings,
+    repo: FeatureRepo,
+    as_of: date | None,
+    known_at: datetime,
+) -> tuple[TrainingSet, list[ledger.LedgerEntry]]:
+    """Join the labels and features of a date, seeing only what was loaded by a time.
+
+    Args:
+        database: How to connect to PostgreSQL, which has the ledger and Feast's registry.
+        lake: Where the rows are.
+        spark: How to start Spark.
+        repo: Definitions of the label and the features.
+        as_of: As-of of the features, which must be that of a drop; None takes that of the newest.
+        known_at: Time up to which loaded rows are visible.
+
+    Returns:
+        The training set, and the drops that were loaded by `known_at`.
+
+    Raises:
+        UsageError: No drop of that as-of was loaded by `known_at`, Feast's registry does not contain these features,
+            or there is no Java runtime.
+        NotFound: No label of that as-of was, or no row has every required feature.
+        NotYet: No drop was loaded by `known_at`.
+        DependencyDown: PostgreSQL, Spark or the lake does not answer.
+    """
+    with transaction(database) as connection:
+        loaded = ledger.entries(connection, known_at)
+    dates = [drop.as_of for drop in loaded]
+    at = of_a_drop(dates, as_of)
+    label_at = label_as_of(dates, at.date(), repo.label.horizon)
+    views = (repo.view(projection.name) for projection in repo.feature_service.feature_view_projections)
+    tables = {table.name: table for table in (repo.label_table, *map(repo.table_of_view, views))}
+    started = session.started(spark)
+    with snapshots.frozen(started, database, lake.url, tables.values(), known_at) as frozen:
+        built = _build(frozen, database, lake.url, repo, (at, label_at, known_at))
+    return built, loaded
+
+
+def _build(
+    frozen: SparkSession,
+    database: DatabaseSettings,
+    lake_url: str,
+    repo: FeatureRepo,
+    times: tuple[datetime, datetime, datetime],
+) -> TrainingSet:
+    at, label_at, known_at = times
+    features, views = feature_schema(repo)
+    labels = f"as_of = TIMESTAMP '{label_at.isoformat()}'"
+    if frozen.table(repo.label_table.snapshots).where(labels).isEmpty():
+        raise no_labels(label_at, known_at)
+    # One drop date only, and of its rows the newest correction; see `features.training_set.build`.
+    entities = (
+        f"SELECT `{repo.join_key}`, TIMESTAMP '{at.isoformat()}' AS {EVENT_TIMESTAMP},"
+        f" max_by(`{repo.label.column}`, loaded_at) AS {LABEL}"
+        f" FROM {repo.label_table.snapshots} WHERE {labels} GROUP BY `{repo.join_key}`"
+    )
+    table, incomplete = complete_rows(
+        _joined(database, lake_url, repo, features, entities), repo.join_key, features, views
+    )
+    return of_complete_rows(
+        table,
+        repo.join_key,
+        (features, views),
+        as_of=at,
+        label_as_of=label_at,
+        known_at=known_at,
+        incomplete=incomplete,
+    )
+
+
+def _joined(
+    database: DatabaseSettings, lake_url: str, repo: FeatureRepo, features: Sequence[Feature], entities: str
+) -> pa.Table:
+    """Have Feast join the features to the rows that the query `entities` selects."""
+    store = open_store(database, repo.path, engine="spark")
+    references = [f"{feature.view}:{feature.name}" for feature in features]
+    with applied():
+        joined = store.get_historical_features(features=references, entity_df=entities).to_spark_df()
+    return _as_arrow(joined.drop(EVENT_TIMESTAMP), lake_url)
+
+
+def _as_arrow(joined: DataFrame, lake_url: str) -> pa.Table:
+    """Have Spark write the rows as Parquet beside the lake's tables, and read these files as columns."""
+    with _folder(lake_url) as (url, path, files):
+        joined.write.option("compression", "zstd").parquet(url)
+        return dataset.dataset(path, filesystem=files, format="parquet").to_table()
+
+
+@contextlib.contextmanager
+def _folder(lake_url: str) -> Iterator[tuple[str, str, fs.FileSystem]]:
+    """A new folder for joined rows, which are deleted at the end: they are people's.
+
+    Yields:
+        Its URL for Spark; its path and file system for Arrow.
+    """
+    lake, name = place.opened(lake_url), uuid.uuid4().hex
+    files, parent = lake.store, f"{lake.root}/{_JOINED}"
+    if files.get_file_info(parent).type == fs.FileType.Directory:
+        for found in files.get_file_info(fs.FileSelector(parent)):
+            if found.mtime is not None and datetime.now(UTC) - found.mtime > _LEFTOVER_AFTER:
+                files.delete_dir(found.path)
+    try:
+        yield f"{lake_url.rstrip('/')}/{_JOINED}/{name}", f"{parent}/{name}", files
+    finally:
+        if files.get_file_info(f"{parent}/{name}").type == fs.FileType.Directory:
+            files.delete_dir(f"{parent}/{name}")
