@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-MOST_MB = {"predict": 150, "platform": 900, "prefect": 260, "spark": 1500}
+MOST_MB = {"predict": 150, "platform": 900, "prefect": 260, "spark": 1450}
 """Most megabytes that an image may add to its base image, by name."""
 NAMES = ("predict", "platform", "prefect")
 """Images that `make images` builds."""

@@ -49,7 +49,7 @@ def test_only_the_registrar_the_conductor_and_drivers_of_spark_mount_a_token(nam
         if any(map(projects_a_token, template["spec"]["volumes"]))
     }
     conducted = {"conductor"} if name in ("prefect", "prefect-elsewhere", "every-knob") else set()
-    drivers = {"materialize", "score", "train"} if name == "spark" else set()
+    drivers = {"materialize", "score", "train"} if name in ("spark", "every-knob") else set()
     assert given == {"registrar"} | conducted | drivers
 
 

@@ -1,11 +1,8 @@
 """Scores of Spark beside those of PostgreSQL: snapshots as temporary views, and what a scoring stored."""
 
-import os
-import signal
 import time
 from datetime import UTC, datetime, timedelta
 
-import psutil
 import pyarrow as pa
 import sqlalchemy as sa
 from pyarrow import parquet
@@ -21,15 +18,6 @@ from streamflow.scoring import run
 from streamflow.spark import scoring
 
 FEBRUARY = datetime(2024, 2, 29, tzinfo=UTC)
-PROPERTIES = {
-    "spark.ui.enabled": "false",
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.driver.host": "127.0.0.1",
-    # The session is short, so code is compiled fast rather than well.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-    "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-}
 
 
 def promoted(settings, version):
@@ -97,19 +85,3 @@ def scores(settings, number):
 def same(ours, theirs):
     ignored = {"scoring_id", "seconds"}
     return all(getattr(ours, name) == getattr(theirs, name) for name in vars(ours).keys() - ignored)
-
-
-def dying(folder, times, *, executor=False):
-    """A task whose worker, or the executor of its worker, is killed in its first attempts; each leaves a file."""
-
-    # Spark sends a class that a function defines to its workers whole; they could not import this module.
-    class Dying(scoring._Task):
-        def __call__(self, batches):
-            killed = len(list(folder.iterdir()))
-            if killed < times:
-                (folder / str(time.time_ns())).touch()
-                java = [p for p in psutil.Process().parents() if p.name() == "java"]
-                os.kill(java[0].pid if executor else os.getpid(), signal.SIGKILL)
-            yield from scoring._Task.__call__(self, batches)
-
-    return Dying

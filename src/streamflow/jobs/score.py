@@ -49,6 +49,11 @@ def score_as_of(
 def _score(settings: Settings, release: Release, at: datetime, known: datetime, began: float) -> ScoreResult:
     repo, predict = definitions.load(settings.feast.repo), settings.predict
     limits = run.Limits(predict.require_newest_as_of, settings.training.threads, settings.scoring.keep)
+    if settings.engine == "spark":
+        from streamflow.spark import scoring as on_spark
+
+        world = run.World(repo, "", at, known)
+        return on_spark.score(settings.database, settings.lake, settings.spark, release, world, limits, began)
     with views.frozen(settings.database, repo, known) as schema:
         world = run.World(repo, schema, at, known)
         return run.score_every_entity(settings.database, release, world, limits, began)

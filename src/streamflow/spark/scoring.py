@@ -29,7 +29,8 @@ from streamflow.release import Release, VersionPointer
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.scoring import read, run
 from streamflow.scoring import score as scoring
-from streamflow.settings import DatabaseSettings
+from streamflow.settings import DatabaseSettings, LakeSettings, SparkSettings
+from streamflow.spark import session, snapshots
 
 _PACKED = "scores binary, refused string, features string"
 _SCORES = pa.schema([("entity", pa.string()), ("probability", pa.float64()), ("prediction", pa.bool_())])
@@ -57,6 +58,36 @@ class _Task:
         for batch in batches:
             rows = pa.Table.from_batches([batch]).cast(types)
             yield _packed(scoring.score_chunk(model, self.rules, read.chunk(found.contract, rows)))
+
+
+def score(
+    database: DatabaseSettings,
+    lake: LakeSettings,
+    spark: SparkSettings,
+    release: Release,
+    world: run.World,
+    limits: run.Limits,
+    began: float,
+) -> ScoreResult:
+    """Start Spark and score every entity of the lake, as `score_every_entity` does.
+
+    Args:
+        database: PostgreSQL, which has the ledger and the scores.
+        lake: Where the rows are.
+        spark: How to start Spark.
+        release: Model version that scores.
+        world: What to score; its schema is not used.
+        limits: Settings of the scoring.
+        began: Start of the job by `time.monotonic`.
+
+    Raises:
+        UsageError: There is no Java runtime.
+        Refused: The version needs features that the feature repo no longer has.
+        DependencyDown: PostgreSQL, Spark or the lake does not answer, or a task failed again and again.
+    """
+    started = session.started(spark)
+    with snapshots.frozen(started, database, lake.url, world.repo.tables, world.known_at) as own:
+        return score_every_entity(own, database, release, world, limits, began)
 
 
 def score_every_entity(
