@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession, functions
 from pyspark.sql import types as spark_types
+from pyspark.sql.pandas.types import from_arrow_type
 
 from streamflow import types
 from streamflow.errors import DependencyDown, UsageError
@@ -19,14 +20,6 @@ from streamflow.postgres.engine import transaction
 from streamflow.repo.declarations import SourceTable
 from streamflow.settings import DatabaseSettings
 
-_TYPES = {
-    "int64": spark_types.LongType(),
-    "float64": spark_types.DoubleType(),
-    "bool": spark_types.BooleanType(),
-    "string": spark_types.StringType(),
-    "date32": spark_types.DateType(),
-}
-"""Spark's types, by Arrow's."""
 _LEDGER = pa.schema(
     [
         (drop_numbers.COLUMN, pa.int64()),
@@ -111,7 +104,10 @@ def schema_of(table: SourceTable) -> spark_types.StructType:
     ]
     folders = [("as_of", "date32"), (drop_numbers.COLUMN, "int64")]
     return spark_types.StructType(
-        [spark_types.StructField(name, _TYPES[arrow]) for name, arrow in [*declared, *folders]]
+        [
+            spark_types.StructField(name, from_arrow_type(pa.type_for_alias(arrow)))
+            for name, arrow in [*declared, *folders]
+        ]
     )
 
 

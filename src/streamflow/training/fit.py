@@ -207,16 +207,12 @@ def fit(
         tried = {}
         for name in _servable(named, left_out):
             classifier = _classifier(repo, name, settings)
-            most = settings.forest_rows if forest_onnx.takes(classifier) else 0
-            rows = Rows(features, x, sample(keys, parts.train, most))
+            rows = Rows(features, x, sample(keys, parts.train, _most_rows(classifier, settings)))
             tried[name] = cross_validate(features, classifier, rows, y[rows.at], settings)
         best = max(tried, key=lambda name: tried[name].auc)
         rows, labels = Rows(features, x, tried[best].rows), y[tried[best].rows]
-        started = time.perf_counter()
         pipeline = build_pipeline(features, _classifier(repo, best, settings), calibrated=calibrated)
-        rows.fit_encoding(pipeline)
-        _fit(pipeline[-1], rows.matrix(pipeline), labels)
-        seconds = time.perf_counter() - started
+        seconds = _fit_rows(pipeline, rows, labels)
         # Before the first prediction: several threads would change the last digit of the metrics.
         single_threaded(pipeline)
         curve = calibration.chosen(
@@ -239,6 +235,19 @@ def fit(
         learned_rows=len(labels),
         holdout_probabilities=probabilities,
     )
+
+
+def _most_rows(classifier: ClassifierMixin, settings: TrainingSettings) -> int:
+    """Most rows that a classifier learns from; 0 for all."""
+    return settings.forest_rows if forest_onnx.takes(classifier) else 0
+
+
+def _fit_rows(pipeline: Pipeline, rows: Rows, labels: npt.NDArray[np.bool_]) -> float:
+    """Fit a pipeline to rows, and return the seconds that it took."""
+    started = time.perf_counter()
+    rows.fit_encoding(pipeline)
+    _fit(pipeline[-1], rows.matrix(pipeline), labels)
+    return time.perf_counter() - started
 
 
 def _left_out(

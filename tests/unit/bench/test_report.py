@@ -133,12 +133,16 @@ def test_a_line_is_fitted_through_the_steps_that_ended() -> None:
     from bench import rows
 
     steps: dict[str, Any] = {
-        str(n): {"rows": n, "seconds": 2 + n / 50_000} for n in (100_000, 300_000, 1_000_000)
+        str(n): {"rows": n, "seconds": 2 + n / 50_000, "cpu_seconds": cpu, "postgres_cpu_seconds": 1.0}
+        for n, cpu in ((100_000, 1.0), (300_000, 3.0), (1_000_000, 9.0))
     }
     steps["3000000"] = {"failed": "Killed"}
-    assert rows.line(steps) == {"seconds_a_million": 20.0, "seconds_at_0": 2.0, "r2": 1.0}
+    line = rows.line(steps)
+    assert line is not None
+    assert 0.99 < line.pop("cpu_r2") < 1, "CPU has a line of its own"
+    assert line == {"seconds_a_million": 20.0, "seconds_at_0": 2.0, "r2": 1.0}
     assert rows.line({"1": steps["100000"], "2": steps["3000000"]}) is None
-    steps["100000"] |= {"cpu_seconds": 1.0, "postgres_cpu_seconds": 1.0, "peak_mib": 5000.0}
+    steps["100000"] |= {"peak_mib": 5000.0}
     document = {"steps": {"ingest": {n: steps[n] for n in ("100000", "3000000")}}, "lines": {"ingest": None}}
     text = rows.table(document)
     assert "not possible: Killed" in text
