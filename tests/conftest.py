@@ -16,6 +16,7 @@ sample_drops    the sample drops; None if they are missing
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import logging
 import os
@@ -45,6 +46,10 @@ from streamflow.schema.migrate import migrate
 from streamflow.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
+_SPARK = ROOT / ".venv-spark"
+if importlib.util.find_spec("pyspark") is None and (_SPARK / ".ready").exists():
+    # Last, so that only Spark itself comes from there; all else has the same versions in both environments.
+    sys.path += map(str, _SPARK.glob("lib/python*/site-packages"))
 NOTHING_LISTENS = "http://127.0.0.1:9"
 _TEMPLATE = "template_streamflow"
 _number = itertools.count(1)

@@ -8,7 +8,15 @@ from typing import Any
 from xdist.scheduler import LoadFileScheduling
 
 # The tests of the cluster mostly wait for it. Meanwhile the other process has tests that start no stacks.
-_LONG = ("tests/cluster/", "tests/integration/governance/", "tests/e2e/", "tests/integration/")
+_LONG = (
+    "tests/cluster/",
+    "tests/spark/",
+    "tests/integration/governance/",
+    "tests/e2e/",
+    "tests/integration/",
+)
+# One session of Spark takes seconds to start, and a gigabyte.
+_RUN_SPARK = ("tests/spark/", "tests/feature_store_kit/")
 # The files of end-to-end tests whose fixtures need the stack of tests/e2e/conftest.py, which takes minutes to fill.
 _SHARE_A_STACK = tuple(
     f"tests/e2e/test_{name}.py"
@@ -45,6 +53,8 @@ def scope_of(file: str) -> str:
     """Return the name of the files that one process runs together with this one. Pure."""
     if file.startswith("tests/cluster/"):
         return "tests/cluster/"
+    if file.startswith(_RUN_SPARK):
+        return "tests/spark/"
     return "tests/e2e/" if file in _SHARE_A_STACK else file
 
 

@@ -1,7 +1,7 @@
 """Scoring and the gate read a history of any length as a plain model does, and the newest month at its own price."""
 
 import math
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -179,9 +179,17 @@ BLOCKS = (
 )
 
 
-def blocks_of(connection, table):
-    """Blocks of a source table and its months that this transaction has read so far."""
-    return int(connection.execute(sa.text(BLOCKS), {"table": f"{table}%"}).scalar_one())
+@contextmanager
+def counted(connection, table, found):
+    """Append the blocks of a source table and its months that are read meanwhile.
+
+    The server's count includes what earlier transactions of the connection read within the same second.
+    """
+    before, after = (connection.execute(sa.text(BLOCKS), {"table": f"{table}%"}).scalar_one() for _ in "ab")
+    assert before == after, "the count changes nothing that it counts"
+    yield
+    after = connection.execute(sa.text(BLOCKS), {"table": f"{table}%"}).scalar_one()
+    found.append(int(after - before))
 
 
 def months_of_many(connection, count):
@@ -197,6 +205,8 @@ def months_of_many(connection, count):
                 f"INSERT INTO source.{table} (turbine_id, {columns}, drop_number)"
                 f" SELECT to_char(n, 'FM\"T-\"0000'), {values.format(1)}, {drop} FROM generate_series(1, {USERS}) AS n"
             )
+    # As ingest does.
+    connection.exec_driver_sql("ANALYZE source.turbines, source.sensors, streamflow.drops")
 
 
 def read_by(platform, contract, count, table):
@@ -206,19 +216,16 @@ def read_by(platform, contract, count, table):
         months_of_many(connection, count)
     at, found = as_of(count - 1), []
     with views.frozen(platform.database, repo, loaded_at(count)) as schema:
-        with transaction(platform.database) as connection:
+        with transaction(platform.database) as connection, counted(connection, table, found):
             newest = read.newest_as_of(connection, repo, contract, schema, at)
-            found.append(blocks_of(connection, table))
-        with transaction(platform.database) as connection:
+        with transaction(platform.database) as connection, counted(connection, table, found):
             keys = [f"T-{n:04}" for n in range(1, USERS + 1)]
             (parts,) = slices.read(connection, sliced(repo), schema, at, keys).values()
             assert len(parts) == USERS
-            found.append(blocks_of(connection, table))
-        with transaction(platform.database) as connection:
+        with transaction(platform.database) as connection, counted(connection, table, found):
             select = read.statement(repo, contract, schema, at, newest)
             chunks = list(read.chunks(connection, contract, select, USERS))
             assert sum(len(chunk.keys) for chunk in chunks) == USERS
-            found.append(blocks_of(connection, table))
     return found
 
 

@@ -1,23 +1,17 @@
 """Fixtures of tests that run Spark; they are left out without .venv-spark (`make spark`)."""
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
 
 from streamflow.settings import LakeSettings, SparkSettings
 
-_HERE = Path(__file__).parent
-_ENVIRONMENT = _HERE.parents[1] / ".venv-spark"
-
-if importlib.util.find_spec("pyspark") is None and (_ENVIRONMENT / ".ready").exists():
-    # Last, so that only Spark itself comes from there; all else has the same versions in both environments.
-    sys.path += map(str, _ENVIRONMENT.glob("lib/python*/site-packages"))
-
 HAS_SPARK = importlib.util.find_spec("pyspark") is not None
 _SAYS_SO = "test_spark_is_installed.py"
-collect_ignore = [] if HAS_SPARK else [p.name for p in _HERE.glob("test_*.py") if p.name != _SAYS_SO]
+collect_ignore = (
+    [] if HAS_SPARK else [p.name for p in Path(__file__).parent.glob("test_*.py") if p.name != _SAYS_SO]
+)
 
 
 @pytest.fixture(scope="session")

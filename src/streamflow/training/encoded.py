@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -53,6 +54,13 @@ class Rows:
         """Fit the steps before the classifier of a pipeline."""
         pipeline[:-1].fit(self._x.iloc[self.at[:_SOME]])
 
+    def fit(self, pipeline: Pipeline, y: npt.NDArray[np.bool_]) -> float:
+        """Fit a pipeline to the rows and their labels, and return the seconds that it took."""
+        started = time.perf_counter()
+        self.fit_encoding(pipeline)
+        fit_on(pipeline[-1], self.matrix(pipeline), y)
+        return time.perf_counter() - started
+
     def matrix(self, pipeline: Pipeline, which: Positions | None = None) -> npt.NDArray[Any]:
         """Encode rows for the classifier of a pipeline whose other steps are fitted.
 
@@ -89,8 +97,14 @@ def _rounds_itself(classifier: Any) -> bool:
     )
 
 
+def fit_on(classifier: Any, matrix: npt.NDArray[Any], y: npt.NDArray[np.bool_]) -> None:
+    """Fit a classifier on a matrix that nobody else needs."""
+    with _in_place(classifier):
+        classifier.fit(matrix, y)
+
+
 @contextmanager
-def in_place(classifier: Any) -> Iterator[None]:
+def _in_place(classifier: Any) -> Iterator[None]:
     """Let a classifier that begins by standardising its input do so without a copy, while nobody else needs it."""
     first: Any = classifier[0] if isinstance(classifier, Pipeline) else None
     if type(first) is not StandardScaler or not first.copy:

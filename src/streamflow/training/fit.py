@@ -32,7 +32,7 @@ from streamflow.settings import TrainingSettings
 from streamflow.training import calibration, forest_onnx, servable
 from streamflow.training import threshold as thresholds
 from streamflow.training.calibration import Calibration
-from streamflow.training.encoded import ROUND, Rows, in_place
+from streamflow.training.encoded import ROUND, Rows, fit_on
 from streamflow.training.evaluate import evaluate
 from streamflow.training.runtime import NotServableError
 from streamflow.training.split import Split, sample, split
@@ -207,20 +207,20 @@ def fit(
         tried = {}
         for name in _servable(named, left_out):
             classifier = _classifier(repo, name, settings)
-            rows = Rows(features, x, sample(keys, parts.train, _most_rows(classifier, settings)))
+            most = settings.forest_rows if forest_onnx.takes(classifier) else 0
+            rows = Rows(features, x, sample(keys, parts.train, most))
             tried[name] = cross_validate(features, classifier, rows, y[rows.at], settings)
         best = max(tried, key=lambda name: tried[name].auc)
         rows, labels = Rows(features, x, tried[best].rows), y[tried[best].rows]
         pipeline = build_pipeline(features, _classifier(repo, best, settings), calibrated=calibrated)
-        seconds = _fit_rows(pipeline, rows, labels)
+        seconds = rows.fit(pipeline, labels)
         # Before the first prediction: several threads would change the last digit of the metrics.
         single_threaded(pipeline)
-        curve = calibration.chosen(
-            settings.calibration, tried[best].scores, tried[best].probabilities, labels, tried[best].folds
-        )
-        held_out = Rows(features, x, parts.holdout).matrix(pipeline)
+        won = tried[best]
+        curve = calibration.chosen(settings.calibration, won.scores, won.probabilities, labels, won.folds)
+        encoded = Rows(features, x, parts.holdout).matrix(pipeline)
         pipeline = calibration.behind(pipeline, curve)
-        probabilities = pipeline[-1].predict_proba(held_out)[:, 1]
+        probabilities = pipeline[-1].predict_proba(encoded)[:, 1]
     threshold = thresholds.choose(settings.threshold, labels, curve.probabilities)
     return Fitted(
         pipeline=pipeline,
@@ -235,19 +235,6 @@ def fit(
         learned_rows=len(labels),
         holdout_probabilities=probabilities,
     )
-
-
-def _most_rows(classifier: ClassifierMixin, settings: TrainingSettings) -> int:
-    """Most rows that a classifier learns from; 0 for all."""
-    return settings.forest_rows if forest_onnx.takes(classifier) else 0
-
-
-def _fit_rows(pipeline: Pipeline, rows: Rows, labels: npt.NDArray[np.bool_]) -> float:
-    """Fit a pipeline to rows, and return the seconds that it took."""
-    started = time.perf_counter()
-    rows.fit_encoding(pipeline)
-    _fit(pipeline[-1], rows.matrix(pipeline), labels)
-    return time.perf_counter() - started
 
 
 def _left_out(
@@ -311,7 +298,7 @@ def cross_validate(
     rows.fit_encoding(whole)
     for number, (train, test) in enumerate(splits):
         pipeline = clone(whole[-1:])
-        _fit(pipeline[-1], rows.matrix(whole, train), y[train])
+        fit_on(pipeline[-1], rows.matrix(whole, train), y[train])
         single_threaded(pipeline)
         encoded = rows.matrix(whole, test)
         probabilities[test] = pipeline.predict_proba(encoded)[:, 1]
@@ -321,12 +308,6 @@ def cross_validate(
     seconds = time.perf_counter() - started
     known = run_record.hyperparameters(classifier)
     return CrossValidated(tuple(areas), seconds, known, scores, probabilities, folds, rows.at)
-
-
-def _fit(classifier: Any, matrix: npt.NDArray[Any], y: npt.NDArray[np.bool_]) -> None:
-    """Fit a classifier on a matrix that nobody else needs."""
-    with in_place(classifier):
-        classifier.fit(matrix, y)
 
 
 def _classifier(repo: FeatureRepo, name: str, settings: TrainingSettings) -> ClassifierMixin:

@@ -142,11 +142,11 @@ def test_a_line_is_fitted_through_the_steps_that_ended() -> None:
     assert 0.99 < line.pop("cpu_r2") < 1, "CPU has a line of its own"
     assert line == {"seconds_a_million": 20.0, "seconds_at_0": 2.0, "r2": 1.0}
     assert rows.line({"1": steps["100000"], "2": steps["3000000"]}) is None
-    steps["100000"] |= {"peak_mib": 5000.0}
+    steps["100000"] |= {"peak_mib": 5000.0, "postgres_peak_mib": 100.0}
     document = {"steps": {"ingest": {n: steps[n] for n in ("100000", "3000000")}}, "lines": {"ingest": None}}
     text = rows.table(document)
     assert "not possible: Killed" in text
-    assert "5,000.0   not met" in text
+    assert "5,000.0       100.0   not met" in text
 
 
 def test_the_table_names_every_contender_and_every_ratio_and_json_holds_the_same(tmp_path: Path) -> None:

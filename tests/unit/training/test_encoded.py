@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from streamflow.training.encoded import Rows, in_place
+from streamflow.training.encoded import Rows, fit_on
 from streamflow.training.fit import build_pipeline
 
 LINEAR = make_pipeline(StandardScaler(), LogisticRegression())
@@ -48,8 +48,7 @@ def test_the_matrix_and_the_fit_are_those_of_the_pipeline(classifier, calibrated
     assert np.array_equal(matrix, np.asarray(expected, dtype=kind))
     some = np.arange(3, len(at), 7)
     assert np.array_equal(rows.matrix(pipeline, some), matrix[some])
-    with in_place(pipeline[-1]):
-        pipeline[-1].fit(matrix, y[at])
+    fit_on(pipeline[-1], matrix, y[at])
     alone = build_pipeline(FEATURES, classifier, calibrated=calibrated).fit(x.iloc[at], y[at])
     assert np.array_equal(pipeline.predict_proba(x), alone.predict_proba(x))
 
@@ -61,8 +60,7 @@ def test_standardising_in_place_ends_with_the_fit():
     )
     rows.fit_encoding(pipeline)
     matrix = rows.matrix(pipeline)
-    with in_place(pipeline[-1]):
-        pipeline[-1].fit(matrix, y[rows.at])
+    fit_on(pipeline[-1], matrix, y[rows.at])
     assert not np.array_equal(matrix, rows.matrix(pipeline)), "the scaler made a copy"
     assert pipeline[-1][0].copy
     kept = rows.matrix(pipeline)
