@@ -24,7 +24,9 @@ from streamflow.release import Release
 WORTH_BYTES = 2**20
 """Size of a model from which it is worth while."""
 
-_SECONDS = 60.0
+_SECONDS = 15.0
+"""Longest wait for the child. A promotion waits for it too."""
+
 _CPU_SECONDS = 30
 _LESS_URGENT = 10
 _MEMORY_BYTES = 448 * 2**20
@@ -32,6 +34,11 @@ _MEMORY_BYTES = 448 * 2**20
 
 _FILE_BYTES = 64 * 2**20
 _CGROUP = Path("/sys/fs/cgroup")
+_ACCOUNTS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Files of the limit and of the memory in use, and name of the cache in `memory.stat`, for each version of cgroups."""
 
 
 class NotCompactError(Exception):
@@ -71,15 +78,16 @@ def compacted(held: Release, files: Mapping[str, bytes]) -> Release:
 
 def _room() -> float:
     """Bytes that the container may still use, in which a cache of files does not count; infinite without a limit."""
-    try:
-        most = (_CGROUP / "memory.max").read_text(encoding="ascii").strip()
-        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
-        counts = dict(
-            line.split() for line in (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines()
-        )
-    except OSError:
-        return math.inf
-    return math.inf if most == "max" else int(most) - used + int(counts["inactive_file"])
+    for most, used, cache in _ACCOUNTS:
+        try:
+            limit = (_CGROUP / most).read_text(encoding="ascii").strip()
+            taken = int((_CGROUP / used).read_text(encoding="ascii"))
+            stat = (_CGROUP / most).with_name("memory.stat").read_text(encoding="ascii")
+        except OSError:
+            continue
+        counts = dict(line.split() for line in stat.splitlines())
+        return math.inf if limit == "max" else int(limit) - taken + int(counts[cache])
+    return math.inf
 
 
 def _path(descriptor: int) -> str:

@@ -79,11 +79,20 @@ def test_another_model_than_the_one_that_was_checked_is_not_taken(held):
         compact_model.compacted(before, other)
 
 
+VERSIONS = {
+    "cgroups 2": ("", "max", "current", "inactive_file"),
+    "cgroups 1": ("memory", "limit_in_bytes", "usage_in_bytes", "total_inactive_file"),
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("used", "enough"), [(2**28, True), (2**30 - 2**28, False)])
-def test_a_container_with_too_little_room_starts_no_child(held, monkeypatch, tmp_path, used, enough):
+def test_a_container_with_too_little_room_starts_no_child(held, monkeypatch, tmp_path, version, used, enough):
     before, files = held
-    for name, content in (("max", 2**30), ("current", used + 4096), ("stat", "inactive_file 4096\nanon 1")):
-        (tmp_path / f"memory.{name}").write_text(f"{content}\n")
+    folder, limit, usage, cache = VERSIONS[version]
+    (tmp_path / folder).mkdir(exist_ok=True)
+    for name, content in ((limit, 2**30), (usage, used + 4096), ("stat", f"{cache} 4096\nanon 1")):
+        (tmp_path / folder / f"memory.{name}").write_text(f"{content}\n")
     monkeypatch.setattr(compact_model, "_CGROUP", tmp_path)
     if not enough:
         monkeypatch.setattr(compact_model, "Child", lambda *_, **__: pytest.fail("a child was started"))

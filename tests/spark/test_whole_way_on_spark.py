@@ -1,0 +1,61 @@
+"""From drops to scores with `engine: spark`: each job gives what it gives with PostgreSQL."""
+
+import pytest
+from spark_scores import promoted, rows, scores
+
+from streamflow.apply import apply
+from streamflow.challenger import train
+from streamflow.errors import Refused
+from streamflow.jobs.ingest import ingest_folder
+from streamflow.jobs.materialize import materialize
+from streamflow.jobs.monitor import monitor
+from streamflow.jobs.score import score_as_of
+from streamflow.jobs.training_sets import builder
+from streamflow.local.simulate import Simulation, simulate
+from streamflow.registry.served import served_release
+
+pytestmark = [pytest.mark.postgres, pytest.mark.stack, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture
+def on_spark(settings, mlflow_server, lake, spark_settings, spark_session, tmp_path):
+    """The months of `module_simulated`, ingested into a lake and materialized from it."""
+    made = settings.model_copy(update={"engine": "spark", "lake": lake, "spark": spark_settings})
+    apply(made)
+    for drop in simulate(made.feast.repo, tmp_path / "drops", Simulation(users=500, months=2)):
+        ingest_folder(made, drop.folder, drop.as_of)
+    return made
+
+
+def online(settings, view):
+    statement = f"SELECT to_jsonb(t) - 'created_timestamp' - 'materialization_id' FROM online.{view} t"
+    return sorted(map(str, rows(settings, statement)))
+
+
+def served(settings):
+    return served_release(settings.database, settings.mlflow.registered_model).contract
+
+
+def test_every_job_gives_what_it_gives_with_postgresql(module_simulated, on_spark):
+    there, here = (materialize(settings).views for settings in (module_simulated, on_spark))
+    assert [(view.feature_view, view.entities) for view in there] == [
+        (view.feature_view, view.entities) for view in here
+    ]
+    for view in here:
+        assert online(on_spark, view.feature_view) == online(module_simulated, view.feature_view)
+
+    trained = train(on_spark, estimator="logistic_regression", build=builder(on_spark))
+    promoted(on_spark, trained.version)
+    promoted(module_simulated, 2)
+    assert served(on_spark).fingerprint == served(module_simulated).fingerprint
+
+    theirs, ours = score_as_of(module_simulated), score_as_of(on_spark)
+    assert ours.scored > 400
+    assert scores(on_spark, ours.scoring_id) == scores(module_simulated, theirs.scoring_id)
+    assert (ours.scored, ours.refused, ours.features) == (theirs.scored, theirs.refused, theirs.features)
+
+    assert not rows(
+        on_spark, "SELECT FROM pg_class WHERE relnamespace = 'source'::regnamespace AND relkind = 'r'"
+    )
+    with pytest.raises(Refused, match="rows are in the lake"):
+        monitor(on_spark)
