@@ -15,6 +15,7 @@ from streamflow.jobs import run
 from streamflow.monitoring.exporter import PlatformCollector, metrics
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import Idle, Judged, TrainResult
+from streamflow.postgres.names import INCOMING
 
 pytestmark = pytest.mark.postgres
 
@@ -61,6 +62,12 @@ def test_freshness_rows_and_the_model_are_exported(settings):
     assert found[("streamflow_ingest_rows_total", "quarantined", "users")] == 2
     model = sorted([settings.mlflow.registered_model, "3", "production"])
     assert 3600 <= found[("streamflow_model_age_seconds", *model)] < 3700
+
+
+def test_rows_that_a_materialization_has_not_taken_yet_are_no_feature_view(settings):
+    with transaction(settings.database) as connection:
+        connection.exec_driver_sql(f"CREATE TABLE online.usage_fv{INCOMING} (user_id text)")
+    assert values(settings) == {("streamflow_database_up",): 1.0}
 
 
 def test_the_last_run_of_each_job_is_exported_beside_its_last_success(settings):

@@ -57,7 +57,11 @@ def tables(connection: sa.Connection, schema: str) -> list[str]:
 
 def feature_view_tables(connection: sa.Connection) -> list[str]:
     """List the online tables, one for each feature view, by name."""
-    return [name for name in tables(connection, names.ONLINE) if name != names.MATERIALIZATIONS]
+    return [
+        name
+        for name in tables(connection, names.ONLINE)
+        if name != names.MATERIALIZATIONS and not name.endswith(names.INCOMING)
+    ]
 
 
 def columns(

@@ -25,6 +25,9 @@ KNOWN_PREFIX = "known_"
 MATERIALIZATIONS = "materializations"
 """Name of the only table in `online` that does not belong to a feature view."""
 
+INCOMING = "__incoming"
+"""End of the name of a table in `online` that has the rows of a view until a materialization by Spark has all of them."""
+
 
 def quote(*parts: str) -> str:
     """Quote a dotted SQL identifier: quote(ONLINE, 'a b') == '"online"."a b"'."""

@@ -28,7 +28,7 @@ from streamflow.features.online_store import STAMPS, database_settings, feature_
 from streamflow.features.online_tables import write_views
 from streamflow.postgres import locks
 from streamflow.postgres.engine import transaction
-from streamflow.postgres.names import quote
+from streamflow.postgres.names import INCOMING, quote
 from streamflow.postgres.newest import per_entity
 from streamflow.settings import DatabaseSettings
 from streamflow.spark import snapshots
@@ -149,7 +149,7 @@ def _incoming(
     database: DatabaseSettings, schema: str, views: Sequence[FeatureView]
 ) -> Iterator[dict[str, str]]:
     """Tables for the rows of these views, quoted, by view; they are dropped at the end."""
-    tables = {view.name: quote(schema, f"{view.name}__incoming") for view in views}
+    tables = {view.name: quote(schema, f"{view.name}{INCOMING}") for view in views}
     drop = "; ".join(f"DROP TABLE IF EXISTS {table}" for table in tables.values())
     # Committed at once, because Spark's tasks have connections of their own.
     with transaction(database) as connection:

@@ -20,7 +20,7 @@ from streamflow.features.training_set import (
     no_labels,
     of_complete_rows,
 )
-from streamflow.lake import place
+from streamflow.lake import layout, place
 from streamflow.model_version.contract import Feature
 from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.postgres.engine import transaction
@@ -29,8 +29,6 @@ from streamflow.settings import DatabaseSettings, LakeSettings, SparkSettings
 from streamflow.snapshots.as_of import label_as_of, of_a_drop
 from streamflow.spark import session, snapshots
 
-_JOINED = "_training_sets"
-"""Folder of joined rows in the lake. Spark and Arrow skip names that begin so, and no table has one."""
 _LEFTOVER_AFTER = timedelta(days=1)
 """Age from which files of a joined training set count as left behind by a process that was killed."""
 
@@ -134,13 +132,13 @@ def _folder(lake_url: str) -> Iterator[tuple[str, str, fs.FileSystem]]:
         Its URL for Spark; its path and file system for Arrow.
     """
     lake, name = place.opened(lake_url), uuid.uuid4().hex
-    files, parent = lake.store, f"{lake.root}/{_JOINED}"
+    files, parent = lake.store, f"{lake.root}/{layout.TRAINING_SETS}"
     if files.get_file_info(parent).type == fs.FileType.Directory:
         for found in files.get_file_info(fs.FileSelector(parent)):
             if found.mtime is not None and datetime.now(UTC) - found.mtime > _LEFTOVER_AFTER:
                 files.delete_dir(found.path)
     try:
-        yield f"{lake_url.rstrip('/')}/{_JOINED}/{name}", f"{parent}/{name}", files
+        yield f"{lake_url.rstrip('/')}/{layout.TRAINING_SETS}/{name}", f"{parent}/{name}", files
     finally:
         if files.get_file_info(f"{parent}/{name}").type == fs.FileType.Directory:
             files.delete_dir(f"{parent}/{name}")
