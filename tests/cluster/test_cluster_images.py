@@ -13,8 +13,11 @@ TAG = next(
 IMPORTS = """
 import importlib, os, pkgutil, sys
 for package in sys.argv[1:]:
-    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
-        if not module.name.endswith("__main__") and not module.name.startswith("streamflow.flows."):
+    found = pkgutil.walk_packages(importlib.import_module(package).__path__, package + ".", onerror=lambda _: None)
+    for module in found:
+        # These two have images of their own.
+        elsewhere = module.name.startswith(("streamflow.flows.", "streamflow.spark"))
+        if not module.name.endswith("__main__") and not elsewhere:
             importlib.import_module(module.name)
 found = [(m.__file__, m.__cached__) for m in list(sys.modules.values()) if getattr(m, "__cached__", None)]
 print(len(found), "modules, without bytecode:", [name for name, cached in found if not os.path.exists(cached)])
