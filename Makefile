@@ -27,7 +27,7 @@ spark: .venv-spark/.ready ## Prepare .venv-spark, with Spark for `engine: spark`
 	@scripts/spark
 
 test-spark: spark ## The tests that run Spark (ARGS=… goes to pytest)
-	@exec .venv-spark/bin/python -m pytest -p no:cacheprovider $(or $(ARGS),tests/spark tests/feature_store_kit)
+	@exec $(BIN)/python -m pytest -p no:cacheprovider $(or $(ARGS),tests/spark tests/feature_store_kit)
 
 demo: $(READY) $(if $(filter-out 0,$(PREFECT)),prefect) ## The whole way of the data (DATA=DIR takes your own drops, ONCE=1 ends after the answers, PREFECT=1 adds Prefect)
 	@exec $(BIN)/streamflow demo $(if $(filter-out 0,$(PREFECT)),--prefect) $(if $(DATA),--data "$(DATA)") $(if $(filter-out 0,$(ONCE)),--once)

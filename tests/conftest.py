@@ -48,8 +48,7 @@ from streamflow.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 _SPARK = ROOT / ".venv-spark"
 if importlib.util.find_spec("pyspark") is None and (_SPARK / ".ready").exists():
-    # Last, so that only Spark itself comes from there; all else has the same versions in both environments.
-    sys.path += map(str, _SPARK.glob("lib/python*/site-packages"))
+    sys.path.append(str(_SPARK / "alone"))
 NOTHING_LISTENS = "http://127.0.0.1:9"
 _TEMPLATE = "template_streamflow"
 _number = itertools.count(1)
