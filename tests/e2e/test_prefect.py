@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import threading
+import time
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -77,7 +78,13 @@ class Conducted:
         """Status and answer of a request to the API, with the stack's login."""
         login = (self.program.home / "prefect-login").read_bytes().strip()
         basic = f"Basic {b64encode(login).decode()}"
-        return http(self.api + path, document, method=method, Authorization=basic)
+        # The server asks to try again while it waits for its database; Prefect's own client does so, too.
+        for pause in (1, 2, 4, 8, 0):
+            status, answer = http(self.api + path, document, method=method, Authorization=basic)
+            if status != 503 or not pause:
+                break
+            time.sleep(pause)
+        return status, answer
 
     def automations(self):
         """Prefect's automations, by name."""
