@@ -59,7 +59,7 @@ def planned(schema: str) -> str:
     """Value of Feast's `db_schema` that makes it read `schema` without nested loops. Pure.
 
     PostgreSQL expects only a few rows from each view of a point-in-time join, whose as-of it computes, and so may
-    join them by a nested loop: with 300,000 users Feast's query had not finished after 24 minutes. Feast has no
+    join them by a nested loop: with 300,000 users Feast's query ran for more than 24 minutes. Feast has no
     setting for this, but copies `db_schema` into libpq's options unchanged, so that further options can follow the
     schema.
     """

@@ -19,7 +19,7 @@ from streamflow.repo.parts import part
 def read(
     connection: sa.Connection, repo: FeatureRepo, schema: str, as_of: datetime, entities: Collection[str]
 ) -> dict[str, dict[str, str]]:
-    """For each declared slice, the part that each of the entities belongs to; without those that have no row.
+    """For each declared slice, the part that each entity belongs to; entities without a row are left out.
 
     Args:
         connection: Connection to read on.
@@ -37,7 +37,7 @@ def _parts(
 ) -> dict[str, str]:
     key, view = quote(repo.join_key), quote(schema, repo.table(item.table).snapshots)
     found: dict[str, str] = {}
-    # Older months are read only if an entity has no row in the newest one.
+    # Read older months only if an entity has no row in the newest one.
     for condition in ("as_of = :as_of", "as_of < :as_of"):
         if len(found) == len(wanted):
             break

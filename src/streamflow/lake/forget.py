@@ -53,7 +53,7 @@ def erase(place: Place, matches: Callable[[str], bool], key: str = "") -> dict[s
         key: The person's key; "" if only `matches` knows it.
 
     Raises:
-        DiskFull: There is no room for a file without the rows; the file with them is left.
+        DiskFull: There is no room for the file without the rows; the old file stays.
         DependencyDown: The lake does not answer.
     """
     counts: dict[str, int] = {}
