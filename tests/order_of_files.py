@@ -17,28 +17,15 @@ _LONG = (
 )
 # One session of Spark takes seconds to start, and a gigabyte.
 _RUN_SPARK = ("tests/spark/", "tests/feature_store_kit/")
-# The files of end-to-end tests whose fixtures need the stack of tests/e2e/conftest.py, which takes minutes to fill.
-_SHARE_A_STACK = tuple(
-    f"tests/e2e/test_{name}.py"
-    for name in (
-        "backup_and_restore",
-        "bad_input",
-        "demo",
-        "faults_of_a_stack",
-        "feast_commands",
-        "from_drops_to_predictions",
-        "json",
-        "prefect",
-        "promotion_in_mlflow",
-        "two_stacks",
-    )
-)
+# These share a stack, which takes minutes to fill. Others start stacks of their own; beside the shared one, they would take
+# the port of a service that a test has killed.
+_START_STACKS = "tests/e2e/"
 
 
 class LongFilesFirst(LoadFileScheduling):  # type: ignore[misc]
     """Lets one process have all tests of a file, whose fixtures they share, and lets the short files come last.
 
-    So all processes end at about the same time. One has all tests of the cluster, and one all that share a stack.
+    So all processes end at about the same time. One has all tests of the cluster, and one all that start stacks.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -55,7 +42,7 @@ def scope_of(file: str) -> str:
         return "tests/cluster/"
     if file.startswith(_RUN_SPARK):
         return "tests/spark/"
-    return "tests/e2e/" if file in _SHARE_A_STACK else file
+    return _START_STACKS if file.startswith(_START_STACKS) else file
 
 
 def next_scope(waiting: Mapping[str, Sized]) -> str:

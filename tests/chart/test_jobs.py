@@ -24,7 +24,7 @@ OPTIONAL = {
 def test_a_job_has_one_name_as_recipe_command_cron_job_values_key_and_metric_label():
     recipes = {module.name for module in pkgutil.iter_modules(jobs.__path__)} - {
         *("catalog", "run"),
-        *("due", "shards"),
+        *("due", "shards", "training_sets"),
     }
     objects = render(*(f"jobs.{name}.retries=7" for name in catalog.JOBS))
     overridden = {

@@ -58,10 +58,13 @@ UPGRADE = {
     *("Job upgrade", "ServiceAccount upgrade", "ConfigMap upgrade-settings"),
     *("NetworkPolicy upgrade", "NetworkPolicy upgrade-targets"),
 }
+EXECUTORS = {
+    f"{kind} executor" for kind in ("ConfigMap", "NetworkPolicy", "Role", "RoleBinding", "ServiceAccount")
+} | {"NetworkPolicy executor-drivers"}
 POLICY = {"ValidatingAdmissionPolicy conductor.churn", "ValidatingAdmissionPolicyBinding conductor.churn"}
 PREFECT = {f"{kind} prefect" for kind in ("Deployment", "Service", "ServiceAccount", "NetworkPolicy")}
 EVERY_KNOB = (
-    (DEFAULT | DEMO | CONDUCTOR | POLICY | PREFECT | UPGRADE)
+    (DEFAULT | DEMO | CONDUCTOR | POLICY | PREFECT | UPGRADE | EXECUTORS)
     - {f"{kind} parity" for kind in ("CronJob", "ServiceAccount", "NetworkPolicy")}
     - {"PersistentVolumeClaim mlflow", "PersistentVolumeClaim drops", "ServiceAccount predict"}
     | every("ServiceMonitor", ("mlflow", "feast", "predict", "registrar", "conductor", "exporter"))

@@ -19,17 +19,12 @@ from typing import Any
 import pytest
 from program import ROOT, Program, http, until
 
-from order_of_files import scope_of
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Raise the timeout: these tests start whole stacks, which takes minutes on a busy machine."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.timeout(1200))
-            file = item.nodeid.partition("::")[0]
-            if "stack" in getattr(item, "fixturenames", ()) and scope_of(file) == file:
-                raise pytest.UsageError(f"{file} uses the shared stack: name it in tests/order_of_files.py.")
 
 
 @dataclass(frozen=True)
