@@ -56,9 +56,7 @@ def write(
     made = made_rows.frame(data.features, golden, data.x)
     try:
         check_kept_rows(fitted.pipeline, data.x.iloc[fitted.split.train])
-        runtime = compile_classifier(
-            fitted.pipeline, data.features, pd.concat([data.x, made], ignore_index=True)
-        )
+        runtime = compile_classifier(fitted.pipeline, data.features, data.x, made)
     except NotServableError as error:
         raise error.of(fitted.estimator) from error
     contract = replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ _CHUNK_ROWS = 65_536
 _ROWS_ALONE = 256
 """Number of rows that are scored both alone and in a batch."""
 
+_DOES_NOT_RUN = "its conversion to ONNX does not run"
 _CALIBRATE = "Put it into a CalibratedClassifierCV, which gives probabilities."
 _INSTEAD = (
     "Use a forest, boosting, a neural network or a linear model, alone or in a VotingClassifier, instead."
@@ -76,18 +77,19 @@ class Runtime:
     largest_difference: float
 
 
-def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.DataFrame) -> Runtime:
+def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], *frames: pd.DataFrame) -> Runtime:
     """Compile the pipeline's classifier to ONNX and compare the two on every row.
 
     Only the classifier is compiled. The predict service encodes features with `streamflow.encoding`, because
     converting the whole pipeline handles nulls wrongly: probabilities were off by up to 0.017.
 
-    Several ways of converting are tried in turn; the first model that agrees with the estimator is taken.
+    Several ways of converting are tried in turn; the first model that agrees with the estimator is taken. No matrix of
+    all rows is made, only of `_CHUNK_ROWS` at a time.
 
     Args:
         pipeline: Fitted pipeline of encoder and classifier.
         features: Schema of the features.
-        x: Raw features of the whole training set.
+        frames: Raw features: those of the whole training set, and others.
 
     Raises:
         NotServableError: The classifier cannot be converted, or every model's probabilities differ from the
@@ -95,37 +97,57 @@ def compile_classifier(pipeline: Pipeline, features: Sequence[Feature], x: pd.Da
     """
     if not hasattr(pipeline, "predict_proba"):
         raise NotServableError("it gives no probabilities (predict_proba)", _CALIBRATE)
-    matrix = _encoded(features, x)
-    expected = np.concatenate([pipeline.predict_proba(x.iloc[rows])[:, 1] for rows in _slices(len(x))])
+    encoder = Encoder(features)
+    expected = []
+    for part in _parts(frames):
+        _check_encoding(encoder, features, part)
+        expected.append(pipeline.predict_proba(part)[:, 1])
     differs: NotServableError | None = None
     for convert in _WAYS:
         model = convert(pipeline[-1], OPSET)
         if model is None:
             continue
         try:
-            return _checked(model, matrix, expected)
+            return _checked(model, (_encoded(encoder, features, part) for part in _parts(frames)), expected)
         except NotServableError as error:
             differs = differs or error
     raise differs or NotServableError("there is no conversion of it, or of a part of it, to ONNX")
 
 
-def _slices(rows: int) -> list[slice]:
-    return [slice(start, start + _CHUNK_ROWS) for start in range(0, rows, _CHUNK_ROWS)]
+def _parts(frames: Sequence[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Give `_CHUNK_ROWS` rows at a time, as of one frame that has the rows of all."""
+    starts = np.cumsum([0, *map(len, frames)])
+    for first in range(0, int(starts[-1]), _CHUNK_ROWS):
+        held = [
+            frame.iloc[max(first - start, 0) : max(first + _CHUNK_ROWS - start, 0)]
+            for start, frame in zip(starts.tolist(), frames, strict=False)
+        ]
+        some = [part for part in held if len(part)]
+        yield some[0] if len(some) == 1 else pd.concat(some, ignore_index=True)
 
 
-def _encoded(features: Sequence[Feature], x: pd.DataFrame) -> npt.NDArray[np.float32]:
-    """Encode every row as batch scoring does; the first and the last ones also as predict does, to the same bits.
+def _check_encoding(encoder: Encoder, features: Sequence[Feature], x: pd.DataFrame) -> None:
+    """Encode the first and the last rows also as predict does, to the same bits.
+
+    Raises:
+        NotServableError: The two ways differ.
+    """
+    matrix = _encoded(encoder, features, x)
+    for some in (slice(None, _ROWS_ALONE), slice(-_ROWS_ALONE, None)):
+        if not np.array_equal(encoder.encode(raw_rows(features, x.iloc[some])), matrix[some]):
+            raise NotServableError("a row is encoded otherwise alone than among others")
+
+
+def _encoded(encoder: Encoder, features: Sequence[Feature], x: pd.DataFrame) -> npt.NDArray[np.float32]:
+    """Encode rows as batch scoring does.
 
     Raises:
         UnknownCategoryError: A row has a category that is not the feature's.
-        NotServableError: The two ways differ.
     """
-    encoder = Encoder(features)
     matrix, unknown = encoder.encode_columns([x[feature.name].to_numpy() for feature in features])
-    some = np.unique(np.concatenate([np.arange(len(x))[:_ROWS_ALONE], np.arange(len(x))[-_ROWS_ALONE:]]))
     if unknown.any():
-        some = np.flatnonzero(unknown)
-    if not np.array_equal(encoder.encode(raw_rows(features, x.iloc[some])), matrix[some]):
+        # It names the category.
+        encoder.encode(raw_rows(features, x.iloc[np.flatnonzero(unknown)]))
         raise NotServableError("a row is encoded otherwise alone than among others")
     return matrix
 
@@ -169,29 +191,55 @@ def _by_skl2onnx(classifier: Any, rows: Any, opset: int) -> bytes | None:
     return model
 
 
-def _checked(model: bytes, matrix: npt.NDArray[np.float32], expected: npt.NDArray[np.float64]) -> Runtime:
-    """Compare a model with the estimator's probabilities of the encoded rows."""
-    import onnxruntime
-
-    try:
-        session = onnxruntime.InferenceSession(model, single_thread())
-        served = np.concatenate([probabilities(session, matrix[rows]) for rows in _slices(len(matrix))])
-    # ONNX Runtime derives its errors from Exception alone, and a wrong output has any shape.
-    except Exception as error:
-        raise NotServableError("its conversion to ONNX does not run") from error
-    some = matrix[:_ROWS_ALONE]
-    alone = np.concatenate([probabilities(session, row) for row in np.split(some, len(some))])
-    # The same bits, so that online and batch scores agree.
-    if not np.array_equal(alone, served[: len(some)]):
-        raise NotServableError("its compiled model gives a row another probability alone than among others")
-    difference = float(np.abs(served - expected).max())
+def _checked(
+    model: bytes, matrices: Iterable[npt.NDArray[np.float32]], expected: Sequence[npt.NDArray[np.float64]]
+) -> Runtime:
+    """Compare a model with the estimator's probabilities of the encoded rows, part by part."""
+    session = _session(model)
+    rows, differences = 0, []
+    for matrix, wanted in zip(matrices, expected, strict=True):
+        served = _run(session, matrix)
+        if not rows:
+            some = matrix[:_ROWS_ALONE]
+            alone = np.concatenate([_run(session, row) for row in np.split(some, len(some))])
+            # The same bits, so that online and batch scores agree.
+            if not np.array_equal(alone, served[: len(some)]):
+                raise NotServableError(
+                    "its compiled model gives a row another probability alone than among others"
+                )
+        rows += len(matrix)
+        differences.append(np.abs(served - wanted).max())
+    difference = float(np.max(differences))
     # Not `difference > TOLERANCE`, which is false for NaN.
     if not difference <= TOLERANCE:
         raise NotServableError(
-            f"its compiled model differs from it by up to {difference:.2g} on {len(matrix)} rows, where at most"
+            f"its compiled model differs from it by up to {difference:.2g} on {rows} rows, where at most"
             f" {TOLERANCE:g} is allowed"
         )
-    return Runtime(model, "onnxruntime", onnxruntime.__version__, len(matrix), difference)
+    import onnxruntime
+
+    return Runtime(model, "onnxruntime", onnxruntime.__version__, rows, difference)
+
+
+def _session(model: bytes) -> Any:
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(model, single_thread())
+    # ONNX Runtime derives its errors from Exception alone.
+    except Exception as error:
+        raise NotServableError(_DOES_NOT_RUN) from error
+
+
+def _run(session: Any, matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    try:
+        served = probabilities(session, matrix)
+    # A wrong output has any shape.
+    except Exception as error:
+        raise NotServableError(_DOES_NOT_RUN) from error
+    if len(served) != len(matrix):
+        raise NotServableError(_DOES_NOT_RUN)
+    return served
 
 
 def single_thread() -> Any:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from streamflow import encoding
 from streamflow.encoding import Encoder
 from streamflow.model_version.contract import Feature
+from streamflow.training import runtime
 from streamflow.training.fit import build_pipeline, importances
 from streamflow.training.runtime import (
     TOLERANCE,
@@ -75,9 +76,9 @@ def test_a_row_gives_the_same_bits_alone_and_among_others(name, table):
 def test_the_compiled_classifier_agrees_on_every_row_nulls_included(name, table):
     x, y = table
     pipeline = build_pipeline(FEATURES, CLASSIFIERS[name]).fit(x, y)
-    runtime = compile_classifier(pipeline, FEATURES, x)
-    assert runtime.rows == len(x)
-    assert runtime.largest_difference <= TOLERANCE
+    compared = compile_classifier(pipeline, FEATURES, x)
+    assert compared.rows == len(x)
+    assert compared.largest_difference <= TOLERANCE
 
 
 def test_our_encoder_gives_the_columns_of_the_pipeline(table):
@@ -95,3 +96,16 @@ def test_importances_cover_every_feature_once_and_add_up(name, table):
     shares = importances(pipeline, FEATURES)
     assert set(shares) == {feature.name for feature in FEATURES}
     assert sum(shares.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("cut", [1, 99, 100, 101, 200])
+def test_frames_are_compared_in_parts_as_one_frame_would_be(cut, table, monkeypatch):
+    x, y = table
+    pipeline = build_pipeline(FEATURES, CLASSIFIERS["linear"]).fit(x, y)
+    whole = compile_classifier(pipeline, FEATURES, x)
+    monkeypatch.setattr(runtime, "_CHUNK_ROWS", 100)
+    parts = list(runtime._parts((x.iloc[:cut], x.iloc[cut:])))
+    assert [len(part) for part in parts[:-1]] == [100] * (len(parts) - 1)
+    assert pd.concat(parts, ignore_index=True).equals(x.reset_index(drop=True))
+    compared = compile_classifier(pipeline, FEATURES, x.iloc[:cut], x.iloc[cut:])
+    assert (compared.rows, compared.largest_difference) == (whole.rows, whole.largest_difference)
