@@ -3,6 +3,11 @@
 import sqlalchemy as sa
 
 
+def undo_complete_scores(connection):
+    """Undo migration 0022."""
+    connection.execute(sa.text("DROP VIEW streamflow.complete_scores"))
+
+
 def undo_shards(connection):
     """Undo migration 0021."""
     connection.execute(sa.text("DROP TRIGGER scorings_signed ON streamflow.scorings"))

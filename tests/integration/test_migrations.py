@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from earlier_revisions import undo_partitions, undo_shards
+from earlier_revisions import undo_complete_scores, undo_partitions, undo_shards
 from streamflow.postgres.engine import transaction
 from streamflow.schema import migrate
 from streamflow.schema.revisions import FOLDER, revisions
@@ -65,6 +65,7 @@ def undo_evidence(connection):
 @pytest.mark.postgres
 def test_a_database_at_an_earlier_revision_gets_the_later_ones_alone(settings):
     with transaction(settings.database) as connection:
+        undo_complete_scores(connection)
         undo_shards(connection)
         undo_partitions(connection)
         connection.execute(sa.text("DROP SCHEMA monitoring CASCADE"))

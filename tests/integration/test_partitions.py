@@ -6,7 +6,7 @@ import prepared
 import pytest
 import sqlalchemy as sa
 
-from earlier_revisions import undo_partitions, undo_shards
+from earlier_revisions import undo_complete_scores, undo_partitions, undo_shards
 from source_rows import add_drop
 from streamflow.apply import apply
 from streamflow.drops import chain, partitions, rows, store, tables
@@ -67,6 +67,7 @@ def contents(settings):
 def make_earlier(settings):
     """Turn a database into one of revision 0019, whose source tables are not partitioned."""
     with transaction(settings.database) as connection:
+        undo_complete_scores(connection)
         undo_shards(connection)
         for table in definitions.load(settings.feast.repo).tables:
             name, view = quote("source", table.name), f"features.{table.snapshots}"

@@ -94,6 +94,25 @@ def open_starts(settings):
     return rows(settings, statement)[0][0]
 
 
+def test_the_view_for_readers_has_no_score_of_a_scoring_that_is_not_complete(due):
+    """The shards' table has them; nothing in the project reads it without the row of the scoring."""
+    view = "SELECT scoring_id, entity, probability, prediction FROM streamflow.complete_scores ORDER BY 1, 2"
+    table = view.replace("complete_scores", "scores")
+    before = rows(due, view)
+    assert before == rows(due, table) != []
+    assert run_shard(shard(due, 0, name="half")) == 0
+    assert len(rows(due, table)) > len(before)
+    assert rows(due, view) == before
+    assert run_shard(shard(due, 1, name="half")) == 0
+    number, _ = newest(due)
+    assert rows(due, view) == rows(due, table)
+    statement = (
+        "SELECT DISTINCT s.scoring_id, s.model, s.version, s.as_of, s.known_at, s.scored_at FROM streamflow."
+    )
+    same = f" s WHERE scoring_id = {number}"
+    assert rows(due, f"{statement}complete_scores{same}") == rows(due, f"{statement}scorings{same}")
+
+
 def test_four_shards_score_what_one_process_scores_and_are_one_run_of_the_job(due):
     one = score_as_of(due)
     expected = newest(due)[1]

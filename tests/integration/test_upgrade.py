@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from earlier_revisions import undo_partitions, undo_shards
+from earlier_revisions import undo_complete_scores, undo_partitions, undo_shards
 from streamflow.backup import dump as dumps
 from streamflow.errors import Busy, StreamFlowError
 from streamflow.postgres import catalog
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.postgres
 def earlier(settings, tmp_path):
     """A database at the revision before the newest, on a server without MLflow's database."""
     with transaction(settings.database) as connection:
+        undo_complete_scores(connection)
         undo_shards(connection)
         undo_partitions(connection)
         connection.execute(sa.text("DROP SCHEMA monitoring CASCADE"))

@@ -186,7 +186,7 @@ ROLES: Mapping[str, Role] = {
             *_use(PLATFORM),
             *_DROPS,
             *_read(SOURCE, FEATURES, ONLINE, FEAST, MONITORING),
-            ("SELECT", PLATFORM, ("scorings", "scores", "scoring_refusals")),
+            ("SELECT", PLATFORM, ("scorings", "scores", "complete_scores", "scoring_refusals")),
         ),
         login=False,
     ),
