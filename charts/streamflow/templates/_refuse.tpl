@@ -116,7 +116,7 @@ checked here: values.schema.json checks the knobs one by one.
 - "lake.url and lake.existingClaim exclude each other, because the rows are in one place: set only one of them."
 {{- end }}
 {{- if ne (eq .Values.engine "spark") (or .Values.lake.url .Values.lake.existingClaim | empty | not) }}
-- "engine={{ .Values.engine }} {{ ternary "has no place for the rows of drops: set lake.url or lake.existingClaim" "leaves the lake unused: set engine=spark, or remove lake.url and lake.existingClaim" (eq .Values.engine "spark") }}."
+- "engine={{ .Values.engine }} {{ ternary "needs a lake for the rows of drops: set lake.url or lake.existingClaim" "leaves the lake unused: set engine=spark, or remove lake.url and lake.existingClaim" (eq .Values.engine "spark") }}."
 {{- end }}
 {{- end -}}
 

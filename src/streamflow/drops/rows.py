@@ -86,7 +86,7 @@ class InLake:
         """Write the staged rows to files.
 
         Raises:
-            DiskFull: There is no room in the lake.
+            DiskFull: The disk of the lake is full.
             DependencyDown: The lake cannot be written.
         """
         table = item.file.table
