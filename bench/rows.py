@@ -45,7 +45,7 @@ STEPS = (
     "materialize",
     "train-logistic_regression",
     "score",
-    "train-gradient_boosting",
+    "train-histogram_boosting",
     "train-random_forest",
 )
 

@@ -116,7 +116,9 @@ def test_a_run_keeps_everything_a_person_asks_for_later(world, january, tmp_path
     assert shown == {f"streamflow.{name}" for name in ("manifest_sha256", "estimator", "as_of", "auc")}
 
 
-@pytest.mark.parametrize("estimator", ["random_forest", "logistic_regression", "gradient_boosting"])
+@pytest.mark.parametrize(
+    "estimator", ["random_forest", "logistic_regression", "gradient_boosting", "histogram_boosting"]
+)
 def test_nothing_but_the_training_set_of_a_run_holds_a_person(world, tmp_path, estimator):
     trained = train(world, JANUARY, estimator=estimator)
     with sdk.client(world.mlflow) as client:
