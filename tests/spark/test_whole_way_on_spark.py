@@ -4,13 +4,14 @@ import pytest
 from spark_scores import promoted, rows, scores
 
 from streamflow.apply import apply
+from streamflow.audit.reproduce.rerun import reproduce
 from streamflow.challenger import train
 from streamflow.errors import Refused
 from streamflow.jobs.ingest import ingest_folder
 from streamflow.jobs.materialize import materialize
 from streamflow.jobs.monitor import monitor
 from streamflow.jobs.score import score_as_of
-from streamflow.jobs.training_sets import builder
+from streamflow.jobs.training_sets import builder, rebuilder
 from streamflow.local.simulate import Simulation, simulate
 from streamflow.registry.served import served_release
 
@@ -48,6 +49,10 @@ def test_every_job_gives_what_it_gives_with_postgresql(module_simulated, on_spar
     promoted(on_spark, trained.version)
     promoted(module_simulated, 2)
     assert served(on_spark).fingerprint == served(module_simulated).fingerprint
+    done = reproduce(
+        on_spark.backends, on_spark.training, on_spark.build, trained.run_id, rebuilder(on_spark)
+    )
+    assert (done.verdict, done.trained_on) == ("reproduced", "rebuilt"), done.layers
 
     theirs, ours = score_as_of(module_simulated), score_as_of(on_spark)
     assert ours.scored > 400

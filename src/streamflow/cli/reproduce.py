@@ -90,10 +90,11 @@ def _repeat(
         with working("Training again on the cluster", quiet=quiet):
             return reproduce_in_image(cluster, run_id, wanted, getpass.getuser(), timeout_seconds=timeout)
     from streamflow.audit.reproduce import rerun
+    from streamflow.jobs.training_sets import rebuilder
 
     with working("Training again", quiet=quiet):
         return dataclasses.asdict(
-            rerun.reproduce(settings.backends, settings.training, settings.build, run_id)
+            rerun.reproduce(settings.backends, settings.training, settings.build, run_id, rebuilder(settings))
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ from streamflow.lake import layout, place
 from streamflow.model_version.contract import Feature
 from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.postgres.engine import transaction
+from streamflow.repo.declarations import SourceTable
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import DatabaseSettings, LakeSettings, SparkSettings
 from streamflow.snapshots.as_of import label_as_of, of_a_drop
@@ -66,12 +67,47 @@ def training_set(
     dates = [drop.as_of for drop in loaded]
     at = of_a_drop(dates, as_of)
     label_at = label_as_of(dates, at.date(), repo.label.horizon)
-    views = (repo.view(projection.name) for projection in repo.feature_service.feature_view_projections)
-    tables = {table.name: table for table in (repo.label_table, *map(repo.table_of_view, views))}
     started = session.started(spark)
-    with snapshots.frozen(started, database, lake.url, tables.values(), known_at) as frozen:
+    with snapshots.frozen(started, database, lake.url, _tables(repo), known_at) as frozen:
         built = _build(frozen, database, lake.url, repo, (at, label_at, known_at))
     return built, loaded
+
+
+def again(
+    database: DatabaseSettings,
+    lake: LakeSettings,
+    spark: SparkSettings,
+    repo: FeatureRepo,
+    *,
+    as_of: datetime,
+    label_as_of: datetime,
+    known_at: datetime,
+) -> TrainingSet:
+    """Build the training set of a recorded run again.
+
+    Args:
+        database: How to connect to PostgreSQL, which has the ledger and Feast's registry.
+        lake: Where the rows are.
+        spark: How to start Spark.
+        repo: Definitions of the label and the features.
+        as_of: As-of of the features.
+        label_as_of: As-of of the labels.
+        known_at: Time up to which loaded rows are visible.
+
+    Raises:
+        UsageError: Feast's registry does not contain these features, or there is no Java runtime.
+        NotFound: There are no labels, or no row has every required feature.
+        DependencyDown: PostgreSQL, Spark or the lake does not answer.
+    """
+    started = session.started(spark)
+    with snapshots.frozen(started, database, lake.url, _tables(repo), known_at) as frozen:
+        return _build(frozen, database, lake.url, repo, (as_of, label_as_of, known_at))
+
+
+def _tables(repo: FeatureRepo) -> Iterable[SourceTable]:
+    """The tables that a training set is joined from."""
+    views = (repo.view(projection.name) for projection in repo.feature_service.feature_view_projections)
+    return {table.name: table for table in (repo.label_table, *map(repo.table_of_view, views))}.values()
 
 
 def _build(

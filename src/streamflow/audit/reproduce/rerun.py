@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -55,10 +56,44 @@ class Reproduction:
     fingerprint: str
 
 
+class Rebuild(Protocol):
+    """Builds the training set of a recorded run again."""
+
+    def __call__(
+        self, repo: FeatureRepo, *, as_of: datetime, label_as_of: datetime, known_at: datetime
+    ) -> TrainingSet:
+        """Build it."""
+
+
+def _with_postgresql(
+    database: DatabaseSettings,
+    repo: FeatureRepo,
+    *,
+    as_of: datetime,
+    label_as_of: datetime,
+    known_at: datetime,
+) -> TrainingSet:
+    with views.frozen(database, repo, known_at) as schema:
+        return training_set.build(
+            database, repo, as_of=as_of, label_as_of=label_as_of, known_at=known_at, db_schema=schema
+        )
+
+
 def reproduce(
-    backends: Backends, training: TrainingSettings, build: BuildSettings, run_id: str
+    backends: Backends,
+    training: TrainingSettings,
+    build: BuildSettings,
+    run_id: str,
+    rebuild: Rebuild | None = None,
 ) -> Reproduction:
     """Rebuild the training set at the run's as-of and known-at, train again, compare everything.
+
+    Args:
+        backends: PostgreSQL, MLflow and the feature repo.
+        training: Number of threads; all else is the run's.
+        build: The commit of the code.
+        run_id: The run.
+        rebuild: What builds the training set; by default PostgreSQL.
 
     Raises:
         NotFound: There is no such run, or it is not a finished training.
@@ -79,7 +114,14 @@ def reproduce(
         unknown = (run.problems[files.CONTRACT],)
         data_layer, result = Layer("data", "unknown", unknown), Layer("result", "unknown", unknown)
     else:
-        rebuilt, data_layer = _rebuild(backends.database, repo, run, run.contract, gone)
+        rebuilt, data_layer = _rebuilt(
+            backends.database,
+            rebuild or partial(_with_postgresql, backends.database),
+            repo,
+            run,
+            run.contract,
+            gone,
+        )
         data = rebuilt or run.stored
         changed, result = _retrain(training, repo, run, run.contract, data)
         code = replace(code, lines=(*code.lines, *changed))
@@ -110,8 +152,9 @@ def in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
-def _rebuild(
+def _rebuilt(
     database: DatabaseSettings,
+    rebuild: Rebuild,
     repo: FeatureRepo,
     run: RecordedRun,
     contract: Contract,
@@ -123,15 +166,12 @@ def _rebuild(
     if files.ROWS in run.problems and not (gone and without_months.is_gone(contract, gone)):
         lines.append(f"The training set that the run stored cannot be used: {run.problems[files.ROWS]}.")
     try:
-        with views.frozen(database, repo, datetime.fromisoformat(contract.known_at)) as schema:
-            rebuilt = training_set.build(
-                database,
-                repo,
-                as_of=datetime.fromisoformat(contract.as_of),
-                label_as_of=run.record.label_as_of,
-                known_at=datetime.fromisoformat(contract.known_at),
-                db_schema=schema,
-            )
+        rebuilt = rebuild(
+            repo,
+            as_of=datetime.fromisoformat(contract.as_of),
+            label_as_of=run.record.label_as_of,
+            known_at=datetime.fromisoformat(contract.known_at),
+        )
     except DependencyDown:
         raise
     except Exception as error:
