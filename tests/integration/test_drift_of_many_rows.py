@@ -56,7 +56,7 @@ contract = Contract("m", "s", repo.join_key, features, views, 0.5, {}, "e", "", 
 began = time.monotonic()
 with transaction(settings.database) as connection:
     dates = [datetime(2024, month, 1, tzinfo=UTC) for month in (1, 2)]
-    one, other = (read.month(connection, repo, contract, at, datetime.now(UTC)) for at in dates)
+    one, other = (read.month(connection, repo, contract, at, datetime.now(UTC), "") for at in dates)
 read_by = time.monotonic()
 columns = {name: Compared(one.columns[name], other.columns[name]) for name in one.columns}
 found = month.features_of(columns, 0.03, Thresholds())

@@ -46,7 +46,9 @@ def drift(
     settings = settings_module.load()
     model, repo = settings.mlflow.registered_model, settings.feast.repo
     with working("Comparing", quiet=as_json):
-        verdict = judge.judge(settings.database, model, repo, settings.monitoring, as_of)
+        verdict = judge.judge(
+            settings.database, model, repo, settings.monitoring, as_of, lake=settings.rows_in_lake
+        )
     if as_json:
         print_json(document(verdict))
     else:

@@ -28,7 +28,7 @@ def harm(
     settings = load()
     model, repo = settings.mlflow.registered_model, settings.feast.repo
     with working("Judging", quiet=as_json):
-        production = judge(settings.database, model, repo, settings.monitoring)
+        production = judge(settings.database, model, repo, settings.monitoring, settings.rows_in_lake)
     if production is None:
         raise NotYet(
             f"No version of {model} is in production.",

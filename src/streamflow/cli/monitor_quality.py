@@ -29,7 +29,7 @@ def quality(
     settings = load()
     model, repo = settings.mlflow.registered_model, settings.feast.repo
     with working("Judging", quiet=as_json):
-        found = by_month(settings.database, model, repo, settings.monitoring, as_of)
+        found = by_month(settings.database, model, repo, settings.monitoring, as_of, settings.rows_in_lake)
     if as_json:
         print_json(found)
         return

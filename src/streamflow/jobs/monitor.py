@@ -25,7 +25,8 @@ def monitor(settings: Settings) -> MonitorResult:
     with transaction(settings.database) as connection:
         # One snapshot, so that a drop that is ingested meanwhile does not look like a difference.
         connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-        ledger.refuse_rows_in_lake(connection)
+        if not settings.rows_in_lake:
+            ledger.refuse_rows_in_lake(connection)
         found = freshness.read(connection)
         last = job_results.newest(connection, MonitorResult)
     if found.newest_drop is None:
@@ -37,9 +38,7 @@ def monitor(settings: Settings) -> MonitorResult:
             details=tuple(problems),
             hint="Run the jobs 'ingest' and 'materialize', and look at their logs.",
         )
-    judged = verdicts.judge(
-        settings.database, settings.mlflow.registered_model, settings.feast.repo, settings.monitoring
-    )
+    judged = verdicts.judge(settings.backends, settings.monitoring)
     report = last.report if last else ""
     try:
         report = keep(settings.database, settings.mlflow, settings.feast.repo, report)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from streamflow.errors import NotYet
 from streamflow.monitoring.drift import judge as drift
 from streamflow.monitoring.harm import judge as harm
 from streamflow.monitoring.quality import judge as quality
-from streamflow.settings import DatabaseSettings, MonitoringSettings
+from streamflow.settings import Backends, MonitoringSettings
 
 _FOR_SCORES = timedelta(days=1)
 """The job `score` has this long for a drop, before its features are judged without its scores."""
@@ -31,23 +30,24 @@ class Verdicts:
     harm_id: int | None
 
 
-def judge(database: DatabaseSettings, model: str, repo: Path, settings: MonitoringSettings) -> Verdicts:
+def judge(backends: Backends, settings: MonitoringSettings) -> Verdicts:
     """Judge the months that are new, and record the verdicts.
 
     Args:
-        database: How to connect to PostgreSQL.
-        model: Registered model.
-        repo: Folder of the feature repo.
+        backends: PostgreSQL, the registered model, the feature repo, and where the rows are.
         settings: What counts as drift and as harm.
 
     Raises:
         DependencyDown: PostgreSQL does not answer.
         UsageError: The feature repo cannot be loaded.
     """
+    model, repo, lake = backends.mlflow.registered_model, backends.feast.repo, backends.lake
     try:
-        drifted = drift.judge(database, model, repo, settings, patience=_FOR_SCORES).verdict
+        drifted = drift.judge(
+            backends.database, model, repo, settings, lake=lake, patience=_FOR_SCORES
+        ).verdict
     except NotYet:
         drifted = ""
-    figures = quality.judge(database, model, repo, settings)
-    served = harm.judge(database, model, repo, settings)
+    figures = quality.judge(backends.database, model, repo, settings, lake=lake)
+    served = harm.judge(backends.database, model, repo, settings, lake)
     return Verdicts(drifted, len(figures), served.harm.harm_id if served and served.harm else None)

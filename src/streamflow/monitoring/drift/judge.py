@@ -34,6 +34,7 @@ def judge(
     limits: MonitoringSettings,
     as_of: date | None = None,
     *,
+    lake: str = "",
     patience: timedelta = timedelta(0),
 ) -> Verdict:
     """Judge a month, or return the verdict that it has.
@@ -47,6 +48,7 @@ def judge(
         repo: Folder of the feature repo.
         limits: What counts as drift.
         as_of: The month; default: the newest drop's.
+        lake: URL of the lake that has the rows; "" reads them in PostgreSQL.
         patience: How long to wait for the scores of a drop, from when it was loaded.
 
     Raises:
@@ -73,7 +75,7 @@ def judge(
         age = clock.read(connection).next - drop.loaded_at
         if age < patience and read.newest_scoring(connection, model, served, drop) is None:
             return replace(asked, why="the version has not scored this drop yet")
-        verdict = _judged(connection, definitions.load(repo), served, drop, asked, limits)
+        verdict = _judged(connection, definitions.load(repo), served, drop, asked, limits, lake)
         if not record.may_record(connection):
             return verdict
         verdict = record.record(connection, verdict)
@@ -118,10 +120,11 @@ def _judged(
     drop: Drop,
     asked: Verdict,
     limits: MonitoringSettings,
+    lake: str,
 ) -> Verdict:
     contract = served.contract
-    reference = read.month(connection, repo, contract, asked.reference_as_of, asked.reference_known_at)
-    current = read.month(connection, repo, contract, drop.as_of, asked.known_at)
+    reference = read.month(connection, repo, contract, asked.reference_as_of, asked.reference_known_at, lake)
+    current = read.month(connection, repo, contract, drop.as_of, asked.known_at, lake)
     columns = _columns(served, reference, current)
     name = month.SCORE if month.SCORE not in columns else f"{month.SCORE} of the model"
     columns[name] = _score(connection, asked.model, served, drop)

@@ -18,6 +18,7 @@ from streamflow.lake import ledger
 from streamflow.model_version import files as version_files
 from streamflow.model_version.aliases import PRODUCTION
 from streamflow.model_version.contract import Contract, Feature
+from streamflow.monitoring import lake_rows
 from streamflow.monitoring.drift import distributions
 from streamflow.monitoring.drift.distributions import Numbers
 from streamflow.monitoring.drift.feature import Column
@@ -94,16 +95,31 @@ def newest_drop(connection: sa.Connection, known_at: datetime, as_of: datetime |
 
 
 def month(
-    connection: sa.Connection, repo: FeatureRepo, contract: Contract, as_of: datetime, known_at: datetime
+    connection: sa.Connection,
+    repo: FeatureRepo,
+    contract: Contract,
+    as_of: datetime,
+    known_at: datetime,
+    lake: str,
 ) -> Month:
     """Count the values of the features of a contract as of a date, as known at a time.
 
     A view is read and counted before the next one, so that memory holds the columns of a single one.
 
+    Args:
+        connection: Connection to read on.
+        repo: The feature repo.
+        contract: The contract.
+        as_of: The month.
+        known_at: Newest load time of a row.
+        lake: URL of the lake; "" reads PostgreSQL.
+
     Raises:
-        Refused: The rows are in the lake.
+        Refused: The rows are in the other one of them.
+        DependencyDown: The lake does not answer.
     """
-    ledger.refuse_rows_in_lake(connection)
+    if not lake:
+        ledger.refuse_rows_in_lake(connection)
     known = {view.name: {feature.name for feature in view.features} for view in repo.feature_views}
     columns: dict[str, Column] = {}
     rows = 0
@@ -118,17 +134,28 @@ def month(
         ]
         if not features:
             continue
-        types = {_ROW: pa.int8()} | {
-            f"f{at}": pa.type_for_alias(value_types.of(feature.type).arrow)
-            for at, feature in enumerate(features)
-        }
-        select = _statement(repo, view.name, features, (as_of, known_at), corrected=corrected)
-        table = copied.table(connection, select, types)
+        if lake:
+            source = repo.table_of_view(repo.view(view.name))
+            names = [_column(repo, view.name, feature) for feature in features]
+            table = lake_rows.of_month(connection, lake, source, names, as_of, known_at)
+        else:
+            types = {_ROW: pa.int8()} | {
+                f"f{at}": pa.type_for_alias(value_types.of(feature.type).arrow)
+                for at, feature in enumerate(features)
+            }
+            select = _statement(repo, view.name, features, (as_of, known_at), corrected=corrected)
+            table = copied.table(connection, select, types)
         rows = max(rows, table.num_rows)
         columns |= {
-            feature.name: _counted(feature, table.column(f"f{at}")) for at, feature in enumerate(features)
+            feature.name: _counted(feature, table.column(at)) for at, feature in enumerate(features, start=1)
         }
     return Month(rows, columns)
+
+
+def _column(repo: FeatureRepo, view: str, feature: Feature) -> str:
+    """The column of the source table that a feature is read from."""
+    mapping: dict[str, str] = repo.view(view).batch_source.field_mapping or {}
+    return next((column for column, name in mapping.items() if name == feature.name), feature.name)
 
 
 def _statement(
@@ -141,11 +168,10 @@ def _statement(
 ) -> str:
     as_of, known_at = (moment.isoformat() for moment in times)
     source: Any = repo.view(view).batch_source
-    mapping = {feature: column for column, feature in (source.field_mapping or {}).items()}
     stamp, created = quote(source.timestamp_field), quote(source.created_timestamp_column)
     # A constant first: a row of CSV that is a single null would be an empty line.
     columns = [f"1 AS {_ROW}"]
-    columns += [f"{quote(mapping.get(item.name, item.name))} AS f{at}" for at, item in enumerate(features)]
+    columns += [f"{quote(_column(repo, view, item))} AS f{at}" for at, item in enumerate(features)]
     where = f"{stamp} = TIMESTAMPTZ '{as_of}' AND {created} <= TIMESTAMPTZ '{known_at}'"
     table = quote(FEATURES, source.name)
     if not corrected:

@@ -19,7 +19,7 @@ from streamflow.settings import DatabaseSettings, MonitoringSettings
 
 
 def judge(
-    database: DatabaseSettings, model: str, repo: Path, settings: MonitoringSettings
+    database: DatabaseSettings, model: str, repo: Path, settings: MonitoringSettings, lake: str = ""
 ) -> InProduction | None:
     """Judge each month after its training set that the version in production scored as a batch, once.
 
@@ -28,6 +28,7 @@ def judge(
         model: Registered model.
         repo: Folder of the feature repo.
         settings: What counts as harm.
+        lake: URL of the lake that has the rows; "" reads them in PostgreSQL.
 
     Returns:
         The version in production, with the newest harm that no training has answered; None without a version.
@@ -53,7 +54,7 @@ def judge(
     bases = [each.basis for each in given]
     for task in sorted(found, key=lambda task: (task.scored.as_of, task.scored.known_at)):
         with transaction(database) as connection:
-            scores = read.scores(connection, declared, task, there.drops, known_at)
+            scores = read.scores(connection, declared, task, there.drops, known_at, lake)
             for basis in task.bases:
                 bases.append(basis)
                 judgement = _judged(task, basis, scores, bases.count(basis), settings.harm_tolerance)

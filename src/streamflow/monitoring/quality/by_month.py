@@ -18,6 +18,7 @@ def by_month(
     repo: Path,
     settings: MonitoringSettings,
     as_of: date | None = None,
+    lake: str = "",
 ) -> list[MonthShown]:
     """Judge the months that are new, if this login may record figures, and return all of them, oldest first.
 
@@ -27,6 +28,7 @@ def by_month(
         repo: Folder of the feature repo.
         settings: What predictions are worth.
         as_of: This month alone; a month without a drop is shown as one.
+        lake: URL of the lake that has the rows; "" reads them in PostgreSQL.
 
     Raises:
         DependencyDown: PostgreSQL does not answer.
@@ -34,6 +36,6 @@ def by_month(
     with transaction(database) as connection:
         may = record.may_judge(connection)
     if may:
-        judge(database, model, repo, settings, as_of)
+        judge(database, model, repo, settings, as_of, lake)
     with transaction(database) as connection:
         return shown(record.newest(connection, model), read.dates(connection), as_of)

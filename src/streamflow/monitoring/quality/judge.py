@@ -24,6 +24,7 @@ def judge(
     repo: Path,
     settings: MonitoringSettings,
     as_of: date | None = None,
+    lake: str = "",
 ) -> list[tuple[int, datetime, str]]:
     """Estimate and compute the figures of every month that a version scored, unless they are recorded.
 
@@ -33,6 +34,7 @@ def judge(
         repo: Folder of the feature repo.
         settings: What predictions are worth.
         as_of: Judge this month alone.
+        lake: URL of the lake that has the rows; "" reads them in PostgreSQL.
 
     Returns:
         Version, as-of and basis of the figures that were recorded, in the order of months.
@@ -53,7 +55,7 @@ def judge(
     done = []
     for task in sorted(found, key=lambda task: (task.scored.as_of, task.scored.version)):
         with transaction(database) as connection:
-            scores = read.scores(connection, declared, task, there.drops, known)
+            scores = read.scores(connection, declared, task, there.drops, known, lake)
             if task.scored.scoring_id is None and not len(scores.probabilities):
                 # The log forgets; what was recorded while it had the answers stays.
                 continue

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ from streamflow import types
 from streamflow.lake import ledger
 from streamflow.model_version import files
 from streamflow.model_version.contract import Contract
+from streamflow.monitoring import lake_rows
 from streamflow.monitoring.quality import months
 from streamflow.monitoring.quality.by_slice import Owners
 from streamflow.monitoring.quality.figures import Scores
@@ -29,6 +29,7 @@ from streamflow.repo.parts import UNKNOWN, part
 
 _SQL = statements.load(Path(__file__).with_name("queries.sql"))
 
+_SCORE = {"probability": pa.float64(), "prediction": pa.bool_()}
 _STILL_ANSWERED = timedelta(days=7)
 """How long after the next drop answers may still use values of the drop before: until it is materialized."""
 _CLOCKS_APART = timedelta(days=1)
@@ -50,6 +51,25 @@ class Recorded:
     scored: tuple[Scored, ...]
     released: dict[int, Released]
     judged: frozenset[Judged]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A column whose values as of a month stand beside scores.
+
+    Attributes:
+        name: Name among the columns that are read.
+        table: Name of the source table.
+        column: Column of the source table.
+        as_of: The month.
+        known_at: Newest load time of a row.
+    """
+
+    name: str
+    table: str
+    column: str
+    as_of: datetime
+    known_at: datetime
 
 
 def recorded(connection: sa.Connection, model: str, known_at: datetime) -> Recorded:
@@ -110,9 +130,14 @@ def _released(connection: sa.Connection, model: str, versions: Sequence[int]) ->
 
 
 def scores(
-    connection: sa.Connection, repo: FeatureRepo, task: Task, drops: Sequence[Drop], known_at: datetime
+    connection: sa.Connection,
+    repo: FeatureRepo,
+    task: Task,
+    drops: Sequence[Drop],
+    known_at: datetime,
+    lake: str,
 ) -> Scores:
-    """Read a month's scores as they were given then, with their labels and the parts of slices, in one COPY.
+    """Read a month's scores as they were given then, with their labels and the parts of slices.
 
     Args:
         connection: Connection in a transaction.
@@ -120,32 +145,30 @@ def scores(
         task: The month.
         drops: All drops.
         known_at: Load time up to which labels are read.
+        lake: URL of the lake; "" reads PostgreSQL.
 
     Raises:
-        Refused: The rows are in the lake.
+        Refused: The rows are in the other one of them.
+        DependencyDown: The lake does not answer.
     """
-    ledger.refuse_rows_in_lake(connection)
     month, contract = task.scored, task.released.contract
     given = _batch(month) if month.scoring_id is not None else _log(contract.model, month, drops)
-    columns = {"probability": pa.float64(), "prediction": pa.bool_(), "label": pa.bool_()}
-    selected, joins = ["s.probability", "s.prediction"], ""
-    if task.labels is None:
-        selected.append("CAST(NULL AS boolean)")
+    beside = [
+        Beside(f"slice{number}", item.table, item.column, month.as_of, month.known_at)
+        for number, item in enumerate(repo.slices)
+    ]
+    if task.labels is not None:
+        of_label = contract.label
+        beside.append(Beside("label", of_label["table"], of_label["column"], task.labels.as_of, known_at))
+    if lake:
+        table = _with_lake(connection, repo, given, beside, lake)
     else:
-        at = _at(repo, contract.join_key, contract.label["table"], contract.label["column"])
-        joins += f" LEFT JOIN ({at(task.labels.as_of, known_at)}) l ON l.entity = s.entity"
-        selected.append("l.value")
-    for number, item in enumerate(repo.slices):
-        at = _at(repo, contract.join_key, item.table, item.column)
-        joins += f" LEFT JOIN ({at(month.as_of, month.known_at)}) p{number} ON p{number}.entity = s.entity"
-        selected.append(f"p{number}.value")
-        columns[f"slice{number}"] = pa.type_for_alias(
-            types.of(repo.table(item.table).column(item.column).type).arrow
-        )
-    # PostgreSQL may expect few rows of a scoring that was just stored, and then join a million rows one by one.
-    connection.exec_driver_sql("SET LOCAL enable_nestloop TO off")
-    table = copied.table(connection, f"SELECT {', '.join(selected)} FROM ({given}) s{joins}", columns)
-    label = table.column("label").combine_chunks()
+        table = _with_postgresql(connection, repo, contract.join_key, given, beside)
+    label = (
+        pa.nulls(table.num_rows, pa.bool_())
+        if task.labels is None
+        else table.column("label").combine_chunks()
+    )
     return Scores(
         table.column("probability").to_numpy().astype(np.float64),
         _flags(table.column("prediction").combine_chunks()),
@@ -153,6 +176,36 @@ def scores(
         _flags(label.is_valid()),
         {item.name: owners(item, table.column(f"slice{i}")) for i, item in enumerate(repo.slices)},
     )
+
+
+def _with_postgresql(
+    connection: sa.Connection, repo: FeatureRepo, key: str, given: str, beside: Sequence[Beside]
+) -> pa.Table:
+    """Read scores, and what stands beside them, in one COPY."""
+    ledger.refuse_rows_in_lake(connection)
+    columns, selected, joins = dict(_SCORE), [f"s.{name}" for name in _SCORE], ""
+    for item in beside:
+        joins += f" LEFT JOIN ({_select(repo, key, item)}) {item.name} ON {item.name}.entity = s.entity"
+        selected.append(f"{item.name}.value")
+        kind = repo.table(item.table).column(item.column).type
+        columns[item.name] = pa.type_for_alias(types.of(kind).arrow)
+    # PostgreSQL may expect few rows of a scoring that was just stored, and then join a million rows one by one.
+    connection.exec_driver_sql("SET LOCAL enable_nestloop TO off")
+    return copied.table(connection, f"SELECT {', '.join(selected)} FROM ({given}) s{joins}", columns)
+
+
+def _with_lake(
+    connection: sa.Connection, repo: FeatureRepo, given: str, beside: Sequence[Beside], lake: str
+) -> pa.Table:
+    """Read scores in one COPY, and what stands beside them from the files of the lake."""
+    columns = {"entity": pa.string(), **_SCORE}
+    table = copied.table(connection, f"SELECT {', '.join(columns)} FROM ({given}) s", columns)
+    for item in beside:
+        rows = lake_rows.of_month(
+            connection, lake, repo.table(item.table), [item.column], item.as_of, item.known_at
+        )
+        table = table.append_column(item.name, lake_rows.values_of(table.column("entity"), rows))
+    return table
 
 
 def owners(item: Slice, column: pa.ChunkedArray) -> Owners:
@@ -184,18 +237,15 @@ def _log(model: str, month: Scored, drops: Sequence[Drop]) -> str:
     return newest.per_entity(columns, f"{PLATFORM}.predictions", ["entity"], ["answered_at"], where)
 
 
-def _at(repo: FeatureRepo, key: str, table: str, column: str) -> Any:
+def _select(repo: FeatureRepo, key: str, item: Beside) -> str:
     """SELECT of a column of a month's rows by entity, as known at a time. It reads no other month's rows."""
-    view = quote(FEATURES, repo.table(table).snapshots)
-    columns = [f"CAST({quote(key)} AS text) AS entity", f"{quote(column)} AS value"]
-
-    def select(as_of: datetime, known_at: datetime) -> str:
-        where = (
-            f"as_of = TIMESTAMPTZ '{as_of.isoformat()}' AND loaded_at <= TIMESTAMPTZ '{known_at.isoformat()}'"
-        )
-        return newest.per_entity(columns, view, [quote(key)], ["loaded_at"], where)
-
-    return select
+    view = quote(FEATURES, repo.table(item.table).snapshots)
+    columns = [f"CAST({quote(key)} AS text) AS entity", f"{quote(item.column)} AS value"]
+    where = (
+        f"as_of = TIMESTAMPTZ '{item.as_of.isoformat()}'"
+        f" AND loaded_at <= TIMESTAMPTZ '{item.known_at.isoformat()}'"
+    )
+    return newest.per_entity(columns, view, [quote(key)], ["loaded_at"], where)
 
 
 def _flags(column: pa.Array) -> npt.NDArray[np.bool_]:
