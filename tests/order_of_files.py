@@ -17,8 +17,8 @@ _LONG = (
 )
 # One session of Spark takes seconds to start, and a gigabyte.
 _RUN_SPARK = ("tests/spark/", "tests/feature_store_kit/")
-# These share a stack, which takes minutes to fill. Others start stacks of their own; beside the shared one, they would take
-# the port of a service that a test has killed.
+# These share a stack, which takes minutes to fill. Others start stacks of their own; beside the shared one, they would
+# take the port of a service that a test has killed.
 _START_STACKS = "tests/e2e/"
 
 

@@ -67,6 +67,16 @@ def test_every_job_gives_what_it_gives_with_postgresql(module_simulated, on_spar
     assert of_lake.quality > 0
     figures = "SELECT version, as_of, basis, rows, auc, log_loss, brier, detail - 'scoring_id' - 'release'"
     figures += " FROM monitoring.quality ORDER BY 2, 3"
-    assert [row[1:] for row in rows(on_spark, figures)] == [
-        row[1:] for row in rows(module_simulated, figures)
-    ]
+    here, there = (
+        [rounded(list(row[1:])) for row in rows(made, figures)] for made in (on_spark, module_simulated)
+    )
+    assert here == there
+
+
+def rounded(value):
+    """Without the last digits of sums, which depend on the order of the rows."""
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return float(f"{value:.9g}") if isinstance(value, float) else value

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.base import clone
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -24,6 +25,9 @@ ROUND = "round"
 
 _SOME = 1000
 """Rows that the steps before a classifier are fitted on: they learn nothing from rows."""
+
+_COLUMNS = 4
+"""Columns that a scaler is fitted to at a time."""
 
 Positions = npt.NDArray[np.int64]
 
@@ -98,20 +102,34 @@ def _rounds_itself(classifier: Any) -> bool:
 
 
 def fit_on(classifier: Any, matrix: npt.NDArray[Any], y: npt.NDArray[np.bool_]) -> None:
-    """Fit a classifier on a matrix that nobody else needs."""
-    with _in_place(classifier):
-        classifier.fit(matrix, y)
+    """Fit a classifier on a matrix that nobody else needs.
 
-
-@contextmanager
-def _in_place(classifier: Any) -> Iterator[None]:
-    """Let a classifier that begins by standardising its input do so without a copy, while nobody else needs it."""
+    One that begins by standardising its input does so in place.
+    """
     first: Any = classifier[0] if isinstance(classifier, Pipeline) else None
-    if type(first) is not StandardScaler or not first.copy:
-        yield
+    if type(first) is not StandardScaler or not (first.with_mean and first.with_std and first.copy):
+        classifier.fit(matrix, y)
         return
-    first.set_params(copy=False)
+    standardise(first, matrix)
+    classifier[1:].fit(matrix, y)
+
+
+def standardise(scaler: StandardScaler, matrix: npt.NDArray[Any]) -> None:
+    """Fit a scaler to a matrix, to the same bits as its own `fit`, and transform the matrix in place.
+
+    The scaler makes copies of what it is fitted to, so it sees a few columns at a time. Two are the fewest: NumPy
+    would add up the rows of a single column in another order.
+    """
+    width = matrix.shape[1]
+    cuts = [*range(0, width - 1, _COLUMNS), width] if width > 1 else [0, width]
+    if len(cuts) > 2 and cuts[-1] - cuts[-2] < 2:
+        del cuts[-2]
+    parts = [clone(scaler).fit(matrix[:, one:other]) for one, other in pairwise(cuts)]
+    for name in ("mean_", "var_", "scale_"):
+        setattr(scaler, name, np.concatenate([getattr(part, name) for part in parts]))
+    scaler.n_samples_seen_, scaler.n_features_in_ = parts[0].n_samples_seen_, width
+    scaler.set_params(copy=False)
     try:
-        yield
+        scaler.transform(matrix)
     finally:
-        first.set_params(copy=True)
+        scaler.set_params(copy=True)

@@ -22,8 +22,9 @@ TOLERANCE = 1e-6
 """Maximum difference between the estimator's probability and the served one."""
 
 OPSET = 18
-_CHUNK_ROWS = 65_536
-"""Number of rows that are compared at a time: between encoding and probability, a row is copied several times."""
+_CHUNK_ROWS = 8_192
+"""Number of rows that are compared at a time: from one operator to the next, ONNX Runtime keeps 10 KB
+a row."""
 
 _ROWS_ALONE = 256
 """Number of rows that are scored both alone and in a batch."""
