@@ -112,7 +112,7 @@ def train(
         data.features,
         data.x,
         data.y.to_numpy(),
-        data.frame[data.key].tolist(),
+        data.frame[data.key],
         settings.training,
         estimator=estimator,
     )

@@ -26,9 +26,6 @@ ROUND = "round"
 _SOME = 1000
 """Rows that the steps before a classifier are fitted on: they learn nothing from rows."""
 
-_COLUMNS = 4
-"""Columns that a scaler is fitted to at a time."""
-
 Positions = npt.NDArray[np.int64]
 
 
@@ -117,13 +114,11 @@ def fit_on(classifier: Any, matrix: npt.NDArray[Any], y: npt.NDArray[np.bool_]) 
 def standardise(scaler: StandardScaler, matrix: npt.NDArray[Any]) -> None:
     """Fit a scaler to a matrix, to the same bits as its own `fit`, and transform the matrix in place.
 
-    The scaler makes copies of what it is fitted to, so it sees a few columns at a time. Two are the fewest: NumPy
-    would add up the rows of a single column in another order.
+    The scaler makes copies of what it is fitted to, so it sees two columns at a time, or the last three. NumPy would add
+    up the rows of a single column in another order.
     """
     width = matrix.shape[1]
-    cuts = [*range(0, width - 1, _COLUMNS), width] if width > 1 else [0, width]
-    if len(cuts) > 2 and cuts[-1] - cuts[-2] < 2:
-        del cuts[-2]
+    cuts = [*range(0, max(width - 1, 1), 2), width]
     parts = [clone(scaler).fit(matrix[:, one:other]) for one, other in pairwise(cuts)]
     for name in ("mean_", "var_", "scale_"):
         setattr(scaler, name, np.concatenate([getattr(part, name) for part in parts]))

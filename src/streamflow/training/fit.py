@@ -170,7 +170,7 @@ def fit(
     features: Sequence[Feature],
     x: pd.DataFrame,
     y: npt.NDArray[np.bool_],
-    keys: Sequence[str],
+    keys: pd.Series[str],
     settings: TrainingSettings,
     *,
     estimator: str | None = None,

@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from streamflow.errors import Refused
+
+_PART_ROWS = 65_536
+"""Keys that are texts of Python at a time."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Split:
     digest: str
 
 
-def split(keys: Sequence[str], labels: npt.NDArray[np.bool_], *, holdout_share: float, seed: int) -> Split:
+def split(keys: pd.Series[str], labels: npt.NDArray[np.bool_], *, holdout_share: float, seed: int) -> Split:
     """Split rows at random, with the same share of positives in both parts.
 
     Args:
@@ -51,10 +55,10 @@ def split(keys: Sequence[str], labels: npt.NDArray[np.bool_], *, holdout_share: 
     positions: Any = np.arange(len(labels))
     train, holdout = train_test_split(positions, test_size=holdout_share, stratify=labels, random_state=seed)
     train, holdout = np.sort(train), np.sort(holdout)
-    return Split(train, holdout, holdout_digest([keys[i] for i in holdout]))
+    return Split(train, holdout, holdout_digest(keys.iloc[holdout].tolist()))
 
 
-def sample(keys: Sequence[str], at: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+def sample(keys: pd.Series[str], at: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
     """Of more rows than `most`, the positions of those whose keys have the lowest SHA-256, in ascending order.
 
     Args:
@@ -64,9 +68,16 @@ def sample(keys: Sequence[str], at: npt.NDArray[np.int64], most: int) -> npt.NDA
     """
     if not most or len(at) <= most:
         return at
-    hashes = [int.from_bytes(hashlib.sha256(keys[i].encode()).digest()[:8]) for i in at]
+    hashes = np.empty(len(at), dtype=np.uint64)
+    for start in range(0, len(at), _PART_ROWS):
+        part = slice(start, start + _PART_ROWS)
+        hashes[part] = [_hash(key) for key in keys.iloc[at[part]].tolist()]
     # The sort is stable, so equal hashes would keep the order of the keys.
-    return np.sort(at[np.argsort(np.array(hashes, dtype=np.uint64), kind="stable")[:most]])
+    return np.sort(at[np.argsort(hashes, kind="stable")[:most]])
+
+
+def _hash(key: str) -> int:
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])
 
 
 def holdout_digest(keys: Sequence[str]) -> str:

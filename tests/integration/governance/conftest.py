@@ -56,7 +56,7 @@ def register_small(settings: Settings) -> int:
         data.features,
         data.x,
         data.y.to_numpy(),
-        data.frame[data.key].tolist(),
+        data.frame[data.key],
         settings.training,
         estimator="logistic_regression",
     )

@@ -38,8 +38,7 @@ def trained(settings, mlflow_server, tmp_path):
         small_training_set(),
         settings.training.model_copy(update={"estimators": ("stump", "tree", "neighbours")}),
     )
-    keys = data.frame[data.key].tolist()
-    fitted = fit.fit(repo, data.features, data.x, data.y.to_numpy(), keys, training)
+    fitted = fit.fit(repo, data.features, data.x, data.y.to_numpy(), data.frame[data.key], training)
     run = record(settings.mlflow, training, settings.build, repo, data, fitted, [], clock.machine())
     with sdk.client(settings.mlflow) as client:
         experiment = client.get_run(run.run_id).info.experiment_id

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from streamflow.training.encoded import Rows, fit_on
+from streamflow.training.encoded import Rows, fit_on, standardise
 from streamflow.training.fit import build_pipeline
 
 LINEAR = make_pipeline(StandardScaler(), LogisticRegression())
@@ -75,3 +75,19 @@ def test_a_category_that_no_feature_declares_is_an_error():
     x.loc[rows.at[-1], "plan"] = "never seen"
     with pytest.raises(ValueError, match="never seen"):
         Rows(FEATURES, x, rows.at).matrix(pipeline)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_scaler_that_sees_a_few_columns_at_a_time_has_the_bits_of_its_own_fit(seed):
+    random = np.random.default_rng(seed)
+    rows, width = random.integers(1, 3000), random.integers(1, 24)
+    matrix = random.normal(random.normal(0, 100), 10 ** random.uniform(-6, 6), (rows, width))
+    matrix[:, random.random(width) < 0.2] = random.random((rows, 1)) < 0.3
+    matrix[:, random.random(width) < 0.2] = 1.0
+    whole, parts = StandardScaler(), StandardScaler()
+    expected = whole.fit_transform(matrix)
+    standardise(parts, matrix)
+    assert np.array_equal(matrix, expected)
+    assert whole.__dict__.keys() == parts.__dict__.keys()
+    for name, value in whole.__dict__.items():
+        assert np.array_equal(getattr(parts, name), value), name

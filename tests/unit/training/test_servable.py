@@ -4,6 +4,7 @@ import types
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 from people import FEATURES, people
 from sklearn.calibration import CalibratedClassifierCV
@@ -147,7 +148,9 @@ def candidates(**classifiers):
 
 def fitted(repo, settings, estimator=None):
     x, y = people()
-    return fit.fit(repo, FEATURES, x, y, [str(i) for i in range(len(x))], settings, estimator=estimator)
+    return fit.fit(
+        repo, FEATURES, x, y, pd.Series([str(i) for i in range(len(x))]), settings, estimator=estimator
+    )
 
 
 def test_a_candidate_that_cannot_be_served_is_left_out_with_its_reason():

@@ -3,12 +3,13 @@
 import hashlib
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from streamflow.errors import Refused
 from streamflow.training.split import sample, split
 
-KEYS = [f"u-{i:03}" for i in range(200)]
+KEYS = pd.Series([f"u-{i:03}" for i in range(200)])
 LABELS = np.array([i % 4 == 0 for i in range(200)])
 
 

@@ -263,7 +263,7 @@ def _retrain(
             data.features,
             data.x,
             data.y.to_numpy(),
-            data.frame[data.key].tolist(),
+            data.frame[data.key],
             then,
             estimator=None if candidates else run.record.estimator,
         )
