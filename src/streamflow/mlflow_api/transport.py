@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx2
 
 from streamflow.errors import AccessDenied, DependencyDown, NotFound, StreamFlowError
+from streamflow.mlflow_api.connections import connections
 from streamflow.settings import MlflowSettings
 
 PROXY = "mlflow-artifacts"
@@ -47,10 +48,10 @@ class RegistryClient:
     """
 
     def __init__(self, uri: str, timeout_seconds: float, login: tuple[str, str] | None = None) -> None:
-        # Retries cover failures to connect only. A request that was sent is never repeated.
-        transport = httpx2.HTTPTransport(retries=2)
         self._uri = uri
-        self._http = httpx2.Client(base_url=uri, timeout=timeout_seconds, transport=transport, auth=login)
+        self._http = httpx2.Client(
+            base_url=uri, timeout=timeout_seconds, transport=connections(uri), auth=login
+        )
 
     def close(self) -> None:
         """Close the connections."""

@@ -196,7 +196,7 @@ def test_not_worse_on_a_newer_drop_passes_by_default(small, second):
 
 def test_the_champions_own_data_are_not_newer(small, first):
     """Another estimator of January; the champion has learnt the same rows."""
-    version = train(small, JANUARY, estimator="random_forest").version
+    version = train(small, JANUARY, estimator="gradient_boosting").version
     lenient = with_promotion(small, not_worse_margin=1, min_improvement=1)
     report = decide(lenient.backends, lenient.promotion, version)
     assert (report.facts["new_drops"], report.facts["same_data"]) == ([], True)
@@ -297,7 +297,7 @@ def test_the_gate_is_overruled_only_explicitly(small, first, second):
 
 
 def test_an_older_version_fails_the_gate(small, second):
-    version = train(small, JANUARY, estimator="random_forest").version
+    version = train(small, JANUARY, estimator="logistic_regression").version
     report = decide(small.backends, small.promotion, version)
     assert not outcome(report)["not older"]
     assert "trained as of 2024-01-31, the champion as of 2024-02-29" in reason(report, "not older")

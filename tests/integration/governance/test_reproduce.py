@@ -346,7 +346,7 @@ def test_a_run_of_one_clone_is_reproduced_in_it_and_in_another_clone(small, tmp_
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
-    trained = streamflow(clones[0], "train", "--as-of", "2024-01-31", "--estimator", "random_forest")
+    trained = streamflow(clones[0], "train", "--as-of", "2024-01-31", "--estimator", "logistic_regression")
     for clone in clones:
         document = streamflow(clone, "reproduce", trained["run_id"])
         assert {layer["name"]: layer["verdict"] for layer in document["layers"]} == SAME

@@ -66,7 +66,7 @@ def past(world, start, realdata, tmp_path_factory):
         into_production(world, first)
         moments.append(ask(world, service, first))
 
-        second = train(world, JANUARY, estimator="random_forest").version
+        second = train(world, JANUARY, estimator="gradient_boosting").version
         assert ingest_folder(world, corrected, JANUARY).changed
         into_production(world, second)
         moments.append(ask(world, service, second))
