@@ -60,6 +60,8 @@ def test_a_driver_makes_executors_from_the_template_that_it_mounts(name):
     assert file in pick(objects, "ConfigMap", NAME)["data"]
     assert conf["spark.kubernetes.executor.podTemplateContainerName"] == "executor"
     assert (conf["spark.driver.port"], conf["spark.blockManager.port"]) == (str(RPC), str(BLOCKS))
+    # Executors connect to the address that the driver binds to.
+    assert conf["spark.driver.bindAddress"] == conf["spark.driver.host"] == "${env:SPARK_LOCAL_HOSTNAME}"
     assert conf["spark.kubernetes.container.image"] == template["spec"]["containers"][0]["image"]
 
 
