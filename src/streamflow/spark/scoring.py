@@ -1,8 +1,8 @@
 """Score every entity of the lake: tasks turn batches of rows into scores, and the driver copies these into PostgreSQL.
 
 A task scores with the function that `streamflow score` uses, and returns a row for each batch: its scores, packed, and
-what it counted. Spark keeps these rows on the executors' disks and gives each of them to the driver once, however often
-a task ran. So executors need no login of PostgreSQL, and a task that is repeated writes nothing twice.
+what it counted. These come to the driver as `streamflow.spark.returned` has it, so a task that is repeated writes nothing
+twice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as f
 
@@ -30,7 +29,7 @@ from streamflow.repo.definitions import FeatureRepo
 from streamflow.scoring import read, run
 from streamflow.scoring import score as scoring
 from streamflow.settings import DatabaseSettings, LakeSettings, SparkSettings
-from streamflow.spark import session, snapshots
+from streamflow.spark import returned, session, snapshots
 
 _PACKED = "scores binary, refused string, features string"
 _SCORES = pa.schema([("entity", pa.string()), ("probability", pa.float64()), ("prediction", pa.bool_())])
@@ -130,17 +129,13 @@ def _stored(
     with transaction(database) as connection:
         files = spark.sparkContext.broadcast(dict(releases.read(connection, release.pointer)))
     rows = entities(spark, world.repo, contract, world.as_of)
-    packed = rows.mapInArrow(_Task(release.pointer, files, rules), _PACKED).persist(StorageLevel.DISK_ONLY)
+    packed = rows.mapInArrow(_Task(release.pointer, files, rules), _PACKED)
     try:
-        # Computes all partitions at once; the iterator below asks for one after the other.
-        packed.count()
-        with transaction(database) as target:
+        with returned.rows(packed) as batches, transaction(database) as target:
             number = scoring.begin(target, run.model_of(release), world.as_of, world.known_at)
-            batches = packed.toLocalIterator(prefetchPartitions=True)
             tally = scoring.write(target, number, map(_unpacked, batches))
             scoring.record_refusals(target, number, tally)
     finally:
-        packed.unpersist()
         files.destroy()
     return tally, number
 
