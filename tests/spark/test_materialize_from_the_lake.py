@@ -6,7 +6,6 @@ import pytest
 import sqlalchemy as sa
 from histories import MONTHS, History, random_history
 from psycopg.errors import CheckViolation
-from pyspark.errors import PySparkException
 from pyspark.sql import functions
 
 from streamflow.apply import apply
@@ -108,8 +107,9 @@ def test_a_task_that_fails_raises_and_changes_nothing(on_spark, history, monkeyp
         return whole(node, context)
 
     monkeypatch.setattr(spark_engine._CopyNode, "execute", failing)
-    with pytest.raises(PySparkException, match="this executor fails"):
+    with pytest.raises(DependencyDown, match="Spark could not materialize") as raised:
         materialize(on_spark)
+    assert "this executor fails" in str(raised.value.__cause__)
     assert tables(on_spark) == before
     assert everything_in_online(on_spark) == there
 

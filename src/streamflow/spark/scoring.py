@@ -7,7 +7,6 @@ twice.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as f
 
 from streamflow import release as releases_checked
-from streamflow.errors import DependencyDown
 from streamflow.model_version.contract import Contract
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import ScoreResult
@@ -29,7 +27,7 @@ from streamflow.repo.definitions import FeatureRepo
 from streamflow.scoring import read, run
 from streamflow.scoring import score as scoring
 from streamflow.settings import DatabaseSettings, LakeSettings, SparkSettings
-from streamflow.spark import returned, session, snapshots
+from streamflow.spark import failures, returned, session, snapshots
 
 _PACKED = "scores binary, refused string, features string"
 _SCORES = pa.schema([("entity", pa.string()), ("probability", pa.float64()), ("prediction", pa.bool_())])
@@ -113,7 +111,7 @@ def score_every_entity(
     """
     contract = release.contract
     read.check_fits(world.repo, contract)
-    with _named_failures():
+    with failures.named("score, so no score was stored"):
         tally, number = _stored(spark, database, release, world, limits)
     with transaction(database) as connection:
         scoring.forget(connection, contract.model, limits.keep)
@@ -138,23 +136,6 @@ def _stored(
     finally:
         files.destroy()
     return tally, number
-
-
-@contextlib.contextmanager
-def _named_failures() -> Iterator[None]:
-    """Say that Spark failed, instead of showing a traceback of Java."""
-    try:
-        yield
-    except Exception as error:
-        # Java's exceptions are py4j's, and those that Spark knows are its own.
-        if type(error).__module__.partition(".")[0] not in ("py4j", "pyspark"):
-            raise
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise DependencyDown(
-            "Spark could not score, so no score was stored.",
-            details=tuple(lines[:2]),
-            hint="Start the job again. If executors run out of memory, raise their memory or lower their cores.",
-        ) from error
 
 
 def newest_as_of(

@@ -25,7 +25,9 @@ from streamflow.repo.declarations import SourceTable
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import DatabaseSettings, LakeSettings, SparkSettings
 from streamflow.snapshots.as_of import label_as_of, of_a_drop
-from streamflow.spark import returned, session, snapshots
+from streamflow.spark import failures, returned, session, snapshots
+
+_WHAT = "join the training set, so nothing was trained"
 
 
 def training_set(
@@ -54,7 +56,7 @@ def training_set(
             or there is no Java runtime.
         NotFound: No label of that as-of was, or no row has every required feature.
         NotYet: No drop was loaded by `known_at`.
-        DependencyDown: PostgreSQL, Spark or the lake does not answer.
+        DependencyDown: PostgreSQL, Spark or the lake does not answer, or a task failed again and again.
     """
     with transaction(database) as connection:
         loaded = ledger.entries(connection, known_at)
@@ -62,7 +64,10 @@ def training_set(
     at = of_a_drop(dates, as_of)
     label_at = label_as_of(dates, at.date(), repo.label.horizon)
     started = session.started(spark)
-    with snapshots.frozen(started, database, lake.url, _tables(repo), known_at) as frozen:
+    with (
+        failures.named(_WHAT),
+        snapshots.frozen(started, database, lake.url, _tables(repo), known_at) as frozen,
+    ):
         built = _build(frozen, database, repo, (at, label_at, known_at))
     return built, loaded
 
@@ -94,7 +99,10 @@ def again(
         DependencyDown: PostgreSQL, Spark or the lake does not answer.
     """
     started = session.started(spark)
-    with snapshots.frozen(started, database, lake.url, _tables(repo), known_at) as frozen:
+    with (
+        failures.named(_WHAT),
+        snapshots.frozen(started, database, lake.url, _tables(repo), known_at) as frozen,
+    ):
         return _build(frozen, database, repo, (as_of, label_as_of, known_at))
 
 
