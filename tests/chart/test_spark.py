@@ -88,6 +88,8 @@ def test_executors_meet_the_restricted_standard_and_hold_no_password_and_no_toke
         "persistentVolumeClaim",
     }
     assert not any(item["name"].startswith("STREAMFLOW_DATABASE") for item in container.get("env", ()))
+    [lake] = [mount for mount in container["volumeMounts"] if mount["name"] == "lake"]
+    assert lake["readOnly"] is True
     secrets = [
         source["secretRef"]["name"] for source in container.get("envFrom", ()) if "secretRef" in source
     ]
