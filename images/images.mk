@@ -1,5 +1,5 @@
 # Images and the local cluster. CLUSTER names it, TAG the images; see cluster.sh for CLUSTER_TOOL.
-.PHONY: images image-spark cluster-up load install cluster-down test-cluster
+.PHONY: images image-spark cluster-up load install cluster-down test-cluster test-cluster-spark
 
 images: $(READY) ## Build the three images (TAG=…, PYTHON_IMAGE=… sets another base image), check their sizes, and list their components in dist/
 	@images/build.sh
@@ -25,3 +25,6 @@ cluster-down: ## Delete the cluster with all data in it
 
 test-cluster: $(READY) ## Run the cluster tests on a new cluster (KEEP=1 uses a running one, and leaves it running)
 	@TEST_CLUSTER=required exec $(BIN)/python -m pytest tests/cluster -p no:cacheprovider $(ARGS)
+
+test-cluster-spark: $(READY) ## A driver and two executors of Spark as pods, compared with PostgreSQL (KEEP=1 as above; half an hour)
+	@TEST_CLUSTER=required exec $(BIN)/python -m pytest tests/cluster/test_cluster_spark.py -p no:cacheprovider $(ARGS)

@@ -60,6 +60,8 @@ def test_a_driver_makes_executors_from_the_template_that_it_mounts(name):
     assert file in pick(objects, "ConfigMap", NAME)["data"]
     assert conf["spark.kubernetes.executor.podTemplateContainerName"] == "executor"
     assert (conf["spark.driver.port"], conf["spark.blockManager.port"]) == (str(RPC), str(BLOCKS))
+    # Executors connect to the address that the driver binds to.
+    assert conf["spark.driver.bindAddress"] == conf["spark.driver.host"] == "${env:SPARK_LOCAL_HOSTNAME}"
     assert conf["spark.kubernetes.container.image"] == template["spec"]["containers"][0]["image"]
 
 
@@ -86,6 +88,8 @@ def test_executors_meet_the_restricted_standard_and_hold_no_password_and_no_toke
         "persistentVolumeClaim",
     }
     assert not any(item["name"].startswith("STREAMFLOW_DATABASE") for item in container.get("env", ()))
+    [lake] = [mount for mount in container["volumeMounts"] if mount["name"] == "lake"]
+    assert lake["readOnly"] is True
     secrets = [
         source["secretRef"]["name"] for source in container.get("envFrom", ()) if "secretRef" in source
     ]

@@ -3,6 +3,7 @@
 cluster   a cluster with both images, started by the README's first command for Kubernetes
 demo      the chart with demo.enabled, installed by the README's second command in a restricted namespace
 way       the chart without drops, with all schedules suspended and two pods that score; tests start the jobs
+spark_starts  as `way`, with `engine: spark` and two executors a job, while its pods start
 
 TEST_CLUSTER=required    fail if this machine cannot run a cluster (`make test-cluster`)
 TEST_CLUSTER=possible    skip the tests in that case, with the reason (`.ci/run`)
@@ -20,21 +21,27 @@ import sys
 import time
 
 import pytest
-from kubernetes_cli import IMPOSSIBLE, TEST_LABEL, Release, answers, block, run, wait_for
+from kubernetes_cli import CHART, IMPOSSIBLE, TEST_LABEL, Release, answers, block, run, wait_for
 from open_loop_pod import replicas
 from page_shell import ROOT, STREAMFLOW
 
 WANTED = os.environ.get("TEST_CLUSTER", "")
 KEEP = os.environ.get("KEEP", "0") not in ("", "0")
-NAMESPACES = ("streamflow", "streamflow-way", "monitoring", "clients")
+NAMESPACES = ("streamflow", "streamflow-way", "streamflow-spark", "monitoring", "clients")
+LAKE = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: lake}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+"""
 collect_ignore_glob = [] if WANTED else ["test_*.py"]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Run cluster tests after all others: read-only tests, faults, load tests, and at last those that use `way`.
+    """Run cluster tests after all others: read-only tests, faults, load tests, and at last those that use `way` or Spark.
 
-    Faults and load change the installation. `way` is a second installation, and two cores cannot run both at once.
+    Faults and load change the installation. `way` and Spark's are further ones, and two cores cannot run two at once.
     """
     for item in items:
         if item.path.parent.name == "cluster":
@@ -45,7 +52,7 @@ def pytest_collection_modifyitems(items):
 def _turn(item):
     if item.path.parent.name != "cluster":
         return 0
-    if "way" in getattr(item, "fixturenames", ()):
+    if {"way", "spark_starts"} & set(getattr(item, "fixturenames", ())):
         return 4
     if item.get_closest_marker("load"):
         return 3
@@ -190,6 +197,19 @@ def way(way_starts):
         release.kubectl(
             "rollout", "status", f"deployment/{release.name}-{name}", "--timeout=600s", timeout=660
         )
+    return release
+
+
+@pytest.fixture(scope="module")
+def spark_starts(cluster, current, tmp_path_factory):
+    """The chart with `engine: spark` and two executors a job, without drops, while its pods start."""
+    make("make image-spark load", tmp_path_factory.mktemp("spark") / "image.log")
+    release = stand(current, Release("streamflow-spark"))
+    release.kubectl("apply", "--filename=-", stdin=LAKE)
+    values = [word for name in ("small", "spark") for word in ("--values", CHART / "ci" / f"{name}.yaml")]
+    # What is trained matters little here, and the other estimators take longer.
+    sets = "demo.enabled=false,jobDefaults.suspend=true,settings.training.estimators={logistic_regression}"
+    release.helm("install", CHART, *values, "--set", sets)
     return release
 
 

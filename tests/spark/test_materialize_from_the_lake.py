@@ -5,7 +5,7 @@ import shutil
 import pytest
 import sqlalchemy as sa
 from histories import MONTHS, History, random_history
-from pyspark.errors import PySparkException
+from psycopg.errors import CheckViolation
 from pyspark.sql import functions
 
 from streamflow.apply import apply
@@ -82,13 +82,13 @@ def test_a_task_that_fails_raises_and_changes_nothing(on_spark, history, monkeyp
     materialize(on_spark, MONTHS[0])
     there = everything_in_online(on_spark)
 
-    # A store that fails: PostgreSQL refuses a value in the task's own transaction.
+    # A store that fails: PostgreSQL refuses a value in the transaction that copies the rows of a view.
     column = "ALTER TABLE online.payments_agg_90d_fv ALTER COLUMN failed_payments_90d SET DATA TYPE"
     with transaction(on_spark.database) as connection:
         connection.exec_driver_sql("CREATE DOMAIN public.never AS bigint CHECK (VALUE IS NULL)")
         connection.exec_driver_sql(f"{column} public.never USING NULL")
     before = tables(on_spark)
-    with pytest.raises(PySparkException, match="never_check"):
+    with pytest.raises(CheckViolation, match="never_check"):
         materialize(on_spark)
     assert tables(on_spark) == before
     with transaction(on_spark.database) as connection:
@@ -107,8 +107,9 @@ def test_a_task_that_fails_raises_and_changes_nothing(on_spark, history, monkeyp
         return whole(node, context)
 
     monkeypatch.setattr(spark_engine._CopyNode, "execute", failing)
-    with pytest.raises(PySparkException, match="this executor fails"):
+    with pytest.raises(DependencyDown, match="Spark could not materialize") as raised:
         materialize(on_spark)
+    assert "this executor fails" in str(raised.value.__cause__)
     assert tables(on_spark) == before
     assert everything_in_online(on_spark) == there
 

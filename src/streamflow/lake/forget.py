@@ -44,8 +44,7 @@ def count(place: Place, matches: Callable[[str], bool], key: str = "") -> dict[s
 def erase(place: Place, matches: Callable[[str], bool], key: str = "") -> dict[str, int]:
     """Write each file with rows of a person again without them; return the removed rows by table.
 
-    Nothing else may write to the lake meanwhile. What a killed process was writing is deleted, joined rows of training
-    sets among it.
+    Nothing else may write to the lake meanwhile. What a killed process was writing is deleted.
 
     Args:
         place: The lake.
@@ -60,10 +59,6 @@ def erase(place: Place, matches: Callable[[str], bool], key: str = "") -> dict[s
     with failures(place):
         for hidden in _hidden(place):
             place.store.delete_file(hidden)
-        # Left by a training that was killed. One that is going on fails, and can be repeated.
-        joined = f"{place.root}/{layout.TRAINING_SETS}"
-        if place.store.get_file_info(joined).type == fs.FileType.Directory:
-            place.store.delete_dir(joined)
         for table, path in _files(place):
             if number := _rows(place, path, matches, key):
                 _rewrite(place, path, matches)

@@ -13,9 +13,6 @@ SUFFIX = ".parquet"
 DEPTH = 4
 """Parts of a file's path below the lake: table, as-of, drop and file."""
 
-TRAINING_SETS = "_training_sets"
-"""Folder of joined rows while a training set is built. Spark and Arrow skip names that begin so, and no table has one."""
-
 
 def of_table(url: str, table: str) -> str:
     """Folder of a source table.

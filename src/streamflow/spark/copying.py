@@ -1,42 +1,29 @@
-"""Copy the rows of one of Spark's tasks to a table of PostgreSQL. It runs in the executors, so it loads no Feast."""
+"""Copy Arrow's batches to a table of PostgreSQL."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
+import sqlalchemy as sa
 from pyarrow import csv
 
-from streamflow.postgres.engine import engine, transaction
 from streamflow.postgres.names import quote
-from streamflow.settings import DatabaseSettings
 
 
-class Copying:
-    """What a task of Spark runs: copy its rows in one transaction.
-
-    A task that runs twice, because its executor was lost after the commit, leaves its rows twice; the engine takes one.
-    """
-
-    def __init__(self, database: DatabaseSettings, table: str, columns: Sequence[str]) -> None:
-        self.database, self.table, self.columns = database, table, columns
-
-    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Copy all rows and commit them; yield their number."""
-        listed = ", ".join(quote(column) for column in self.columns)
-        copied = 0
-        try:
-            with transaction(self.database) as connection:
-                cursor: Any = connection.connection.cursor()
-                with cursor.copy(f"COPY {self.table} ({listed}) FROM STDIN (FORMAT csv)") as copy:
-                    for batch in batches:
-                        # A null is an empty field, an empty text a quoted one, as PostgreSQL's CSV has them.
-                        buffer = pa.BufferOutputStream()
-                        csv.write_csv(batch, buffer, csv.WriteOptions(include_header=False))
-                        copy.write(memoryview(buffer.getvalue()))
-                        copied += batch.num_rows
-        finally:
-            # The process waits for further tasks, and should not keep a connection meanwhile.
-            engine(self.database).dispose()
-        yield pa.RecordBatch.from_pydict({"copied": pa.array([copied], pa.int64())})
+def copy(
+    connection: sa.Connection, table: str, columns: Sequence[str], batches: Iterable[pa.RecordBatch]
+) -> int:
+    """Copy all rows to a table, quoted already; return their number."""
+    listed = ", ".join(quote(column) for column in columns)
+    copied = 0
+    cursor: Any = connection.connection.cursor()
+    with cursor.copy(f"COPY {table} ({listed}) FROM STDIN (FORMAT csv)") as copying:
+        for batch in batches:
+            # A null is an empty field, an empty text a quoted one, as PostgreSQL's CSV has them.
+            buffer = pa.BufferOutputStream()
+            csv.write_csv(batch, buffer, csv.WriteOptions(include_header=False))
+            copying.write(memoryview(buffer.getvalue()))
+            copied += batch.num_rows
+    return copied

@@ -1,7 +1,7 @@
 """A batch engine for Feast: Spark selects each entity's newest row, and PostgreSQL takes all views in one transaction.
 
-Spark's tasks copy their rows into tables of their own. Only when all of them have succeeded does one transaction put the
-rows into the online tables, as PostgreSQL's engine does, and record it: a failure changes nothing that anybody reads.
+Rows of Spark's tasks come to tables of their own through the driver. Only when all of them are there does one transaction
+put them into the online tables, as PostgreSQL's engine does, and record it: a failure changes nothing that anybody reads.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ from streamflow.postgres.engine import transaction
 from streamflow.postgres.names import INCOMING, quote
 from streamflow.postgres.newest import per_entity
 from streamflow.settings import DatabaseSettings
-from streamflow.spark import snapshots
-from streamflow.spark.copying import Copying
+from streamflow.spark import copying, returned, snapshots
 from streamflow.spark.offline_store import active_session, translated
 
 _FIRST_STAMPS = STAMPS[:2]
@@ -96,7 +95,7 @@ class LakeEngine(SparkComputeEngine):  # type: ignore[misc]
         database: DatabaseSettings,
         tables: Mapping[str, str],
     ) -> int:
-        """Have Spark copy the newest rows of a view into its table; return how many."""
+        """Copy the newest rows of a view, as Spark selects them, into its table; return how many."""
         made = MaterializationTask(**vars(task) | {"feature_view": translated(task.feature_view)})
         builder = _CopyingBuilder(registry, active_session(), made)
         builder.database, builder.table = database, tables[task.feature_view.name]
@@ -139,9 +138,9 @@ class _CopyNode(DAGNode):  # type: ignore[misc]
             *(functions.col(name) for name in names),
             *(stamp.alias(name) for stamp, name in zip(stamps, _FIRST_STAMPS, strict=True)),
         )
-        copying = Copying(self.database, self.table, selected.columns)
-        copied = selected.mapInArrow(copying, "copied long").agg(functions.sum("copied")).collect()[0][0]
-        return DAGValue(data=copied or 0, format=DAGFormat.SPARK)
+        with returned.batches(selected) as batches, transaction(self.database) as connection:
+            copied = copying.copy(connection, self.table, selected.columns, batches)
+        return DAGValue(data=copied, format=DAGFormat.SPARK)
 
 
 @contextlib.contextmanager
@@ -151,7 +150,7 @@ def _incoming(
     """Tables for the rows of these views, quoted, by view; they are dropped at the end."""
     tables = {view.name: quote(schema, f"{view.name}{INCOMING}") for view in views}
     drop = "; ".join(f"DROP TABLE IF EXISTS {table}" for table in tables.values())
-    # Committed at once, because Spark's tasks have connections of their own.
+    # Committed at once, so that each view's rows are copied in a transaction of their own.
     with transaction(database) as connection:
         # Those of a process that was killed.
         connection.exec_driver_sql(drop)
@@ -163,7 +162,7 @@ def _incoming(
     try:
         yield tables
     finally:
-        # A task that has not ended yet keeps its table; the next materialization drops it.
+        # What cannot be dropped now, the next materialization drops.
         with (
             contextlib.suppress(sa.exc.OperationalError, DependencyDown),
             transaction(database) as connection,

@@ -11,7 +11,7 @@ from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import MaterializedView
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import DatabaseSettings, LakeSettings, SparkSettings
-from streamflow.spark import session, snapshots
+from streamflow.spark import failures, session, snapshots
 
 
 def materialize(
@@ -28,11 +28,14 @@ def materialize(
 
     Raises:
         UsageError: There is no Java runtime, or a view's source is not a table.
-        DependencyDown: PostgreSQL, Spark or the lake does not answer.
+        DependencyDown: PostgreSQL, Spark or the lake does not answer, or a task failed again and again.
     """
     started = session.started(spark)
     with transaction(database) as connection:
         known_at = clock.known_now(connection)
     tables = {table.name: table for table in map(repo.table_of_view, repo.feature_views)}
-    with snapshots.frozen(started, database, lake.url, tables.values(), known_at):
+    with (
+        failures.named("materialize, so the online store is as it was"),
+        snapshots.frozen(started, database, lake.url, tables.values(), known_at),
+    ):
         return materialize_views(database, repo, as_of, open_store(database, repo.path, engine="spark"))

