@@ -70,7 +70,8 @@ def rows(fetch: Callable[[str], str], contract: Contract, left: LeftOfRun | None
         raise NotStoredError(
             f"{files.ROWS} is not the one it was trained on{but}: its fingerprint is {found}, not {wanted}"
         )
-    return frame
+    # Python's texts, so that frames of files of any age have indexes of one type.
+    return frame.astype({contract.join_key: object})
 
 
 def rows_and_split(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +145,14 @@ def test_another_number_of_threads_is_mentioned():
 
 
 # Data.
+
+
+@pytest.mark.parametrize("kind", [object, "string", pd.ArrowDtype(pa.string())])
+def test_keys_of_another_type_are_the_same_keys(kind):
+    then = pd.DataFrame({"id": ["a", "b", "c"], "x": [1.0, 2.0, 3.0]})
+    now = then.drop(index=1).astype({"id": kind})
+    assert compare.rows("id", then, now) == ["1 rows are missing now: b"]
+    assert compare.rows("id", now, then) == ["1 rows are new: b"]
 
 
 def test_rows_that_differ_are_named():

@@ -120,7 +120,7 @@ def rows(key: str, stored: pd.DataFrame, rebuilt: pd.DataFrame) -> list[str]:
         stored: The training set that the run stored.
         rebuilt: The training set built again now.
     """
-    then, now = stored.set_index(key), rebuilt.set_index(key)
+    then, now = (frame.astype({key: object}).set_index(key) for frame in (stored, rebuilt))
     gone = [str(item) for item in then.index.difference(now.index)]
     new = [str(item) for item in now.index.difference(then.index)]
     lines = []

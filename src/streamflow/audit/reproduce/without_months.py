@@ -39,7 +39,7 @@ def explained(gone: Forgotten, contract: Contract, stored: TrainingSet | None, r
 
 def _only_absent(stored: TrainingSet, rebuilt: TrainingSet) -> bool:
     """Whether each value of a training set is that of another one, or absent."""
-    then, now = (item.frame.set_index(item.key) for item in (stored, rebuilt))
+    then, now = (item.frame.astype({item.key: object}).set_index(item.key) for item in (stored, rebuilt))
     if not now.index.isin(then.index).all():
         return False
     then = then.loc[now.index]
