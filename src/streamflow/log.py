@@ -61,6 +61,7 @@ def configure(settings: LogSettings) -> None:
         "urllib3",
         "asyncio",
         "matplotlib",
+        "py4j",
     ):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
     # SQLAlchemy logs each statement with its parameters from level `info` on.

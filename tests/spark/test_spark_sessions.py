@@ -10,7 +10,7 @@ from streamflow import settings as settings_module
 from streamflow.errors import UsageError
 from streamflow.repo import feast_config
 from streamflow.settings import SparkSettings
-from streamflow.spark import session
+from streamflow.spark import session, snapshots
 
 
 @pytest.fixture
@@ -67,3 +67,11 @@ def test_the_same_feature_store_yaml_names_the_lakes_store_and_engine(feature_re
     assert config.batch_engine.type == "streamflow.spark.engine.LakeEngine"
     unchanged = feast_config.read(feature_repo, database)
     assert unchanged.batch_engine.type == "streamflow.features.engine.SnapshotEngine"
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [(0, 8), (4_000_000, 8), (4_000_001, 9), (10_000_000, 20), (1_000_000_000, 2000), (10**11, 4000)],
+)
+def test_a_shuffle_has_a_partition_for_half_a_million_rows(rows, parts):
+    assert snapshots.partitions(rows) == parts

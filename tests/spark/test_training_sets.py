@@ -1,5 +1,8 @@
 """Training sets from the lake through Feast on Spark equal those of PostgreSQL, to the last bit."""
 
+import os
+import subprocess
+import sys
 from datetime import date, timedelta
 from functools import partial
 
@@ -11,6 +14,7 @@ from streamflow import point_in_time
 from streamflow.apply import apply
 from streamflow.errors import Refused, StreamFlowError
 from streamflow.repo import definitions
+from streamflow.spark import snapshots
 from streamflow.spark.training_set import training_set
 
 pytestmark = pytest.mark.postgres
@@ -68,3 +72,38 @@ def test_what_cannot_be_built_is_said_as_postgresql_says_it(
     history.leave_postgresql()
     assert [outcome(on_spark, *each) for each in asked] == expected
     assert outcome(on_postgresql, MONTHS[0], last)[0] is Refused
+
+
+ALONE = """
+import sys
+from datetime import datetime
+from streamflow import settings
+from streamflow.repo import definitions
+from streamflow.spark import session, snapshots
+
+made = settings.load()
+started = session.started(made.spark)
+tables = definitions.load(made.feast.repo).tables
+with snapshots.frozen(started, made.database, made.lake.url, tables, datetime.fromisoformat(sys.argv[1])) as own:
+    print(own.conf.get("spark.sql.shuffle.partitions"))
+"""
+
+
+def test_the_partitions_of_a_shuffle_follow_the_rows_unless_spark_conf_says(
+    settings, lake, spark_session, history
+):
+    random_history(0, history)
+    history.leave_postgresql()
+    seen = (settings.database, lake.url, history.repo.tables, history.loaded[-1])
+    with snapshots.frozen(spark_session, *seen) as own:
+        assert own.conf.get("spark.sql.shuffle.partitions") == "1"
+    more = {"STREAMFLOW_LAKE__URL": lake.url, "STREAMFLOW_SPARK__DRIVER_MEMORY": "1g"}
+    environment = os.environ | settings.database.variables | more
+    answer = subprocess.run(
+        [sys.executable, "-c", ALONE, history.loaded[-1].isoformat()],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.stdout.split() == ["8"], answer.stderr

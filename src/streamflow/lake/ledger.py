@@ -28,12 +28,14 @@ class Drop:
         number: Number of the drop, by which its folders are named.
         loaded_at: Load time.
         drop_id: Id of the drop.
+        rows: Rows of the table that is asked about.
     """
 
     as_of: datetime
     number: int
     loaded_at: datetime
     drop_id: str
+    rows: int
 
 
 def drops(
@@ -57,7 +59,7 @@ def drops(
     before = forgotten_before(place)
     rows = connection.execute(sa.text(_SQL["drops"]), {"table": table, "known_at": known_at})
     found = [
-        Drop(row.as_of.astimezone(UTC), row.number, row.loaded_at.astimezone(UTC), row.drop_id)
+        Drop(row.as_of.astimezone(UTC), row.number, row.loaded_at.astimezone(UTC), row.drop_id, row.rows)
         for row in rows
     ]
     return [of for of in found if before is None or of.as_of >= before]

@@ -20,8 +20,6 @@ _INSTALL = (
     "Install a Java runtime of version 17 or later (Debian: openjdk-21-jre-headless) and set JAVA_HOME if it is"
     " not on the PATH."
 )
-_LOCAL_PARTITIONS = "8"
-"""Partitions of a shuffle in this process; Spark's 200 are for clusters."""
 
 
 def started(settings: SparkSettings) -> SparkSession:
@@ -72,7 +70,6 @@ def properties(settings: SparkSettings) -> dict[str, str]:
         made |= {
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
-            "spark.sql.shuffle.partitions": _LOCAL_PARTITIONS,
         }
     return made | settings.conf
 

@@ -32,6 +32,10 @@ _LEDGER = pa.schema(
 _KNOWN_AT = "streamflow.knownAt"
 """Property of a session: its known-at."""
 
+_PARTITIONS = "spark.sql.shuffle.partitions"
+_ROWS_IN_PARTITION = 500_000
+_FEWEST, _MOST = 8, 4000
+
 
 @contextlib.contextmanager
 def frozen(
@@ -64,6 +68,8 @@ def frozen(
     with transaction(database) as connection:
         drops = {table.name: ledger.drops(connection, lake, table.name, known_at) for table in wanted}
     with showing(session, known_at) as own:
+        if not own.sparkContext.getConf().contains(_PARTITIONS):
+            own.conf.set(_PARTITIONS, partitions(max(sum(drop.rows for drop in of) for of in drops.values())))
         for table in wanted:
             _rows(own, lake_url, table, drops[table.name]).createOrReplaceTempView(table.snapshots)
         yield own
@@ -79,6 +85,15 @@ def showing(session: SparkSession, known_at: datetime) -> Iterator[SparkSession]
         yield own
     finally:
         _activate(session)
+
+
+def partitions(rows: int) -> int:
+    """Into how many partitions Spark shuffles a table of so many rows. Pure.
+
+    Spark's own 200 take minutes for a few thousand rows, because each is a task and a step of the driver, and are too few
+    for a billion, because a partition passes through the driver's memory.
+    """
+    return min(max(-(-rows // _ROWS_IN_PARTITION), _FEWEST), _MOST)
 
 
 def known_at(session: SparkSession) -> datetime:
