@@ -97,7 +97,12 @@ def test_the_partitions_of_a_shuffle_follow_the_rows_unless_spark_conf_says(
     seen = (settings.database, lake.url, history.repo.tables, history.loaded[-1])
     with snapshots.frozen(spark_session, *seen) as own:
         assert own.conf.get("spark.sql.shuffle.partitions") == "1"
-    more = {"STREAMFLOW_LAKE__URL": lake.url, "STREAMFLOW_SPARK__DRIVER_MEMORY": "1g"}
+    more = {
+        "STREAMFLOW_LAKE__URL": lake.url,
+        "STREAMFLOW_SPARK__DRIVER_MEMORY": "1g",
+        # Spark is not installed where the tests are.
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
     environment = os.environ | settings.database.variables | more
     answer = subprocess.run(
         [sys.executable, "-c", ALONE, history.loaded[-1].isoformat()],
