@@ -44,5 +44,5 @@ def of_month(
 
 
 def values_of(entities: pa.ChunkedArray, rows: pa.Table) -> pa.ChunkedArray:
-    """The value in the second column of the row of each entity; null where it has none. Pure."""
+    """Look up each entity's row, and return the value in its second column; null for an entity without a row. Pure."""
     return rows.column(1).take(pc.index_in(entities, value_set=rows.column(0).combine_chunks()))

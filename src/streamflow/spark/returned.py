@@ -1,7 +1,7 @@
 """Bring what Spark's tasks compute to the driver, a partition at a time.
 
-Executors have no login of PostgreSQL and may not write to the lake, so the driver does. Spark keeps the rows on the
-executors' disks until they are asked for, and gives each of them once, however often a task ran.
+Executors cannot log in to PostgreSQL and may not write to the lake, so the driver does both. Spark keeps the rows on the
+executors' disks until the driver reads them, and returns each row once, however often its task ran.
 """
 
 from __future__ import annotations

@@ -94,8 +94,8 @@ def again(
         known_at: Time up to which loaded rows are visible.
 
     Raises:
-        UsageError: Feast's registry does not contain these features, or there is no Java runtime.
-        NotFound: There are no labels, or no row has every required feature.
+        UsageError: Feast's registry lacks some of these features, or there is no Java runtime.
+        NotFound: No label was loaded for `label_as_of`, or no row has all required features.
         DependencyDown: PostgreSQL, Spark or the lake does not answer.
     """
     started = session.started(spark)
